@@ -1,0 +1,169 @@
+//! The store on `moka::sync::Cache`.
+
+use std::fmt;
+use std::hash::{BuildHasher, Hash};
+use std::marker::PhantomData;
+use std::time::{Duration, Instant};
+
+use accelerator_core::{Entry, L1Stats, L1Store};
+use foldhash::fast::RandomState;
+use moka::Expiry;
+use moka::sync::{Cache, CacheBuilder};
+
+use crate::clearing::Clearing;
+
+/// The longest life moka is told: it counts nanoseconds in 64 bits, and nobody measures a century.
+const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+
+/// An [`L1Store`] on [moka](https://docs.rs/moka): bounded by entries or by weight, evicting by TinyLFU. An entry
+/// leaves by itself when its life is over. A cheap handle: clones share the entries.
+///
+/// ```
+/// use accelerator_backend_moka::MokaL1;
+/// use accelerator_core::{Entry, L1Store};
+/// let by_entries = MokaL1::<u64, String>::new(10_000);
+/// let by_bytes = MokaL1::<u64, String>::builder()
+///     .weigher(64 << 20, |_key, entry| entry.value().map_or(0, |v| v.len() as u32) + 100)
+///     .build();
+/// by_bytes.insert(1, Entry::new(Some("one".to_owned()), 0, 60_000, 60_000, 0));
+/// assert!(by_bytes.get(&1).is_some());
+/// # let _ = by_entries;
+/// ```
+pub struct MokaL1<K, V, S = RandomState> {
+    cache: Cache<K, Entry<V>, S>,
+    clearing: Clearing,
+    weighs: bool,
+}
+
+impl<K, V> MokaL1<K, V>
+where
+    K: Hash + Eq + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+{
+    /// A store of up to `capacity` entries; zero stores nothing.
+    #[must_use]
+    pub fn new(capacity: u64) -> Self {
+        Self::builder().capacity(capacity).build()
+    }
+
+    /// A store with a weigher or a hasher of its own. It asks for a bound first: there are no unbounded stores.
+    #[must_use]
+    pub fn builder() -> MokaL1Start<K, V> {
+        MokaL1Start(PhantomData)
+    }
+}
+
+/// The first step of [`MokaL1::builder`]: what bounds the store.
+pub struct MokaL1Start<K, V>(PhantomData<fn() -> (K, V)>);
+
+impl<K, V> MokaL1Start<K, V>
+where
+    K: Hash + Eq + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+{
+    /// Bounded by a number of entries; zero stores nothing.
+    pub fn capacity(self, entries: u64) -> MokaL1Builder<K, V> {
+        MokaL1Builder { inner: Cache::builder().max_capacity(entries), hasher: RandomState::default(), weighs: false }
+    }
+
+    /// Bounded by weight: the `weigher` says what an entry weighs, in bytes or any unit, and together they stay below
+    /// `max`. A weight of zero counts as one, so that nothing is stored for nothing. It must always say the same of
+    /// the same entry, and must not call the cache.
+    pub fn weigher<F>(self, max: u64, weigher: F) -> MokaL1Builder<K, V>
+    where
+        F: Fn(&K, &Entry<V>) -> u32 + Send + Sync + 'static,
+    {
+        let inner = Cache::builder().max_capacity(max).weigher(move |key, entry| weigher(key, entry).max(1));
+        MokaL1Builder { inner, hasher: RandomState::default(), weighs: true }
+    }
+}
+
+/// The second step of [`MokaL1::builder`].
+#[must_use]
+pub struct MokaL1Builder<K, V, S = RandomState> {
+    inner: CacheBuilder<K, Entry<V>, Cache<K, Entry<V>>>,
+    hasher: S,
+    weighs: bool,
+}
+
+impl<K, V, S> MokaL1Builder<K, V, S>
+where
+    K: Hash + Eq + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+    S: BuildHasher + Clone + Send + Sync + 'static,
+{
+    /// Another hasher than foldhash's.
+    pub fn hasher<T>(self, hasher: T) -> MokaL1Builder<K, V, T> {
+        MokaL1Builder { inner: self.inner, hasher, weighs: self.weighs }
+    }
+
+    /// The store.
+    #[must_use]
+    pub fn build(self) -> MokaL1<K, V, S> {
+        let cache = self.inner.expire_after(ByLife).build_with_hasher(self.hasher);
+        MokaL1 { cache, clearing: Clearing::default(), weighs: self.weighs }
+    }
+}
+
+impl<K, V, S> L1Store<K, V> for MokaL1<K, V, S>
+where
+    K: Hash + Eq + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+    S: BuildHasher + Clone + Send + Sync + 'static,
+{
+    #[inline]
+    fn get(&self, key: &K) -> Option<Entry<V>> {
+        self.cache.get(key)
+    }
+
+    fn insert(&self, key: K, entry: Entry<V>) {
+        self.cache.insert(key, entry);
+    }
+
+    fn remove(&self, key: &K) {
+        self.cache.invalidate(key);
+    }
+
+    fn clear(&self) {
+        self.clearing.run(|| self.cache.invalidate_all());
+        // Nobody can read the entries any more; this frees them, or a quiet cache would hold them for ever.
+        self.cache.run_pending_tasks();
+    }
+
+    fn stats(&self) -> L1Stats {
+        // The counters lag by everything that waits for the next batch of bookkeeping.
+        self.cache.run_pending_tasks();
+        L1Stats::new(self.cache.entry_count(), self.weighs.then(|| self.cache.weighted_size()))
+    }
+}
+
+impl<K, V, S: Clone> Clone for MokaL1<K, V, S> {
+    fn clone(&self) -> Self {
+        Self { cache: self.cache.clone(), clearing: self.clearing.clone(), weighs: self.weighs }
+    }
+}
+
+// By hand: neither keys nor values belong into a log.
+impl<K, V, S> fmt::Debug for MokaL1<K, V, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MokaL1").field("entries", &self.cache.entry_count()).finish_non_exhaustive()
+    }
+}
+
+/// An entry's life is moka's TTL for it.
+struct ByLife;
+
+fn life<V>(entry: &Entry<V>) -> Option<Duration> {
+    Some(entry.life().min(LONGEST))
+}
+
+impl<K, V> Expiry<K, Entry<V>> for ByLife {
+    fn expire_after_create(&self, _: &K, entry: &Entry<V>, _: Instant) -> Option<Duration> {
+        life(entry)
+    }
+
+    // The provided method would leave the life of the entry that was replaced.
+    fn expire_after_update(&self, _: &K, entry: &Entry<V>, _: Instant, _: Option<Duration>) -> Option<Duration> {
+        life(entry)
+    }
+}

@@ -1,0 +1,17 @@
+//! The stores keep the laws, with each way of bounding them.
+
+#[cfg(feature = "mini-moka")]
+mod mini_moka {
+    use accelerator_backend_moka::MiniMokaL1;
+
+    accelerator_core::l1_laws!(by_entries, MiniMokaL1::new(1000));
+    accelerator_core::l1_laws!(by_weight, MiniMokaL1::builder().weigher(1000, |_, _| 1).build());
+}
+
+#[cfg(feature = "moka")]
+mod moka {
+    use accelerator_backend_moka::MokaL1;
+
+    accelerator_core::l1_laws!(by_entries, MokaL1::new(1000));
+    accelerator_core::l1_laws!(by_weight, MokaL1::builder().weigher(1000, |_, _| 1).build());
+}

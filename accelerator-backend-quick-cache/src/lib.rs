@@ -1,0 +1,8 @@
+//! The L1 store of the `accelerator` cache on [quick_cache](https://docs.rs/quick_cache): the shortest hit path of the
+//! stores we measured.
+
+mod store;
+mod weight;
+
+pub use store::{QuickCacheL1, QuickCacheL1Builder, QuickCacheL1Start};
+pub use weight::{Counted, Weighed};

@@ -1,0 +1,319 @@
+//! `Cache<K, V>`: the object-safe face of a cache, for macros, services that don't want to name stores, and fakes.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, LazyLock};
+use std::task::{Context, Poll};
+
+use crate::error::{CacheError, CacheResult};
+use crate::options::WriteOptions;
+use crate::traits::loader::Loaded;
+
+/// A future on the heap.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// A future that is often ready when it is made: an L1 hit through `dyn Cache` allocates nothing.
+#[must_use = "futures do nothing unless awaited"]
+pub struct CacheFuture<'a, T>(Inner<'a, T>);
+
+enum Inner<'a, T> {
+    Ready(Option<T>),
+    Boxed(BoxFuture<'a, T>),
+}
+
+impl<'a, T> CacheFuture<'a, T> {
+    /// Ready at once.
+    #[inline]
+    pub fn ready(value: T) -> Self {
+        Self(Inner::Ready(Some(value)))
+    }
+
+    /// On the heap.
+    pub fn boxed(future: impl Future<Output = T> + Send + 'a) -> Self {
+        Self(Inner::Boxed(Box::pin(future)))
+    }
+}
+
+// Nothing inside is pinned in place: the boxed future is pinned on the heap.
+impl<T> Unpin for CacheFuture<'_, T> {}
+
+impl<T> Future for CacheFuture<'_, T> {
+    type Output = T;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
+        match &mut self.get_mut().0 {
+            Inner::Ready(value) => match value.take() {
+                Some(value) => Poll::Ready(value),
+                // Polled again after its end, which callers must not do.
+                None => Poll::Pending,
+            },
+            Inner::Boxed(future) => future.as_mut().poll(cx),
+        }
+    }
+}
+
+impl<T> fmt::Debug for CacheFuture<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.0 {
+            Inner::Ready(_) => "CacheFuture(ready)",
+            Inner::Boxed(_) => "CacheFuture(boxed)",
+        })
+    }
+}
+
+/// What [`Cache::begin`] found.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Begin<V> {
+    /// In the cache; `None` is known to be absent.
+    Hit(Option<V>),
+    /// Not there, and it is the caller's turn to load: give the result to the ticket.
+    Lead(LoadTicket<V>),
+    /// Somebody else's load of this key, which the caller waited for, failed.
+    Failed(CacheError),
+    /// The cache can't take part (shut down, no runtime): load without it.
+    Unavailable(CacheError),
+}
+
+/// What [`Cache::begin_many`] found: each distinct key once, at the index of its first occurrence.
+#[derive(Debug)]
+pub struct Batch<'a, V> {
+    /// In the cache.
+    pub hits: Vec<(usize, Option<V>)>,
+    /// The caller's turn to load.
+    pub led: Vec<(usize, LoadTicket<V>)>,
+    /// Somebody else is loading; await these after the led ones are filled, never before.
+    pub followed: Vec<(usize, CacheFuture<'a, Begin<V>>)>,
+}
+
+impl<V> Default for Batch<'_, V> {
+    fn default() -> Self {
+        Self { hits: Vec::new(), led: Vec::new(), followed: Vec::new() }
+    }
+}
+
+/// What a ticket can do to its flight; implemented by the engine, and by wrappers that want to see what passes.
+pub trait FlightOps<V>: Send + Sync {
+    /// The load ended well.
+    fn complete(self: Arc<Self>, loaded: Loaded<V>);
+    /// The load failed; all who wait get `error`.
+    fn fail(self: Arc<Self>, error: CacheError);
+    /// The load was given up; the next who waits takes over.
+    fn hand_over(self: Arc<Self>);
+    /// A stale value that may be served when the load fails.
+    fn stale(&self) -> Option<Option<V>>;
+}
+
+/// The right and the duty to load one key. Dropping it hands the load to the next who waits.
+#[must_use = "a dropped ticket gives the load up"]
+pub struct LoadTicket<V>(Option<Arc<dyn FlightOps<V>>>);
+
+impl<V> LoadTicket<V> {
+    /// A ticket of a flight.
+    pub fn new(flight: Arc<dyn FlightOps<V>>) -> Self {
+        Self(Some(flight))
+    }
+
+    /// A ticket of no flight, for fakes and for caches that can't take part: filling it does nothing.
+    pub fn detached() -> Self {
+        Self(None)
+    }
+
+    /// Hands in what was loaded. It is cached unless an invalidation came since the ticket was given, and goes to all
+    /// who wait.
+    pub fn fill(mut self, loaded: impl Into<Loaded<V>>) {
+        if let Some(flight) = self.0.take() {
+            flight.complete(loaded.into());
+        }
+    }
+
+    /// Says that the load failed, to all who wait. They get a stale value where the cache allows one.
+    pub fn fail(mut self, error: CacheError) {
+        if let Some(flight) = self.0.take() {
+            flight.fail(error);
+        }
+    }
+
+    /// A stale value that the cache allows to serve when this load fails.
+    #[must_use]
+    pub fn stale(&self) -> Option<Option<V>> {
+        self.0.as_ref().and_then(|flight| flight.stale())
+    }
+}
+
+impl<V> Drop for LoadTicket<V> {
+    fn drop(&mut self) {
+        if let Some(flight) = self.0.take() {
+            flight.hand_over();
+        }
+    }
+}
+
+impl<V> fmt::Debug for LoadTicket<V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_some() { "LoadTicket" } else { "LoadTicket(detached)" })
+    }
+}
+
+/// A cache, whatever its stores. Object-safe: `Arc<dyn Cache<u64, Arc<User>>>` is what a service holds.
+///
+/// Required are `begin`, `set`, `del` and `clear`, so a fake for a test is short:
+///
+/// ```
+/// use accelerator_core::{Begin, Cache, CacheFuture, CacheResult, LoadTicket, WriteOptions};
+/// /// Never has anything.
+/// struct Off;
+/// impl Cache<u64, String> for Off {
+///     fn begin<'a>(&'a self, _: &'a u64) -> CacheFuture<'a, Begin<String>> {
+///         CacheFuture::ready(Begin::Lead(LoadTicket::detached()))
+///     }
+///     fn set<'a>(&'a self, _: &'a u64, _: Option<String>, _: WriteOptions) -> CacheFuture<'a, CacheResult<()>> {
+///         CacheFuture::ready(Ok(()))
+///     }
+///     fn del<'a>(&'a self, _: &'a u64) -> CacheFuture<'a, CacheResult<()>> { CacheFuture::ready(Ok(())) }
+///     fn clear(&self) -> CacheFuture<'_, CacheResult<()>> { CacheFuture::ready(Ok(())) }
+/// }
+/// let cache: Box<dyn Cache<u64, String>> = Box::new(Off);
+/// # drop(cache);
+/// ```
+pub trait Cache<K: Sync + 'static, V: Send + 'static>: Send + Sync {
+    /// The value, or the right to load it, after waiting for anybody who already loads it (at most `loader_timeout`
+    /// for a load that another caller runs itself).
+    ///
+    /// # Cancel safety
+    /// Dropping the future changes nothing for others; a turn to load passes on.
+    fn begin<'a>(&'a self, key: &'a K) -> CacheFuture<'a, Begin<V>>;
+
+    /// [`begin`](Cache::begin) for many keys; waits for nobody.
+    ///
+    /// # Cancel safety
+    /// As `begin`.
+    fn begin_many<'a>(&'a self, keys: &'a [K]) -> CacheFuture<'a, Batch<'a, V>> {
+        let followed = keys.iter().enumerate().map(|(i, key)| (i, self.begin(key))).collect();
+        CacheFuture::ready(Batch { followed, ..Batch::default() })
+    }
+
+    /// The value, with the cache's own loader where it has one; `None` is absent, or not cached and no loader.
+    ///
+    /// # Errors
+    /// The loader's, where no stale value is allowed.
+    ///
+    /// # Cancel safety
+    /// Dropping the future changes nothing for others.
+    fn get<'a>(&'a self, key: &'a K) -> CacheFuture<'a, CacheResult<Option<V>>> {
+        let begin = self.begin(key);
+        CacheFuture::boxed(async move {
+            match begin.await {
+                Begin::Hit(value) => Ok(value),
+                Begin::Lead(_) => Ok(None),
+                Begin::Failed(e) | Begin::Unavailable(e) => Err(e),
+            }
+        })
+    }
+
+    /// Writes a value (`None`: known to be absent) to both levels. Takes effect when called, also if the future is
+    /// dropped.
+    ///
+    /// # Errors
+    /// `Unconfirmed` where L2 did not confirm; L1 of this node holds no older value then.
+    ///
+    /// # Cancel safety
+    /// Dropping the future does not stop the write.
+    fn set<'a>(&'a self, key: &'a K, value: Option<V>, options: WriteOptions) -> CacheFuture<'a, CacheResult<()>>;
+
+    /// Invalidates the key in both levels. L1 is purged when the method is called.
+    ///
+    /// # Errors
+    /// `Unconfirmed` where L2 did not confirm; this node reads past L2 for the key then.
+    ///
+    /// # Cancel safety
+    /// Dropping the future does not stop the delete.
+    fn del<'a>(&'a self, key: &'a K) -> CacheFuture<'a, CacheResult<()>>;
+
+    /// [`set`](Cache::set) for many.
+    ///
+    /// # Errors
+    /// The first error; the other keys were still tried.
+    ///
+    /// # Cancel safety
+    /// As `set`.
+    fn mset<'a>(&'a self, items: Vec<(K, Option<V>)>, options: WriteOptions) -> CacheFuture<'a, CacheResult<()>>
+    where
+        K: Send,
+    {
+        CacheFuture::boxed(async move {
+            let mut first = Ok(());
+            for (key, value) in items {
+                first = first.and(self.set(&key, value, options).await);
+            }
+            first
+        })
+    }
+
+    /// [`del`](Cache::del) for many.
+    ///
+    /// # Errors
+    /// The first error; the other keys were still tried.
+    ///
+    /// # Cancel safety
+    /// As `del`.
+    fn mdel<'a>(&'a self, keys: &'a [K]) -> CacheFuture<'a, CacheResult<()>> {
+        let all: Vec<_> = keys.iter().map(|key| self.del(key)).collect();
+        CacheFuture::boxed(async move {
+            let mut first = Ok(());
+            for one in all {
+                first = first.and(one.await);
+            }
+            first
+        })
+    }
+
+    /// Makes everything cached so far a miss on this node.
+    ///
+    /// # Errors
+    /// As `del`.
+    ///
+    /// # Cancel safety
+    /// Dropping the future does not stop it.
+    fn clear(&self) -> CacheFuture<'_, CacheResult<()>>;
+}
+
+macro_rules! forward {
+    ($($wrapper:ty [$($relax:tt)*]),*) => {$(
+        impl<K: Sync + 'static, V: Send + 'static, C: Cache<K, V> + $($relax)*> Cache<K, V> for $wrapper {
+            #[inline]
+            fn begin<'a>(&'a self, key: &'a K) -> CacheFuture<'a, Begin<V>> {
+                (**self).begin(key)
+            }
+            fn begin_many<'a>(&'a self, keys: &'a [K]) -> CacheFuture<'a, Batch<'a, V>> {
+                (**self).begin_many(keys)
+            }
+            #[inline]
+            fn get<'a>(&'a self, key: &'a K) -> CacheFuture<'a, CacheResult<Option<V>>> {
+                (**self).get(key)
+            }
+            fn set<'a>(&'a self, key: &'a K, value: Option<V>, o: WriteOptions) -> CacheFuture<'a, CacheResult<()>> {
+                (**self).set(key, value, o)
+            }
+            fn del<'a>(&'a self, key: &'a K) -> CacheFuture<'a, CacheResult<()>> {
+                (**self).del(key)
+            }
+            fn mset<'a>(&'a self, items: Vec<(K, Option<V>)>, o: WriteOptions) -> CacheFuture<'a, CacheResult<()>>
+            where
+                K: Send,
+            {
+                (**self).mset(items, o)
+            }
+            fn mdel<'a>(&'a self, keys: &'a [K]) -> CacheFuture<'a, CacheResult<()>> {
+                (**self).mdel(keys)
+            }
+            fn clear(&self) -> CacheFuture<'_, CacheResult<()>> {
+                (**self).clear()
+            }
+        }
+    )*};
+}
+
+forward!(&C [?Sized], Arc<C> [?Sized], Box<C> [?Sized], LazyLock<C> []);

@@ -1,0 +1,77 @@
+//! What an L1 store holds for a key.
+
+use std::time::Duration;
+
+/// A value (or the knowledge that there is none) with its life, as kept by an [`L1Store`](crate::L1Store).
+///
+/// Stores carry it and give it back; they don't look inside, except for [`Entry::life`] (where a store can drop
+/// dead entries by itself) and [`Entry::value`] (for weighers). All times are milliseconds of the cache's clock.
+#[derive(Clone, Debug)]
+pub struct Entry<V> {
+    value: Option<V>,
+    fresh_until: u64,
+    useful_until: u64,
+    birth: u64,
+    generation: u32,
+    // How long before `fresh_until` a hit starts a refresh; 32 bits beside the generation cost no space.
+    window: u32,
+}
+
+impl<V> Entry<V> {
+    /// An entry inserted at `birth`, fresh until `fresh_until`, of use as a stale value until `useful_until`.
+    ///
+    /// For stores' tests and benchmarks; the engine makes its own.
+    #[must_use]
+    pub fn new(value: Option<V>, birth: u64, fresh_until: u64, useful_until: u64, generation: u32) -> Self {
+        Self { value, fresh_until, useful_until: useful_until.max(fresh_until), birth, generation, window: 0 }
+    }
+
+    /// The value; `None` means known to be absent.
+    #[inline]
+    #[must_use]
+    pub fn value(&self) -> Option<&V> {
+        self.value.as_ref()
+    }
+
+    /// The value, by move.
+    #[inline]
+    #[must_use]
+    pub fn into_value(self) -> Option<V> {
+        self.value
+    }
+
+    /// How long after its insertion the entry is of any use; a store may drop it then.
+    #[must_use]
+    pub fn life(&self) -> Duration {
+        Duration::from_millis(self.useful_until.saturating_sub(self.birth))
+    }
+
+    /// The entry with refresh-ahead, never over more than the second half of its life: a life shorter than the window
+    /// must not make every hit a refresh.
+    pub(crate) fn with_window(mut self, window: u64) -> Self {
+        let half = self.fresh_until.saturating_sub(self.birth) / 2;
+        self.window = u32::try_from(window.min(half)).unwrap_or(u32::MAX);
+        self
+    }
+
+    /// Fresh, and not yet due for a refresh: the one comparison of the hit path.
+    #[inline]
+    pub(crate) fn is_calm(&self, now: u64) -> bool {
+        now + u64::from(self.window) < self.fresh_until
+    }
+
+    #[inline]
+    pub(crate) fn fresh_until(&self) -> u64 {
+        self.fresh_until
+    }
+
+    #[inline]
+    pub(crate) fn useful_until(&self) -> u64 {
+        self.useful_until
+    }
+
+    #[inline]
+    pub(crate) fn generation(&self) -> u32 {
+        self.generation
+    }
+}

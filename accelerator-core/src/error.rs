@@ -1,0 +1,234 @@
+//! What can go wrong: one error for callers, one for L2 stores.
+
+use std::any::Any;
+use std::error::Error;
+use std::fmt;
+use std::sync::Arc;
+
+/// What a caller of the cache gets.
+pub type CacheResult<T> = Result<T, CacheError>;
+/// What an L2 store answers.
+pub type StoreResult<T> = Result<T, StoreError>;
+/// What a loader may fail with: any error; its type survives in [`CacheError::downcast_ref`].
+pub type LoadError = Box<dyn Error + Send + Sync + 'static>;
+
+/// The class of a [`CacheError`]; what a program decides on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// A builder was given a value that it can't work with.
+    InvalidConfig,
+    /// A value could not be encoded.
+    Codec,
+    /// The loader (or the body given to `get_or_load`) returned an error.
+    Loader,
+    /// The loader panicked.
+    Panic,
+    /// The loader did not end within `loader_timeout`.
+    Timeout,
+    /// A batch loader left this key out of its answer.
+    NotLoaded,
+    /// L1 of this node is right, but L2 did not confirm the write or delete.
+    Unconfirmed,
+    /// Work had to be detached and there is no tokio runtime to run it.
+    NoRuntime,
+    /// The cache was shut down.
+    Shutdown,
+}
+
+/// The error of every cache operation. Cheap to clone (one pointer), so that all waiters of one flight share it.
+///
+/// It never contains keys or values.
+///
+/// ```
+/// use accelerator_core::{CacheError, ErrorKind};
+/// let e = CacheError::loader(std::io::Error::other("database is away"));
+/// assert_eq!(e.kind(), ErrorKind::Loader);
+/// assert!(e.downcast_ref::<std::io::Error>().is_some());
+/// assert_eq!(e.to_string(), "the loader failed: database is away");
+/// ```
+#[derive(Clone)]
+pub struct CacheError(Arc<Inner>);
+
+struct Inner {
+    kind: ErrorKind,
+    context: String,
+    queued: bool,
+    source: Option<Arc<dyn Error + Send + Sync>>,
+}
+
+impl CacheError {
+    /// An error of `kind` with a sentence for the person who reads it. Put no keys or values into it.
+    pub fn new(kind: ErrorKind, context: impl Into<String>) -> Self {
+        Self(Arc::new(Inner { kind, context: context.into(), queued: false, source: None }))
+    }
+
+    /// The error of a loader, kept with its type.
+    pub fn loader(source: impl Into<LoadError>) -> Self {
+        Self::with_source(ErrorKind::Loader, "the loader failed", Arc::from(source.into()))
+    }
+
+    pub(crate) fn with_source(kind: ErrorKind, context: &str, source: Arc<dyn Error + Send + Sync>) -> Self {
+        Self(Arc::new(Inner { kind, context: context.into(), queued: false, source: Some(source) }))
+    }
+
+    /// `field` was given `value`, but takes `accepted`.
+    pub(crate) fn config(field: &str, value: impl fmt::Display, accepted: &str) -> Self {
+        Self::new(ErrorKind::InvalidConfig, format!("{field} = {value}: {accepted}"))
+    }
+
+    pub(crate) fn unconfirmed(op: &str, source: StoreError) -> Self {
+        let context = format!(
+            "{op}: L1 of this node is right, L2 did not confirm (not queued; this node reads past L2 for the key)"
+        );
+        Self::with_source(ErrorKind::Unconfirmed, &context, Arc::new(source))
+    }
+
+    pub(crate) fn panic(what: &str, payload: &(dyn Any + Send)) -> Self {
+        let said =
+            payload.downcast_ref::<&str>().copied().or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+        Self::new(ErrorKind::Panic, format!("{what} panicked: {}", said.unwrap_or("(no message)")))
+    }
+
+    pub(crate) fn timeout(limit: std::time::Duration) -> Self {
+        Self::new(ErrorKind::Timeout, format!("the loader did not end within loader_timeout = {limit:?}"))
+    }
+
+    pub(crate) fn no_runtime(op: &str) -> Self {
+        Self::new(
+            ErrorKind::NoRuntime,
+            format!("{op} needs a tokio runtime: call it inside one, or give one to the builder with runtime(..)"),
+        )
+    }
+
+    pub(crate) fn shutdown() -> Self {
+        Self::new(ErrorKind::Shutdown, "the cache was shut down")
+    }
+
+    /// The class of the error.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        self.0.kind
+    }
+
+    /// For [`ErrorKind::Unconfirmed`]: whether the delete that L2 did not confirm is queued and will be sent again.
+    #[must_use]
+    pub fn is_queued(&self) -> bool {
+        self.0.queued
+    }
+
+    /// Whether the same call may succeed in a moment without anybody changing anything.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        matches!(self.0.kind, ErrorKind::Loader | ErrorKind::Timeout | ErrorKind::NotLoaded | ErrorKind::Unconfirmed)
+    }
+
+    /// The loader's (or the store's) own error, if it is an `E`.
+    #[must_use]
+    pub fn downcast_ref<E: Error + 'static>(&self) -> Option<&E> {
+        self.0.source.as_ref().and_then(|s| (&**s as &(dyn Error + 'static)).downcast_ref())
+    }
+}
+
+impl fmt::Display for CacheError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0.source {
+            Some(s) => write!(f, "{}: {s}", self.0.context),
+            None => f.write_str(&self.0.context),
+        }
+    }
+}
+
+impl fmt::Debug for CacheError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "CacheError({:?}: {self})", self.0.kind)
+    }
+}
+
+impl Error for CacheError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.0.source.as_ref().map(|s| &**s as &(dyn Error + 'static))
+    }
+}
+
+/// The class of a [`StoreError`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum StoreErrorKind {
+    /// No connection, connection lost, server not there.
+    Unavailable,
+    /// No answer in time.
+    Timeout,
+    /// The server answered and refused (out of memory, read only, ...).
+    Rejected,
+    /// Key or value exceed what the store takes.
+    TooLarge,
+    /// The answer makes no sense.
+    Protocol,
+    /// The store has no such operation (leases, for example).
+    Unsupported,
+    /// Anything else.
+    Other,
+}
+
+impl StoreErrorKind {
+    /// All kinds, in the order of [`Stats::l2_errors`](crate::Stats::l2_errors).
+    pub const ALL: [Self; 7] = [
+        Self::Unavailable,
+        Self::Timeout,
+        Self::Rejected,
+        Self::TooLarge,
+        Self::Protocol,
+        Self::Unsupported,
+        Self::Other,
+    ];
+}
+
+/// The error of an [`L2Store`](crate::L2Store).
+#[derive(Debug)]
+pub struct StoreError {
+    kind: StoreErrorKind,
+    context: String,
+    source: Option<LoadError>,
+}
+
+impl StoreError {
+    /// An error of `kind`; `context` without keys or values.
+    pub fn new(kind: StoreErrorKind, context: impl Into<String>) -> Self {
+        Self { kind, context: context.into(), source: None }
+    }
+
+    /// Keeps the client's own error as the source.
+    #[must_use]
+    pub fn with_source(mut self, source: impl Into<LoadError>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    /// The store has no operation `op`.
+    #[must_use]
+    pub fn unsupported(op: &str) -> Self {
+        Self::new(StoreErrorKind::Unsupported, format!("{op} is not supported by this store"))
+    }
+
+    /// The class of the error.
+    #[must_use]
+    pub fn kind(&self) -> StoreErrorKind {
+        self.kind
+    }
+}
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.source {
+            Some(s) => write!(f, "{}: {s}", self.context),
+            None => f.write_str(&self.context),
+        }
+    }
+}
+
+impl Error for StoreError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.source.as_ref().map(|s| &**s as &(dyn Error + 'static))
+    }
+}

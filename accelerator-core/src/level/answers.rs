@@ -1,0 +1,77 @@
+//! What `mget` answers.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+
+use crate::error::CacheResult;
+
+/// The answers of an [`mget`](crate::LevelCache::mget): one per requested key, in the order of the keys, each with its
+/// own outcome.
+///
+/// ```
+/// # fn show(answers: accelerator_core::Answers<'_, u64, String>) {
+/// for (key, answer) in answers.iter() {
+///     match answer {
+///         Ok(Some(value)) => println!("{key}: {value}"),
+///         Ok(None) => println!("{key} does not exist"),
+///         Err(e) => println!("{key} could not be loaded: {e}"),
+///     }
+/// }
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Answers<'k, K, V> {
+    pub(crate) keys: &'k [K],
+    pub(crate) values: Vec<CacheResult<Option<V>>>,
+}
+
+impl<'k, K, V> Answers<'k, K, V> {
+    /// How many keys were asked for.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.values.len()
+    }
+
+    /// No key was asked for.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.values.is_empty()
+    }
+
+    /// The outcome of the key at `index`.
+    #[must_use]
+    pub fn get(&self, index: usize) -> Option<&CacheResult<Option<V>>> {
+        self.values.get(index)
+    }
+
+    /// Keys and outcomes.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&'k K, &CacheResult<Option<V>>)> {
+        self.keys.iter().zip(&self.values)
+    }
+
+    /// The outcomes, in the order of the keys.
+    #[must_use]
+    pub fn into_results(self) -> Vec<CacheResult<Option<V>>> {
+        self.values
+    }
+
+    /// The values, in the order of the keys.
+    ///
+    /// # Errors
+    /// The first error of any key.
+    pub fn into_values(self) -> CacheResult<Vec<Option<V>>> {
+        // The same buffer is used again.
+        self.values.into_iter().collect()
+    }
+
+    /// The values by key.
+    ///
+    /// # Errors
+    /// The first error of any key.
+    pub fn into_map(self) -> CacheResult<HashMap<K, Option<V>>>
+    where
+        K: Hash + Eq + Clone,
+    {
+        self.keys.iter().zip(self.values).map(|(key, value)| Ok((key.clone(), value?))).collect()
+    }
+}

@@ -1,0 +1,231 @@
+//! Read: many keys.
+//!
+//! 1. probe L1 for all in one pass · 2. the missing keys: lead or follow, each its own flight · 3. load all that are
+//! led, as one run (`batch_load.rs`) · 4. only then wait for those that others lead · 5. each key has its own outcome
+
+use std::collections::HashSet;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use crate::cache::{Batch, Begin, CacheFuture, LoadTicket};
+use crate::error::{CacheError, CacheResult};
+use crate::level::LevelCache;
+use crate::level::answers::Answers;
+use crate::level::batch_load::{BatchRun, batch_work};
+use crate::level::engine::{End, Engine, Flight, Key, Value};
+use crate::level::load::{How, Work};
+use crate::level::read::{Stage, Step};
+use crate::level::remote::Found;
+use crate::level::slots::Join;
+use crate::level::wait::Led;
+use crate::options::ReadOptions;
+use crate::traits::l1::L1Store;
+
+type Values<V> = Vec<CacheResult<Option<V>>>;
+
+impl<K: Key, V: Value, L1: L1Store<K, V>> LevelCache<K, V, L1> {
+    /// Steps 1 to 5.
+    pub(crate) async fn read_many<'k>(&self, keys: &'k [K], options: ReadOptions) -> Answers<'k, K, V> {
+        // 1
+        let mut values: Values<V> = Vec::with_capacity(keys.len());
+        let mut missing = Vec::new();
+        for (i, key) in keys.iter().enumerate() {
+            let found = if options.force_refresh { None } else { self.probe(key, options.allow_stale) };
+            if found.is_none() {
+                missing.push(i);
+            }
+            values.push(Ok(found.flatten()));
+        }
+        if !missing.is_empty() {
+            values = Box::pin(self.engine.read_missing(keys, values, missing, options)).await;
+        }
+        Answers { keys, values }
+    }
+}
+
+impl<K: Key, V: Value> Engine<K, V> {
+    async fn read_missing(
+        self: &Arc<Self>,
+        keys: &[K],
+        mut values: Values<V>,
+        missing: Vec<usize>,
+        options: ReadOptions,
+    ) -> Values<V> {
+        if self.is_closed() {
+            missing.into_iter().for_each(|i| values[i] = Err(CacheError::shutdown()));
+            return values;
+        }
+        // 2
+        let loads = self.sources.exist() && !options.disable_load;
+        let mut led = Vec::with_capacity(missing.len());
+        let mut followed = Vec::new();
+        for i in missing {
+            match self.join(&keys[i], !loads, !options.force_refresh) {
+                Join::Hit(value) => values[i] = Ok(value),
+                Join::Lead(flight) => led.push((i, flight)),
+                Join::Follow(flight) => followed.push((i, flight)),
+            }
+        }
+        self.move_foreign_to_tasks(&led, &followed);
+        // 3
+        let flights = led.iter().map(|(_, flight)| flight.clone()).collect();
+        if loads {
+            Leading::start(self.clone(), flights, How { skip_l2: options.force_refresh, ..How::default() }).await;
+        } else {
+            self.read_only_many(flights).await;
+        }
+        // 4 and 5
+        for (i, flight) in led.into_iter().chain(followed) {
+            let over = flight.result().cloned().and_then(|outcome| self.answer(outcome, options.allow_stale));
+            values[i] = match over {
+                Some(answer) => answer,
+                None if !loads && flight.result().is_some() => Ok(None),
+                None => self.get_on(&keys[i], options, Stage::Joined(Join::Follow(flight))).await,
+            };
+        }
+        values
+    }
+
+    /// A key that occurs twice follows our own flight: it needs no task, the flight is over after step 3.
+    fn move_foreign_to_tasks(
+        self: &Arc<Self>,
+        led: &[(usize, Arc<Flight<K, V>>)],
+        followed: &[(usize, Arc<Flight<K, V>>)],
+    ) {
+        if followed.is_empty() {
+            return;
+        }
+        let own: HashSet<_> = led.iter().map(|(_, flight)| Arc::as_ptr(flight)).collect();
+        for (_, flight) in followed.iter().filter(|(_, flight)| !own.contains(&Arc::as_ptr(flight))) {
+            self.move_to_task(flight);
+        }
+    }
+
+    /// Step 3 without a loader: what L2 has, or nothing.
+    async fn read_only_many(&self, flights: Vec<Arc<Flight<K, V>>>) {
+        let led: Vec<_> = flights.into_iter().map(Led::new).collect();
+        for (led, found) in self.l2_only_many(led).await {
+            let end = match found {
+                Found::Hit { value, left } if left.fresh > 0 => End::Found { value, left },
+                _ => End::Missed,
+            };
+            if let Some(flight) = led.take() {
+                self.finish(flight, end);
+            }
+        }
+    }
+
+    /// Reads L2 for many tickets, in chunks of one call each.
+    async fn l2_only_many(&self, led: Vec<Led<K, V>>) -> Vec<(Led<K, V>, Found<V>)> {
+        let Some(remote) = &self.remote else {
+            return led.into_iter().map(|led| (led, Found::Nothing { fill: true })).collect();
+        };
+        let mut out = Vec::with_capacity(led.len());
+        for chunk in led.chunks(self.policy.max_batch) {
+            let flights = chunk.iter().filter_map(Led::flight);
+            let asked: Vec<_> = flights.map(|f| (f.key(), remote.name(f.key()))).collect();
+            out.extend(self.l2_mget(remote, &asked).await);
+        }
+        led.into_iter().zip(out).collect()
+    }
+
+    /// `begin_many`: probes are done; `missing` are indices of `keys`.
+    pub(crate) fn begin_missing<'a>(
+        self: &'a Arc<Self>,
+        keys: &'a [K],
+        mut batch: Batch<'a, V>,
+        missing: Vec<usize>,
+    ) -> CacheFuture<'a, Batch<'a, V>> {
+        if self.is_closed() {
+            batch.led.extend(missing.into_iter().map(|i| (i, LoadTicket::detached())));
+            return CacheFuture::ready(batch);
+        }
+        let mut led: Vec<(usize, Led<K, V>)> = Vec::new();
+        let mut followed = Vec::new();
+        for i in missing {
+            match Step::new(self.join(&keys[i], true, true)) {
+                Step::Hit(value) => batch.hits.push((i, value)),
+                Step::Lead(ticket) => led.push((i, ticket)),
+                Step::Follow(flight) => followed.push((i, flight)),
+            }
+        }
+        if !followed.is_empty() {
+            // A key that occurs twice is in the answer once.
+            let own: HashSet<_> = led.iter().filter_map(|(_, l)| l.flight()).map(Arc::as_ptr).collect();
+            let mut seen = HashSet::new();
+            followed.retain(|(_, f)| !own.contains(&Arc::as_ptr(f)) && seen.insert(Arc::as_ptr(f)));
+        }
+        for (i, flight) in followed {
+            let wait = CacheFuture::boxed(self.begin_on(&keys[i], Step::Follow(flight)));
+            batch.followed.push((i, wait));
+        }
+        if self.remote.is_none() {
+            batch.led.extend(
+                led.into_iter().map(|(i, led)| (i, ticket_of(self.begin_with(led, Found::Nothing { fill: true })))),
+            );
+            return CacheFuture::ready(batch);
+        }
+        CacheFuture::boxed(async move {
+            let (at, led): (Vec<_>, Vec<_>) = led.into_iter().unzip();
+            for (i, (led, found)) in at.into_iter().zip(self.l2_only_many(led).await) {
+                match self.begin_with(led, found) {
+                    Begin::Hit(value) => batch.hits.push((i, value)),
+                    begin => batch.led.push((i, ticket_of(begin))),
+                }
+            }
+            batch
+        })
+    }
+}
+
+fn ticket_of<V>(begin: Begin<V>) -> LoadTicket<V> {
+    match begin {
+        Begin::Lead(ticket) => ticket,
+        _ => LoadTicket::detached(),
+    }
+}
+
+/// Leads the run of a batch in place until it is over or in a task. Dropped before, it moves into a task.
+struct Leading<K: Key, V: Value> {
+    engine: Arc<Engine<K, V>>,
+    run: Option<Arc<BatchRun>>,
+}
+
+impl<K: Key, V: Value> Leading<K, V> {
+    fn start(engine: Arc<Engine<K, V>>, flights: Vec<Arc<Flight<K, V>>>, how: How) -> Self {
+        if flights.is_empty() {
+            return Self { engine, run: None };
+        }
+        let run = BatchRun::new();
+        for flight in &flights {
+            // Whoever followed already wants the run in a task.
+            if flight.park(Work::Batch(run.clone()), Waker::noop()).is_some() {
+                run.move_to_task(&engine);
+            }
+        }
+        run.begin(batch_work(engine.clone(), flights, how), &engine);
+        Self { engine, run: Some(run) }
+    }
+}
+
+impl<K: Key, V: Value> Future for Leading<K, V> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = self.get_mut();
+        let Some(run) = &this.run else { return Poll::Ready(()) };
+        std::task::ready!(run.poll(&this.engine, cx));
+        this.run = None;
+        Poll::Ready(())
+    }
+}
+
+impl<K: Key, V: Value> Drop for Leading<K, V> {
+    fn drop(&mut self) {
+        if let Some(run) = &self.run {
+            run.move_to_task(&self.engine);
+        }
+    }
+}

@@ -1,0 +1,236 @@
+//! What all clones of a cache share: one engine per `(K, V)`, whatever the stores.
+
+use std::future::Future;
+use std::hash::Hash;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::time::Sleep;
+
+use crate::entry::Entry;
+use crate::error::CacheError;
+use crate::level::flight;
+use crate::level::load::{Sources, Work};
+use crate::level::policy::{Life, Policy, RETRY_AFTER};
+use crate::level::remembered::Remembered;
+use crate::level::remote::Remote;
+use crate::level::slots::{Join, SlotTable};
+use crate::level::stats::{Count, Counters};
+use crate::time::{TimeSource, millis};
+use crate::traits::l1::L1Store;
+use crate::traits::loader::Loaded;
+
+/// What a key must be able to do. Implemented for everything that can.
+pub trait Key: Hash + Eq + Clone + Send + Sync + 'static {}
+impl<T: Hash + Eq + Clone + Send + Sync + 'static> Key for T {}
+
+/// What a value must be able to do. Implemented for everything that can; `Arc<T>` makes the clone of a hit cheap.
+pub trait Value: Clone + Send + Sync + 'static {}
+impl<T: Clone + Send + Sync + 'static> Value for T {}
+
+pub(crate) type Flight<K, V> = flight::Flight<K, Outcome<V>, Work<V>, Arc<Engine<K, V>>>;
+pub(crate) type Joined<K, V> = Join<Option<V>, K, Outcome<V>, Work<V>, Arc<Engine<K, V>>>;
+
+/// How a flight ended, for all who wait.
+#[derive(Clone)]
+pub(crate) enum Outcome<V> {
+    /// The answer; `None` is absent.
+    Value(Option<V>),
+    /// The load failed; here is a stale value for those who accept one.
+    Failed { error: CacheError, stale: Option<Option<V>> },
+    /// L2 has nothing, and the leader had nothing to load with.
+    Missed,
+}
+
+/// How the work of a flight ended, for the commit.
+pub(crate) enum End<V> {
+    /// The source answered, at this time of the cache's clock.
+    Loaded { loaded: Loaded<V>, at: u64 },
+    /// L2 answered.
+    Found { value: Option<V>, left: Life },
+    /// Nothing found and nothing to load with.
+    Missed,
+    /// The load failed; L2 had this stale value.
+    Failed { error: CacheError, stale: Option<Option<V>> },
+}
+
+pub(crate) struct Engine<K, V> {
+    pub(crate) clock: TimeSource,
+    pub(crate) generation: AtomicU32,
+    pub(crate) counters: Counters,
+    pub(crate) table: SlotTable<K, Outcome<V>, Work<V>, Arc<Engine<K, V>>>,
+    pub(crate) l1: Arc<dyn L1Store<K, V>>,
+    pub(crate) remote: Option<Remote<K, V>>,
+    pub(crate) sources: Sources<K, V>,
+    pub(crate) policy: Policy,
+    pub(crate) runtime: Option<Handle>,
+    pub(crate) closed: AtomicBool,
+    pub(crate) refreshing: AtomicUsize,
+    pub(crate) throttle: Remembered<K, CacheError>,
+}
+
+impl<K: Key, V: Value> Engine<K, V> {
+    pub(crate) fn now(&self) -> u64 {
+        self.clock.now()
+    }
+
+    pub(crate) fn generation(&self) -> u32 {
+        self.generation.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Relaxed)
+    }
+
+    /// The runtime for detached work: the current one, else the builder's.
+    pub(crate) fn handle(&self) -> Option<Handle> {
+        Handle::try_current().ok().or_else(|| self.runtime.clone())
+    }
+
+    /// A timer, also outside a runtime if the builder was given one.
+    pub(crate) fn timer(&self, after: Duration) -> Option<Sleep> {
+        let _inside = match Handle::try_current() {
+            Ok(_) => None,
+            Err(_) => Some(self.runtime.as_ref()?.enter()),
+        };
+        Some(tokio::time::sleep(after))
+    }
+
+    /// A timer on the heap.
+    pub(crate) fn boxed_timer(&self, after: Duration) -> Option<Pin<Box<Sleep>>> {
+        self.timer(after).map(Box::pin)
+    }
+
+    /// Runs `work` in a task of its own. `false`: there is no runtime; `work` was dropped.
+    pub(crate) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) -> bool {
+        self.handle().map(|handle| handle.spawn(work)).is_some()
+    }
+
+    /// Joins the flight of `key` or starts one; `fresh_is_enough`: a fresh value in L1 ends it here.
+    pub(crate) fn join(self: &Arc<Self>, key: &K, borrowed: bool, fresh_is_enough: bool) -> Joined<K, V> {
+        let make = |key, hash, token| Flight::new(key, hash, token, borrowed, self.clone());
+        let probe = || if fresh_is_enough { self.fresh(key) } else { None };
+        let joined = self.table.join(key, || self.generation(), make, probe);
+        match &joined {
+            Join::Hit(value) => self.counters.l1_hit(value.is_none()),
+            Join::Lead(_) => self.counters.one(Count::Miss),
+            Join::Follow(_) => {
+                self.counters.one(Count::Miss);
+                self.counters.one(Count::Joined);
+            }
+        }
+        joined
+    }
+
+    /// The value in L1, if fresh.
+    fn fresh(&self, key: &K) -> Option<Option<V>> {
+        let entry = self.l1.get(key)?;
+        (self.is_of_now(&entry) && self.now() < entry.fresh_until()).then(|| entry.into_value())
+    }
+
+    /// Whether the entry was inserted after the last `clear`.
+    pub(crate) fn is_of_now(&self, entry: &Entry<V>) -> bool {
+        entry.generation() == self.generation()
+    }
+
+    /// Commits what a flight found, under the fence; tells all who wait; ends the flight.
+    pub(crate) fn finish(&self, flight: Arc<Flight<K, V>>, end: End<V>) -> Outcome<V> {
+        let generation = flight.token().generation;
+        let outcome = match end {
+            End::Loaded { loaded, at } => {
+                self.counters.one(Count::LoadOk);
+                self.throttle.remove(flight.key(), at);
+                let life = self.policy.lives(loaded.value.is_none(), loaded.ttl).map(|(l1, _)| l1);
+                let entry = life.map(|life| self.policy.entry(loaded.value.clone(), life, at, generation));
+                self.commit(&flight, entry);
+                Outcome::Value(loaded.value)
+            }
+            End::Found { value, left } => {
+                let hit = if value.is_none() { Count::L2Absent } else { Count::L2Hit };
+                self.counters.one(hit);
+                let life = self.policy.backfill(left);
+                self.commit(&flight, Some(self.policy.entry(value.clone(), life, self.now(), generation)));
+                Outcome::Value(value)
+            }
+            End::Missed => {
+                self.release(&flight);
+                Outcome::Missed
+            }
+            End::Failed { error, stale } => {
+                self.counters.load_failed(error.kind());
+                let stale = self.stale_for(&flight, stale);
+                let now = self.now();
+                if stale.is_some() || self.policy.window > 0 {
+                    self.throttle.insert(flight.key(), now, now.saturating_add(millis(RETRY_AFTER)), error.clone());
+                }
+                self.release(&flight);
+                Outcome::Failed { error, stale }
+            }
+        };
+        if !flight::is_unshared(&flight) {
+            flight.publish(outcome.clone());
+        }
+        outcome
+    }
+
+    /// Ends the registration of a flight, storing `entry` if nothing was invalidated meanwhile. An answer that may not
+    /// be cached still removes what it replaces.
+    fn commit(&self, flight: &Arc<Flight<K, V>>, entry: Option<Entry<V>>) {
+        let (key, counters) = (flight.key(), &self.counters);
+        self.table.commit(
+            key,
+            flight.hash(),
+            flight.token(),
+            Some(flight),
+            || self.generation(),
+            |valid| match (valid, entry) {
+                (true, Some(entry)) => self.l1.insert(key.clone(), entry),
+                (true, None) => self.l1.remove(key),
+                (false, Some(_)) => counters.one(Count::FillRefused),
+                (false, None) => {}
+            },
+        );
+    }
+
+    /// Ends the registration of a flight without touching L1.
+    pub(crate) fn release(&self, flight: &Arc<Flight<K, V>>) {
+        self.table.commit(flight.key(), flight.hash(), flight.token(), Some(flight), || self.generation(), |_| {});
+    }
+
+    /// The leader of a flight gives up: the next who waits takes over, or the flight ends.
+    pub(crate) fn give_up(&self, flight: &Arc<Flight<K, V>>) {
+        if flight.vacate() {
+            self.release(flight);
+        }
+    }
+
+    /// A stale value that may be served instead of the error of this flight: young enough, and not invalidated since
+    /// the flight began.
+    pub(crate) fn stale_for(&self, flight: &Flight<K, V>, from_l2: Option<Option<V>>) -> Option<Option<V>> {
+        if self.policy.stale == 0 {
+            return None;
+        }
+        let from_l1 = || {
+            let entry = self.l1.get(flight.key())?;
+            (self.is_of_now(&entry) && self.now() < entry.useful_until()).then(|| entry.into_value())
+        };
+        let valid = self.table.is_valid(flight.key(), flight.hash(), flight.token(), self.generation());
+        if valid { from_l1().or(from_l2) } else { None }
+    }
+
+    /// What a caller gets from the outcome of a flight; `None`: nothing was found and nobody had a loader.
+    pub(crate) fn answer(&self, outcome: Outcome<V>, allow_stale: bool) -> Option<Result<Option<V>, CacheError>> {
+        match outcome {
+            Outcome::Value(value) => Some(Ok(value)),
+            Outcome::Missed => None,
+            Outcome::Failed { stale: Some(value), .. } if allow_stale => {
+                self.counters.one(Count::StaleServed);
+                Some(Ok(value))
+            }
+            Outcome::Failed { error, .. } => Some(Err(error)),
+        }
+    }
+}

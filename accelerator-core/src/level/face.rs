@@ -1,0 +1,81 @@
+//! The object-safe face of the engine.
+
+use crate::cache::{Batch, Begin, Cache, CacheFuture};
+use crate::error::{CacheError, CacheResult};
+use crate::level::LevelCache;
+use crate::level::engine::{Key, Value};
+use crate::level::read::Step;
+use crate::level::remote::Found;
+use crate::options::WriteOptions;
+use crate::traits::l1::L1Store;
+
+impl<K: Key, V: Value, L1: L1Store<K, V>> Cache<K, V> for LevelCache<K, V, L1> {
+    #[inline]
+    fn begin<'a>(&'a self, key: &'a K) -> CacheFuture<'a, Begin<V>> {
+        match self.probe(key, false) {
+            Some(value) => CacheFuture::ready(Begin::Hit(value)),
+            None => self.begin_missed(key),
+        }
+    }
+
+    fn begin_many<'a>(&'a self, keys: &'a [K]) -> CacheFuture<'a, Batch<'a, V>> {
+        let mut batch = Batch { hits: Vec::with_capacity(keys.len()), ..Batch::default() };
+        let mut missing = Vec::new();
+        for (i, key) in keys.iter().enumerate() {
+            match self.probe(key, false) {
+                Some(value) => batch.hits.push((i, value)),
+                None => missing.push(i),
+            }
+        }
+        if missing.is_empty() {
+            return CacheFuture::ready(batch);
+        }
+        self.engine.begin_missing(keys, batch, missing)
+    }
+
+    #[inline]
+    fn get<'a>(&'a self, key: &'a K) -> CacheFuture<'a, CacheResult<Option<V>>> {
+        match self.probe(key, true) {
+            Some(value) => CacheFuture::ready(Ok(value)),
+            None => CacheFuture::boxed(LevelCache::get(self, key)),
+        }
+    }
+
+    fn set<'a>(&'a self, key: &'a K, value: Option<V>, options: WriteOptions) -> CacheFuture<'a, CacheResult<()>> {
+        self.set_with(key, value, options)
+    }
+
+    fn del<'a>(&'a self, key: &'a K) -> CacheFuture<'a, CacheResult<()>> {
+        LevelCache::del(self, key)
+    }
+
+    fn mset<'a>(&'a self, items: Vec<(K, Option<V>)>, options: WriteOptions) -> CacheFuture<'a, CacheResult<()>> {
+        self.mset_with(items, options)
+    }
+
+    fn mdel<'a>(&'a self, keys: &'a [K]) -> CacheFuture<'a, CacheResult<()>> {
+        LevelCache::mdel(self, keys)
+    }
+
+    fn clear(&self) -> CacheFuture<'_, CacheResult<()>> {
+        LevelCache::clear(self)
+    }
+}
+
+impl<K: Key, V: Value, L1: L1Store<K, V>> LevelCache<K, V, L1> {
+    #[cold]
+    #[inline(never)]
+    fn begin_missed<'a>(&'a self, key: &'a K) -> CacheFuture<'a, Begin<V>> {
+        let engine = &self.engine;
+        if engine.is_closed() {
+            return CacheFuture::ready(Begin::Unavailable(CacheError::shutdown()));
+        }
+        match Step::new(engine.join(key, true, true)) {
+            Step::Hit(value) => CacheFuture::ready(Begin::Hit(value)),
+            Step::Lead(led) if engine.remote.is_none() => {
+                CacheFuture::ready(engine.begin_with(led, Found::Nothing { fill: true }))
+            }
+            step => CacheFuture::boxed(engine.begin_on(key, step)),
+        }
+    }
+}

@@ -1,0 +1,220 @@
+//! One flight: the load of one key that many may wait for.
+//!
+//! A flight is led by exactly one party at a time: a caller who polls the work in place, a task, or whoever holds a
+//! ticket. When the party disappears the flight is vacant and the next who waits takes over; when nobody waits it is
+//! gone, and whoever still comes starts again.
+
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll, Waker};
+
+use slab::Slab;
+
+use crate::level::place::Place;
+use crate::level::slots::Token;
+use crate::sync::{Mutex, MutexGuard, lock};
+
+/// A load of `key` with result `R`, parked work `W` and context `X`.
+pub(crate) struct Flight<K, R, W, X> {
+    key: K,
+    hash: u64,
+    token: Token,
+    pub(crate) context: X,
+    result: OnceLock<R>,
+    state: Mutex<State<W>>,
+}
+
+struct State<W> {
+    phase: Phase<W>,
+    waiting: Slab<Waker>,
+    // Led by a caller's own future: those who wait must limit their wait themselves.
+    borrowed: bool,
+}
+
+enum Phase<W> {
+    /// Work with limits of its own.
+    Work(Place<W>),
+    /// A caller loads.
+    Ticket,
+    /// The leader disappeared; the next who waits takes over.
+    Vacant,
+    /// Nobody waited: whoever holds this flight starts again.
+    Gone,
+    /// `result` is set.
+    Done,
+}
+
+/// What a wait ended with.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Turn {
+    /// `result()` is there.
+    Done,
+    /// The caller leads now, with a ticket.
+    Lead,
+    /// The flight is gone: start again.
+    Restart,
+}
+
+impl<K, R, W, X> Flight<K, R, W, X> {
+    /// `borrowed`: the leader holds a ticket; else it is about to poll work.
+    pub(crate) fn new(key: K, hash: u64, token: Token, borrowed: bool, context: X) -> Self {
+        let phase = if borrowed { Phase::Ticket } else { Phase::Work(Place::polling()) };
+        let state = Mutex::new(State { phase, waiting: Slab::new(), borrowed });
+        Self { key, hash, token, context, result: OnceLock::new(), state }
+    }
+
+    pub(crate) fn key(&self) -> &K {
+        &self.key
+    }
+
+    pub(crate) fn hash(&self) -> u64 {
+        self.hash
+    }
+
+    pub(crate) fn token(&self) -> Token {
+        self.token
+    }
+
+    pub(crate) fn result(&self) -> Option<&R> {
+        self.result.get()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State<W>> {
+        lock(&self.state)
+    }
+
+    fn place<T>(&self, f: impl FnOnce(&mut Place<W>) -> Option<T>) -> Option<T> {
+        match &mut self.state().phase {
+            Phase::Work(place) => f(place),
+            _ => None,
+        }
+    }
+
+    /// See [`Place::unpark`].
+    pub(crate) fn unpark(&self) -> Option<W> {
+        self.place(Place::unpark)
+    }
+
+    /// See [`Place::park`].
+    pub(crate) fn park(&self, work: W, leader: &Waker) -> Option<W> {
+        match &mut self.state().phase {
+            Phase::Work(place) => place.park(work, leader),
+            _ => Some(work),
+        }
+    }
+
+    /// See [`Place::detach`].
+    pub(crate) fn detach(&self) -> Option<W> {
+        let (work, leader) = self.place(Place::detach)?;
+        leader.wake();
+        Some(work)
+    }
+
+    /// The holder of a ticket starts work with limits of its own instead.
+    pub(crate) fn start_work(&self) {
+        self.state().phase = Phase::Work(Place::polling());
+    }
+
+    /// Whether anybody but the leader is known to wait.
+    pub(crate) fn is_awaited(&self) -> bool {
+        !self.state().waiting.is_empty()
+    }
+
+    /// Whether those who wait must limit their wait.
+    pub(crate) fn is_borrowed(&self) -> bool {
+        self.state().borrowed
+    }
+
+    /// Waits; `seat` is the caller's place among those who wait, kept between polls and given back with
+    /// [`leave`](Flight::leave). `borrows`: the caller would lead with a future of its own.
+    pub(crate) fn poll_wait(&self, seat: &mut Option<usize>, borrows: bool, cx: &mut Context<'_>) -> Poll<Turn> {
+        let mut others = Vec::new();
+        let mut state = self.state();
+        let turn = match state.phase {
+            Phase::Done => Turn::Done,
+            Phase::Gone => Turn::Restart,
+            Phase::Vacant => {
+                state.phase = Phase::Ticket;
+                if borrows && !state.borrowed {
+                    // Those who wait did so for work with limits; let them look again.
+                    state.borrowed = true;
+                    others.extend(state.waiting.iter().map(|(_, waker)| waker.clone()));
+                }
+                Turn::Lead
+            }
+            Phase::Work(_) | Phase::Ticket => {
+                let known = seat.and_then(|seat| state.waiting.get_mut(seat));
+                match known {
+                    Some(waker) => waker.clone_from(cx.waker()),
+                    None => *seat = Some(state.waiting.insert(cx.waker().clone())),
+                }
+                return Poll::Pending;
+            }
+        };
+        if let Some(seat) = seat.take() {
+            state.waiting.try_remove(seat);
+        }
+        drop(state);
+        wake_all(others);
+        Poll::Ready(turn)
+    }
+
+    /// Ends a wait early. `true`: the flight was vacant and nobody is left; the caller takes it off the table.
+    #[must_use]
+    pub(crate) fn leave(&self, seat: &mut Option<usize>) -> bool {
+        let mut state = self.state();
+        if let Some(seat) = seat.take() {
+            state.waiting.try_remove(seat);
+        }
+        // The one who leaves may be the one who was woken to take over.
+        if matches!(state.phase, Phase::Vacant) { Self::pass_on(state) } else { false }
+    }
+
+    /// The leader gives up. `true`: nobody waits; the caller takes the flight off the table.
+    #[must_use]
+    pub(crate) fn vacate(&self) -> bool {
+        let mut state = self.state();
+        if matches!(state.phase, Phase::Done | Phase::Gone) {
+            return false;
+        }
+        state.phase = Phase::Vacant;
+        Self::pass_on(state)
+    }
+
+    fn pass_on(mut state: MutexGuard<'_, State<W>>) -> bool {
+        // The waker stays in its seat: a second leave must find the others, and this one may be woken twice.
+        let next = state.waiting.iter().next().map(|(_, waker)| waker.clone());
+        match next {
+            Some(waker) => {
+                drop(state);
+                waker.wake();
+                false
+            }
+            None => {
+                state.phase = Phase::Gone;
+                true
+            }
+        }
+    }
+
+    /// Ends the flight and wakes all who wait.
+    pub(crate) fn publish(&self, result: R) {
+        // Set once: only the leader publishes, and a flight has one leader.
+        let _ = self.result.set(result);
+        let waiting = {
+            let mut state = self.state();
+            state.phase = Phase::Done;
+            std::mem::take(&mut state.waiting)
+        };
+        wake_all(waiting.into_iter().map(|(_, waker)| waker));
+    }
+}
+
+/// Outside every lock: a waker is foreign code.
+fn wake_all(wakers: impl IntoIterator<Item = Waker>) {
+    wakers.into_iter().for_each(Waker::wake);
+}
+
+/// Only the flight's own handle is left: nobody can be waiting.
+pub(crate) fn is_unshared<K, R, W, X>(flight: &Arc<Flight<K, R, W, X>>) -> bool {
+    Arc::strong_count(flight) == 1
+}

@@ -1,0 +1,319 @@
+//! Load: from a led flight to its end.
+//!
+//! 1. read L2, unless the key is bypassed · 2. a hit ends the flight · 3. ask the source, under `loader_timeout` ·
+//! 4. store the answer in L2 · 5. commit to L1 under the fence and tell all who wait (`Engine::finish`)
+//!
+//! Without L2 only 3 and 5 are left, and the loader's own box is the work.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use tokio::time::Sleep;
+
+use crate::cache::BoxFuture;
+use crate::error::{CacheError, CacheResult};
+use crate::level::batch_load::BatchRun;
+use crate::level::engine::{End, Engine, Flight, Key, Outcome, Value};
+use crate::level::remote::{Fill, Found};
+use crate::traits::loader::{BatchLoader, Loaded, Loader};
+
+pub(crate) type LoadFuture<T> = BoxFuture<'static, CacheResult<T>>;
+
+/// The object-safe twin of [`Loader`]: one box, `'static`, so that it can move into a task.
+pub(crate) trait OneLoader<K, V>: Send + Sync {
+    fn load_owned(self: Arc<Self>, key: K) -> LoadFuture<Loaded<V>>;
+}
+
+/// The object-safe twin of [`BatchLoader`].
+pub(crate) trait ManyLoader<K, V>: Send + Sync {
+    fn mload_owned(self: Arc<Self>, keys: Vec<K>) -> LoadFuture<HashMap<K, Loaded<V>>>;
+}
+
+/// A user's implementation of a trait.
+pub(crate) struct ByTrait<L>(pub(crate) L);
+
+impl<K: Key, V: Value, L: Loader<K, V>> OneLoader<K, V> for ByTrait<L> {
+    fn load_owned(self: Arc<Self>, key: K) -> LoadFuture<Loaded<V>> {
+        Box::pin(async move { self.0.load(&key).await.map_err(CacheError::loader) })
+    }
+}
+
+impl<K: Key, V: Value, L: BatchLoader<K, V>> ManyLoader<K, V> for ByTrait<L> {
+    fn mload_owned(self: Arc<Self>, keys: Vec<K>) -> LoadFuture<HashMap<K, Loaded<V>>> {
+        Box::pin(async move { self.0.mload(&keys).await.map_err(CacheError::loader) })
+    }
+}
+
+/// Where values come from.
+pub(crate) struct Sources<K, V> {
+    pub(crate) one: Option<Arc<dyn OneLoader<K, V>>>,
+    pub(crate) many: Option<Arc<dyn ManyLoader<K, V>>>,
+}
+
+impl<K, V> Sources<K, V> {
+    /// Whether there is anything to load with.
+    pub(crate) fn exist(&self) -> bool {
+        self.one.is_some() || self.many.is_some()
+    }
+}
+
+impl<K: Key, V: Value> Sources<K, V> {
+    /// The load of one key; `None` without any loader.
+    fn start(&self, key: K) -> Option<LoadFuture<Loaded<V>>> {
+        if let Some(one) = &self.one {
+            return Some(one.clone().load_owned(key));
+        }
+        let load = self.many.as_ref()?.clone().mload_owned(vec![key.clone()]);
+        Some(Box::pin(async move { load.await?.remove(&key).ok_or_else(not_loaded) }))
+    }
+}
+
+pub(crate) fn not_loaded() -> CacheError {
+    CacheError::new(crate::ErrorKind::NotLoaded, "the batch loader's answer leaves this key out")
+}
+
+/// A load under `loader_timeout`. The timer is made when the load first suspends, so a load that is ready at once pays
+/// for none.
+pub(crate) struct Limited<T> {
+    load: LoadFuture<T>,
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl<T> Limited<T> {
+    pub(crate) fn new(load: LoadFuture<T>) -> Self {
+        Self { load, timer: None }
+    }
+
+    /// Panics of the loader are caught by the caller.
+    pub(crate) fn poll<K: Key, V: Value>(
+        &mut self,
+        engine: &Engine<K, V>,
+        cx: &mut Context<'_>,
+    ) -> Poll<CacheResult<T>> {
+        if let Poll::Ready(answer) = self.load.as_mut().poll(cx) {
+            return Poll::Ready(answer);
+        }
+        let limit = engine.policy.loader_timeout;
+        if self.timer.is_none() {
+            self.timer = engine.boxed_timer(limit);
+        }
+        match &mut self.timer {
+            Some(timer) => timer.as_mut().poll(cx).map(|()| Err(CacheError::timeout(limit))),
+            None => Poll::Ready(Err(CacheError::no_runtime("a load that suspends"))),
+        }
+    }
+}
+
+/// What a flight is doing; polled by its leader or in a task.
+pub(crate) enum Work<V> {
+    /// Only the loader.
+    Load(Limited<Loaded<V>>),
+    /// L2, and the loader if need be.
+    Full(BoxFuture<'static, End<V>>),
+    /// Part of a batch, which is polled as a whole.
+    Batch(Arc<BatchRun>),
+}
+
+/// What a flight must not do.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct How {
+    /// L2 is known to have nothing, or is not to be believed.
+    pub(crate) skip_l2: bool,
+    /// A value in L2 is only good enough if it has more than this many milliseconds to live (refresh-ahead).
+    pub(crate) min_fresh: u64,
+}
+
+impl<V: Value> Work<V> {
+    /// One poll; a panic of user code becomes the end of this flight.
+    pub(crate) fn poll<K: Key>(&mut self, engine: &Engine<K, V>, cx: &mut Context<'_>) -> Poll<End<V>> {
+        let polled = catch_unwind(AssertUnwindSafe(|| match self {
+            Self::Load(load) => load.poll(engine, cx).map(|answer| engine.end(answer)),
+            Self::Full(work) => work.as_mut().poll(cx),
+            // A batch finishes its flights itself.
+            Self::Batch(_) => Poll::Pending,
+        }));
+        polled.unwrap_or_else(|payload| {
+            Poll::Ready(End::Failed { error: CacheError::panic("the loader", &*payload), stale: None })
+        })
+    }
+}
+
+impl<K: Key, V: Value> Engine<K, V> {
+    fn end(&self, answer: CacheResult<Loaded<V>>) -> End<V> {
+        match answer {
+            Ok(loaded) => End::Loaded { loaded, at: self.now() },
+            Err(error) => End::Failed { error, stale: None },
+        }
+    }
+
+    /// The work of a flight that was just led; a panic of the loader's first, synchronous part is caught.
+    pub(crate) fn work(self: &Arc<Self>, flight: &Arc<Flight<K, V>>, how: How) -> Result<Work<V>, CacheError> {
+        if self.remote.is_some() {
+            return Ok(Work::Full(Box::pin(fly(self.clone(), flight.clone(), how))));
+        }
+        match catch_unwind(AssertUnwindSafe(|| self.sources.start(flight.key().clone()))) {
+            Ok(Some(load)) => Ok(Work::Load(Limited::new(load))),
+            Ok(None) => Err(CacheError::new(crate::ErrorKind::InvalidConfig, "the cache has no loader")),
+            Err(payload) => Err(CacheError::panic("the loader", &*payload)),
+        }
+    }
+
+    /// Loads one key: limits and panics included, flights and levels left out.
+    pub(crate) async fn load_one(&self, key: K) -> CacheResult<Loaded<V>> {
+        let load = async {
+            let Some(load) = self.sources.start(key) else {
+                return Err(CacheError::new(crate::ErrorKind::InvalidConfig, "the cache has no loader"));
+            };
+            let mut load = Limited::new(load);
+            std::future::poll_fn(|cx| load.poll(self, cx)).await
+        };
+        AssertUnwindSafe(load).catch_unwind().await.unwrap_or_else(|p| Err(CacheError::panic("the loader", &*p)))
+    }
+
+    /// A load for one caller alone, when waiting for somebody else's ticket took too long: no flight, no fill.
+    pub(crate) async fn load_alone(&self, key: &K) -> CacheResult<Option<V>> {
+        let answer = self.load_one(key.clone()).await;
+        match &answer {
+            Ok(_) => self.counters.one(crate::level::stats::Count::LoadOk),
+            Err(e) => self.counters.load_failed(e.kind()),
+        }
+        answer.map(|loaded| loaded.value)
+    }
+
+    /// Polls the work of a flight in place for the first time. `Err`: it goes on; wait for it.
+    pub(crate) fn launch(
+        self: &Arc<Self>,
+        flight: Arc<Flight<K, V>>,
+        how: How,
+        cx: &mut Context<'_>,
+    ) -> Result<Outcome<V>, Arc<Flight<K, V>>> {
+        let mut work = match self.work(&flight, how) {
+            Ok(work) => work,
+            Err(error) => return Ok(self.finish(flight, End::Failed { error, stale: None })),
+        };
+        match work.poll(self, cx) {
+            Poll::Ready(end) => {
+                drop(work);
+                Ok(self.finish(flight, end))
+            }
+            Poll::Pending => {
+                if let Some(work) = flight.park(work, cx.waker()) {
+                    self.run_in_task(flight.clone(), work);
+                }
+                Err(flight)
+            }
+        }
+    }
+
+    /// Somebody depends on the flight whom its leader doesn't know: its work moves into a task, where there is one.
+    pub(crate) fn move_to_task(self: &Arc<Self>, flight: &Arc<Flight<K, V>>) {
+        if self.handle().is_none() {
+            return;
+        }
+        if let Some(work) = flight.detach() {
+            self.run_in_task(flight.clone(), work);
+        }
+    }
+
+    /// Runs the work of a flight to its end, whoever goes away.
+    pub(crate) fn run_in_task(self: &Arc<Self>, flight: Arc<Flight<K, V>>, work: Work<V>) {
+        match work {
+            Work::Batch(run) => run.move_to_task(self),
+            work => {
+                // Without a runtime the guard inside passes the flight on.
+                self.spawn(InTask { flight: Some(flight), work });
+            }
+        }
+    }
+}
+
+/// A flight's work in a task. Dropped before its end (the runtime shuts down), it passes the flight on.
+struct InTask<K: Key, V: Value> {
+    flight: Option<Arc<Flight<K, V>>>,
+    work: Work<V>,
+}
+
+impl<K: Key, V: Value> Unpin for InTask<K, V> {}
+
+impl<K: Key, V: Value> Future for InTask<K, V> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = self.get_mut();
+        let Some(flight) = &this.flight else { return Poll::Ready(()) };
+        let end = std::task::ready!(this.work.poll(&flight.context, cx));
+        if let Some(flight) = this.flight.take() {
+            let engine = flight.context.clone();
+            engine.finish(flight, end);
+        }
+        Poll::Ready(())
+    }
+}
+
+impl<K: Key, V: Value> Drop for InTask<K, V> {
+    fn drop(&mut self) {
+        if let Some(flight) = self.flight.take() {
+            flight.context.give_up(&flight);
+        }
+    }
+}
+
+/// Steps 1 to 4 of one flight with an L2.
+async fn fly<K: Key, V: Value>(engine: Arc<Engine<K, V>>, flight: Arc<Flight<K, V>>, how: How) -> End<V> {
+    let Some(remote) = &engine.remote else { return End::Missed };
+    let key = flight.key();
+    let name = remote.name(key);
+    let (mut fill, mut stale) = (true, None);
+    // 1
+    if !how.skip_l2 {
+        match engine.l2_get(remote, key, &name).await {
+            // 2
+            Found::Hit { value, left } if left.fresh > how.min_fresh => return End::Found { value, left },
+            Found::Hit { value, .. } => stale = Some(value),
+            Found::Nothing { fill: may } => fill = may,
+        }
+    } else {
+        fill = remote.bypass.get(key, engine.now()).is_none();
+    }
+    if stale.is_some()
+        && engine.policy.stale > 0
+        && let Some(Some(error)) = engine.throttle.get(key, engine.now())
+    {
+        return End::Failed { error, stale };
+    }
+    if !engine.sources.exist() {
+        return End::Missed;
+    }
+    // 3
+    let loaded = match engine.load_one(key.clone()).await {
+        Ok(loaded) => loaded,
+        Err(error) => return End::Failed { error, stale },
+    };
+    let at = engine.now();
+    // 4
+    if fill {
+        engine.fill_one(&flight, &name, &loaded).await;
+    }
+    End::Loaded { loaded, at }
+}
+
+impl<K: Key, V: Value> Engine<K, V> {
+    /// Step 4 for one key.
+    pub(crate) async fn fill_one(&self, flight: &Flight<K, V>, name: &crate::level::remote::Name, loaded: &Loaded<V>) {
+        let Some(remote) = &self.remote else { return };
+        let Some((_, life)) = self.policy.lives(loaded.value.is_none(), loaded.ttl) else { return };
+        let (key, hash, token) = (flight.key(), flight.hash(), flight.token());
+        self.l2_fill(remote, vec![Fill { key, hash, token, name, value: loaded.value.as_ref(), life }]).await;
+    }
+
+    /// For [`Duration`]s of limits in messages.
+    pub(crate) fn loader_timeout(&self) -> Duration {
+        self.policy.loader_timeout
+    }
+}

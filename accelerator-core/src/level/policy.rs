@@ -1,0 +1,97 @@
+//! Lives and limits: all the arithmetic of time.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use crate::entry::Entry;
+use crate::time::millis;
+
+/// A failed load is not repeated for a key with a stale value (or with a refresh to retry) for this long.
+pub(crate) const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// Background refreshes at once, per cache.
+pub(crate) const MAX_REFRESHES: usize = 256;
+/// Keys remembered in each of the engine's small maps (retry throttle, L2 bypass).
+pub(crate) const MAX_REMEMBERED: usize = 10_000;
+/// Longest encoded value taken from or given to L2.
+pub(crate) const MAX_VALUE_BYTES: usize = 1 << 20;
+/// Single loads of one batch at once, where there is no batch loader.
+pub(crate) const BATCH_CONCURRENCY: usize = 32;
+
+/// What the builder was told, in milliseconds.
+#[derive(Debug)]
+pub(crate) struct Policy {
+    pub(crate) l1_ttl: u64,
+    pub(crate) l2_ttl: u64,
+    /// `None`: absent answers are not cached.
+    pub(crate) null_ttl: Option<u64>,
+    pub(crate) stale: u64,
+    pub(crate) jitter: f64,
+    pub(crate) window: u64,
+    pub(crate) loader_timeout: Duration,
+    pub(crate) l2_read_timeout: Duration,
+    pub(crate) l2_write_timeout: Duration,
+    pub(crate) max_batch: usize,
+    /// The longest TTL that a call or a loader has asked for.
+    pub(crate) longest_own: AtomicU64,
+}
+
+/// How long something may live from now on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Life {
+    /// Milliseconds of freshness.
+    pub(crate) fresh: u64,
+    /// Milliseconds of usefulness: freshness and what `stale_on_error` adds.
+    pub(crate) useful: u64,
+}
+
+impl Policy {
+    /// The life in L1 and in L2 of a new value with an own `ttl` or the configured ones; `None`: not to be stored.
+    /// Jitter is drawn anew each time and only shortens.
+    pub(crate) fn lives(&self, absent: bool, ttl: Option<Duration>) -> Option<(Life, Life)> {
+        let own = ttl.map(millis);
+        if let Some(own) = own {
+            self.longest_own.fetch_max(own, Relaxed);
+        }
+        let (l1, l2) = match (absent, own) {
+            (true, own) => {
+                let null = self.null_ttl?;
+                let ttl = own.unwrap_or(null);
+                (ttl.min(self.l1_ttl), ttl)
+            }
+            (false, Some(own)) => (own, own),
+            (false, None) => (self.l1_ttl, self.l2_ttl),
+        };
+        let keep = 1.0 - self.jitter * fastrand::f64();
+        let (l1, l2) = (shorten(l1, keep), shorten(l2, keep));
+        (l1 > 0 && l2 > 0).then(|| (self.life(l1.min(l2)), self.life(l2)))
+    }
+
+    /// After this, nothing that this node has written lives in L2 any more.
+    pub(crate) fn longest(&self) -> u64 {
+        let configured = self.l2_ttl.max(self.null_ttl.unwrap_or(0));
+        configured.max(self.longest_own.load(Relaxed)).saturating_add(self.stale)
+    }
+
+    fn life(&self, fresh: u64) -> Life {
+        Life { fresh, useful: fresh.saturating_add(self.stale) }
+    }
+
+    /// The life in L1 of what came from L2 with `left` to live: never more than that.
+    pub(crate) fn backfill(&self, left: Life) -> Life {
+        let keep = 1.0 - self.jitter * fastrand::f64();
+        let fresh = shorten(self.l1_ttl, keep).min(left.fresh);
+        Life { fresh, useful: fresh.saturating_add(self.stale).min(left.useful) }
+    }
+
+    /// The L1 entry that begins `life` at `now`.
+    pub(crate) fn entry<V>(&self, value: Option<V>, life: Life, now: u64, generation: u32) -> Entry<V> {
+        let (fresh, useful) = (now.saturating_add(life.fresh), now.saturating_add(life.useful));
+        Entry::new(value, now, fresh, useful, generation).with_window(self.window)
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)]
+fn shorten(ms: u64, keep: f64) -> u64 {
+    // A ratio of 0 keeps the exact value; a positive life never becomes nothing by jitter.
+    if keep >= 1.0 { ms } else { ((ms as f64 * keep) as u64).max(ms.min(1)) }
+}

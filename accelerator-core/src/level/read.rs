@@ -1,0 +1,358 @@
+//! Read: one key.
+//!
+//! 1. probe L1 · 2. fresh: answer; inside the refresh window also start a refresh · 3. join the key's flight, or lead a
+//! new one · 4. (under the table's lock) probe L1 again · 5. leading: the work of `load.rs`, polled in place ·
+//! 6. following: wait; if the leader disappears, take over
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll};
+
+use crate::cache::{Begin, BoxFuture, LoadTicket};
+use crate::entry::Entry;
+use crate::error::{CacheError, CacheResult, LoadError};
+use crate::level::LevelCache;
+use crate::level::engine::{End, Engine, Flight, Joined, Key, Outcome, Value};
+use crate::level::load::How;
+use crate::level::remote::Found;
+use crate::level::slots::Join;
+use crate::level::stats::Count;
+use crate::level::ticket::ticket;
+use crate::level::wait::{Follow, InPlace, Led, Waited};
+use crate::options::ReadOptions;
+use crate::traits::l1::L1Store;
+use crate::traits::loader::Loaded;
+
+/// The future of [`LevelCache::get`]: the L1 hit is inside, everything else behind one box.
+#[must_use = "futures do nothing unless awaited"]
+pub struct Get<'a, K, V, L1> {
+    cache: &'a LevelCache<K, V, L1>,
+    key: &'a K,
+    options: ReadOptions,
+    rest: Option<BoxFuture<'a, CacheResult<Option<V>>>>,
+}
+
+impl<'a, K, V, L1> Get<'a, K, V, L1> {
+    #[inline]
+    pub(crate) fn new(cache: &'a LevelCache<K, V, L1>, key: &'a K, options: ReadOptions) -> Self {
+        Self { cache, key, options, rest: None }
+    }
+}
+
+impl<K: Key, V: Value, L1: L1Store<K, V>> Future for Get<'_, K, V, L1> {
+    type Output = CacheResult<Option<V>>;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.get_mut();
+        if this.rest.is_none()
+            && !this.options.force_refresh
+            && let Some(value) = this.cache.probe(this.key, this.options.allow_stale)
+        {
+            return Poll::Ready(Ok(value));
+        }
+        this.miss(cx)
+    }
+}
+
+impl<K: Key, V: Value, L1> Get<'_, K, V, L1> {
+    #[cold]
+    #[inline(never)]
+    fn miss(&mut self, cx: &mut Context<'_>) -> Poll<CacheResult<Option<V>>> {
+        if let Some(rest) = &mut self.rest {
+            return rest.as_mut().poll(cx);
+        }
+        let engine = &self.cache.engine;
+        if engine.is_closed() {
+            return Poll::Ready(Err(CacheError::shutdown()));
+        }
+        let (key, options) = (self.key, self.options);
+        let loads = engine.sources.exist() && !options.disable_load;
+        let joined = engine.join(key, !loads, !options.force_refresh);
+        let rest: BoxFuture<'_, _> = match joined {
+            Join::Hit(value) => return Poll::Ready(Ok(value)),
+            Join::Lead(flight) if loads => {
+                match engine.launch(flight, How { skip_l2: options.force_refresh, ..How::default() }, cx) {
+                    Ok(outcome) => {
+                        return Poll::Ready(engine.answer(outcome, options.allow_stale).unwrap_or(Ok(None)));
+                    }
+                    Err(flight) => Box::pin(engine.get_on(key, options, Stage::Leading(InPlace::new(flight)))),
+                }
+            }
+            // A loader-less miss without L2 is over.
+            Join::Lead(flight) if engine.remote.is_none() => {
+                engine.finish(flight, End::Missed);
+                return Poll::Ready(Ok(None));
+            }
+            other => Box::pin(engine.get_on(key, options, Stage::Joined(other))),
+        };
+        self.rest.insert(rest).as_mut().poll(cx)
+    }
+}
+
+/// Where a read stands when it goes on in the background of its box.
+pub(crate) enum Stage<K: Key, V: Value> {
+    Joined(Joined<K, V>),
+    Leading(InPlace<K, V>),
+}
+
+/// A [`Joined`] that owns what it leads: a future that holds it may be dropped before its first poll.
+pub(crate) enum Step<K: Key, V: Value> {
+    Hit(Option<V>),
+    Lead(Led<K, V>),
+    Follow(Arc<Flight<K, V>>),
+}
+
+impl<K: Key, V: Value> Step<K, V> {
+    pub(crate) fn new(joined: Joined<K, V>) -> Self {
+        match joined {
+            Join::Hit(value) => Self::Hit(value),
+            Join::Lead(flight) => Self::Lead(Led::new(flight)),
+            Join::Follow(flight) => Self::Follow(flight),
+        }
+    }
+}
+
+impl<K: Key, V: Value, L1: L1Store<K, V>> LevelCache<K, V, L1> {
+    /// Steps 1 and 2.
+    #[inline]
+    pub(crate) fn probe(&self, key: &K, allow_stale: bool) -> Option<Option<V>> {
+        let entry = self.l1.get(key)?;
+        let engine = &*self.engine;
+        if entry.is_calm(engine.clock.now()) && entry.generation() == engine.generation.load(Ordering::Relaxed) {
+            let value = entry.into_value();
+            engine.counters.l1_hit(value.is_none());
+            return Some(value);
+        }
+        self.engine.uneasy(key, entry, allow_stale)
+    }
+}
+
+impl<K: Key, V: Value> Engine<K, V> {
+    /// Step 2 for an entry that is not simply fresh.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn uneasy(self: &Arc<Self>, key: &K, entry: Entry<V>, allow_stale: bool) -> Option<Option<V>> {
+        if !self.is_of_now(&entry) {
+            return None;
+        }
+        let now = self.now();
+        if now < entry.fresh_until() {
+            self.refresh_ahead(key, now);
+            let value = entry.into_value();
+            self.counters.l1_hit(value.is_none());
+            return Some(value);
+        }
+        // The source failed a moment ago: don't ask it again for every read of a stale value.
+        let throttled = || self.throttle.get(key, now).flatten().is_some();
+        if allow_stale && self.policy.stale > 0 && now < entry.useful_until() && throttled() {
+            self.counters.one(Count::StaleServed);
+            return Some(entry.into_value());
+        }
+        None
+    }
+
+    /// Steps 3 to 6 of a read that could not end in its first poll.
+    pub(crate) async fn get_on(
+        self: &Arc<Self>,
+        key: &K,
+        options: ReadOptions,
+        mut stage: Stage<K, V>,
+    ) -> CacheResult<Option<V>> {
+        let loads = self.sources.exist() && !options.disable_load;
+        let mut how = How { skip_l2: options.force_refresh, ..How::default() };
+        loop {
+            let follow = match stage {
+                Stage::Joined(Join::Hit(value)) => return Ok(value),
+                Stage::Joined(Join::Lead(flight)) if loads => match self.lead_in_place(flight, how).await {
+                    Ok(outcome) => return self.answer(outcome, options.allow_stale).unwrap_or(Ok(None)),
+                    Err(flight) => flight,
+                },
+                Stage::Joined(Join::Lead(flight)) => {
+                    let outcome = self.read_only(Led::new(flight)).await;
+                    return self.answer(outcome, options.allow_stale).unwrap_or(Ok(None));
+                }
+                Stage::Leading(in_place) => match in_place.await {
+                    Ok(outcome) => return self.answer(outcome, options.allow_stale).unwrap_or(Ok(None)),
+                    Err(flight) => flight,
+                },
+                Stage::Joined(Join::Follow(flight)) => {
+                    self.move_to_task(&flight);
+                    Some(flight)
+                }
+            };
+            let waited = match follow {
+                Some(flight) => Follow::new(flight, !loads).await,
+                None => Waited::Restart,
+            };
+            stage = match waited {
+                Waited::Over(outcome) => match self.answer(outcome, options.allow_stale) {
+                    Some(answer) => return answer,
+                    None if !loads => return Ok(None),
+                    None => {
+                        how.skip_l2 = true;
+                        Stage::Joined(self.join(key, false, !options.force_refresh))
+                    }
+                },
+                Waited::Lead(led) if loads => match led.take() {
+                    Some(flight) => {
+                        flight.start_work();
+                        Stage::Joined(Join::Lead(flight))
+                    }
+                    None => Stage::Joined(self.join(key, false, !options.force_refresh)),
+                },
+                Waited::Lead(led) => {
+                    let outcome = self.read_only(led).await;
+                    return self.answer(outcome, options.allow_stale).unwrap_or(Ok(None));
+                }
+                Waited::Restart => Stage::Joined(self.join(key, !loads, !options.force_refresh)),
+                Waited::TooLong if loads => return self.load_alone(key).await,
+                Waited::TooLong => return Ok(None),
+            };
+        }
+    }
+
+    /// Step 5: polls the work in place until it is over (`Ok`) or has moved into a task (`Err`).
+    async fn lead_in_place(
+        self: &Arc<Self>,
+        flight: Arc<Flight<K, V>>,
+        how: How,
+    ) -> Result<Outcome<V>, Option<Arc<Flight<K, V>>>> {
+        let mut flight = Some(flight);
+        let first = std::future::poll_fn(|cx| Poll::Ready(flight.take().map(|flight| self.launch(flight, how, cx))));
+        match first.await {
+            None => Err(None),
+            Some(Ok(outcome)) => Ok(outcome),
+            Some(Err(flight)) => {
+                // Others wait since a leader before us disappeared.
+                if flight.is_awaited() {
+                    self.move_to_task(&flight);
+                }
+                InPlace::new(flight).await
+            }
+        }
+    }
+
+    /// A flight without a loader: what L2 has, or nothing.
+    async fn read_only(&self, led: Led<K, V>) -> Outcome<V> {
+        let end = match self.l2_only(&led).await {
+            Found::Hit { value, left } if left.fresh > 0 => End::Found { value, left },
+            _ => End::Missed,
+        };
+        led.take().map_or(Outcome::Missed, |flight| self.finish(flight, end))
+    }
+
+    /// Reads L2 for a ticket.
+    async fn l2_only(&self, led: &Led<K, V>) -> Found<V> {
+        match (led.flight(), &self.remote) {
+            (Some(flight), Some(remote)) => {
+                let name = remote.name(flight.key());
+                self.l2_get(remote, flight.key(), &name).await
+            }
+            _ => Found::Nothing { fill: true },
+        }
+    }
+
+    /// A read that leads with a future of its own: the value, or the ticket.
+    pub(crate) async fn begin_on(self: &Arc<Self>, key: &K, first: Step<K, V>) -> Begin<V> {
+        let mut step = first;
+        let mut skip_l2 = false;
+        loop {
+            let waited = match step {
+                Step::Hit(value) => return Begin::Hit(value),
+                Step::Lead(led) => Waited::Lead(led),
+                Step::Follow(flight) => {
+                    self.move_to_task(&flight);
+                    Follow::new(flight, true).await
+                }
+            };
+            step = match waited {
+                Waited::Over(Outcome::Missed) => {
+                    skip_l2 = true;
+                    Step::new(self.join(key, true, true))
+                }
+                Waited::Over(Outcome::Failed { stale: Some(value), .. }) => {
+                    self.counters.one(Count::StaleServed);
+                    return Begin::Hit(value);
+                }
+                Waited::Over(Outcome::Failed { error, .. }) => return Begin::Failed(error),
+                Waited::Over(Outcome::Value(value)) => return Begin::Hit(value),
+                Waited::Lead(led) => {
+                    let found = if skip_l2 { Found::Nothing { fill: true } } else { self.l2_only(&led).await };
+                    return self.begin_with(led, found);
+                }
+                Waited::Restart => Step::new(self.join(key, true, true)),
+                Waited::TooLong => return Begin::Lead(LoadTicket::detached()),
+            };
+        }
+    }
+
+    /// What the holder of a ticket gets, given what L2 has.
+    pub(crate) fn begin_with(&self, led: Led<K, V>, found: Found<V>) -> Begin<V> {
+        let Some(flight) = led.take() else { return Begin::Lead(LoadTicket::detached()) };
+        match found {
+            Found::Hit { value, left } if left.fresh > 0 => match self.finish(flight, End::Found { value, left }) {
+                Outcome::Value(value) => Begin::Hit(value),
+                _ => Begin::Lead(LoadTicket::detached()),
+            },
+            Found::Hit { value, .. } => Begin::Lead(ticket(flight, true, Some(value))),
+            Found::Nothing { fill } => Begin::Lead(ticket(flight, fill, None)),
+        }
+    }
+
+    /// `get_or_load` behind the L1 hit.
+    pub(crate) async fn get_or_load_on<T, E>(
+        self: &Arc<Self>,
+        key: &K,
+        body: impl Future<Output = Result<T, E>>,
+    ) -> CacheResult<Option<V>>
+    where
+        T: Into<Loaded<V>>,
+        E: Into<LoadError>,
+    {
+        if self.is_closed() {
+            return Err(CacheError::shutdown());
+        }
+        let first = Step::new(self.join(key, true, true));
+        let ticket = match self.begin_on(key, first).await {
+            Begin::Hit(value) => return Ok(value),
+            Begin::Failed(error) | Begin::Unavailable(error) => return Err(error),
+            Begin::Lead(ticket) => ticket,
+        };
+        // The body runs here, under the hard limit; if this future is dropped, so is the ticket.
+        let (mut body, mut timer) = (std::pin::pin!(body), None);
+        let limit = self.policy.loader_timeout;
+        let answer = std::future::poll_fn(|cx| {
+            if let Poll::Ready(answer) = body.as_mut().poll(cx) {
+                return Poll::Ready(answer.map_err(CacheError::loader));
+            }
+            if timer.is_none() {
+                timer = self.boxed_timer(limit);
+            }
+            match &mut timer {
+                Some(timer) => timer.as_mut().poll(cx).map(|()| Err(CacheError::timeout(limit))),
+                // Without a runtime the body is its caller's own business; it has no limit then.
+                None => Poll::Pending,
+            }
+        })
+        .await;
+        match answer {
+            Ok(loaded) => {
+                let loaded: Loaded<V> = loaded.into();
+                let value = loaded.value.clone();
+                ticket.fill(loaded);
+                Ok(value)
+            }
+            Err(error) => {
+                let stale = ticket.stale();
+                ticket.fail(error.clone());
+                stale.map_or(Err(error), |value| {
+                    self.counters.one(Count::StaleServed);
+                    Ok(value)
+                })
+            }
+        }
+    }
+}

@@ -1,0 +1,260 @@
+//! The L2 side of an engine: names, envelopes, time limits. Every failure here is a miss and a counter.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::OwnedMutexGuard;
+use xxhash_rust::xxh3::{xxh3_64_with_seed, xxh3_128};
+
+use crate::error::{CacheError, ErrorKind, StoreError, StoreErrorKind, StoreResult};
+use crate::level::engine::{Engine, Key, Value};
+use crate::level::envelope::{self, Meta, Unreadable};
+use crate::level::policy::{Life, MAX_VALUE_BYTES};
+use crate::level::remembered::Remembered;
+use crate::level::slots::Token;
+use crate::level::stats::Count;
+use crate::traits::codec::Codec;
+use crate::traits::head::{Head, Kind};
+use crate::traits::l2::{L2Store, Limits};
+
+/// An L2 store and how this cache speaks to it.
+pub(crate) struct Remote<K, V> {
+    pub(crate) store: Arc<dyn L2Store>,
+    pub(crate) codec: Arc<dyn Codec<V>>,
+    /// `CacheKey::encode`, as a pointer: a cache without L2 asks nothing of its keys.
+    pub(crate) text: fn(&K, &mut String),
+    /// The escaped area and a dot.
+    pub(crate) prefix: String,
+    pub(crate) schema: u32,
+    pub(crate) limits: Limits,
+    /// Keys whose delete L2 did not confirm.
+    pub(crate) bypass: Remembered<K, ()>,
+    /// Values written up to this Unix millisecond are misses (`clear`).
+    pub(crate) cleared_at: std::sync::atomic::AtomicU64,
+}
+
+/// A key as L2 knows it.
+pub(crate) struct Name {
+    /// Bound into the checksum.
+    full: String,
+    /// Sent instead, where the full one is too long for the store.
+    short: Option<String>,
+}
+
+impl Name {
+    pub(crate) fn wire(&self) -> &str {
+        self.short.as_deref().unwrap_or(&self.full)
+    }
+}
+
+/// What an L2 read means.
+pub(crate) enum Found<V> {
+    /// A readable value with some life left, fresh or only useful.
+    Hit { value: Option<V>, left: Life },
+    /// Nothing to use; `fill`: whether what is loaded should be stored.
+    Nothing { fill: bool },
+}
+
+/// What is to be written, and for how long the store keeps it.
+pub(crate) struct Sealed {
+    pub(crate) bytes: Bytes,
+    pub(crate) ttl: Duration,
+}
+
+impl<K: Key, V: Value> Remote<K, V> {
+    pub(crate) fn name(&self, key: &K) -> Name {
+        let mut full = String::with_capacity(self.prefix.len() + 24);
+        full.push_str(&self.prefix);
+        (self.text)(key, &mut full);
+        let short = (full.len() > self.limits.max_key_bytes).then(|| self.hashed(&full));
+        Name { full, short }
+    }
+
+    /// As much of the text as fits, and 160 bits of hash.
+    fn hashed(&self, full: &str) -> String {
+        let hash = format!("~~{:032x}{:08x}", xxh3_128(full.as_bytes()), xxh3_64_with_seed(full.as_bytes(), 1) as u32);
+        let keep = self.limits.max_key_bytes.saturating_sub(hash.len());
+        // Key texts are ASCII, but a foreign CacheKey may not keep that promise.
+        let cut = (0..=keep.min(full.len())).rev().find(|&i| full.is_char_boundary(i)).unwrap_or(0);
+        format!("{}{hash}", &full[..cut])
+    }
+
+    /// The envelope and payload of a value written at `now` (Unix milliseconds).
+    pub(crate) fn seal(&self, name: &Name, value: Option<&V>, life: Life, now: u64) -> Result<Sealed, CacheError> {
+        let mut buffer = envelope::open_buffer();
+        if let Some(value) = value {
+            self.codec
+                .encode(value, &mut buffer)
+                .map_err(|e| CacheError::with_source(ErrorKind::Codec, "the value could not be encoded", e.into()))?;
+        }
+        let limit = MAX_VALUE_BYTES.min(self.limits.max_value_bytes);
+        if buffer.len() > limit {
+            let size = buffer.len();
+            let why = format!("the encoded value has {size} bytes; L2 takes {limit}");
+            return Err(CacheError::new(ErrorKind::Codec, why));
+        }
+        let ms = |ms: u64| u32::try_from(ms).unwrap_or(u32::MAX);
+        let meta = Meta {
+            head: Head::random(if value.is_some() { Kind::Value } else { Kind::Absent }),
+            codec: self.codec.id(),
+            schema: self.schema,
+            written_at: now,
+            soft_ttl: ms(life.fresh),
+            hard_ttl: ms(life.useful),
+        };
+        envelope::seal(&mut buffer, &name.full, &meta);
+        Ok(Sealed { bytes: buffer.into(), ttl: self.rounded_up(ms(life.useful)) })
+    }
+
+    fn rounded_up(&self, ms: u32) -> Duration {
+        let grain = u64::try_from(self.limits.ttl_granularity.as_millis()).unwrap_or(u64::MAX).max(1);
+        Duration::from_millis(u64::from(ms).div_ceil(grain).saturating_mul(grain))
+    }
+
+    /// What the bytes mean at `now` (Unix milliseconds).
+    fn open(&self, name: &Name, bytes: &[u8], now: u64) -> Result<Option<(Option<V>, Life)>, Unreadable> {
+        if bytes.len() > MAX_VALUE_BYTES {
+            return Err(Unreadable::Garbage);
+        }
+        let (meta, payload) = envelope::parse(bytes, &name.full)?;
+        if meta.schema != self.schema || meta.codec != self.codec.id() {
+            return Err(Unreadable::Foreign);
+        }
+        let left = meta.left(now);
+        if left.useful == 0 || meta.written_at <= self.cleared_at.load(std::sync::atomic::Ordering::Acquire) {
+            return Ok(None);
+        }
+        let value = match meta.head.kind {
+            Kind::Absent if payload.is_empty() => None,
+            Kind::Absent => return Err(Unreadable::Garbage),
+            _ => Some(self.codec.decode(payload).map_err(|_| Unreadable::Garbage)?),
+        };
+        Ok(Some((value, left)))
+    }
+}
+
+impl<K: Key, V: Value> Engine<K, V> {
+    /// Runs an L2 operation under `limit`; a runtime is needed for the timer.
+    pub(crate) async fn timed<T>(&self, limit: Duration, op: impl Future<Output = T>) -> StoreResult<T> {
+        let Some(timer) = self.timer(limit) else {
+            return Err(StoreError::new(StoreErrorKind::Unavailable, "no tokio runtime to time the L2 operation"));
+        };
+        let (mut op, mut timer) = (std::pin::pin!(op), std::pin::pin!(timer));
+        std::future::poll_fn(|cx| {
+            if let std::task::Poll::Ready(out) = op.as_mut().poll(cx) {
+                return std::task::Poll::Ready(Ok(out));
+            }
+            let over = || StoreError::new(StoreErrorKind::Timeout, format!("L2 did not answer within {limit:?}"));
+            timer.as_mut().poll(cx).map(|()| Err(over()))
+        })
+        .await
+    }
+
+    /// Reads one key.
+    pub(crate) async fn l2_get(&self, remote: &Remote<K, V>, key: &K, name: &Name) -> Found<V> {
+        if remote.bypass.get(key, self.now()).is_some() {
+            return Found::Nothing { fill: false };
+        }
+        let answer = self.timed(self.policy.l2_read_timeout, remote.store.get(name.wire())).await;
+        self.understand(remote, name, answer.and_then(|a| a))
+    }
+
+    /// Reads many keys in one call; one answer per key.
+    pub(crate) async fn l2_mget(&self, remote: &Remote<K, V>, asked: &[(&K, Name)]) -> Vec<Found<V>> {
+        let now = self.now();
+        let mut out: Vec<Option<Found<V>>> =
+            asked.iter().map(|(key, _)| remote.bypass.get(key, now).map(|_| Found::Nothing { fill: false })).collect();
+        let wires: Vec<&str> =
+            asked.iter().zip(&out).filter(|(_, o)| o.is_none()).map(|((_, name), _)| name.wire()).collect();
+        let mut answers = if wires.is_empty() {
+            Vec::new().into_iter()
+        } else {
+            match self.timed(self.policy.l2_read_timeout, remote.store.mget(&wires)).await {
+                Ok(answers) if answers.len() == wires.len() => answers.into_iter(),
+                Ok(_) => {
+                    self.counters.l2_error(StoreErrorKind::Protocol);
+                    Vec::new().into_iter()
+                }
+                Err(e) => {
+                    self.counters.l2_error(e.kind());
+                    Vec::new().into_iter()
+                }
+            }
+        };
+        for (slot, (_, name)) in out.iter_mut().zip(asked) {
+            if slot.is_none() {
+                // Without an answer the whole call failed, and was counted once.
+                *slot = answers.next().map(|answer| self.understand(remote, name, answer));
+            }
+        }
+        out.into_iter().map(|found| found.unwrap_or(Found::Nothing { fill: false })).collect()
+    }
+
+    fn understand(&self, remote: &Remote<K, V>, name: &Name, answer: StoreResult<Option<Bytes>>) -> Found<V> {
+        let bytes = match answer {
+            Ok(Some(bytes)) => bytes,
+            Ok(None) => return Found::Nothing { fill: true },
+            Err(e) => {
+                self.counters.l2_error(e.kind());
+                // Who can't read in time will hardly write in time, and a caller is waiting.
+                return Found::Nothing { fill: false };
+            }
+        };
+        match remote.open(name, &bytes, self.clock.unix()) {
+            Ok(Some((value, left))) => Found::Hit { value, left },
+            Ok(None) => Found::Nothing { fill: true },
+            Err(why) => {
+                self.counters.one(Count::Undecodable);
+                // Old and new nodes must not fight over a key during a rolling deploy.
+                Found::Nothing { fill: why == Unreadable::Garbage }
+            }
+        }
+    }
+
+    /// Stores what was loaded in L2, unless an invalidation came since `token` or somebody writes the key right now.
+    /// Failures are counted; the loaded value reaches its callers all the same.
+    pub(crate) async fn l2_fill(&self, remote: &Remote<K, V>, fills: Vec<Fill<'_, K, V>>) {
+        let mut turns: Vec<OwnedMutexGuard<()>> = Vec::with_capacity(fills.len());
+        let mut items = Vec::with_capacity(fills.len());
+        for fill in &fills {
+            // Sealed before the check: a `clear` that comes in between is later than `written_at`.
+            let Ok(sealed) = remote.seal(fill.name, fill.value, fill.life, self.clock.unix()) else {
+                self.counters.l2_error(StoreErrorKind::TooLarge);
+                continue;
+            };
+            let turn = self.table.turn_to_fill(fill.key, fill.hash, fill.token, || self.generation());
+            if let Some(turn) = turn {
+                turns.push(turn);
+                items.push((fill.name.wire(), sealed.bytes, sealed.ttl));
+            }
+        }
+        let results = match (items.pop(), items.is_empty()) {
+            (None, _) => return,
+            (Some((wire, bytes, ttl)), true) => {
+                let op = async { vec![remote.store.set(wire, bytes, ttl).await] };
+                self.timed(self.policy.l2_write_timeout, op).await
+            }
+            (Some(last), false) => {
+                items.push(last);
+                self.timed(self.policy.l2_write_timeout, remote.store.mset(items)).await
+            }
+        };
+        drop(turns);
+        match results {
+            Ok(results) => results.iter().flat_map(|r| r.as_ref().err()).for_each(|e| self.counters.l2_error(e.kind())),
+            Err(e) => self.counters.l2_error(e.kind()),
+        }
+    }
+}
+
+/// One value on its way into L2.
+pub(crate) struct Fill<'a, K, V> {
+    pub(crate) key: &'a K,
+    pub(crate) hash: u64,
+    pub(crate) token: Token,
+    pub(crate) name: &'a Name,
+    pub(crate) value: Option<&'a V>,
+    pub(crate) life: Life,
+}

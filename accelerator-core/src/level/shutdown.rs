@@ -1,0 +1,28 @@
+//! Closing.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use crate::level::engine::{Engine, Key, Value};
+use crate::level::verbs::ShutdownReport;
+
+const LOOK_EVERY: Duration = Duration::from_millis(5);
+
+impl<K: Key, V: Value> Engine<K, V> {
+    /// Stops taking work and waits for what is in progress. It looks every few milliseconds: nothing else in the cache
+    /// has to pay for being waited for here.
+    pub(crate) async fn shut(&self, deadline: Duration) -> ShutdownReport {
+        self.closed.store(true, Ordering::Release);
+        let wait = async {
+            while self.table.len() > 0 {
+                match self.timer(LOOK_EVERY) {
+                    Some(timer) => timer.await,
+                    None => return,
+                }
+            }
+        };
+        // Over the deadline or not, what counts is what is left.
+        let _ = self.timed(deadline, wait).await;
+        ShutdownReport { unfinished: self.table.len() }
+    }
+}

@@ -1,0 +1,256 @@
+//! The slot table: flights and fence in one (protocols §1).
+//!
+//! Every operation that may write L1 for a key registers in the key's slot before it reads or writes anything. An
+//! invalidation looks there, under the same lock as the commit: whichever comes first, no older value stays.
+//!
+//! ```text
+//! begin      register, remember (generation, version)
+//! commit     under the lock: insert only if (generation, version) is unchanged; unregister
+//! invalidate under the lock: new version, detach the flight, remove from L1
+//! ```
+//! A slot exists only while somebody is registered. Versions are never used twice in a shard, so a slot that was
+//! dropped and made again does not validate an old token.
+
+use std::hash::{BuildHasher, Hash};
+use std::sync::Arc;
+
+use foldhash::fast::RandomState;
+use hashbrown::HashTable;
+use tokio::sync::{Mutex as Turn, OwnedMutexGuard};
+
+use crate::level::flight::Flight;
+use crate::sync::{Mutex, MutexGuard, lock};
+
+const SHARDS: usize = 64;
+
+/// What an operation saw when it registered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Token {
+    pub(crate) generation: u32,
+    version: u64,
+}
+
+/// Flights of keys `K` with results `R`, parked work `W` and context `X`.
+pub(crate) struct SlotTable<K, R, W, X> {
+    shards: Box<[Shard<K, R, W, X>]>,
+    hasher: RandomState,
+}
+
+// A line of its own for each shard, so that two threads on two shards don't share one.
+#[repr(align(128))]
+struct Shard<K, R, W, X>(Mutex<Slots<K, R, W, X>>);
+
+struct Slots<K, R, W, X> {
+    map: HashTable<Slot<K, R, W, X>>,
+    next_version: u64,
+}
+
+struct Slot<K, R, W, X> {
+    key: K,
+    hash: u64,
+    version: u64,
+    registered: u32,
+    flight: Option<Arc<Flight<K, R, W, X>>>,
+    // Who may write L2 for this key; made when first needed.
+    turn: Option<Arc<Turn<()>>>,
+}
+
+/// What [`SlotTable::join`] answers.
+pub(crate) enum Join<P, K, R, W, X> {
+    /// L1 has it after all.
+    Hit(P),
+    /// A new flight; the caller leads it.
+    Lead(Arc<Flight<K, R, W, X>>),
+    /// A flight of somebody else.
+    Follow(Arc<Flight<K, R, W, X>>),
+}
+
+/// A registration that is not a flight: a `set`, a `del`, a lookup in L2.
+pub(crate) struct Registered {
+    pub(crate) hash: u64,
+    pub(crate) token: Token,
+}
+
+impl<K: Hash + Eq + Clone, R, W, X> SlotTable<K, R, W, X> {
+    pub(crate) fn new() -> Self {
+        let shard = || Shard(Mutex::new(Slots { map: HashTable::new(), next_version: 0 }));
+        Self { shards: (0..SHARDS).map(|_| shard()).collect(), hasher: RandomState::default() }
+    }
+
+    fn shard(&self, hash: u64) -> MutexGuard<'_, Slots<K, R, W, X>> {
+        // The map inside takes the top and the low bits; these lie between.
+        lock(&self.shards[(hash >> 48) as usize % SHARDS].0)
+    }
+
+    /// Joins the flight of `key`, or starts one, unless `probe` finds the value (asked under the lock: between the
+    /// caller's own look into L1 and this one another flight may have ended).
+    pub(crate) fn join<P>(
+        &self,
+        key: &K,
+        generation: impl FnOnce() -> u32,
+        make: impl FnOnce(K, u64, Token) -> Flight<K, R, W, X>,
+        probe: impl FnOnce() -> Option<P>,
+    ) -> Join<P, K, R, W, X> {
+        let hash = self.hasher.hash_one(key);
+        let mut slots = self.shard(hash);
+        let generation = generation();
+        let slot = slots.slot(key, hash);
+        if let Some(flight) = &slot.flight
+            && flight.token().generation == generation
+        {
+            return Join::Follow(flight.clone());
+        }
+        if let Some(found) = probe() {
+            slots.drop_if_unused(key, hash);
+            return Join::Hit(found);
+        }
+        slot.registered += 1;
+        let flight = Arc::new(make(key.clone(), hash, Token { generation, version: slot.version }));
+        slot.flight = Some(flight.clone());
+        Join::Lead(flight)
+    }
+
+    /// Registers an operation that isn't a flight.
+    pub(crate) fn begin(&self, key: &K, generation: impl FnOnce() -> u32) -> Registered {
+        let hash = self.hasher.hash_one(key);
+        let mut slots = self.shard(hash);
+        let slot = slots.slot(key, hash);
+        slot.registered += 1;
+        Registered { hash, token: Token { generation: generation(), version: slot.version } }
+    }
+
+    /// Ends a registration. `store` runs under the lock and is told whether it may still insert.
+    pub(crate) fn commit(
+        &self,
+        key: &K,
+        hash: u64,
+        token: Token,
+        flight: Option<&Arc<Flight<K, R, W, X>>>,
+        generation: impl FnOnce() -> u32,
+        store: impl FnOnce(bool),
+    ) {
+        let mut slots = self.shard(hash);
+        let slot = slots.slot(key, hash);
+        let valid = slot.version == token.version && token.generation == generation();
+        if flight.is_some_and(|f| slot.flight.as_ref().is_some_and(|own| Arc::ptr_eq(own, f))) {
+            slot.flight = None;
+        }
+        slot.registered = slot.registered.saturating_sub(1);
+        #[cfg(accelerator_mutant = "check-without-lock")]
+        let slots = {
+            drop(slots);
+            crate::sync::yield_here();
+            store(valid);
+            self.shard(hash)
+        };
+        #[cfg(not(accelerator_mutant = "check-without-lock"))]
+        store(valid);
+        let mut slots = slots;
+        slots.drop_if_unused(key, hash);
+    }
+
+    /// A local write that reached L2: `store` is told whether nothing came since `token`. Either way later readers
+    /// start a flight of their own, and fills that began earlier are refused.
+    pub(crate) fn commit_write(
+        &self,
+        key: &K,
+        registered: &Registered,
+        generation: impl FnOnce() -> u32,
+        store: impl FnOnce(bool),
+    ) {
+        let mut slots = self.shard(registered.hash);
+        let slot = slots.slot(key, registered.hash);
+        let valid = slot.version == registered.token.version && registered.token.generation == generation();
+        slot.registered = slot.registered.saturating_sub(1);
+        slots.bump(key, registered.hash);
+        store(valid);
+        slots.drop_if_unused(key, registered.hash);
+    }
+
+    /// A new version for the key, its flight detached, and `purge` (which removes from L1, or replaces there), all
+    /// under the lock. Whoever registered before can't insert any more.
+    pub(crate) fn invalidate(&self, key: &K, purge: impl FnOnce()) {
+        let hash = self.hasher.hash_one(key);
+        let mut slots = self.shard(hash);
+        slots.bump(key, hash);
+        purge();
+    }
+
+    /// Makes the flight unjoinable, if it still is the key's; its registration stays.
+    pub(crate) fn detach(&self, flight: &Arc<Flight<K, R, W, X>>) {
+        let mut slots = self.shard(flight.hash());
+        if let Some(slot) = slots.find(flight.key(), flight.hash())
+            && slot.flight.as_ref().is_some_and(|own| Arc::ptr_eq(own, flight))
+        {
+            slot.flight = None;
+        }
+    }
+
+    /// The right to write L2 for the key, shared with everybody registered there.
+    pub(crate) fn turn(&self, key: &K, hash: u64) -> Arc<Turn<()>> {
+        self.shard(hash).slot(key, hash).turn.get_or_insert_default().clone()
+    }
+
+    /// The right to write L2, only if nobody has it and nothing was invalidated since `token`: both in one step, so
+    /// that a `del` that comes later waits for this write before it deletes.
+    pub(crate) fn turn_to_fill(
+        &self,
+        key: &K,
+        hash: u64,
+        token: Token,
+        generation: impl FnOnce() -> u32,
+    ) -> Option<OwnedMutexGuard<()>> {
+        let mut slots = self.shard(hash);
+        let slot = slots.slot(key, hash);
+        if slot.version != token.version || token.generation != generation() {
+            return None;
+        }
+        slot.turn.get_or_insert_default().clone().try_lock_owned().ok()
+    }
+
+    /// Whether nothing was invalidated since `token`.
+    pub(crate) fn is_valid(&self, key: &K, hash: u64, token: Token, generation: u32) -> bool {
+        let slots = self.shard(hash);
+        token.generation == generation
+            && slots.map.find(hash, |s| s.key == *key).is_some_and(|s| s.version == token.version)
+    }
+
+    /// Slots in use: keys with at least one operation registered.
+    pub(crate) fn len(&self) -> usize {
+        self.shards.iter().map(|s| lock(&s.0).map.len()).sum()
+    }
+}
+
+impl<K: Hash + Eq + Clone, R, W, X> Slots<K, R, W, X> {
+    fn find(&mut self, key: &K, hash: u64) -> Option<&mut Slot<K, R, W, X>> {
+        self.map.find_mut(hash, |s| s.key == *key)
+    }
+
+    fn slot(&mut self, key: &K, hash: u64) -> &mut Slot<K, R, W, X> {
+        let next = &mut self.next_version;
+        self.map
+            .entry(hash, |s| s.key == *key, |s| s.hash)
+            .or_insert_with(|| {
+                *next += 1;
+                Slot { key: key.clone(), hash, version: *next, registered: 0, flight: None, turn: None }
+            })
+            .into_mut()
+    }
+
+    fn bump(&mut self, key: &K, hash: u64) {
+        self.next_version += 1;
+        let version = self.next_version;
+        if let Some(slot) = self.find(key, hash) {
+            slot.version = version;
+            slot.flight = None;
+        }
+    }
+
+    fn drop_if_unused(&mut self, key: &K, hash: u64) {
+        if let Ok(slot) = self.map.find_entry(hash, |s| s.key == *key)
+            && slot.get().registered == 0
+        {
+            slot.remove();
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! Counters: one cell per thread and cache, written by its owner alone, summed by the reader.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use thread_local::ThreadLocal;
+
+use crate::error::{ErrorKind, StoreErrorKind};
+
+/// What is counted per thread. The first two are adjacent: a hit adds `is_none()` to the index.
+#[derive(Clone, Copy)]
+pub(crate) enum Count {
+    L1Hit,
+    L1Absent,
+    L2Hit,
+    L2Absent,
+    Miss,
+    LoadOk,
+    LoadError,
+    LoadTimeout,
+    LoadPanic,
+    Joined,
+    StaleServed,
+    Refresh,
+    FillRefused,
+    Undecodable,
+}
+
+const COUNTS: usize = Count::Undecodable as usize + 1;
+const ERRORS: usize = StoreErrorKind::ALL.len();
+
+/// The cells of one cache.
+#[derive(Default)]
+pub(crate) struct Counters {
+    cells: ThreadLocal<Cell>,
+}
+
+// Two cells never share a cache line (or a pair of them, as prefetched).
+#[repr(align(128))]
+#[derive(Default)]
+struct Cell([AtomicU64; COUNTS + ERRORS]);
+
+impl Cell {
+    #[inline]
+    fn add(&self, index: usize, n: u64) {
+        // A load and a store instead of a locked add: only the owning thread writes here.
+        let cell = &self.0[index];
+        cell.store(cell.load(Relaxed).wrapping_add(n), Relaxed);
+    }
+}
+
+impl Counters {
+    #[inline]
+    pub(crate) fn l1_hit(&self, absent: bool) {
+        self.cells.get_or_default().add(Count::L1Hit as usize + usize::from(absent), 1);
+    }
+
+    #[inline]
+    pub(crate) fn add(&self, what: Count, n: u64) {
+        self.cells.get_or_default().add(what as usize, n);
+    }
+
+    pub(crate) fn one(&self, what: Count) {
+        self.add(what, 1);
+    }
+
+    pub(crate) fn l2_error(&self, kind: StoreErrorKind) {
+        let index = StoreErrorKind::ALL.iter().position(|k| *k == kind).unwrap_or(ERRORS - 1);
+        self.cells.get_or_default().add(COUNTS + index, 1);
+    }
+
+    pub(crate) fn load_failed(&self, kind: ErrorKind) {
+        self.one(match kind {
+            ErrorKind::Timeout => Count::LoadTimeout,
+            ErrorKind::Panic => Count::LoadPanic,
+            _ => Count::LoadError,
+        });
+    }
+
+    pub(crate) fn read(&self, flights: usize) -> Stats {
+        let mut sum = [0_u64; COUNTS + ERRORS];
+        for cell in &self.cells {
+            for (total, part) in sum.iter_mut().zip(&cell.0) {
+                *total = total.wrapping_add(part.load(Relaxed));
+            }
+        }
+        let of = |what: Count| sum[what as usize];
+        let mut l2_errors = [(StoreErrorKind::Other, 0); ERRORS];
+        for ((pair, kind), n) in l2_errors.iter_mut().zip(StoreErrorKind::ALL).zip(&sum[COUNTS..]) {
+            *pair = (kind, *n);
+        }
+        Stats {
+            l1_hits: of(Count::L1Hit) + of(Count::L1Absent),
+            l2_hits: of(Count::L2Hit) + of(Count::L2Absent),
+            absent_hits: of(Count::L1Absent) + of(Count::L2Absent),
+            misses: of(Count::Miss),
+            loads_ok: of(Count::LoadOk),
+            loads_error: of(Count::LoadError),
+            loads_timeout: of(Count::LoadTimeout),
+            loads_panic: of(Count::LoadPanic),
+            joined: of(Count::Joined),
+            stale_served: of(Count::StaleServed),
+            refreshes: of(Count::Refresh),
+            fills_refused: of(Count::FillRefused),
+            undecodable: of(Count::Undecodable),
+            l2_errors,
+            flights,
+        }
+    }
+}
+
+/// What a cache has done since it was built. Each counter is exact once the threads that count are at rest; a reading
+/// while they work may be a moment behind.
+///
+/// ```
+/// # fn show(stats: accelerator_core::Stats) {
+/// println!("{} hits in L1, {} in L2, {} loads", stats.l1_hits, stats.l2_hits, stats.loads());
+/// # }
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Answered by L1 (known-absent answers included).
+    pub l1_hits: u64,
+    /// Flights answered by L2 (known-absent answers included).
+    pub l2_hits: u64,
+    /// Of the hits in both levels: those whose answer was "known to be absent".
+    pub absent_hits: u64,
+    /// Reads that L1 could not answer.
+    pub misses: u64,
+    /// Keys loaded, absent ones included.
+    pub loads_ok: u64,
+    /// Keys whose load returned an error (a batch answer that leaves a key out included).
+    pub loads_error: u64,
+    /// Keys whose load was over `loader_timeout`.
+    pub loads_timeout: u64,
+    /// Keys whose load panicked.
+    pub loads_panic: u64,
+    /// Reads that waited for somebody else's flight.
+    pub joined: u64,
+    /// Stale values handed out.
+    pub stale_served: u64,
+    /// Background refreshes started.
+    pub refreshes: u64,
+    /// Values not stored in L1 because an invalidation came while they were on their way.
+    pub fills_refused: u64,
+    /// L2 values that could not be read: damaged, foreign, or of another version, schema or codec.
+    pub undecodable: u64,
+    /// Failed L2 operations by kind.
+    pub l2_errors: [(StoreErrorKind, u64); ERRORS],
+    /// Keys with a load or a write in progress now.
+    pub flights: usize,
+}
+
+impl Stats {
+    /// Keys for which the source was asked, whatever came of it.
+    #[must_use]
+    pub fn loads(&self) -> u64 {
+        self.loads_ok + self.loads_error + self.loads_timeout + self.loads_panic
+    }
+
+    /// Failed L2 operations of all kinds.
+    #[must_use]
+    pub fn l2_errors_total(&self) -> u64 {
+        self.l2_errors.iter().map(|(_, n)| n).sum()
+    }
+}

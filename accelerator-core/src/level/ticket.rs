@@ -1,0 +1,153 @@
+//! Tickets: a caller's own future loads, the flight takes the result.
+
+use std::sync::Arc;
+
+use crate::cache::{FlightOps, LoadTicket};
+use crate::error::CacheError;
+use crate::level::engine::{End, Engine, Flight, Key, Value};
+use crate::level::policy::Life;
+use crate::level::remote::Fill;
+use crate::level::slots::Registered;
+use crate::level::stats::Count;
+use crate::traits::loader::Loaded;
+
+/// The ticket of a flight; `fill`: whether L2 may get the value; `stale`: what L2 had.
+pub(crate) fn ticket<K: Key, V: Value>(
+    flight: Arc<Flight<K, V>>,
+    fill: bool,
+    stale: Option<Option<V>>,
+) -> LoadTicket<V> {
+    // The usual case needs no box of its own.
+    if fill && stale.is_none() {
+        LoadTicket::new(flight)
+    } else {
+        LoadTicket::new(Arc::new(WithL2 { flight, fill, stale }))
+    }
+}
+
+impl<K: Key, V: Value> FlightOps<V> for Flight<K, V> {
+    fn complete(self: Arc<Self>, loaded: Loaded<V>) {
+        self.context.clone().complete(self, loaded, true);
+    }
+
+    fn fail(self: Arc<Self>, error: CacheError) {
+        self.context.clone().finish(self, End::Failed { error, stale: None });
+    }
+
+    fn hand_over(self: Arc<Self>) {
+        self.context.give_up(&self);
+    }
+
+    fn stale(&self) -> Option<Option<V>> {
+        self.context.stale_for(self, None)
+    }
+}
+
+struct WithL2<K: Key, V: Value> {
+    flight: Arc<Flight<K, V>>,
+    fill: bool,
+    stale: Option<Option<V>>,
+}
+
+impl<K: Key, V: Value> FlightOps<V> for WithL2<K, V> {
+    fn complete(self: Arc<Self>, loaded: Loaded<V>) {
+        self.flight.context.complete(self.flight.clone(), loaded, self.fill);
+    }
+
+    fn fail(self: Arc<Self>, error: CacheError) {
+        let flight = self.flight.clone();
+        flight.context.finish(flight.clone(), End::Failed { error, stale: self.stale.clone() });
+    }
+
+    fn hand_over(self: Arc<Self>) {
+        self.flight.context.give_up(&self.flight);
+    }
+
+    fn stale(&self) -> Option<Option<V>> {
+        self.flight.context.stale_for(&self.flight, self.stale.clone())
+    }
+}
+
+impl<K: Key, V: Value> Engine<K, V> {
+    /// A ticket's load ended well: L1 and those who wait at once, L2 in a task (the ticket's holder doesn't wait).
+    fn complete(self: &Arc<Self>, flight: Arc<Flight<K, V>>, loaded: Loaded<V>, fill: bool) {
+        let at = self.now();
+        if fill && self.remote.is_some() {
+            self.fill_in_task(&flight, &loaded);
+        }
+        self.finish(flight, End::Loaded { loaded, at });
+    }
+
+    fn fill_in_task(self: &Arc<Self>, flight: &Arc<Flight<K, V>>, loaded: &Loaded<V>) {
+        let Some((_, life)) = self.policy.lives(loaded.value.is_none(), loaded.ttl) else { return };
+        // The fill has a registration of its own: the flight's ends before L2 has answered, and only while somebody is
+        // registered does the slot know of an invalidation.
+        let pending = Registration::again(self.clone(), flight);
+        let value = loaded.value.clone();
+        self.spawn(async move {
+            let (engine, key) = (&pending.engine, &pending.key);
+            let Some(remote) = &engine.remote else { return };
+            if remote.bypass.get(key, engine.now()).is_some() {
+                return;
+            }
+            let name = remote.name(key);
+            let (hash, token) = (pending.at.hash, pending.at.token);
+            engine.l2_fill(remote, vec![Fill { key, hash, token, name: &name, value: value.as_ref(), life }]).await;
+        });
+    }
+}
+
+/// A registration in a key's slot that ends with its owner.
+pub(crate) struct Registration<K: Key, V: Value> {
+    pub(crate) engine: Arc<Engine<K, V>>,
+    pub(crate) key: K,
+    pub(crate) at: Registered,
+    pub(crate) ended: bool,
+}
+
+impl<K: Key, V: Value> Registration<K, V> {
+    /// Registers now.
+    pub(crate) fn new(engine: Arc<Engine<K, V>>, key: K) -> Self {
+        let at = engine.table.begin(&key, || engine.generation());
+        Self { engine, key, at, ended: false }
+    }
+
+    /// Registers once more with the token of a flight that is registered.
+    fn again(engine: Arc<Engine<K, V>>, flight: &Flight<K, V>) -> Self {
+        let mut registration = Self::new(engine, flight.key().clone());
+        registration.at.token = flight.token();
+        registration
+    }
+}
+
+impl<K: Key, V: Value> Registration<K, V> {
+    /// Ends with a value from L2 for L1, if nothing was invalidated meanwhile.
+    pub(crate) fn backfill(&mut self, value: Option<V>, left: Life) {
+        self.ended = true;
+        let (engine, key, at) = (&self.engine, &self.key, &self.at);
+        let entry = engine.policy.entry(value, engine.policy.backfill(left), engine.now(), at.token.generation);
+        engine.table.commit(
+            key,
+            at.hash,
+            at.token,
+            None,
+            || engine.generation(),
+            |valid| {
+                if valid {
+                    engine.l1.insert(key.clone(), entry);
+                } else {
+                    engine.counters.one(Count::FillRefused);
+                }
+            },
+        );
+    }
+}
+
+impl<K: Key, V: Value> Drop for Registration<K, V> {
+    fn drop(&mut self) {
+        if !self.ended {
+            let engine = &self.engine;
+            engine.table.commit(&self.key, self.at.hash, self.at.token, None, || engine.generation(), |_| {});
+        }
+    }
+}

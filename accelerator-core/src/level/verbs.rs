@@ -1,0 +1,294 @@
+//! The public verbs.
+
+use std::future::Future;
+use std::time::Duration;
+
+use crate::cache::CacheFuture;
+use crate::error::{CacheError, CacheResult, LoadError};
+use crate::level::LevelCache;
+use crate::level::answers::Answers;
+use crate::level::engine::{Key, Value};
+use crate::level::read::Get;
+use crate::level::remote::Found;
+use crate::level::stats::Stats;
+use crate::level::ticket::Registration;
+use crate::options::{ReadOptions, WriteOptions};
+use crate::traits::l1::{L1Stats, L1Store};
+use crate::traits::loader::Loaded;
+
+/// What a cache knows about a key without loading it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Lookup<V> {
+    /// This value.
+    Hit(V),
+    /// The source is known to have none.
+    Absent,
+    /// Nothing.
+    Miss,
+    /// Nothing in L1, and L2 could not be asked.
+    Unavailable,
+}
+
+impl<V> Lookup<V> {
+    fn of(value: Option<V>) -> Self {
+        value.map_or(Self::Absent, Self::Hit)
+    }
+}
+
+/// What [`LevelCache::warmup`] did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct WarmupReport {
+    /// Keys that are cached now, or known to be absent.
+    pub ready: usize,
+    /// Keys whose load failed.
+    pub failed: usize,
+}
+
+/// What [`LevelCache::shutdown`] left behind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ShutdownReport {
+    /// Keys whose load or write was still in progress at the deadline.
+    pub unfinished: usize,
+}
+
+impl<K: Key, V: Value, L1: L1Store<K, V>> LevelCache<K, V, L1> {
+    /// The value: from L1, else from L2, else from the loader. `None`: the source has none; or, without a loader,
+    /// neither level has it. Concurrent calls for one key share one load.
+    ///
+    /// # Errors
+    /// The loader's error, timeout or panic, unless a stale value may be served; a failing L2 is a miss. `NoRuntime`
+    /// where a load suspends outside tokio.
+    ///
+    /// # Cancel safety
+    /// Dropping the future changes nothing for others, and a load that has begun goes on.
+    #[inline]
+    pub fn get<'a>(&'a self, key: &'a K) -> Get<'a, K, V, L1> {
+        Get::new(self, key, ReadOptions::default())
+    }
+
+    /// [`get`](Self::get) with options.
+    ///
+    /// # Errors
+    /// As `get`.
+    ///
+    /// # Cancel safety
+    /// As `get`.
+    #[inline]
+    pub fn get_with<'a>(&'a self, key: &'a K, options: ReadOptions) -> Get<'a, K, V, L1> {
+        Get::new(self, key, options)
+    }
+
+    /// What L1 has, now. Neither waits nor loads.
+    #[inline]
+    pub fn try_get(&self, key: &K) -> Lookup<V> {
+        self.probe(key, true).map_or(Lookup::Miss, Lookup::of)
+    }
+
+    /// What the two levels have. Never loads, and joins no load.
+    ///
+    /// # Cancel safety
+    /// Dropping the future changes nothing.
+    pub async fn lookup(&self, key: &K) -> Lookup<V> {
+        if let Some(value) = self.probe(key, true) {
+            return Lookup::of(value);
+        }
+        if self.engine.remote.is_none() {
+            return Lookup::Miss;
+        }
+        Box::pin(self.lookup_l2(key)).await
+    }
+
+    async fn lookup_l2(&self, key: &K) -> Lookup<V> {
+        let engine = &self.engine;
+        let Some(remote) = &engine.remote else { return Lookup::Miss };
+        if engine.is_closed() {
+            return Lookup::Unavailable;
+        }
+        // Registered before the read, as every backfill is.
+        let mut slot = Registration::new(engine.clone(), key.clone());
+        let name = remote.name(key);
+        match engine.l2_get(remote, key, &name).await {
+            Found::Hit { value, left } if left.fresh > 0 => {
+                slot.backfill(value.clone(), left);
+                Lookup::of(value)
+            }
+            Found::Nothing { fill: false } => Lookup::Unavailable,
+            _ => Lookup::Miss,
+        }
+    }
+
+    /// [`get`](Self::get) for many keys: one pass over L1, one L2 read and one batch load for what is missing (each in
+    /// chunks of `max_batch`). Duplicates cost nothing. The answers come in the order of `keys`, each with its own
+    /// outcome.
+    ///
+    /// # Cancel safety
+    /// As `get`.
+    pub async fn mget<'k>(&self, keys: &'k [K]) -> Answers<'k, K, V> {
+        self.read_many(keys, ReadOptions::default()).await
+    }
+
+    /// [`mget`](Self::mget) with options.
+    ///
+    /// # Cancel safety
+    /// As `get`.
+    pub async fn mget_with<'k>(&self, keys: &'k [K], options: ReadOptions) -> Answers<'k, K, V> {
+        self.read_many(keys, options).await
+    }
+
+    /// The cached value, or the answer of `body`, which runs in the caller's own future and at most once for all who
+    /// ask for the key at the same time. `Ok(None)` from the body is cached as absent.
+    ///
+    /// # Errors
+    /// The body's error (as `Loader`, with its type), shared with those who waited; `Timeout` after `loader_timeout`.
+    /// A stale value is served instead where `stale_on_error` allows it.
+    ///
+    /// # Cancel safety
+    /// Dropping the future drops the body; if it was running, the next who waits runs its own.
+    pub async fn get_or_load<T, E, F>(&self, key: &K, body: F) -> CacheResult<Option<V>>
+    where
+        F: Future<Output = Result<T, E>>,
+        T: Into<Loaded<V>>,
+        E: Into<LoadError>,
+    {
+        if let Some(value) = self.probe(key, false) {
+            return Ok(value);
+        }
+        self.engine.get_or_load_on(key, body).await
+    }
+
+    /// Writes a value (or `None`: known to be absent) to both levels. Takes effect when called, also if the future is
+    /// dropped. Prefer [`del`](Self::del) after a change of the source: two writers that `set` are not ordered.
+    ///
+    /// # Errors
+    /// `Unconfirmed` where L2 did not confirm: L1 of this node then holds no older value, and this node reads past L2
+    /// for the key. `Codec` where the value can't be encoded: nothing has changed.
+    ///
+    /// # Cancel safety
+    /// Dropping the future does not stop the write.
+    pub fn set(&self, key: &K, value: impl Into<Option<V>>) -> CacheFuture<'static, CacheResult<()>> {
+        self.set_with(key, value, WriteOptions::default())
+    }
+
+    /// [`set`](Self::set) with options.
+    ///
+    /// # Errors
+    /// As `set`.
+    ///
+    /// # Cancel safety
+    /// As `set`.
+    pub fn set_with(
+        &self,
+        key: &K,
+        value: impl Into<Option<V>>,
+        options: WriteOptions,
+    ) -> CacheFuture<'static, CacheResult<()>> {
+        self.engine.write("set", vec![(key.clone(), value.into())], options)
+    }
+
+    /// [`set`](Self::set) for many keys, one L2 write per `max_batch`. Of duplicates the last one counts.
+    ///
+    /// # Errors
+    /// The first error; the other keys were still written.
+    ///
+    /// # Cancel safety
+    /// As `set`.
+    pub fn mset(&self, items: impl IntoIterator<Item = (K, Option<V>)>) -> CacheFuture<'static, CacheResult<()>> {
+        self.mset_with(items, WriteOptions::default())
+    }
+
+    /// [`mset`](Self::mset) with options.
+    ///
+    /// # Errors
+    /// As `mset`.
+    ///
+    /// # Cancel safety
+    /// As `set`.
+    pub fn mset_with(
+        &self,
+        items: impl IntoIterator<Item = (K, Option<V>)>,
+        options: WriteOptions,
+    ) -> CacheFuture<'static, CacheResult<()>> {
+        self.engine.write("mset", items.into_iter().collect(), options)
+    }
+
+    /// Invalidates the key in both levels: no read of this node that starts after it was acknowledged gets an older
+    /// value. L1 is purged when the method is called.
+    ///
+    /// # Errors
+    /// `Unconfirmed` where L2 did not confirm; this node reads past L2 for the key then.
+    ///
+    /// # Cancel safety
+    /// Dropping the future does not stop the delete.
+    pub fn del(&self, key: &K) -> CacheFuture<'static, CacheResult<()>> {
+        self.engine.delete("del", vec![key.clone()])
+    }
+
+    /// [`del`](Self::del) for many keys, one L2 delete per `max_batch`.
+    ///
+    /// # Errors
+    /// The first error; the other keys were still tried.
+    ///
+    /// # Cancel safety
+    /// As `del`.
+    pub fn mdel(&self, keys: &[K]) -> CacheFuture<'static, CacheResult<()>> {
+        self.engine.delete("mdel", keys.to_vec())
+    }
+
+    /// Makes everything cached so far a miss for this node: all of L1, and what was written to L2 until now. (Other
+    /// nodes are not told.)
+    ///
+    /// # Errors
+    /// `Shutdown` after `shutdown`.
+    ///
+    /// # Cancel safety
+    /// It has happened when the method returns.
+    pub fn clear(&self) -> CacheFuture<'static, CacheResult<()>> {
+        if self.engine.is_closed() {
+            return CacheFuture::ready(Err(CacheError::shutdown()));
+        }
+        self.engine.clear_all();
+        CacheFuture::ready(Ok(()))
+    }
+
+    /// Reads `keys` in batches of `max_batch`, so that they are in L1 afterwards (as far as it has room).
+    ///
+    /// # Cancel safety
+    /// Dropping the future ends it between batches; a batch that has begun goes on.
+    pub async fn warmup(&self, keys: impl IntoIterator<Item = K>) -> WarmupReport {
+        let mut report = WarmupReport::default();
+        let mut keys = keys.into_iter();
+        loop {
+            let chunk: Vec<K> = keys.by_ref().take(self.engine.policy.max_batch).collect();
+            if chunk.is_empty() {
+                return report;
+            }
+            let answers = self.mget(&chunk).await;
+            let failed = answers.values.iter().filter(|answer| answer.is_err()).count();
+            report.failed += failed;
+            report.ready += chunk.len() - failed;
+        }
+    }
+
+    /// Takes no new work (an L1 hit is still answered, all else is `Shutdown`) and waits for loads and writes in
+    /// progress, at most until `deadline` has passed.
+    ///
+    /// # Cancel safety
+    /// Dropping the future leaves the cache shut down.
+    pub async fn shutdown(&self, deadline: Duration) -> ShutdownReport {
+        self.engine.shut(deadline).await
+    }
+
+    /// What the cache has done since it was built.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        self.engine.counters.read(self.engine.table.len())
+    }
+
+    /// What the L1 store knows about itself.
+    #[must_use]
+    pub fn l1_stats(&self) -> L1Stats {
+        self.engine.l1.stats()
+    }
+}

@@ -1,0 +1,163 @@
+//! Waiting for a flight: as its leader, who polls the work in place, or as one of many.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use pin_project_lite::pin_project;
+use tokio::time::Sleep;
+
+use crate::level::engine::{Engine, Flight, Key, Outcome, Value};
+use crate::level::flight::Turn;
+
+/// What a wait ended with.
+pub(crate) enum Waited<K: Key, V: Value> {
+    /// The flight is over.
+    Over(Outcome<V>),
+    /// The leader disappeared and the caller has the ticket now.
+    Lead(Led<K, V>),
+    /// The flight is gone: start again.
+    Restart,
+    /// `loader_timeout` is over and somebody still holds the ticket.
+    TooLong,
+}
+
+/// The ticket of a flight. Dropped, it passes on.
+pub(crate) struct Led<K: Key, V: Value>(Option<Arc<Flight<K, V>>>);
+
+impl<K: Key, V: Value> Led<K, V> {
+    pub(crate) fn new(flight: Arc<Flight<K, V>>) -> Self {
+        Self(Some(flight))
+    }
+
+    pub(crate) fn flight(&self) -> Option<&Arc<Flight<K, V>>> {
+        self.0.as_ref()
+    }
+
+    /// The flight, without the duty.
+    pub(crate) fn take(mut self) -> Option<Arc<Flight<K, V>>> {
+        self.0.take()
+    }
+}
+
+impl<K: Key, V: Value> Drop for Led<K, V> {
+    fn drop(&mut self) {
+        if let Some(flight) = self.0.take() {
+            flight.context.give_up(&flight);
+        }
+    }
+}
+
+pin_project! {
+    /// Waits for a flight that somebody else leads, or that this caller led until it moved into a task.
+    pub(crate) struct Follow<K: Key, V: Value> {
+        seat: Option<usize>,
+        borrows: bool,
+        flight: Option<Arc<Flight<K, V>>>,
+        #[pin]
+        limit: Option<Sleep>,
+    }
+
+    impl<K: Key, V: Value> PinnedDrop for Follow<K, V> {
+        fn drop(this: Pin<&mut Self>) {
+            let this = this.project();
+            if let Some(flight) = this.flight.take()
+                && flight.leave(this.seat)
+            {
+                flight.context.release(&flight);
+            }
+        }
+    }
+}
+
+impl<K: Key, V: Value> Follow<K, V> {
+    /// `borrows`: the caller would lead with a future of its own.
+    pub(crate) fn new(flight: Arc<Flight<K, V>>, borrows: bool) -> Self {
+        Self { seat: None, borrows, flight: Some(flight), limit: None }
+    }
+}
+
+impl<K: Key, V: Value> Future for Follow<K, V> {
+    type Output = Waited<K, V>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Waited<K, V>> {
+        let mut this = self.project();
+        let Some(flight) = this.flight.as_ref() else { return Poll::Ready(Waited::Restart) };
+        let waited = match flight.poll_wait(this.seat, *this.borrows, cx) {
+            Poll::Ready(Turn::Done) => match flight.result() {
+                Some(outcome) => Waited::Over(outcome.clone()),
+                None => Waited::Restart,
+            },
+            Poll::Ready(Turn::Restart) => {
+                flight.context.table.detach(flight);
+                Waited::Restart
+            }
+            Poll::Ready(Turn::Lead) => {
+                let led = this.flight.take().map(Led::new);
+                return Poll::Ready(led.map_or(Waited::Restart, Waited::Lead));
+            }
+            Poll::Pending => {
+                if flight.is_borrowed() && this.limit.is_none() {
+                    let timer = flight.context.timer(flight.context.loader_timeout());
+                    this.limit.set(timer);
+                }
+                match this.limit.as_mut().as_pin_mut().map(|limit| limit.poll(cx)) {
+                    // Dropping this future leaves the seat.
+                    Some(Poll::Ready(())) => return Poll::Ready(Waited::TooLong),
+                    _ => return Poll::Pending,
+                }
+            }
+        };
+        *this.flight = None;
+        Poll::Ready(waited)
+    }
+}
+
+/// The leader of a flight with work of its own, after the first poll. Ends with `Ok` when the work did, with `Err` when
+/// it has moved into a task. Dropped before that, the work moves into a task: its callers may go, the load goes on.
+pub(crate) struct InPlace<K: Key, V: Value> {
+    flight: Option<Arc<Flight<K, V>>>,
+}
+
+impl<K: Key, V: Value> InPlace<K, V> {
+    pub(crate) fn new(flight: Arc<Flight<K, V>>) -> Self {
+        Self { flight: Some(flight) }
+    }
+}
+
+impl<K: Key, V: Value> Future for InPlace<K, V> {
+    type Output = Result<Outcome<V>, Option<Arc<Flight<K, V>>>>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let slot = &mut self.get_mut().flight;
+        let Some(flight) = slot.as_ref() else { return Poll::Ready(Err(None)) };
+        let Some(mut work) = flight.unpark() else { return Poll::Ready(Err(slot.take())) };
+        let engine: &Arc<Engine<K, V>> = &flight.context;
+        match work.poll(engine, cx) {
+            Poll::Ready(end) => {
+                drop(work);
+                let engine = engine.clone();
+                Poll::Ready(slot.take().map(|flight| engine.finish(flight, end)).ok_or(None))
+            }
+            Poll::Pending => match flight.park(work, cx.waker()) {
+                None => Poll::Pending,
+                Some(work) => {
+                    engine.run_in_task(flight.clone(), work);
+                    Poll::Ready(Err(slot.take()))
+                }
+            },
+        }
+    }
+}
+
+impl<K: Key, V: Value> Drop for InPlace<K, V> {
+    fn drop(&mut self) {
+        if let Some(flight) = self.flight.take()
+            && let Some(work) = flight.detach()
+        {
+            // Without a runtime the work is dropped there, and the flight passed on.
+            flight.context.run_in_task(flight.clone(), work);
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! Write: `set` and `mset`.
+//!
+//! 1. encode · 2. register in the key's slot · 3. (in a task, in turn with other writers of the key) write L2 ·
+//! 4. under the fence: undisturbed: insert into L1, else remove; either way later readers start anew · 5. L2 did not
+//! confirm: remove from L1, read past L2 for the key, say so
+//!
+//! Without L2, 4 happens at the call.
+
+use std::sync::Arc;
+
+use crate::cache::CacheFuture;
+use crate::error::{CacheError, CacheResult, StoreError, StoreErrorKind, StoreResult};
+use crate::level::engine::{Engine, Key, Value};
+use crate::level::policy::Life;
+use crate::level::remote::{Remote, Sealed};
+use crate::level::ticket::Registration;
+use crate::options::WriteOptions;
+
+impl<K: Key, V: Value> Engine<K, V> {
+    /// Writes many keys (one is many); later items win over earlier ones of the same key.
+    pub(crate) fn write(
+        self: &Arc<Self>,
+        op: &'static str,
+        items: Vec<(K, Option<V>)>,
+        options: WriteOptions,
+    ) -> CacheFuture<'static, CacheResult<()>> {
+        if self.is_closed() {
+            return CacheFuture::ready(Err(CacheError::shutdown()));
+        }
+        let items = last_of_each(items);
+        // What may not be cached is a delete: the older value must go.
+        let (keep, drop): (Vec<_>, Vec<_>) = items
+            .into_iter()
+            .map(|(key, value)| {
+                let lives = self.policy.lives(value.is_none(), options.ttl);
+                (key, value, lives)
+            })
+            .partition(|(_, _, lives)| lives.is_some());
+        let deleted =
+            if drop.is_empty() { None } else { Some(self.delete(op, drop.into_iter().map(|(key, ..)| key).collect())) };
+        let items = keep.into_iter().filter_map(|(key, value, lives)| lives.map(|l| (key, value, l))).collect();
+        let written = self.write_lives(op, items);
+        match deleted {
+            None => written,
+            Some(deleted) => CacheFuture::boxed(async move { written.await.and(deleted.await) }),
+        }
+    }
+
+    fn write_lives(
+        self: &Arc<Self>,
+        op: &'static str,
+        items: Vec<(K, Option<V>, (Life, Life))>,
+    ) -> CacheFuture<'static, CacheResult<()>> {
+        let Some(remote) = &self.remote else {
+            // 4
+            for (key, value, (life, _)) in items {
+                let entry = self.policy.entry(value, life, self.now(), self.generation());
+                self.table.invalidate(&key, || self.l1.insert(key.clone(), entry));
+            }
+            return CacheFuture::ready(Ok(()));
+        };
+        // 1: an error here has changed nothing.
+        let mut writes = Vec::with_capacity(items.len());
+        for (key, value, (l1, l2)) in items {
+            let name = remote.name(&key);
+            match remote.seal(&name, value.as_ref(), l2, self.clock.unix()) {
+                Ok(sealed) => writes.push((key, value, l1, name.wire().to_owned(), sealed)),
+                Err(e) => return CacheFuture::ready(Err(e)),
+            }
+        }
+        // Sorted: two batches take their turns in the same order, so neither waits for the other.
+        writes.sort_by(|a, b| a.3.cmp(&b.3));
+        // 2
+        let at = self.now();
+        let pending: Vec<_> = writes
+            .into_iter()
+            .map(|(key, value, l1, wire, sealed)| Write {
+                slot: PendingWrite(Registration::new(self.clone(), key)),
+                value,
+                life: l1,
+                wire,
+                sealed,
+            })
+            .collect();
+        let engine = self.clone();
+        self.in_task(op, async move {
+            // 3
+            let mut first = Ok(());
+            let mut pending = pending.into_iter().peekable();
+            while pending.peek().is_some() {
+                let chunk: Vec<_> = pending.by_ref().take(engine.policy.max_batch).collect();
+                first = first.and(engine.write_chunk(op, chunk, at).await);
+            }
+            first
+        })
+    }
+
+    async fn write_chunk(&self, op: &'static str, chunk: Vec<Write<K, V>>, at: u64) -> CacheResult<()> {
+        let Some(remote) = &self.remote else { return Ok(()) };
+        let mut turns = Vec::with_capacity(chunk.len());
+        for write in &chunk {
+            turns.push(self.table.turn(&write.slot.0.key, write.slot.0.at.hash).lock_owned().await);
+        }
+        let items: Vec<_> = chunk.iter().map(|w| (w.wire.as_str(), w.sealed.bytes.clone(), w.sealed.ttl)).collect();
+        let wanted = items.len();
+        let results = self.timed(self.policy.l2_write_timeout, store(remote, items)).await;
+        let results = self.per_key(results, wanted);
+        let mut first = Ok(());
+        for (write, result) in chunk.into_iter().zip(results) {
+            match result {
+                Ok(()) => write.slot.done(write.value, write.life, at),
+                // 5: the dropped slot corrects L1 and remembers the key.
+                Err(e) => first = first.and(Err(CacheError::unconfirmed(op, e))),
+            }
+        }
+        drop(turns);
+        first
+    }
+
+    /// One result per key of a call that may have failed as a whole.
+    pub(crate) fn per_key(&self, results: StoreResult<Vec<StoreResult<()>>>, wanted: usize) -> Vec<StoreResult<()>> {
+        let all = |kind: StoreErrorKind, why: &str| -> Vec<StoreResult<()>> {
+            self.counters.l2_error(kind);
+            (0..wanted).map(|_| Err(StoreError::new(kind, why))).collect()
+        };
+        match results {
+            Ok(results) if results.len() == wanted => {
+                results.iter().flat_map(|r| r.as_ref().err()).for_each(|e| self.counters.l2_error(e.kind()));
+                results
+            }
+            Ok(_) => all(StoreErrorKind::Protocol, "a batch was answered with another length"),
+            Err(e) => all(e.kind(), &e.to_string()),
+        }
+    }
+
+    /// Runs the L2 part of a write from now on, whether or not its future is polled.
+    pub(crate) fn in_task(
+        self: &Arc<Self>,
+        op: &'static str,
+        work: impl Future<Output = CacheResult<()>> + Send + 'static,
+    ) -> CacheFuture<'static, CacheResult<()>> {
+        let Some(handle) = self.handle() else {
+            // The slots inside are dropped: L1 is corrected, the keys are bypassed.
+            drop(work);
+            return CacheFuture::ready(Err(CacheError::no_runtime(op)));
+        };
+        let task = handle.spawn(work);
+        CacheFuture::boxed(async move {
+            task.await.unwrap_or_else(|_| {
+                let lost = StoreError::new(StoreErrorKind::Other, "the task that wrote L2 was lost");
+                Err(CacheError::unconfirmed(op, lost))
+            })
+        })
+    }
+}
+
+async fn store<K, V>(
+    remote: &Remote<K, V>,
+    mut items: Vec<(&str, bytes::Bytes, std::time::Duration)>,
+) -> Vec<StoreResult<()>> {
+    match (items.len(), items.pop()) {
+        (1, Some((wire, bytes, ttl))) => vec![remote.store.set(wire, bytes, ttl).await],
+        (_, Some(last)) => {
+            items.push(last);
+            remote.store.mset(items).await
+        }
+        (_, None) => Vec::new(),
+    }
+}
+
+struct Write<K: Key, V: Value> {
+    slot: PendingWrite<K, V>,
+    value: Option<V>,
+    life: Life,
+    wire: String,
+    sealed: Sealed,
+}
+
+/// A write that L2 has not confirmed. Dropped like that (failure, lost task), it corrects L1 and makes this node read
+/// past L2 for the key.
+struct PendingWrite<K: Key, V: Value>(Registration<K, V>);
+
+impl<K: Key, V: Value> PendingWrite<K, V> {
+    /// Step 4. L1's life counts from `at`, when the value was sealed for L2: it must not outlive that.
+    fn done(mut self, value: Option<V>, life: Life, at: u64) {
+        let slot = &mut self.0;
+        slot.ended = true;
+        let (engine, key) = (&slot.engine, &slot.key);
+        let entry = engine.policy.entry(value, life, at, slot.at.token.generation);
+        engine.table.commit_write(
+            key,
+            &slot.at,
+            || engine.generation(),
+            |valid| {
+                if valid { engine.l1.insert(key.clone(), entry) } else { engine.l1.remove(key) }
+            },
+        );
+    }
+}
+
+impl<K: Key, V: Value> Drop for PendingWrite<K, V> {
+    fn drop(&mut self) {
+        let slot = &self.0;
+        if !slot.ended {
+            slot.engine.distrust(&slot.key);
+            slot.engine.table.invalidate(&slot.key, || slot.engine.l1.remove(&slot.key));
+        }
+    }
+}
+
+/// The last item of each key, in any order.
+fn last_of_each<K: Key, V>(items: Vec<(K, Option<V>)>) -> Vec<(K, Option<V>)> {
+    if items.len() < 2 {
+        return items;
+    }
+    let mut seen = std::collections::HashSet::with_capacity(items.len());
+    let mut keep: Vec<bool> = items.iter().rev().map(|(key, _)| seen.insert(key)).collect();
+    keep.reverse();
+    let mut keep = keep.into_iter();
+    items.into_iter().filter(|_| keep.next().unwrap_or(true)).collect()
+}

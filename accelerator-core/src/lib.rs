@@ -1,0 +1,36 @@
+//! Contracts and engine of `accelerator`, a multi-level cache.
+//!
+//! Users depend on the facade crate `accelerator`; authors of stores depend on this crate alone.
+
+mod cache;
+mod codecs;
+mod entry;
+mod error;
+mod key;
+mod level;
+mod options;
+mod sync;
+#[cfg(feature = "testkit")]
+pub mod testkit;
+mod time;
+mod traits;
+
+pub use cache::{Batch, Begin, BoxFuture, Cache, CacheFuture, FlightOps, LoadTicket};
+#[cfg(feature = "postcard")]
+pub use codecs::postcard::Postcard;
+pub use entry::Entry;
+pub use error::{CacheError, CacheResult, ErrorKind, LoadError, StoreError, StoreErrorKind, StoreResult};
+pub use key::CacheKey;
+pub use level::{Answers, Builder, Get, Key, LevelCache, Lookup, ShutdownReport, Stats, Value, WarmupReport};
+pub use options::{ReadOptions, WriteOptions};
+pub use time::Clock;
+pub use traits::codec::Codec;
+pub use traits::head;
+pub use traits::l1::{L1Stats, L1Store, NoL1};
+pub use traits::l2::{Filled, L2Read, L2Store, LeaseToken, Limits};
+pub use traits::loader::{BatchLoader, Loaded, Loader};
+
+#[doc(hidden)]
+pub use async_trait::async_trait;
+#[doc(hidden)]
+pub use bytes::Bytes;

@@ -1,0 +1,232 @@
+//! The laws of an [`L2Store`]. Every law takes keys that nobody else has, so that one server can serve them all.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use futures_util::future::join_all;
+
+pub use super::l2_batch::*;
+pub use super::l2_lease::*;
+pub use super::l2_time::*;
+use super::time::Time;
+use crate::error::StoreErrorKind;
+use crate::traits::l2::{L2Store, LeaseToken};
+
+/// Longer than any test takes, and gone when nobody remembers it.
+pub(super) const LONG: Duration = Duration::from_secs(600);
+/// Sizes around what buffers and length fields are made for, as far as the store takes them.
+const SIZES: [usize; 6] = [1, 255, 256, 65_535, 65_536, 1 << 20];
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __l2_law_list {
+    ($then:ident, $($arguments:tt)*) => {
+        $crate::$then! { [
+            a_missing_key_is_none,
+            get_gives_what_was_set,
+            any_bytes_are_a_value,
+            values_of_any_size_within_limits_are_kept,
+            set_replaces,
+            a_deleted_key_is_gone,
+            deleting_a_missing_key_is_no_error,
+            a_deleted_key_can_be_set_again,
+            keys_of_every_allowed_character_are_kept_apart,
+            keys_of_the_greatest_length_are_kept_apart,
+            concurrent_operations_do_not_mix,
+            a_dropped_operation_leaves_the_store_usable,
+            mget_answers_in_the_order_of_its_keys,
+            mget_answers_duplicates_and_missing_keys,
+            an_empty_batch_has_no_answers,
+            mset_stores_all_its_items,
+            mdel_deletes_its_keys,
+            mdel_leaves_other_keys,
+            a_large_batch_is_answered_whole,
+            a_value_is_there_before_its_ttl_ends,
+            a_value_is_gone_after_its_ttl,
+            a_later_set_brings_its_own_ttl,
+            every_item_of_a_batch_has_its_own_ttl,
+            without_leases_lease_methods_are_unsupported,
+            a_lease_is_granted_once,
+            a_fill_under_the_lease_is_stored,
+            a_fill_after_a_delete_is_lost,
+            a_fill_after_a_set_is_lost,
+            a_used_token_fills_nothing,
+            a_value_seen_can_be_replaced_once,
+            a_released_lease_is_free,
+            a_hold_blocks_leases_and_older_fills,
+            a_lease_ends,
+            lease_batches_answer_in_order,
+        ] $($arguments)* }
+    };
+}
+
+/// The names of the laws that a store breaks.
+pub fn failures<S: L2Store>(make: impl Fn() -> (S, Time<'static>)) -> Vec<&'static str> {
+    super::broken(crate::__l2_law_list! { __async_law_calls, make })
+}
+
+/// A key that no other test has, within any sensible limit.
+pub(super) fn fresh_key() -> String {
+    format!("law.{:016x}", fastrand::u64(..))
+}
+
+pub(super) fn bytes(text: &str) -> Bytes {
+    Bytes::copy_from_slice(text.as_bytes())
+}
+
+pub(super) async fn set<S: L2Store + ?Sized>(store: &S, key: &str, value: &str) {
+    store.set(key, bytes(value), LONG).await.expect("set");
+}
+
+pub(super) async fn get<S: L2Store + ?Sized>(store: &S, key: &str) -> Option<Bytes> {
+    store.get(key).await.expect("get")
+}
+
+/// A key that was never set is `None`, not an error.
+pub async fn a_missing_key_is_none<S: L2Store + ?Sized>(store: &S, _: &Time<'_>) {
+    let key = fresh_key();
+    assert_eq!(get(store, &key).await, None);
+    set(store, &fresh_key(), "another").await;
+    assert_eq!(get(store, &key).await, None);
+}
+
+/// `get` answers the bytes that were set.
+pub async fn get_gives_what_was_set<S: L2Store + ?Sized>(store: &S, _: &Time<'_>) {
+    let key = fresh_key();
+    set(store, &key, "value").await;
+    assert_eq!(get(store, &key).await, Some(bytes("value")));
+    assert_eq!(get(store, &key).await, Some(bytes("value")), "the second read");
+}
+
+/// Values are bytes: empty ones, zeros, line ends and what isn't text.
+pub async fn any_bytes_are_a_value<S: L2Store + ?Sized>(store: &S, _: &Time<'_>) {
+    let all: Vec<u8> = (0..=255).collect();
+    for value in [&b""[..], b"\0", b"\r\n", b"END\r\n", b"$-1\r\n", b" ", &[0xFF, 0xFE], &all] {
+        let key = fresh_key();
+        store.set(&key, Bytes::copy_from_slice(value), LONG).await.expect("set");
+        assert_eq!(get(store, &key).await.as_deref(), Some(value));
+    }
+}
+
+/// Values up to `max_value_bytes` are kept whole.
+pub async fn values_of_any_size_within_limits_are_kept<S: L2Store + ?Sized>(store: &S, _: &Time<'_>) {
+    let most = store.limits().max_value_bytes;
+    for size in SIZES.map(|size| size.min(most)) {
+        let value: Bytes = (0..size).map(|i| (i * 31 + i / 251) as u8).collect();
+        let key = fresh_key();
+        store.set(&key, value.clone(), LONG).await.expect("set");
+        assert!(get(store, &key).await == Some(value), "a value of {size} bytes came back changed");
+    }
+}
+
+/// The later set wins, also where it is shorter.
+pub async fn set_replaces<S: L2Store + ?Sized>(store: &S, _: &Time<'_>) {
+    let key = fresh_key();
+    for value in ["a long first value", "short", ""] {
+        set(store, &key, value).await;
+        assert_eq!(get(store, &key).await, Some(bytes(value)));
+    }
+}
+
+/// When `del` has answered, the key is gone.
+pub async fn a_deleted_key_is_gone<S: L2Store + ?Sized>(store: &S, _: &Time<'_>) {
+    let key = fresh_key();
+    set(store, &key, "value").await;
+    store.del(&key).await.expect("del");
+    assert_eq!(get(store, &key).await, None, "a value survived its deletion");
+}
+
+/// Deleting what isn't there is no error, and deletes nothing else.
+pub async fn deleting_a_missing_key_is_no_error<S: L2Store + ?Sized>(store: &S, _: &Time<'_>) {
+    let key = fresh_key();
+    set(store, &key, "value").await;
+    store.del(&fresh_key()).await.expect("del of a missing key");
+    assert_eq!(get(store, &key).await, Some(bytes("value")));
+}
+
+/// A deletion is not a ban.
+pub async fn a_deleted_key_can_be_set_again<S: L2Store + ?Sized>(store: &S, _: &Time<'_>) {
+    let key = fresh_key();
+    set(store, &key, "first").await;
+    store.del(&key).await.expect("del");
+    set(store, &key, "second").await;
+    assert_eq!(get(store, &key).await, Some(bytes("second")));
+}
+
+/// All of `[A-Za-z0-9._~-]` may be in a key, and each character counts, at either end of it.
+pub async fn keys_of_every_allowed_character_are_kept_apart<S: L2Store + ?Sized>(store: &S, _: &Time<'_>) {
+    let base = fresh_key();
+    let letters = (b'A'..=b'Z').chain(b'a'..=b'z').chain(b'0'..=b'9').chain(*b"._~-").map(char::from);
+    let keys: Vec<String> = letters.flat_map(|c| [format!("{base}{c}"), format!("{c}{base}")]).collect();
+    for key in &keys {
+        set(store, key, key).await;
+    }
+    for key in &keys {
+        assert_eq!(get(store, key).await, Some(bytes(key)), "key {key}");
+    }
+}
+
+/// Keys up to `max_key_bytes` are taken, and differ in their last byte.
+pub async fn keys_of_the_greatest_length_are_kept_apart<S: L2Store + ?Sized>(store: &S, _: &Time<'_>) {
+    let most = store.limits().max_key_bytes;
+    let base = fresh_key();
+    assert!(most > base.len(), "keys of {most} bytes leave no room for the hash of a long one");
+    let stem = format!("{base}{}", "x".repeat(most - base.len() - 1));
+    let keys = ["1", "2"].map(|end| format!("{stem}{end}"));
+    for key in &keys {
+        set(store, key, &key[most - 1..]).await;
+    }
+    assert_eq!(get(store, &keys[0]).await, Some(bytes("1")));
+    assert_eq!(get(store, &keys[1]).await, Some(bytes("2")));
+    store.del(&keys[0]).await.expect("del of a long key");
+}
+
+/// Operations under way at the same time get their own answers.
+pub async fn concurrent_operations_do_not_mix<S: L2Store + ?Sized>(store: &S, _: &Time<'_>) {
+    let one = async |n: usize| {
+        let key = fresh_key();
+        assert_eq!(get(store, &key).await, None, "another's answer");
+        for round in 0..8 {
+            let value = format!("{n} in round {round}").repeat(1 + n * 7 % 50);
+            set(store, &key, &value).await;
+            assert_eq!(get(store, &key).await, Some(bytes(&value)), "another's answer");
+        }
+    };
+    join_all((0..32).map(one)).await;
+}
+
+/// An operation may be dropped at any await (the engine's time limit does it): the next ones get their own answers.
+pub async fn a_dropped_operation_leaves_the_store_usable<S: L2Store + ?Sized>(store: &S, _: &Time<'_>) {
+    let (dropped, kept) = (fresh_key(), fresh_key());
+    set(store, &dropped, "of the dropped").await;
+    set(store, &kept, "kept").await;
+    for _ in 0..16 {
+        let _ = store.get(&dropped).now_or_never();
+        assert_eq!(get(store, &kept).await, Some(bytes("kept")), "after a dropped get");
+        let _ = store.set(&dropped, bytes("new"), LONG).now_or_never();
+        assert_eq!(get(store, &kept).await, Some(bytes("kept")), "after a dropped set");
+        let _ = store.mget(&[&dropped, &dropped]).now_or_never();
+        assert_eq!(get(store, &kept).await, Some(bytes("kept")), "after a dropped mget");
+        let _ = store.del(&dropped).now_or_never();
+        set(store, &kept, "kept").await;
+    }
+    store.get(&dropped).await.expect("get of the key whose operations were dropped");
+}
+
+/// A store whose limits say that it has no leases answers `Unsupported`, so that nobody takes it for an outage.
+pub async fn without_leases_lease_methods_are_unsupported<S: L2Store + ?Sized>(store: &S, _: &Time<'_>) {
+    if store.limits().leases {
+        return;
+    }
+    let (key, token) = (fresh_key(), LeaseToken([0; 32]));
+    let kinds = [
+        store.get_or_lease(&key, LONG).await.err().map(|e| e.kind()),
+        store.fill(&key, &token, bytes("value"), LONG).await.err().map(|e| e.kind()),
+        store.release(&key, token).await.err().map(|e| e.kind()),
+        store.hold(&key, LONG).await.err().map(|e| e.kind()),
+    ];
+    assert_eq!(kinds, [Some(StoreErrorKind::Unsupported); 4]);
+    let batch = store.mget_or_lease(&[&key, &key], LONG).await;
+    assert_eq!(batch.len(), 2, "one answer per key");
+}

@@ -1,0 +1,205 @@
+//! One test per law.
+
+/// Proves an [`L1Store`](crate::L1Store): a module of that name with one test per [law](crate::testkit::laws::l1),
+/// each run on the store itself (`plain`) and through `Arc<dyn L1Store<..>>` (`erased`).
+///
+/// The expression makes a new, empty store for `u64` and `String` each time, with room for at least 1000 entries.
+///
+/// ```
+/// use accelerator_core::testkit::MemoryL1;
+/// accelerator_core::l1_laws!(memory, MemoryL1::with_capacity(1000));
+/// ```
+#[macro_export]
+macro_rules! l1_laws {
+    ($name:ident, $store:expr $(,)?) => {
+        $crate::__l1_law_list! { __l1_law_tests, $name, $store }
+    };
+}
+
+/// Proves an [`L2Store`](crate::L2Store): a module of that name with one test per [law](crate::testkit::laws::l2),
+/// each run on the store itself (`plain`) and through `Arc<dyn L2Store>` (`erased`).
+///
+/// The expression makes a store each time; it may `.await`. The keys are random, so that one server may serve all
+/// tests at once. The laws about leases ask nothing of a store whose [`Limits`](crate::Limits) say that it has none.
+///
+/// Laws about TTLs wait in real time, unless the store's clock can be moved: then `advance` is a function of the store
+/// and a duration.
+///
+/// ```
+/// use accelerator_core::testkit::{ManualClock, MemoryL2};
+/// accelerator_core::l2_laws!(in_real_time, MemoryL2::new());
+///
+/// struct Mine { store: MemoryL2, clock: ManualClock }
+/// # #[accelerator_core::async_trait]
+/// # impl accelerator_core::L2Store for Mine {
+/// #     async fn get(&self, key: &str) -> accelerator_core::StoreResult<Option<bytes::Bytes>> {
+/// #         self.store.get(key).await
+/// #     }
+/// #     async fn set(&self, k: &str, v: bytes::Bytes, t: std::time::Duration) -> accelerator_core::StoreResult<()> {
+/// #         self.store.set(k, v, t).await
+/// #     }
+/// #     async fn del(&self, key: &str) -> accelerator_core::StoreResult<()> {
+/// #         self.store.del(key).await
+/// #     }
+/// # }
+/// fn mine() -> Mine {
+///     let clock = ManualClock::new();
+///     Mine { store: MemoryL2::with_clock(clock.clone()), clock }
+/// }
+/// accelerator_core::l2_laws!(in_moved_time, mine(), advance = |mine, by| mine.clock.tick(by));
+/// ```
+#[macro_export]
+macro_rules! l2_laws {
+    ($name:ident, $store:expr $(,)?) => {
+        $crate::__l2_law_list! { __l2_law_tests, $name, $store, (real) }
+    };
+    ($name:ident, $store:expr, advance = $advance:expr $(,)?) => {
+        $crate::__l2_law_list! { __l2_law_tests, $name, $store, (moved $advance) }
+    };
+}
+
+/// Proves a [`Codec`](crate::Codec) for one type: a module of that name with one test per
+/// [law](crate::testkit::laws::codec).
+///
+/// ```
+/// # #[cfg(feature = "postcard")]
+/// accelerator_core::codec_laws!(numbers, Vec<u32>, accelerator_core::Postcard, [vec![], vec![1, 2, u32::MAX]]);
+/// ```
+#[macro_export]
+macro_rules! codec_laws {
+    ($name:ident, $value:ty, $codec:expr, $samples:expr $(,)?) => {
+        $crate::__codec_law_list! { __sample_tests, codec, $name, $value, &$codec, $samples }
+    };
+}
+
+/// Proves a [`CacheKey`](crate::CacheKey): a module of that name with one test per
+/// [law](crate::testkit::laws::key). The samples are different keys.
+///
+/// ```
+/// accelerator_core::key_laws!(numbers, u64, [0, 7, u64::MAX]);
+/// ```
+///
+/// A type that by intention can't be turned back (`decode` always answers `None`) says so:
+///
+/// ```
+/// # use accelerator_core::CacheKey;
+/// # #[derive(Debug, PartialEq)]
+/// # struct Digest(u64);
+/// # impl CacheKey for Digest {
+/// #     fn encode(&self, out: &mut String) { out.push_str(&self.0.to_string()) }
+/// #     fn decode(_: &str) -> Option<Self> { None }
+/// # }
+/// accelerator_core::key_laws!(digests, Digest, one_way [Digest(1), Digest(2)]);
+/// ```
+#[macro_export]
+macro_rules! key_laws {
+    ($name:ident, $key:ty, one_way $samples:expr $(,)?) => {
+        $crate::__key_law_list! { __sample_tests, key, $name, $key, $crate::testkit::laws::key::Way::One, $samples }
+    };
+    ($name:ident, $key:ty, $samples:expr $(,)?) => {
+        $crate::__key_law_list! { __sample_tests, key, $name, $key, $crate::testkit::laws::key::Way::Both, $samples }
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __l1_law_tests {
+    ([$($law:ident),* $(,)?] $name:ident, $store:expr) => {
+        mod $name {
+            mod plain {
+                #[allow(unused_imports)]
+                use super::super::*;
+                $(#[test] fn $law() {
+                    $crate::testkit::block_on(async { $crate::testkit::laws::l1::$law(&$store) });
+                })*
+            }
+            mod erased {
+                #[allow(unused_imports)]
+                use super::super::*;
+                $(#[test] fn $law() {
+                    $crate::testkit::block_on(async {
+                        $crate::testkit::laws::l1::$law(&$crate::testkit::laws::l1::erase($store));
+                    });
+                })*
+            }
+        }
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __l2_law_tests {
+    ([$($law:ident),* $(,)?] $name:ident, $store:expr, $time:tt) => {
+        mod $name {
+            mod plain {
+                #[allow(unused_imports)]
+                use super::super::*;
+                $(#[test] fn $law() {
+                    $crate::testkit::laws::judge(async {
+                        let store = $store;
+                        let time = $crate::__l2_time!(&store, $time);
+                        $crate::testkit::laws::l2::$law(&store, &time).await;
+                    });
+                })*
+            }
+            mod erased {
+                #[allow(unused_imports)]
+                use super::super::*;
+                $(#[test] fn $law() {
+                    $crate::testkit::laws::judge(async {
+                        let store = ::std::sync::Arc::new($store);
+                        let time = $crate::__l2_time!(&*store, $time);
+                        let erased: ::std::sync::Arc<dyn $crate::L2Store> = ::std::sync::Arc::clone(&store) as _;
+                        $crate::testkit::laws::l2::$law(&erased, &time).await;
+                    });
+                })*
+            }
+        }
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __l2_time {
+    ($store:expr, (real)) => {
+        $crate::testkit::laws::Time::real()
+    };
+    ($store:expr, (moved $advance:expr)) => {
+        $crate::testkit::laws::Time::moved_by($store, $advance)
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __sample_tests {
+    ([$($law:ident),* $(,)?] $laws:ident, $name:ident, $of:ty, $subject:expr, $samples:expr) => {
+        mod $name {
+            #[allow(unused_imports)]
+            use super::*;
+            $(#[test] fn $law() {
+                let samples: ::std::vec::Vec<$of> = ::std::vec::Vec::from($samples);
+                $crate::testkit::laws::$laws::$law($subject, &samples);
+            })*
+        }
+    };
+}
+
+// For `failures`: the laws with their names.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __law_calls {
+    ([$($law:ident),* $(,)?] $arguments:tt) => {
+        [$((stringify!($law), ::std::boxed::Box::new(|| $law $arguments) as ::std::boxed::Box<dyn FnOnce()>)),*]
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __async_law_calls {
+    ([$($law:ident),* $(,)?] $make:expr) => {
+        [$((stringify!($law), ::std::boxed::Box::new(|| $crate::testkit::laws::judge(async {
+            let (store, time) = $make();
+            $law(&store, &time).await;
+        })) as ::std::boxed::Box<dyn FnOnce()>)),*]
+    };
+}

@@ -1,0 +1,61 @@
+//! The clock that decides what is fresh.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// A source of time. The engine reads it once per L1 hit, so `monotonic_ms` must be cheap.
+///
+/// Services need none (the default is the operating system's coarse clock, a few milliseconds of grain); tests use
+/// `testkit::ManualClock`.
+pub trait Clock: Send + Sync + 'static {
+    /// Milliseconds since any fixed point; never goes back.
+    fn monotonic_ms(&self) -> u64;
+    /// Milliseconds since 1970 (UTC); compared between machines, never used to lengthen a life.
+    fn unix_ms(&self) -> u64;
+}
+
+/// The handle the engine reads: an enum, so that the default needs no virtual call.
+#[derive(Clone)]
+pub(crate) enum TimeSource {
+    System,
+    Custom(Arc<dyn Clock>),
+}
+
+impl TimeSource {
+    #[inline]
+    pub(crate) fn now(&self) -> u64 {
+        match self {
+            Self::System => system_monotonic_ms(),
+            Self::Custom(c) => c.monotonic_ms(),
+        }
+    }
+
+    pub(crate) fn unix(&self) -> u64 {
+        match self {
+            Self::System => SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, millis),
+            Self::Custom(c) => c.unix_ms(),
+        }
+    }
+}
+
+/// Whole milliseconds, saturating.
+pub(crate) fn millis(d: Duration) -> u64 {
+    u64::try_from(d.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+#[inline]
+fn system_monotonic_ms() -> u64 {
+    // 4 ns instead of 23: the value the kernel keeps at every tick, without reading the hardware counter.
+    let t = rustix::time::clock_gettime(rustix::time::ClockId::MonotonicCoarse);
+    (t.tv_sec as u64).wrapping_mul(1000).wrapping_add(t.tv_nsec as u64 / 1_000_000)
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+#[inline]
+fn system_monotonic_ms() -> u64 {
+    use std::sync::LazyLock;
+    use std::time::Instant;
+    static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+    millis(START.elapsed())
+}

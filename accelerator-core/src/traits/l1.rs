@@ -1,0 +1,80 @@
+//! L1: in process, typed, synchronous, infallible.
+
+use std::sync::Arc;
+
+use crate::entry::Entry;
+
+/// An in-process store in front of everything else.
+///
+/// Removal and insertion are synchronous: when the call returns, `get` sees the change. Expiry is the engine's
+/// business, so a store without TTL support is a full citizen; a store may drop an entry at any time. It must not call
+/// the cache, and neither may the `Clone`, `Hash`, `Eq`, `Drop` or weigher that it calls: the engine holds a lock
+/// around `insert` and `remove`.
+///
+/// Prove a store with one line: `accelerator_core::l1_laws!(my_store, MyStore::new(1000));`
+pub trait L1Store<K, V>: Send + Sync + 'static {
+    /// One read. No filtering by time.
+    fn get(&self, key: &K) -> Option<Entry<V>>;
+    /// Inserts or replaces. May evict others, or refuse this one; must not leave an older entry of the same key.
+    fn insert(&self, key: K, entry: Entry<V>);
+    /// Removes the key, if present.
+    fn remove(&self, key: &K);
+    /// Removes everything.
+    fn clear(&self);
+    /// What the store knows about itself; may lag a little.
+    fn stats(&self) -> L1Stats;
+}
+
+/// What an [`L1Store`] knows about itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct L1Stats {
+    /// Entries held.
+    pub entries: u64,
+    /// Their weight, in the unit of the store's weigher, where it has one.
+    pub weight: Option<u64>,
+}
+
+impl L1Stats {
+    /// So many entries, so much weight.
+    #[must_use]
+    pub fn new(entries: u64, weight: Option<u64>) -> Self {
+        Self { entries, weight }
+    }
+}
+
+impl<K: 'static, V: 'static, S: L1Store<K, V> + ?Sized> L1Store<K, V> for Arc<S> {
+    #[inline]
+    fn get(&self, key: &K) -> Option<Entry<V>> {
+        (**self).get(key)
+    }
+    fn insert(&self, key: K, entry: Entry<V>) {
+        (**self).insert(key, entry);
+    }
+    fn remove(&self, key: &K) {
+        (**self).remove(key);
+    }
+    fn clear(&self) {
+        (**self).clear();
+    }
+    fn stats(&self) -> L1Stats {
+        (**self).stats()
+    }
+}
+
+/// The null object: a cache without L1.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoL1;
+
+impl<K, V> L1Store<K, V> for NoL1 {
+    #[inline]
+    fn get(&self, _: &K) -> Option<Entry<V>> {
+        None
+    }
+    fn insert(&self, _: K, _: Entry<V>) {}
+    fn remove(&self, _: &K) {}
+    fn clear(&self) {}
+    fn stats(&self) -> L1Stats {
+        L1Stats::default()
+    }
+}

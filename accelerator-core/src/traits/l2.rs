@@ -1,0 +1,252 @@
+//! L2: shared, bytes, asynchronous, fallible.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use crate::error::{StoreError, StoreResult};
+
+/// What one L2 read says where leases exist.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum L2Read {
+    /// A value is there; `seen` lets the reader replace exactly this value later.
+    Hit {
+        /// The stored bytes.
+        bytes: Bytes,
+        /// Proof of what was read, for a compare-and-set refresh.
+        seen: Option<LeaseToken>,
+    },
+    /// Nothing is there, and the caller now holds the lease: it loads and fills.
+    Leased {
+        /// To be given to `fill` or `release`.
+        token: LeaseToken,
+        /// An expired value that may be served while loading.
+        stale: Option<Bytes>,
+    },
+    /// Nothing is there, and somebody else loads.
+    Busy {
+        /// An expired value that may be served meanwhile.
+        stale: Option<Bytes>,
+    },
+    /// A writer holds the key: load, fill nothing.
+    Held,
+    /// A load failed a moment ago.
+    Failed,
+    /// Nothing is there and no lease is granted.
+    NoLease,
+}
+
+/// What became of a fill under a lease.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Filled {
+    /// The value is in L2.
+    Stored,
+    /// The lease was gone: an invalidation or another write came first. Nothing was stored.
+    Lost,
+    /// The server refused (out of memory, read only). Nothing was stored.
+    Refused,
+}
+
+/// An opaque proof of a lease, made and read by one backend only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct LeaseToken(pub [u8; 32]);
+
+/// What a store takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Limits {
+    /// Longest key in bytes; the engine hashes longer ones.
+    pub max_key_bytes: usize,
+    /// Longest value in bytes; the engine does not send longer ones.
+    pub max_value_bytes: usize,
+    /// TTLs are rounded up to a multiple of this by the engine.
+    pub ttl_granularity: Duration,
+    /// Whether `get_or_lease` and its companions work.
+    pub leases: bool,
+}
+
+impl Default for Limits {
+    /// Keys of 64 KiB, values of 64 MiB, milliseconds, no leases.
+    fn default() -> Self {
+        Self {
+            max_key_bytes: 64 << 10,
+            max_value_bytes: 64 << 20,
+            ttl_granularity: Duration::from_millis(1),
+            leases: false,
+        }
+    }
+}
+
+impl Limits {
+    /// The defaults with another longest key, in bytes.
+    #[must_use]
+    pub fn max_key_bytes(mut self, bytes: usize) -> Self {
+        self.max_key_bytes = bytes;
+        self
+    }
+
+    /// The defaults with another longest value, in bytes.
+    #[must_use]
+    pub fn max_value_bytes(mut self, bytes: usize) -> Self {
+        self.max_value_bytes = bytes;
+        self
+    }
+
+    /// The defaults with another grain of TTLs.
+    #[must_use]
+    pub fn ttl_granularity(mut self, grain: Duration) -> Self {
+        self.ttl_granularity = grain;
+        self
+    }
+
+    /// Says that `get_or_lease` and its companions work.
+    #[must_use]
+    pub fn leases(mut self, yes: bool) -> Self {
+        self.leases = yes;
+        self
+    }
+}
+
+/// A shared store of bytes: Redis, memcached, a file system.
+///
+/// Keys consist of `[A-Za-z0-9._~-]` and respect [`limits`](L2Store::limits). The engine puts its own time limit
+/// around every call and drops the future when it is over, so an implementation needs none; it must survive being
+/// dropped at any await. Values are checksummed by the engine. Batch methods answer in the order of their input and with the same length.
+///
+/// `get`, `set` and `del` are required; the batch methods are loops unless overridden (override them where the server
+/// takes a batch in one round trip); the lease methods answer "not supported" unless overridden, together with
+/// [`Limits::leases`].
+///
+/// Prove a store with one line: `accelerator_core::l2_laws!(my_store, MyStore::connect(..).await);`
+#[async_trait]
+pub trait L2Store: Send + Sync + 'static {
+    /// The bytes under `key`, if any.
+    async fn get(&self, key: &str) -> StoreResult<Option<Bytes>>;
+
+    /// Stores `value` for `ttl`.
+    async fn set(&self, key: &str, value: Bytes, ttl: Duration) -> StoreResult<()>;
+
+    /// Deletes `key`; deleting what isn't there is no error.
+    async fn del(&self, key: &str) -> StoreResult<()>;
+
+    /// [`get`](L2Store::get) for many keys: one answer per key, in their order.
+    async fn mget(&self, keys: &[&str]) -> Vec<StoreResult<Option<Bytes>>> {
+        let mut out = Vec::with_capacity(keys.len());
+        for key in keys {
+            out.push(self.get(key).await);
+        }
+        out
+    }
+
+    /// [`set`](L2Store::set) for many keys: one answer per item, in their order.
+    async fn mset(&self, items: Vec<(&str, Bytes, Duration)>) -> Vec<StoreResult<()>> {
+        let mut out = Vec::with_capacity(items.len());
+        for (key, value, ttl) in items {
+            out.push(self.set(key, value, ttl).await);
+        }
+        out
+    }
+
+    /// [`del`](L2Store::del) for many keys: one answer per key, in their order.
+    async fn mdel(&self, keys: &[&str]) -> Vec<StoreResult<()>> {
+        let mut out = Vec::with_capacity(keys.len());
+        for key in keys {
+            out.push(self.del(key).await);
+        }
+        out
+    }
+
+    /// Reads `key`, or takes the lease to fill it, in one round trip.
+    async fn get_or_lease(&self, key: &str, lease: Duration) -> StoreResult<L2Read> {
+        let _ = (key, lease);
+        Err(StoreError::unsupported("get_or_lease"))
+    }
+
+    /// [`get_or_lease`](L2Store::get_or_lease) for many keys.
+    async fn mget_or_lease(&self, keys: &[&str], lease: Duration) -> Vec<StoreResult<L2Read>> {
+        let mut out = Vec::with_capacity(keys.len());
+        for key in keys {
+            out.push(self.get_or_lease(key, lease).await);
+        }
+        out
+    }
+
+    /// Stores `value` only where the lease (or the value seen) behind `token` still stands.
+    async fn fill(&self, key: &str, token: &LeaseToken, value: Bytes, ttl: Duration) -> StoreResult<Filled> {
+        let _ = (key, token, value, ttl);
+        Err(StoreError::unsupported("fill"))
+    }
+
+    /// [`fill`](L2Store::fill) for many keys.
+    async fn mfill(&self, items: Vec<(&str, LeaseToken, Bytes, Duration)>) -> Vec<StoreResult<Filled>> {
+        let mut out = Vec::with_capacity(items.len());
+        for (key, token, value, ttl) in items {
+            out.push(self.fill(key, &token, value, ttl).await);
+        }
+        out
+    }
+
+    /// Gives a lease back without filling.
+    async fn release(&self, key: &str, token: LeaseToken) -> StoreResult<()> {
+        let _ = (key, token);
+        Err(StoreError::unsupported("release"))
+    }
+
+    /// Keeps everybody from filling `key` for `hold`.
+    async fn hold(&self, key: &str, hold: Duration) -> StoreResult<()> {
+        let _ = (key, hold);
+        Err(StoreError::unsupported("hold"))
+    }
+
+    /// What this store takes.
+    fn limits(&self) -> Limits {
+        Limits::default()
+    }
+}
+
+#[async_trait]
+impl<S: L2Store + ?Sized> L2Store for Arc<S> {
+    async fn get(&self, key: &str) -> StoreResult<Option<Bytes>> {
+        (**self).get(key).await
+    }
+    async fn set(&self, key: &str, value: Bytes, ttl: Duration) -> StoreResult<()> {
+        (**self).set(key, value, ttl).await
+    }
+    async fn del(&self, key: &str) -> StoreResult<()> {
+        (**self).del(key).await
+    }
+    async fn mget(&self, keys: &[&str]) -> Vec<StoreResult<Option<Bytes>>> {
+        (**self).mget(keys).await
+    }
+    async fn mset(&self, items: Vec<(&str, Bytes, Duration)>) -> Vec<StoreResult<()>> {
+        (**self).mset(items).await
+    }
+    async fn mdel(&self, keys: &[&str]) -> Vec<StoreResult<()>> {
+        (**self).mdel(keys).await
+    }
+    async fn get_or_lease(&self, key: &str, lease: Duration) -> StoreResult<L2Read> {
+        (**self).get_or_lease(key, lease).await
+    }
+    async fn mget_or_lease(&self, keys: &[&str], lease: Duration) -> Vec<StoreResult<L2Read>> {
+        (**self).mget_or_lease(keys, lease).await
+    }
+    async fn fill(&self, key: &str, token: &LeaseToken, value: Bytes, ttl: Duration) -> StoreResult<Filled> {
+        (**self).fill(key, token, value, ttl).await
+    }
+    async fn mfill(&self, items: Vec<(&str, LeaseToken, Bytes, Duration)>) -> Vec<StoreResult<Filled>> {
+        (**self).mfill(items).await
+    }
+    async fn release(&self, key: &str, token: LeaseToken) -> StoreResult<()> {
+        (**self).release(key, token).await
+    }
+    async fn hold(&self, key: &str, hold: Duration) -> StoreResult<()> {
+        (**self).hold(key, hold).await
+    }
+    fn limits(&self) -> Limits {
+        (**self).limits()
+    }
+}

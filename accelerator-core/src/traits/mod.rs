@@ -1,0 +1,7 @@
+//! What plugs in: the contracts of stores, codecs and loaders.
+
+pub(crate) mod codec;
+pub mod head;
+pub(crate) mod l1;
+pub(crate) mod l2;
+pub(crate) mod loader;

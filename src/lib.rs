@@ -1,0 +1,27 @@
+//! A multi-level cache for services: a small in-process cache (L1) in front of a shared one (L2), in front of the source
+//! of truth.
+//!
+//! This crate is the facade: it re-exports [`accelerator_core`] and, by feature, the stores. Begin with [`LevelCache`].
+//!
+//! | feature | gives |
+//! |---|---|
+//! | `moka` (default) | [`stores::MokaL1`]: the all-round L1, dead entries leave by themselves |
+//! | `mini-moka` | `stores::MiniMokaL1`: a smaller moka |
+//! | `quick-cache` | `stores::QuickCacheL1`: the fastest hit |
+//! | `postcard` (default) | [`Postcard`], the default codec for L2 |
+//! | `uuid` | `CacheKey` for `uuid::Uuid` |
+//! | `testkit` | `testkit`: in-memory stores, faults, a manual clock, and the laws a store must keep |
+#![doc = ""]
+#![doc = include_str!("../README.md")]
+
+pub use accelerator_core::*;
+
+/// The stores that the enabled features bring.
+pub mod stores {
+    #[cfg(feature = "mini-moka")]
+    pub use accelerator_backend_moka::{MiniMokaL1, MiniMokaL1Builder, MiniMokaL1Start};
+    #[cfg(feature = "moka")]
+    pub use accelerator_backend_moka::{MokaL1, MokaL1Builder, MokaL1Start};
+    #[cfg(feature = "quick-cache")]
+    pub use accelerator_backend_quick_cache::{QuickCacheL1, QuickCacheL1Builder, QuickCacheL1Start};
+}
