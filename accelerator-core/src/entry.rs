@@ -9,11 +9,12 @@ use std::time::Duration;
 #[derive(Clone, Debug)]
 pub struct Entry<V> {
     value: Option<V>,
-    fresh_until: u64,
+    // Until then a hit is nothing but a hit; the window that follows is still fresh, and due for a refresh.
+    calm_until: u64,
     useful_until: u64,
     birth: u64,
     generation: u32,
-    // How long before `fresh_until` a hit starts a refresh; 32 bits beside the generation cost no space.
+    // 32 bits beside the generation cost no space.
     window: u32,
 }
 
@@ -23,7 +24,14 @@ impl<V> Entry<V> {
     /// For stores' tests and benchmarks; the engine makes its own.
     #[must_use]
     pub fn new(value: Option<V>, birth: u64, fresh_until: u64, useful_until: u64, generation: u32) -> Self {
-        Self { value, fresh_until, useful_until: useful_until.max(fresh_until), birth, generation, window: 0 }
+        Self {
+            value,
+            calm_until: fresh_until,
+            useful_until: useful_until.max(fresh_until),
+            birth,
+            generation,
+            window: 0,
+        }
     }
 
     /// The value; `None` means known to be absent.
@@ -49,20 +57,22 @@ impl<V> Entry<V> {
     /// The entry with refresh-ahead, never over more than the second half of its life: a life shorter than the window
     /// must not make every hit a refresh.
     pub(crate) fn with_window(mut self, window: u64) -> Self {
-        let half = self.fresh_until.saturating_sub(self.birth) / 2;
+        let fresh_until = self.fresh_until();
+        let half = fresh_until.saturating_sub(self.birth) / 2;
         self.window = u32::try_from(window.min(half)).unwrap_or(u32::MAX);
+        self.calm_until = fresh_until - u64::from(self.window);
         self
     }
 
     /// Fresh, and not yet due for a refresh: the one comparison of the hit path.
     #[inline]
     pub(crate) fn is_calm(&self, now: u64) -> bool {
-        now + u64::from(self.window) < self.fresh_until
+        now < self.calm_until
     }
 
     #[inline]
     pub(crate) fn fresh_until(&self) -> u64 {
-        self.fresh_until
+        self.calm_until.saturating_add(u64::from(self.window))
     }
 
     #[inline]

@@ -21,7 +21,7 @@ pub use codecs::postcard::Postcard;
 pub use entry::Entry;
 pub use error::{CacheError, CacheResult, ErrorKind, LoadError, StoreError, StoreErrorKind, StoreResult};
 pub use key::CacheKey;
-pub use level::{Answers, Builder, Get, Key, LevelCache, Lookup, ShutdownReport, Stats, Value, WarmupReport};
+pub use level::{Answers, Builder, Key, LevelCache, Lookup, ShutdownReport, Stats, Value, WarmupReport};
 pub use options::{ReadOptions, WriteOptions};
 pub use time::Clock;
 pub use traits::codec::Codec;

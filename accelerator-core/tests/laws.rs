@@ -1,3 +1,115 @@
-use accelerator_core::testkit::*;
+//! The library's own stores, codec and keys keep the laws; and each law catches what it is there for.
+
+#[path = "laws/catch_codec_key.rs"]
+mod catch_codec_key;
+#[path = "laws/catch_l1.rs"]
+mod catch_l1;
+#[path = "laws/catch_l2.rs"]
+mod catch_l2;
+#[path = "laws/catch_lease.rs"]
+mod catch_lease;
+#[path = "laws/leasing.rs"]
+mod leasing;
+#[path = "laws/tools.rs"]
+mod tools;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use accelerator_core::testkit::{Faulty, ManualClock, MemoryL1, MemoryL2};
+use accelerator_core::{Limits, Postcard};
+use serde::{Deserialize, Serialize};
+
+use leasing::LeasingL2;
+
 accelerator_core::l1_laws!(memory_l1, MemoryL1::new());
+accelerator_core::l1_laws!(memory_l1_bounded, MemoryL1::with_capacity(1000));
+
 accelerator_core::l2_laws!(memory_l2, MemoryL2::new());
+accelerator_core::l2_laws!(faulty_without_faults, Faulty::new(MemoryL2::new()));
+accelerator_core::l2_laws!(leasing_l2, LeasingL2::new(ManualClock::new()), advance = |l2, by| l2.clock.tick(by));
+accelerator_core::l2_laws!(
+    faulty_leasing,
+    Faulty::new(LeasingL2::new(ManualClock::new())),
+    advance = |l2, by| { l2.inner().clock.tick(by) }
+);
+// The limits of memcached: the laws must not ask for more.
+accelerator_core::l2_laws!(memory_l2_narrow, {
+    let limits = Limits::default().max_key_bytes(250).max_value_bytes(1000);
+    MemoryL2::new().with_limits(limits.ttl_granularity(std::time::Duration::from_millis(100)))
+});
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+enum Shape {
+    Nothing,
+    Named { name: String, sizes: BTreeMap<u32, Vec<i64>> },
+    Shared(Arc<str>, Option<Box<Shape>>),
+}
+
+fn shapes() -> Vec<Shape> {
+    let sizes = BTreeMap::from([(0, vec![]), (u32::MAX, vec![i64::MIN, -1, 0, 1, i64::MAX])]);
+    let named = Shape::Named { name: "näme".repeat(100), sizes };
+    vec![Shape::Nothing, named.clone(), Shape::Shared("".into(), None), Shape::Shared("s".into(), Some(named.into()))]
+}
+
+accelerator_core::codec_laws!(postcard_u64, u64, Postcard, [0, 1, 127, 128, 1 << 32, u64::MAX]);
+accelerator_core::codec_laws!(postcard_string, String, Postcard, ["", "a", "ünï\0"].map(str::to_owned));
+accelerator_core::codec_laws!(
+    postcard_tuple,
+    (bool, char, f64),
+    Postcard,
+    [(true, 'ß', -0.5), (false, '\0', f64::MAX)]
+);
+accelerator_core::codec_laws!(postcard_bytes, Vec<u8>, Postcard, [vec![], vec![7; 3_000]]);
+accelerator_core::codec_laws!(postcard_unit, (), Postcard, [()]);
+accelerator_core::codec_laws!(postcard_shapes, Shape, Postcard, shapes());
+
+accelerator_core::key_laws!(numbers, u64, [0, 1, 10, u64::MAX]);
+accelerator_core::key_laws!(
+    strings,
+    String,
+    ["", "a", "A", "a.b", "a:b", "a~b", "ü", " ", "\0", "~", "~~", "."].map(str::to_owned)
+);
+accelerator_core::key_laws!(texts_that_are_not_read_back, &'static str, one_way ["", "a", "a.b", "ü"]);
+accelerator_core::key_laws!(booleans, bool, [true, false]);
+accelerator_core::key_laws!(signed, i64, [0, -1, 1, i64::MIN, i64::MAX]);
+accelerator_core::key_laws!(characters, char, ['a', '.', '~', 'ß', '\0', char::MAX]);
+accelerator_core::key_laws!(options, Option<Option<String>>, {
+    let texts = ["", "n", "~n", "nn"].map(|text| Some(Some(text.to_owned())));
+    [vec![None, Some(None)], texts.to_vec()].concat()
+});
+accelerator_core::key_laws!(pairs, (String, String), {
+    [("", ""), ("a", "b"), ("a.b", ""), ("", "a.b"), ("a.", "b"), ("a", ".b"), ("~", "."), (".", "~")]
+        .map(|(one, other)| (one.to_owned(), other.to_owned()))
+});
+accelerator_core::key_laws!(nested, ((u8, Option<u8>), [u8; 2]), {
+    [((1, None), [2, 3]), ((1, Some(2)), [3, 4]), ((12, None), [3, 4]), ((1, Some(23)), [4, 5])]
+});
+
+/// A law that no list names would be a law that nobody runs.
+#[test]
+fn every_law_is_on_its_list() {
+    let l1 = include_str!("../src/testkit/laws/l1.rs");
+    let l2 = include_str!("../src/testkit/laws/l2.rs");
+    let codec = include_str!("../src/testkit/laws/codec.rs");
+    let key = include_str!("../src/testkit/laws/key.rs");
+    for (list, laws) in [
+        (l1, l1),
+        (l1, include_str!("../src/testkit/laws/l1_removal.rs")),
+        (l2, l2),
+        (l2, include_str!("../src/testkit/laws/l2_batch.rs")),
+        (l2, include_str!("../src/testkit/laws/l2_lease.rs")),
+        (l2, include_str!("../src/testkit/laws/l2_time.rs")),
+        (codec, codec),
+        (key, key),
+    ] {
+        for line in laws.lines() {
+            let law = line.strip_prefix("pub fn ").or_else(|| line.strip_prefix("pub async fn "));
+            let Some((name, _)) = law.and_then(|law| law.split_once('<')) else {
+                continue;
+            };
+            let listed = list.contains(&format!("            {name},\n"));
+            assert!(listed || ["failures", "erase"].contains(&name), "{name} is on no list");
+        }
+    }
+}

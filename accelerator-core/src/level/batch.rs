@@ -19,6 +19,7 @@ use crate::level::load::{How, Work};
 use crate::level::read::{Stage, Step};
 use crate::level::remote::Found;
 use crate::level::slots::Join;
+use crate::level::stats::Count;
 use crate::level::wait::Led;
 use crate::options::ReadOptions;
 use crate::traits::l1::L1Store;
@@ -28,16 +29,29 @@ type Values<V> = Vec<CacheResult<Option<V>>>;
 impl<K: Key, V: Value, L1: L1Store<K, V>> LevelCache<K, V, L1> {
     /// Steps 1 to 5.
     pub(crate) async fn read_many<'k>(&self, keys: &'k [K], options: ReadOptions) -> Answers<'k, K, V> {
-        // 1
+        // 1: one clock, and the counters once.
         let mut values: Values<V> = Vec::with_capacity(keys.len());
         let mut missing = Vec::new();
+        let (mut hits, mut absent) = (0, 0);
+        let now = self.engine.clock.now();
         for (i, key) in keys.iter().enumerate() {
-            let found = if options.force_refresh { None } else { self.probe(key, options.allow_stale) };
+            let found = match self.probe_at(now, key) {
+                _ if options.force_refresh => None,
+                Some(Ok(value)) => {
+                    hits += u64::from(value.is_some());
+                    absent += u64::from(value.is_none());
+                    Some(value)
+                }
+                Some(Err(entry)) => self.engine.uneasy(key, entry, options.allow_stale),
+                None => None,
+            };
             if found.is_none() {
                 missing.push(i);
             }
             values.push(Ok(found.flatten()));
         }
+        self.engine.counters.add(Count::L1Hit, hits);
+        self.engine.counters.add(Count::L1Absent, absent);
         if !missing.is_empty() {
             values = Box::pin(self.engine.read_missing(keys, values, missing, options)).await;
         }
@@ -82,7 +96,7 @@ impl<K: Key, V: Value> Engine<K, V> {
             values[i] = match over {
                 Some(answer) => answer,
                 None if !loads && flight.result().is_some() => Ok(None),
-                None => self.get_on(&keys[i], options, Stage::Joined(Join::Follow(flight))).await,
+                None => self.get_on(&keys[i], options, Stage::Joined(Step::Follow(flight))).await,
             };
         }
         values

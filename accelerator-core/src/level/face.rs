@@ -6,7 +6,7 @@ use crate::level::LevelCache;
 use crate::level::engine::{Key, Value};
 use crate::level::read::Step;
 use crate::level::remote::Found;
-use crate::options::WriteOptions;
+use crate::options::{ReadOptions, WriteOptions};
 use crate::traits::l1::L1Store;
 
 impl<K: Key, V: Value, L1: L1Store<K, V>> Cache<K, V> for LevelCache<K, V, L1> {
@@ -37,7 +37,7 @@ impl<K: Key, V: Value, L1: L1Store<K, V>> Cache<K, V> for LevelCache<K, V, L1> {
     fn get<'a>(&'a self, key: &'a K) -> CacheFuture<'a, CacheResult<Option<V>>> {
         match self.probe(key, true) {
             Some(value) => CacheFuture::ready(Ok(value)),
-            None => CacheFuture::boxed(LevelCache::get(self, key)),
+            None => CacheFuture::boxed(self.engine.get_missed(key, ReadOptions::default())),
         }
     }
 

@@ -6,6 +6,7 @@ mod answers;
 mod batch;
 mod batch_load;
 mod builder;
+mod cells;
 mod engine;
 mod envelope;
 mod face;
@@ -35,7 +36,6 @@ use crate::traits::l1::L1Store;
 pub use answers::Answers;
 pub use builder::Builder;
 pub use engine::{Key, Value};
-pub use read::Get;
 pub use stats::Stats;
 pub use verbs::{Lookup, ShutdownReport, WarmupReport};
 

@@ -5,7 +5,6 @@
 //! 6. following: wait; if the leader disappears, take over
 
 use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
@@ -25,76 +24,54 @@ use crate::options::ReadOptions;
 use crate::traits::l1::L1Store;
 use crate::traits::loader::Loaded;
 
-/// The future of [`LevelCache::get`]: the L1 hit is inside, everything else behind one box.
-#[must_use = "futures do nothing unless awaited"]
-pub struct Get<'a, K, V, L1> {
-    cache: &'a LevelCache<K, V, L1>,
-    key: &'a K,
-    options: ReadOptions,
-    rest: Option<BoxFuture<'a, CacheResult<Option<V>>>>,
-}
+/// The rest of a `get` that L1 could not answer.
+type Rest<'a, V> = BoxFuture<'a, CacheResult<Option<V>>>;
 
-impl<'a, K, V, L1> Get<'a, K, V, L1> {
-    #[inline]
-    pub(crate) fn new(cache: &'a LevelCache<K, V, L1>, key: &'a K, options: ReadOptions) -> Self {
-        Self { cache, key, options, rest: None }
-    }
-}
-
-impl<K: Key, V: Value, L1: L1Store<K, V>> Future for Get<'_, K, V, L1> {
-    type Output = CacheResult<Option<V>>;
-
-    #[inline]
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.get_mut();
-        if this.rest.is_none()
-            && !this.options.force_refresh
-            && let Some(value) = this.cache.probe(this.key, this.options.allow_stale)
-        {
-            return Poll::Ready(Ok(value));
+impl<K: Key, V: Value> Engine<K, V> {
+    /// A `get` that L1 could not answer. The first poll joins or leads; only what waits is boxed.
+    pub(crate) async fn get_missed(self: &Arc<Self>, key: &K, options: ReadOptions) -> CacheResult<Option<V>> {
+        let first = std::future::poll_fn(|cx| Poll::Ready(self.get_first(key, options, cx)));
+        match first.await {
+            Ok(answer) => answer,
+            Err(rest) => rest.await,
         }
-        this.miss(cx)
     }
-}
 
-impl<K: Key, V: Value, L1> Get<'_, K, V, L1> {
+    /// Step 3 and, where it can end there, the first poll of step 5.
     #[cold]
     #[inline(never)]
-    fn miss(&mut self, cx: &mut Context<'_>) -> Poll<CacheResult<Option<V>>> {
-        if let Some(rest) = &mut self.rest {
-            return rest.as_mut().poll(cx);
+    fn get_first<'a>(
+        self: &'a Arc<Self>,
+        key: &'a K,
+        options: ReadOptions,
+        cx: &mut Context<'_>,
+    ) -> Result<CacheResult<Option<V>>, Rest<'a, V>> {
+        if self.is_closed() {
+            return Ok(Err(CacheError::shutdown()));
         }
-        let engine = &self.cache.engine;
-        if engine.is_closed() {
-            return Poll::Ready(Err(CacheError::shutdown()));
-        }
-        let (key, options) = (self.key, self.options);
-        let loads = engine.sources.exist() && !options.disable_load;
-        let joined = engine.join(key, !loads, !options.force_refresh);
-        let rest: BoxFuture<'_, _> = match joined {
-            Join::Hit(value) => return Poll::Ready(Ok(value)),
+        let loads = self.sources.exist() && !options.disable_load;
+        let stage = match self.join(key, !loads, !options.force_refresh) {
+            Join::Hit(value) => return Ok(Ok(value)),
             Join::Lead(flight) if loads => {
-                match engine.launch(flight, How { skip_l2: options.force_refresh, ..How::default() }, cx) {
-                    Ok(outcome) => {
-                        return Poll::Ready(engine.answer(outcome, options.allow_stale).unwrap_or(Ok(None)));
-                    }
-                    Err(flight) => Box::pin(engine.get_on(key, options, Stage::Leading(InPlace::new(flight)))),
+                match self.launch(flight, How { skip_l2: options.force_refresh, ..How::default() }, cx) {
+                    Ok(outcome) => return Ok(self.answer(outcome, options.allow_stale).unwrap_or(Ok(None))),
+                    Err(flight) => Stage::Leading(InPlace::new(flight)),
                 }
             }
-            // A loader-less miss without L2 is over.
-            Join::Lead(flight) if engine.remote.is_none() => {
-                engine.finish(flight, End::Missed);
-                return Poll::Ready(Ok(None));
+            // A miss with nothing to ask is over.
+            Join::Lead(flight) if self.remote.is_none() => {
+                self.finish(flight, End::Missed);
+                return Ok(Ok(None));
             }
-            other => Box::pin(engine.get_on(key, options, Stage::Joined(other))),
+            other => Stage::Joined(Step::new(other)),
         };
-        self.rest.insert(rest).as_mut().poll(cx)
+        Err(Box::pin(self.get_on(key, options, stage)))
     }
 }
 
 /// Where a read stands when it goes on in the background of its box.
 pub(crate) enum Stage<K: Key, V: Value> {
-    Joined(Joined<K, V>),
+    Joined(Step<K, V>),
     Leading(InPlace<K, V>),
 }
 
@@ -117,16 +94,24 @@ impl<K: Key, V: Value> Step<K, V> {
 
 impl<K: Key, V: Value, L1: L1Store<K, V>> LevelCache<K, V, L1> {
     /// Steps 1 and 2.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn probe(&self, key: &K, allow_stale: bool) -> Option<Option<V>> {
-        let entry = self.l1.get(key)?;
-        let engine = &*self.engine;
-        if entry.is_calm(engine.clock.now()) && entry.generation() == engine.generation.load(Ordering::Relaxed) {
-            let value = entry.into_value();
-            engine.counters.l1_hit(value.is_none());
-            return Some(value);
+        // The clock first: nothing has to be kept across its call then.
+        match self.probe_at(self.engine.clock.now(), key)? {
+            Ok(value) => {
+                self.engine.counters.l1_hit(value.is_none());
+                Some(value)
+            }
+            Err(entry) => self.engine.uneasy(key, entry, allow_stale),
         }
-        self.engine.uneasy(key, entry, allow_stale)
+    }
+
+    /// Step 1: a value that is simply fresh, or (`Err`) an entry to be looked at more closely.
+    #[inline(always)]
+    pub(crate) fn probe_at(&self, now: u64, key: &K) -> Option<Result<Option<V>, Entry<V>>> {
+        let entry = self.l1.get(key)?;
+        let calm = entry.is_calm(now) && entry.generation() == self.engine.generation.load(Ordering::Relaxed);
+        Some(if calm { Ok(entry.into_value()) } else { Err(entry) })
     }
 }
 
@@ -165,20 +150,20 @@ impl<K: Key, V: Value> Engine<K, V> {
         let mut how = How { skip_l2: options.force_refresh, ..How::default() };
         loop {
             let follow = match stage {
-                Stage::Joined(Join::Hit(value)) => return Ok(value),
-                Stage::Joined(Join::Lead(flight)) if loads => match self.lead_in_place(flight, how).await {
+                Stage::Joined(Step::Hit(value)) => return Ok(value),
+                Stage::Joined(Step::Lead(led)) if loads => match self.lead_in_place(led, how).await {
                     Ok(outcome) => return self.answer(outcome, options.allow_stale).unwrap_or(Ok(None)),
                     Err(flight) => flight,
                 },
-                Stage::Joined(Join::Lead(flight)) => {
-                    let outcome = self.read_only(Led::new(flight)).await;
+                Stage::Joined(Step::Lead(led)) => {
+                    let outcome = self.read_only(led).await;
                     return self.answer(outcome, options.allow_stale).unwrap_or(Ok(None));
                 }
                 Stage::Leading(in_place) => match in_place.await {
                     Ok(outcome) => return self.answer(outcome, options.allow_stale).unwrap_or(Ok(None)),
                     Err(flight) => flight,
                 },
-                Stage::Joined(Join::Follow(flight)) => {
+                Stage::Joined(Step::Follow(flight)) => {
                     self.move_to_task(&flight);
                     Some(flight)
                 }
@@ -193,21 +178,15 @@ impl<K: Key, V: Value> Engine<K, V> {
                     None if !loads => return Ok(None),
                     None => {
                         how.skip_l2 = true;
-                        Stage::Joined(self.join(key, false, !options.force_refresh))
+                        Stage::Joined(Step::new(self.join(key, false, !options.force_refresh)))
                     }
                 },
-                Waited::Lead(led) if loads => match led.take() {
-                    Some(flight) => {
-                        flight.start_work();
-                        Stage::Joined(Join::Lead(flight))
-                    }
-                    None => Stage::Joined(self.join(key, false, !options.force_refresh)),
-                },
+                Waited::Lead(led) if loads => Stage::Joined(Step::Lead(led)),
                 Waited::Lead(led) => {
                     let outcome = self.read_only(led).await;
                     return self.answer(outcome, options.allow_stale).unwrap_or(Ok(None));
                 }
-                Waited::Restart => Stage::Joined(self.join(key, !loads, !options.force_refresh)),
+                Waited::Restart => Stage::Joined(Step::new(self.join(key, !loads, !options.force_refresh))),
                 Waited::TooLong if loads => return self.load_alone(key).await,
                 Waited::TooLong => return Ok(None),
             };
@@ -217,11 +196,18 @@ impl<K: Key, V: Value> Engine<K, V> {
     /// Step 5: polls the work in place until it is over (`Ok`) or has moved into a task (`Err`).
     async fn lead_in_place(
         self: &Arc<Self>,
-        flight: Arc<Flight<K, V>>,
+        led: Led<K, V>,
         how: How,
     ) -> Result<Outcome<V>, Option<Arc<Flight<K, V>>>> {
-        let mut flight = Some(flight);
-        let first = std::future::poll_fn(|cx| Poll::Ready(flight.take().map(|flight| self.launch(flight, how, cx))));
+        let mut led = Some(led);
+        let first = std::future::poll_fn(|cx| {
+            let flight = led.take().and_then(Led::take);
+            Poll::Ready(flight.map(|flight| {
+                // It may have been a ticket before.
+                flight.start_work();
+                self.launch(flight, how, cx)
+            }))
+        });
         match first.await {
             None => Err(None),
             Some(Ok(outcome)) => Ok(outcome),

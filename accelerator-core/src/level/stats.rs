@@ -2,9 +2,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use thread_local::ThreadLocal;
-
 use crate::error::{ErrorKind, StoreErrorKind};
+use crate::level::cells::{CELLS, first_use, number};
 
 /// What is counted per thread. The first two are adjacent: a hit adds `is_none()` to the index.
 #[derive(Clone, Copy)]
@@ -31,32 +30,59 @@ const ERRORS: usize = StoreErrorKind::ALL.len();
 /// The cells of one cache.
 #[derive(Default)]
 pub(crate) struct Counters {
-    cells: ThreadLocal<Cell>,
+    lines: Box<Lines>,
 }
 
-// Two cells never share a cache line (or a pair of them, as prefetched).
+struct Lines {
+    own: [Line; CELLS],
+    shared: Line,
+}
+
+impl Default for Lines {
+    fn default() -> Self {
+        Self { own: std::array::from_fn(|_| Line::default()), shared: Line::default() }
+    }
+}
+
+// Two threads' counters never share a cache line (or a pair of them, as prefetched).
 #[repr(align(128))]
 #[derive(Default)]
-struct Cell([AtomicU64; COUNTS + ERRORS]);
+struct Line([AtomicU64; COUNTS + ERRORS]);
 
-impl Cell {
-    #[inline]
-    fn add(&self, index: usize, n: u64) {
-        // A load and a store instead of a locked add: only the owning thread writes here.
+impl Line {
+    /// A load and a store instead of a locked add: only the owning thread writes here.
+    #[inline(always)]
+    fn add_alone(&self, index: usize, n: u64) {
         let cell = &self.0[index];
         cell.store(cell.load(Relaxed).wrapping_add(n), Relaxed);
     }
 }
 
 impl Counters {
-    #[inline]
+    #[inline(always)]
     pub(crate) fn l1_hit(&self, absent: bool) {
-        self.cells.get_or_default().add(Count::L1Hit as usize + usize::from(absent), 1);
+        self.bump(Count::L1Hit as usize + usize::from(absent), 1);
     }
 
-    #[inline]
+    #[inline(always)]
+    fn bump(&self, index: usize, n: u64) {
+        match self.lines.own.get(number()) {
+            Some(line) => line.add_alone(index, n),
+            None => self.bump_first(index, n),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn bump_first(&self, index: usize, n: u64) {
+        match first_use().and_then(|number| self.lines.own.get(number)) {
+            Some(line) => line.add_alone(index, n),
+            None => drop(self.lines.shared.0[index].fetch_add(n, Relaxed)),
+        }
+    }
+
     pub(crate) fn add(&self, what: Count, n: u64) {
-        self.cells.get_or_default().add(what as usize, n);
+        self.bump(what as usize, n);
     }
 
     pub(crate) fn one(&self, what: Count) {
@@ -65,7 +91,7 @@ impl Counters {
 
     pub(crate) fn l2_error(&self, kind: StoreErrorKind) {
         let index = StoreErrorKind::ALL.iter().position(|k| *k == kind).unwrap_or(ERRORS - 1);
-        self.cells.get_or_default().add(COUNTS + index, 1);
+        self.bump(COUNTS + index, 1);
     }
 
     pub(crate) fn load_failed(&self, kind: ErrorKind) {
@@ -78,7 +104,7 @@ impl Counters {
 
     pub(crate) fn read(&self, flights: usize) -> Stats {
         let mut sum = [0_u64; COUNTS + ERRORS];
-        for cell in &self.cells {
+        for cell in self.lines.own.iter().chain([&self.lines.shared]) {
             for (total, part) in sum.iter_mut().zip(&cell.0) {
                 *total = total.wrapping_add(part.load(Relaxed));
             }

@@ -8,7 +8,6 @@ use crate::error::{CacheError, CacheResult, LoadError};
 use crate::level::LevelCache;
 use crate::level::answers::Answers;
 use crate::level::engine::{Key, Value};
-use crate::level::read::Get;
 use crate::level::remote::Found;
 use crate::level::stats::Stats;
 use crate::level::ticket::Registration;
@@ -64,8 +63,11 @@ impl<K: Key, V: Value, L1: L1Store<K, V>> LevelCache<K, V, L1> {
     /// # Cancel safety
     /// Dropping the future changes nothing for others, and a load that has begun goes on.
     #[inline]
-    pub fn get<'a>(&'a self, key: &'a K) -> Get<'a, K, V, L1> {
-        Get::new(self, key, ReadOptions::default())
+    pub async fn get(&self, key: &K) -> CacheResult<Option<V>> {
+        match self.probe(key, true) {
+            Some(value) => Ok(value),
+            None => self.engine.get_missed(key, ReadOptions::default()).await,
+        }
     }
 
     /// [`get`](Self::get) with options.
@@ -76,8 +78,13 @@ impl<K: Key, V: Value, L1: L1Store<K, V>> LevelCache<K, V, L1> {
     /// # Cancel safety
     /// As `get`.
     #[inline]
-    pub fn get_with<'a>(&'a self, key: &'a K, options: ReadOptions) -> Get<'a, K, V, L1> {
-        Get::new(self, key, options)
+    pub async fn get_with(&self, key: &K, options: ReadOptions) -> CacheResult<Option<V>> {
+        if !options.force_refresh
+            && let Some(value) = self.probe(key, options.allow_stale)
+        {
+            return Ok(value);
+        }
+        self.engine.get_missed(key, options).await
     }
 
     /// What L1 has, now. Neither waits nor loads.

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -68,7 +68,7 @@ impl MemoryL2 {
     /// How many living keys there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.living().len()
+        self.keys().len()
     }
 
     /// Whether there are none.
@@ -80,7 +80,10 @@ impl MemoryL2 {
     /// The living keys, sorted.
     #[must_use]
     pub fn keys(&self) -> Vec<String> {
-        let mut keys: Vec<String> = self.living().keys().cloned().collect();
+        let now = self.0.clock.monotonic_ms();
+        let mut contents = lock(&self.0.contents);
+        contents.retain(|_, stored| stored.until_ms > now);
+        let mut keys: Vec<String> = contents.keys().cloned().collect();
         keys.sort();
         keys
     }
@@ -88,14 +91,14 @@ impl MemoryL2 {
     /// The bytes under `key`.
     #[must_use]
     pub fn peek(&self, key: &str) -> Option<Bytes> {
-        self.living().get(key).map(|s| s.bytes.clone())
+        self.living(key).map(|stored| stored.bytes)
     }
 
     /// How long `key` has to live.
     #[must_use]
     pub fn remaining(&self, key: &str) -> Option<Duration> {
-        let now = self.0.clock.monotonic_ms();
-        self.living().get(key).map(|s| Duration::from_millis(s.until_ms - now))
+        let stored = self.living(key)?;
+        Some(Duration::from_millis(stored.until_ms.saturating_sub(self.0.clock.monotonic_ms())))
     }
 
     /// Puts bytes under `key` behind everybody's back; nothing is checked.
@@ -109,12 +112,9 @@ impl MemoryL2 {
         lock(&self.0.contents).clear();
     }
 
-    /// The contents, rid of what is dead.
-    fn living(&self) -> MutexGuard<'_, HashMap<String, Stored>> {
+    fn living(&self, key: &str) -> Option<Stored> {
         let now = self.0.clock.monotonic_ms();
-        let mut contents = lock(&self.0.contents);
-        contents.retain(|_, s| s.until_ms > now);
-        contents
+        lock(&self.0.contents).get(key).filter(|stored| stored.until_ms > now).cloned()
     }
 
     /// The wire: the operation happens after this. Dropped here, it has not happened.

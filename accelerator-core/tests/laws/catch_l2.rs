@@ -1,0 +1,231 @@
+//! L2 stores with one defect each, and the laws that name it.
+
+use std::collections::HashSet;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use accelerator_core::testkit::laws::{Time, l2::failures};
+use accelerator_core::testkit::{ManualClock, MemoryL2};
+use accelerator_core::{Bytes, L2Store, Limits, StoreError, StoreErrorKind, StoreResult, async_trait};
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Defect {
+    Sound,
+    IgnoresDeletion,
+    IgnoresBatchDeletion,
+    ReordersABatch,
+    ServesPastTtl,
+    EndsTtlEarly,
+    KeepsTheFirstTtl,
+    OneTtlPerBatch,
+    MissingIsAnError,
+    DeletingMissingIsAnError,
+    DropsDuplicates,
+    DropsTheTailOfABatch,
+    EmptyIsMissing,
+    EmptyBatchHasAnAnswer,
+    ReadsValuesAsText,
+    CutsLargeValues,
+    CutsLongKeys,
+    IgnoresCase,
+    SetsOnlyOnce,
+    BatchDeletesAll,
+    RepliesGetOutOfStep,
+    PromisesLeases,
+    UnsupportedIsAnOutage,
+    AReadTakesTheValue,
+    BansDeletedKeys,
+    BatchSetKeepsTheFirst,
+}
+use Defect::*;
+
+struct Broken {
+    defect: Defect,
+    memory: MemoryL2,
+    replies: Mutex<Vec<Bytes>>,
+    deleted: Mutex<HashSet<String>>,
+}
+
+impl Broken {
+    fn key(&self, key: &str) -> String {
+        match self.defect {
+            IgnoresCase => key.to_lowercase(),
+            CutsLongKeys => key.chars().take(1000).collect(),
+            _ => key.to_owned(),
+        }
+    }
+}
+
+#[async_trait]
+impl L2Store for Broken {
+    async fn get(&self, key: &str) -> StoreResult<Option<Bytes>> {
+        if self.defect == RepliesGetOutOfStep {
+            // A reply that nobody took is there for whoever asks next, as on a connection that lost count.
+            let answer = self.memory.peek(key).unwrap_or_default();
+            self.replies.lock().expect("lock").push(answer);
+            tokio::task::yield_now().await;
+            return Ok(Some(self.replies.lock().expect("lock").remove(0)).filter(|bytes| !bytes.is_empty()));
+        }
+        match self.memory.get(&self.key(key)).await? {
+            None if self.defect == MissingIsAnError => Err(StoreError::new(StoreErrorKind::Protocol, "nil")),
+            Some(bytes) if self.defect == AReadTakesTheValue => {
+                self.memory.del(key).await?;
+                Ok(Some(bytes))
+            }
+            Some(bytes) if self.defect == EmptyIsMissing && bytes.is_empty() => Ok(None),
+            answer => Ok(answer),
+        }
+    }
+
+    async fn set(&self, key: &str, value: Bytes, ttl: Duration) -> StoreResult<()> {
+        let key = self.key(key);
+        let value = match self.defect {
+            ReadsValuesAsText => String::from_utf8_lossy(&value).into_owned().into(),
+            CutsLargeValues => value.slice(..value.len().min(65_535)),
+            _ => value,
+        };
+        let ttl = match self.defect {
+            ServesPastTtl => ttl * 2,
+            EndsTtlEarly => ttl / 3,
+            KeepsTheFirstTtl => self.memory.remaining(&key).unwrap_or(ttl),
+            _ => ttl,
+        };
+        if self.defect == BansDeletedKeys && self.deleted.lock().expect("lock").contains(&key) {
+            return Ok(());
+        }
+        if self.defect == SetsOnlyOnce && self.memory.peek(&key).is_some() {
+            return Ok(());
+        }
+        self.memory.set(&key, value, ttl).await
+    }
+
+    async fn del(&self, key: &str) -> StoreResult<()> {
+        self.deleted.lock().expect("lock").insert(key.to_owned());
+        match self.defect {
+            IgnoresDeletion => Ok(()),
+            DeletingMissingIsAnError if self.memory.peek(key).is_none() => {
+                Err(StoreError::new(StoreErrorKind::Protocol, "NOT_FOUND"))
+            }
+            _ => self.memory.del(&self.key(key)).await,
+        }
+    }
+
+    async fn mget(&self, keys: &[&str]) -> Vec<StoreResult<Option<Bytes>>> {
+        let mut keys = keys.to_vec();
+        match self.defect {
+            ReordersABatch => keys.sort_unstable(),
+            DropsDuplicates => keys.dedup(),
+            DropsTheTailOfABatch => keys.truncate(100),
+            EmptyBatchHasAnAnswer if keys.is_empty() => keys.push("empty"),
+            _ => {}
+        }
+        let mut out = Vec::new();
+        for key in keys {
+            out.push(self.get(key).await);
+        }
+        out
+    }
+
+    async fn mset(&self, items: Vec<(&str, Bytes, Duration)>) -> Vec<StoreResult<()>> {
+        let first = items.first().map(|item| item.2);
+        let mut out = Vec::new();
+        for (key, value, ttl) in items {
+            if self.defect == BatchSetKeepsTheFirst && self.memory.peek(key).is_some() {
+                out.push(Ok(()));
+                continue;
+            }
+            let ttl = first.filter(|_| self.defect == OneTtlPerBatch).unwrap_or(ttl);
+            out.push(self.set(key, value, ttl).await);
+        }
+        out
+    }
+
+    async fn mdel(&self, keys: &[&str]) -> Vec<StoreResult<()>> {
+        match self.defect {
+            IgnoresBatchDeletion => return keys.iter().map(|_| Ok(())).collect(),
+            BatchDeletesAll if !keys.is_empty() => self.memory.wipe(),
+            _ => {}
+        }
+        let mut out = Vec::new();
+        for key in keys {
+            out.push(self.del(key).await);
+        }
+        out
+    }
+
+    async fn hold(&self, _: &str, _: Duration) -> StoreResult<()> {
+        Err(match self.defect {
+            UnsupportedIsAnOutage => StoreError::new(StoreErrorKind::Unavailable, "unknown command"),
+            _ => StoreError::unsupported("hold"),
+        })
+    }
+
+    fn limits(&self) -> Limits {
+        Limits::default().leases(self.defect == PromisesLeases)
+    }
+}
+
+/// The laws that a store with this defect breaks.
+fn caught(defect: Defect) -> Vec<&'static str> {
+    failures(|| {
+        let clock = ManualClock::new();
+        let memory = MemoryL2::with_clock(clock.clone());
+        (
+            Broken { defect, memory, replies: Mutex::default(), deleted: Mutex::default() },
+            Time::moved(move |by| clock.tick(by)),
+        )
+    })
+}
+
+#[test]
+fn a_store_without_defect_keeps_all_laws() {
+    assert_eq!(caught(Sound), [""; 0]);
+}
+
+#[test]
+fn each_defect_is_named_by_the_laws_it_breaks() {
+    let expected: &[(Defect, &[&str])] = &[
+        (IgnoresDeletion, &["a_deleted_key_is_gone", "mdel_deletes_its_keys"]),
+        (IgnoresBatchDeletion, &["mdel_deletes_its_keys"]),
+        (ReordersABatch, &["mget_answers_in_the_order_of_its_keys", "mget_answers_duplicates_and_missing_keys"]),
+        (
+            ServesPastTtl,
+            &[
+                "a_value_is_gone_after_its_ttl",
+                "a_later_set_brings_its_own_ttl",
+                "every_item_of_a_batch_has_its_own_ttl",
+            ],
+        ),
+        (EndsTtlEarly, &["a_value_is_there_before_its_ttl_ends"]),
+        (KeepsTheFirstTtl, &["a_later_set_brings_its_own_ttl"]),
+        (OneTtlPerBatch, &["every_item_of_a_batch_has_its_own_ttl"]),
+        (DeletingMissingIsAnError, &["deleting_a_missing_key_is_no_error", "mdel_deletes_its_keys"]),
+        (DropsDuplicates, &["mget_answers_duplicates_and_missing_keys"]),
+        (DropsTheTailOfABatch, &["a_large_batch_is_answered_whole"]),
+        (EmptyIsMissing, &["any_bytes_are_a_value", "set_replaces"]),
+        (EmptyBatchHasAnAnswer, &["an_empty_batch_has_no_answers"]),
+        (ReadsValuesAsText, &["any_bytes_are_a_value", "values_of_any_size_within_limits_are_kept"]),
+        (CutsLargeValues, &["values_of_any_size_within_limits_are_kept"]),
+        (CutsLongKeys, &["keys_of_the_greatest_length_are_kept_apart"]),
+        (IgnoresCase, &["keys_of_every_allowed_character_are_kept_apart"]),
+        (BatchDeletesAll, &["mdel_leaves_other_keys"]),
+        (BansDeletedKeys, &["a_deleted_key_can_be_set_again"]),
+        (BatchSetKeepsTheFirst, &["mset_stores_all_its_items"]),
+        (UnsupportedIsAnOutage, &["without_leases_lease_methods_are_unsupported"]),
+    ];
+    for (defect, laws) in expected {
+        assert_eq!(caught(*defect), *laws, "{defect:?}");
+    }
+    // These break more than one thing; the law that names the defect is among those that fail.
+    for (defect, law) in [
+        (MissingIsAnError, "a_missing_key_is_none"),
+        (SetsOnlyOnce, "set_replaces"),
+        (AReadTakesTheValue, "get_gives_what_was_set"),
+        (RepliesGetOutOfStep, "concurrent_operations_do_not_mix"),
+        (RepliesGetOutOfStep, "a_dropped_operation_leaves_the_store_usable"),
+        (PromisesLeases, "a_lease_is_granted_once"),
+    ] {
+        let laws = caught(defect);
+        assert!(laws.contains(&law), "{defect:?}: {laws:?}");
+    }
+}

@@ -1,0 +1,136 @@
+//! Instructions and allocations per operation, counted rather than timed.
+//!
+//! `cargo run --release -p accelerator-benches --bin hit_counts` prints a table; instructions need valgrind. With
+//! `--row NAME --times N` it runs one row and prints nothing, which is how it runs itself under callgrind.
+
+use std::hint::black_box;
+use std::process::Command;
+use std::sync::Arc;
+
+use accelerator::{Cache, L1Store, ReadOptions};
+use accelerator_benches::{Payload, WARM, cache, entry, make, mini_moka, moka, now, quick};
+
+const ROWS: [&str; 20] = [
+    "quick-cache/raw",
+    "quick-cache/store",
+    "quick-cache/get",
+    "quick-cache/try_get",
+    "quick-cache/lookup",
+    "quick-cache/get_or_load",
+    "quick-cache/dyn_get",
+    "quick-cache/dyn_begin",
+    "quick-cache/mget32",
+    "quick-cache/raw32",
+    "quick-cache/miss",
+    "quick-cache/raw_miss",
+    "moka/store",
+    "moka/get",
+    "moka/dyn_get",
+    "moka/dyn_begin",
+    "mini-moka/store",
+    "mini-moka/get",
+    "mini-moka/dyn_get",
+    "mini-moka/dyn_begin",
+];
+
+fn main() {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    if let [row, name, times, n] = args.as_slice()
+        && row == "--row"
+        && times == "--times"
+    {
+        run(name, n.parse().unwrap_or(0));
+        return;
+    }
+    println!("{:<28}{:>14}", "row", "instructions");
+    for row in ROWS {
+        match instructions(row) {
+            Some(n) => println!("{row:<28}{n:>14.1}"),
+            None => println!("{row:<28}{:>14}", "no valgrind"),
+        }
+    }
+}
+
+/// The difference of two run lengths, so that start-up and warm-up cancel.
+fn instructions(row: &str) -> Option<f64> {
+    let (few, many) = (2_000_u64, 12_000_u64);
+    let (a, b) = (counted(row, few)?, counted(row, many)?);
+    Some((b as f64 - a as f64) / (many - few) as f64)
+}
+
+fn counted(row: &str, times: u64) -> Option<u64> {
+    let me = std::env::current_exe().ok()?;
+    let out = Command::new("valgrind")
+        .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
+        .arg(me)
+        .args(["--row", row, "--times", &times.to_string()])
+        .output()
+        .ok()?;
+    let text = String::from_utf8_lossy(&out.stderr).into_owned();
+    text.lines().find_map(|line| line.split("Collected :").nth(1)?.trim().parse().ok())
+}
+
+fn run(row: &str, n: u64) {
+    match row.split_once('/') {
+        Some(("quick-cache", "raw")) => {
+            let raw = quick_cache::sync::Cache::<u64, _, _, foldhash::fast::RandomState>::with(
+                10_000,
+                10_000,
+                quick_cache::UnitWeighter,
+                foldhash::fast::RandomState::default(),
+                quick_cache::sync::DefaultLifecycle::default(),
+            );
+            (0..WARM).for_each(|k| raw.insert(k, entry(k)));
+            each(n, |k| raw.get(&k));
+        }
+        Some(("quick-cache", "raw_miss")) => {
+            let raw = quick();
+            (0..20_000).for_each(|k| raw.insert(k, entry(k)));
+            fresh(n, |k| {
+                if raw.get(&k).is_none() {
+                    raw.insert(k, black_box(entry(k)));
+                }
+            });
+        }
+        Some(("quick-cache", verb)) => verbs(quick(), verb, n),
+        Some(("moka", verb)) => verbs(moka(), verb, n),
+        Some(("mini-moka", verb)) => verbs(mini_moka(), verb, n),
+        _ => {}
+    }
+}
+
+fn verbs<S: L1Store<u64, Payload> + Clone>(store: S, verb: &str, n: u64) {
+    let cache = cache(store.clone());
+    let erased: Arc<dyn Cache<u64, Payload>> = Arc::new(cache.clone());
+    // Each verb is called in one place only, as it would be in a service: what the compiler makes of it is the same.
+    let _ = cache.mset((0..WARM).map(|k| (k, Some(make(k)))));
+    let keys: Vec<u64> = (0..32).collect();
+    match verb {
+        "store" => each(n, |k| store.get(&k)),
+        "get" => each(n, |k| now(cache.get(&k))),
+        "try_get" => each(n, |k| cache.try_get(&k)),
+        "lookup" => each(n, |k| now(cache.lookup(&k))),
+        "get_or_load" => each(n, |k| now(cache.get_or_load(&k, async { Ok::<_, std::io::Error>(Some(make(k))) }))),
+        "dyn_get" => each(n, |k| now(erased.get(&k))),
+        "dyn_begin" => each(n, |k| now(erased.begin(&k))),
+        "mget32" => each(n, |_| now(cache.mget(&keys)).map(accelerator::Answers::into_results)),
+        "raw32" => each(n, |_| keys.iter().map(|k| store.get(k).and_then(|e| e.into_value())).collect::<Vec<_>>()),
+        "miss" => {
+            let _ = cache.mset((0..20_000).map(|k| (k, Some(make(k)))));
+            fresh(n, |k| now(cache.get_with(&k, ReadOptions::new())));
+        }
+        _ => {}
+    }
+}
+
+fn each<T>(n: u64, f: impl Fn(u64) -> T) {
+    for i in 0..n {
+        black_box(f(black_box(i % WARM)));
+    }
+}
+
+fn fresh<T>(n: u64, f: impl Fn(u64) -> T) {
+    for i in 0..n {
+        black_box(f(black_box(1_000_000 + i)));
+    }
+}

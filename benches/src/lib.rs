@@ -1,0 +1,64 @@
+//! What the benchmarks share: keys, values, raw stores and caches over them.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use accelerator::stores::{MiniMokaL1, MokaL1, QuickCacheL1};
+use accelerator::{Entry, L1Store, LevelCache};
+
+/// The value of all rows: cheap to clone, so that the rows show the cache.
+pub type Payload = Arc<[u64; 4]>;
+
+/// Keys that are warm.
+pub const WARM: u64 = 256;
+
+/// Entries a store may hold.
+pub const CAPACITY: u64 = 10_000;
+
+/// What a load makes.
+pub fn make(key: u64) -> Payload {
+    Arc::new([key; 4])
+}
+
+/// The entry that a raw store holds, the same type that ours hold.
+pub fn entry(key: u64) -> Entry<Payload> {
+    Entry::new(Some(make(key)), 0, 3_600_000, 3_600_000, 1)
+}
+
+/// The stores of this workspace, built alike.
+pub fn quick() -> QuickCacheL1<u64, Payload> {
+    QuickCacheL1::new(CAPACITY)
+}
+
+/// See [`quick`].
+pub fn moka() -> MokaL1<u64, Payload> {
+    MokaL1::new(CAPACITY)
+}
+
+/// See [`quick`].
+pub fn mini_moka() -> MiniMokaL1<u64, Payload> {
+    MiniMokaL1::new(CAPACITY)
+}
+
+/// A cache over `store`, with a loader that is ready at once.
+pub fn cache<S: L1Store<u64, Payload> + Clone>(store: S) -> LevelCache<u64, Payload, S> {
+    let built = LevelCache::<u64, Payload>::builder()
+        .area("bench")
+        .l1(store)
+        .ttl(Duration::from_secs(3600))
+        .loader(|key| std::future::ready(Ok::<_, std::io::Error>(Some(make(key)))))
+        .build();
+    built.expect("the settings above are valid")
+}
+
+/// Polls once; the rows here never wait. Inlined, as an `.await` in the caller would be.
+#[inline(always)]
+pub fn now<F: Future>(future: F) -> Option<F::Output> {
+    let mut future = std::pin::pin!(future);
+    match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(out) => Some(out),
+        Poll::Pending => None,
+    }
+}

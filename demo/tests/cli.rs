@@ -1,0 +1,172 @@
+//! The demo as its users meet it: the binary, its options, its files.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+const REQUESTS: u64 = 3000;
+
+/// A directory with a trace of 3000 requests, skewed towards a few of 400 keys.
+fn directory() -> TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    let mut random = fastrand::Rng::with_seed(7);
+    let mut key = || (random.f64().powi(3) * 400.0) as u32 | 0x0800_0000;
+    let trace: Vec<u8> = (0..REQUESTS).flat_map(|_| key().to_le_bytes()).collect();
+    std::fs::write(directory.path().join("plain"), &trace).unwrap();
+    std::fs::write(directory.path().join("packed"), packed(&trace)).unwrap();
+    directory
+}
+
+fn packed(trace: &[u8]) -> Vec<u8> {
+    let mut packed = Vec::new();
+    let mut encoder = liblzma::read::XzEncoder::new(trace, 6);
+    std::io::Read::read_to_end(&mut encoder, &mut packed).unwrap();
+    packed
+}
+
+fn demo(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_accelerator-demo")).args(args).output().unwrap()
+}
+
+/// Runs with `--json` and checks what holds for every run.
+fn counts(trace: &Path, args: &[&str]) -> Value {
+    let mut all = vec!["--trace", trace.to_str().unwrap(), "--json", "--capacity", "100"];
+    all.extend(args);
+    let output = demo(&all);
+    assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).unwrap();
+    let json: Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
+    let of = |field: &str| json[field].as_u64().unwrap();
+    assert_eq!(of("requests"), of("l1_hits") + of("l2_hits") + of("loads") + of("joined"), "{json}");
+    let ratio = (of("l1_hits") + of("l2_hits")) as f64 / of("requests") as f64;
+    assert!((json["hit_ratio"].as_f64().unwrap() - ratio).abs() < 1e-9, "{json}");
+    for field in ["ops_per_s", "p50_us", "p99_us", "direct_ops_per_s", "speedup"] {
+        assert!(json[field].as_f64().unwrap() > 0.0, "{field}: {json}");
+    }
+    json
+}
+
+/// Exit code 2, nothing on stdout, and one line on stderr with all of `words`.
+fn refused(args: &[&str], words: &[&str]) {
+    let output = demo(args);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{args:?}: {said}");
+    assert!(output.stdout.is_empty(), "{args:?}");
+    assert_eq!(said.lines().count(), 1, "{args:?}: {said}");
+    for word in words {
+        assert!(said.contains(word), "{args:?}: no {word:?} in {said:?}");
+    }
+}
+
+#[test]
+fn every_pair_of_stores_works() {
+    let directory = directory();
+    let trace = directory.path().join("plain");
+    for l1 in ["moka", "mini-moka", "quick-cache", "none"] {
+        for l2 in ["none", "memory"] {
+            if (l1, l2) == ("none", "none") {
+                continue;
+            }
+            let json = counts(&trace, &["--l1", l1, "--l2", l2, "--compare-raw"]);
+            assert_eq!((json["l1"].as_str(), json["l2"].as_str()), (Some(l1), Some(l2)));
+            assert_eq!(json["requests"], REQUESTS);
+            assert_eq!(json["l1_hits"] == 0, l1 == "none", "{json}");
+            // What does not fit into L1 is in L2: each key is loaded once.
+            assert_eq!(json["l2_hits"] == 0, l2 == "none", "{json}");
+            assert_eq!(json["loads"] == json["distinct"], l2 == "memory", "{json}");
+            assert!(json["raw_hit_ratio"].is_f64(), "{json}");
+        }
+    }
+}
+
+#[test]
+fn xz_and_plain_traces_give_the_same_counts() {
+    let directory = directory();
+    let [plain, packed] = ["plain", "packed"].map(|name| counts(&directory.path().join(name), &["--l1", "moka"]));
+    for field in ["requests", "distinct", "loads", "l1_hits", "l2_hits", "joined", "raw_hit_ratio", "capacity"] {
+        assert_eq!(plain[field], packed[field], "{field}");
+    }
+    assert!(plain["raw_hit_ratio"].is_null());
+}
+
+#[test]
+fn threads_share_the_work() {
+    let directory = directory();
+    let json = counts(&directory.path().join("packed"), &["--threads", "4", "--l2", "memory", "--requests", "2500"]);
+    assert_eq!(json["requests"], 2500);
+}
+
+#[test]
+fn the_table_shows_the_comparison() {
+    let directory = directory();
+    let trace = directory.path().join("packed");
+    let output = demo(&["--trace", trace.to_str().unwrap(), "--requests", "999999", "--compare-raw"]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success() && output.stderr.is_empty());
+    for word in
+        ["3,000 requests", "requests/s", "p50", "p99 ", "p99.9", "hit ratio", "database queries", "alone", "=> "]
+    {
+        assert!(text.contains(word), "no {word:?} in\n{text}");
+    }
+}
+
+#[test]
+fn help_is_help() {
+    for flag in ["-h", "--help"] {
+        let output = demo(&[flag]);
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert!(output.status.success());
+        for option in ["trace", "l1", "l2", "capacity", "requests", "threads", "compare-raw", "json"] {
+            assert!(text.contains(&format!("--{option}")), "{option}");
+        }
+    }
+}
+
+#[test]
+fn bad_options_are_refused() {
+    for option in ["--capacity", "--requests", "--threads"] {
+        for value in ["0", "-1", "many", "99999999999999999999"] {
+            refused(&[&format!("{option}={value}")], &[option, "whole number from 1"]);
+        }
+        refused(&[option], &[option]);
+    }
+    refused(&["--l1", "redis"], &["--l1", "moka", "mini-moka", "quick-cache", "none"]);
+    refused(&["--l2", "redis"], &["--l2", "memory", "none"]);
+    refused(&["--l1", "none"], &["--l1", "--l2 memory", "moka"]);
+    refused(&["--capasity", "7"], &["--capasity", "--capacity"]);
+    refused(&["word"], &["word", "--help"]);
+}
+
+#[test]
+fn bad_traces_are_refused() {
+    let directory = directory();
+    let file = |name: &str, bytes: &[u8]| -> PathBuf {
+        let path = directory.path().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        path
+    };
+    let packed = std::fs::read(directory.path().join("packed")).unwrap();
+    let mut damaged = packed.clone();
+    damaged[packed.len() / 2] ^= 0xff;
+    let mut bad = vec![
+        (directory.path().join("missing"), "check the path"),
+        (directory.path().to_owned(), "can't read the file"),
+        (file("empty", &[]), "empty"),
+        (file("odd", &[0; 4001]), "4-byte keys"),
+        (file("odd.xz", &self::packed(&[0; 4002])), "4-byte keys"),
+        (file("damaged", &damaged), "damaged"),
+    ];
+    // In the header, in the data, in the index, in the footer.
+    for keep in [7, packed.len() / 2, packed.len() - 14, packed.len() - 1] {
+        bad.push((file(&format!("cut-{keep}"), &packed[..keep]), "cut short"));
+    }
+    for (path, word) in bad {
+        let path = path.to_str().unwrap();
+        refused(&["--trace", path], &["--trace", path, word]);
+        // Also where the good part would be enough.
+        refused(&["--trace", path, "--requests", "10"], &["--trace", word]);
+    }
+}
