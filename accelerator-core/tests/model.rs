@@ -6,6 +6,8 @@
 
 #[path = "model/ops.rs"]
 mod ops;
+#[path = "model/watched.rs"]
+mod watched;
 #[path = "model/world.rs"]
 mod world;
 
@@ -17,6 +19,7 @@ use accelerator_core::testkit::{Fault, Faulty, MemoryL1, MemoryL2, Op, Then};
 use accelerator_core::{Builder, CacheResult, L1Store, LevelCache, NoL1, ReadOptions, StoreErrorKind};
 
 use ops::{Env, Source, Verb};
+use watched::Watched;
 use world::{Facts, Val, World};
 
 const OPS_PER_EPISODE: usize = 500;
@@ -106,7 +109,7 @@ impl Config {
             None => builder.cache_null_value(false),
         };
         if let Some(l2) = l2 {
-            builder = builder.l2(l2.clone());
+            builder = builder.l2(Watched { store: l2.clone(), world: source.world.clone(), node });
         }
         if let Some(window) = self.window {
             builder = builder.refresh_ahead_window(ms(window));
@@ -266,6 +269,8 @@ async fn end<L1: L1Store<u32, Val> + Clone>(env: &Arc<Env<L1>>, config: &Config)
                 }
                 env.world.acknowledged(node, key, rank);
             }
+            // A refresh may run; a forced read would join it.
+            rest(env).await;
             let start = env.world.start(node, key, "very last get");
             match cache.get_with(&key, options).await {
                 Ok(None) if !loads => {}

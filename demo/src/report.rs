@@ -121,11 +121,9 @@ impl Report<'_> {
         line(format!("\nanswered by {}", parts.join(", ")));
         if let Some(raw) = self.raw_hit_ratio {
             let l1 = self.share(stats.l1_hits);
+            let store = if args.l1 == "none" { "no store" } else { &args.l1 };
             let (raw_text, apart) = (percent(raw), (l1 - raw) * 100.0);
-            line(format!(
-                "{} alone, same stream and capacity: {raw_text}; the cache's L1: {apart:+.2} points",
-                args.l1
-            ));
+            line(format!("{store} alone, same stream and capacity: {raw_text}; the cache's L1: {apart:+.2} points"));
         }
         line("p99 is the latency of a miss where more than 1 % miss: the query, and the store's bookkeeping.".into());
         line("Every request was timed: one look at the clock is part of each latency and of requests/s.".into());
@@ -159,7 +157,7 @@ fn whole(number: impl Display) -> String {
     let digits = number.to_string();
     let mut out = String::with_capacity(digits.len() * 4 / 3);
     for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i) % 3 == 0 {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
             out.push(',');
         }
         out.push(digit);

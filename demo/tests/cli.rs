@@ -1,5 +1,7 @@
 //! The demo as its users meet it: the binary, its options, its files.
 
+#![allow(clippy::unwrap_used, reason = "the helpers are test code too")]
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 

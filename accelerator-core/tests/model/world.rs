@@ -6,7 +6,7 @@
 //!
 //! - it belongs to its key;
 //! - it is not older than any invalidation (`del`, `set`, `clear`) that this node acknowledged before the read began;
-//! - it was fresh at some moment of the read (or nobody had been answered it before), or stale within `stale_on_error` after a load that failed;
+//! - it was fresh at some moment of the read (or on its way into L2 when the read joined it), or stale within `stale_on_error` after a load that failed;
 //! - an error has a failed load behind it.
 //!
 //! Callers that wait while a key is invalidated may get either value (protocols §7), which is why the floor is taken
@@ -61,8 +61,6 @@ struct Origin {
     time: u64,
     life_ms: u64,
     visible: bool,
-    /// When somebody was first answered this.
-    first_answer: u64,
 }
 
 /// What one node was told about one key.
@@ -74,6 +72,8 @@ struct Told {
     pending: Vec<u64>,
     /// When loads failed.
     failures: Vec<(u64, u64)>,
+    /// Writes of L2: the steps at which they began and ended.
+    writes: Vec<(u64, u64)>,
 }
 
 struct KeyState {
@@ -105,6 +105,7 @@ pub(crate) struct Start {
 pub(crate) struct World {
     pub(crate) clock: ManualClock,
     pub(crate) facts: Facts,
+    keys: u32,
     state: Mutex<State>,
 }
 
@@ -117,9 +118,9 @@ impl World {
             absents: Vec::new(),
             history: VecDeque::new(),
         };
-        let keys = (0..keys).map(|_| key()).collect();
-        let state = State { step: 0, keys, origins: Vec::new(), violations: 0, reports: Vec::new() };
-        Self { clock: ManualClock::new(), facts, state: Mutex::new(state) }
+        let all = (0..keys).map(|_| key()).collect();
+        let state = State { step: 0, keys: all, origins: Vec::new(), violations: 0, reports: Vec::new() };
+        Self { clock: ManualClock::new(), facts, keys, state: Mutex::new(state) }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -188,7 +189,7 @@ impl World {
         let mut state = self.state();
         let id = state.origins.len() as u64;
         let step = state.note(time, key, node, what, if present { id } else { rank });
-        state.origins.push(Origin { key, node, rank, step, time, life_ms, visible: true, first_answer: u64::MAX });
+        state.origins.push(Origin { key, node, rank, step, time, life_ms, visible: true });
         if present {
             return Some((key, id));
         }
@@ -203,6 +204,30 @@ impl World {
         for &key in keys {
             let step = state.note(now, key, node, "load failed", 0);
             state.keys[key as usize].told[node].failures.push((step, now));
+        }
+    }
+
+    /// L2 begins to write these keys.
+    pub(crate) fn l2_writing(&self, node: usize, keys: &[u32]) {
+        let now = self.now();
+        let mut state = self.state();
+        for &key in keys.iter().filter(|&&key| key < self.keys) {
+            let step = state.note(now, key, node, "L2 write", 0);
+            state.keys[key as usize].told[node].writes.push((step, u64::MAX));
+        }
+    }
+
+    /// L2 ends writing these keys, one way or the other.
+    pub(crate) fn l2_written(&self, node: usize, keys: &[u32]) {
+        let now = self.now();
+        let mut state = self.state();
+        for &key in keys.iter().filter(|&&key| key < self.keys) {
+            let step = state.note(now, key, node, "L2 write over", 0);
+            let writes = &mut state.keys[key as usize].told[node].writes;
+            // One node writes a key one at a time.
+            if let Some(write) = writes.iter_mut().rev().find(|write| write.1 == u64::MAX) {
+                write.1 = step;
+            }
         }
     }
 
@@ -262,7 +287,7 @@ impl World {
     pub(crate) fn answered(&self, start: Start, value: Option<Val>, allow_stale: bool) {
         let now = self.now();
         let mut state = self.state();
-        let step = state.note(now, start.key, start.node, "answered", value.map_or(u64::MAX, |(_, id)| id));
+        state.note(now, start.key, start.node, "answered", value.map_or(u64::MAX, |(_, id)| id));
         let wrong = match value {
             Some((key, _)) if key != start.key => Some(format!("a value of key {key}")),
             Some((_, id)) => self.judge(&state, start, id, allow_stale),
@@ -272,7 +297,6 @@ impl World {
                 (!fits).then(|| "absent, though no admissible version was".to_owned())
             }
         };
-        state.answered_first(start, value, step);
         if let Some(wrong) = wrong {
             state.violation(start, now, &wrong);
         }
@@ -301,12 +325,8 @@ impl World {
             let (rank, floor) = (origin.rank, start.floor);
             return Some(format!("value {id} of version {rank}; version {floor} was acknowledged before"));
         }
-        // A flight is joined until its value is in L2; who joins then gets what was loaded a moment ago.
-        if start.step < origin.first_answer {
-            return None;
-        }
         let fresh_until = origin.time.saturating_add(origin.life_ms);
-        if origin.step >= start.step || start.time < fresh_until {
+        if origin.step >= start.step || start.time < fresh_until || state.was_filling(start, origin) {
             return None;
         }
         let over = start.time - fresh_until;
@@ -353,14 +373,12 @@ impl State {
         self.step
     }
 
-    fn answered_first(&mut self, start: Start, value: Option<Val>, step: u64) {
-        let one = value.map(|(_, id)| [id]);
-        let ids = one.as_ref().map_or(self.keys[start.key as usize].absents.as_slice(), |one| one.as_slice());
-        for &id in ids {
-            if let Some(origin) = self.origins.get_mut(id as usize) {
-                origin.first_answer = origin.first_answer.min(step);
-            }
-        }
+    /// Whether the flight that ended with `origin` was still there when the read began: it is joined until its value
+    /// is in L2 (or L2's time is over).
+    fn was_filling(&self, start: Start, origin: &Origin) -> bool {
+        let writes = &self.keys[start.key as usize].told[start.node].writes;
+        let covers = |&(begin, end): &(u64, u64)| origin.step <= begin && begin <= start.step && start.step <= end;
+        origin.node == start.node && writes.iter().rev().any(covers)
     }
 
     /// Whether a load failed during the read, or so shortly before that the source need not be asked again.

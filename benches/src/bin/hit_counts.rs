@@ -8,9 +8,11 @@ use std::process::Command;
 use std::sync::Arc;
 
 use accelerator::{Cache, L1Store, ReadOptions};
-use accelerator_benches::{Payload, WARM, cache, entry, make, mini_moka, moka, now, quick};
+use accelerator_benches::{
+    Payload, WARM, batch_cache, cache, entry, fresh_keys, make, mini_moka, moka, now, quick, raw_batch_miss,
+};
 
-const ROWS: [&str; 20] = [
+const ROWS: [&str; 22] = [
     "quick-cache/raw",
     "quick-cache/store",
     "quick-cache/get",
@@ -23,6 +25,8 @@ const ROWS: [&str; 20] = [
     "quick-cache/raw32",
     "quick-cache/miss",
     "quick-cache/raw_miss",
+    "quick-cache/batch_miss32",
+    "quick-cache/raw_batch_miss32",
     "moka/store",
     "moka/get",
     "moka/dyn_get",
@@ -118,6 +122,15 @@ fn verbs<S: L1Store<u64, Payload> + Clone>(store: S, verb: &str, n: u64) {
         "miss" => {
             let _ = cache.mset((0..20_000).map(|k| (k, Some(make(k)))));
             fresh(n, |k| now(cache.get_with(&k, ReadOptions::new())));
+        }
+        "batch_miss32" => {
+            let batch = batch_cache(store);
+            let _ = batch.mset((0..20_000).map(|k| (k, Some(make(k)))));
+            fresh(n, |i| now(batch.mget(&fresh_keys(i))).map(accelerator::Answers::into_results));
+        }
+        "raw_batch_miss32" => {
+            (0..20_000).for_each(|k| store.insert(k, entry(k)));
+            fresh(n, |i| raw_batch_miss(&store, &fresh_keys(i)));
         }
         _ => {}
     }

@@ -1,0 +1,64 @@
+//! An L2 that tells the oracle when values are on their way into it: until then their flights are joined.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use accelerator_core::testkit::{Faulty, MemoryL2};
+use accelerator_core::{Bytes, L2Store, Limits, StoreResult, async_trait};
+
+use crate::world::World;
+
+/// The shared store as one node sees it.
+pub(crate) struct Watched {
+    pub(crate) store: Faulty<MemoryL2>,
+    pub(crate) world: Arc<World>,
+    pub(crate) node: usize,
+}
+
+/// A write in progress; it may end by being dropped.
+struct Writing<'a> {
+    world: &'a World,
+    node: usize,
+    keys: Vec<u32>,
+}
+
+impl Drop for Writing<'_> {
+    fn drop(&mut self) {
+        self.world.l2_written(self.node, &self.keys);
+    }
+}
+
+impl Watched {
+    fn writing<'a>(&'a self, wires: impl Iterator<Item = &'a str>) -> Writing<'a> {
+        let keys: Vec<u32> = wires.filter_map(|wire| wire.strip_prefix("model.")?.parse().ok()).collect();
+        self.world.l2_writing(self.node, &keys);
+        Writing { world: &self.world, node: self.node, keys }
+    }
+}
+
+#[async_trait]
+impl L2Store for Watched {
+    async fn get(&self, key: &str) -> StoreResult<Option<Bytes>> {
+        self.store.get(key).await
+    }
+    async fn set(&self, key: &str, value: Bytes, ttl: Duration) -> StoreResult<()> {
+        let _writing = self.writing([key].into_iter());
+        self.store.set(key, value, ttl).await
+    }
+    async fn del(&self, key: &str) -> StoreResult<()> {
+        self.store.del(key).await
+    }
+    async fn mget(&self, keys: &[&str]) -> Vec<StoreResult<Option<Bytes>>> {
+        self.store.mget(keys).await
+    }
+    async fn mset(&self, items: Vec<(&str, Bytes, Duration)>) -> Vec<StoreResult<()>> {
+        let _writing = self.writing(items.iter().map(|item| item.0));
+        self.store.mset(items).await
+    }
+    async fn mdel(&self, keys: &[&str]) -> Vec<StoreResult<()>> {
+        self.store.mdel(keys).await
+    }
+    fn limits(&self) -> Limits {
+        self.store.limits()
+    }
+}
