@@ -117,6 +117,11 @@ where
         self.cache.get(key)
     }
 
+    fn recheck(&self, key: &K) -> Option<Entry<V>> {
+        // `contains_key` is not counted by the eviction policy.
+        if self.cache.contains_key(key) { self.cache.get(key) } else { None }
+    }
+
     fn insert(&self, key: K, entry: Entry<V>) {
         // With a bound of zero mini-moka would hold entries until its next bookkeeping.
         if !self.holds_nothing {

@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
 use crate::cache::{Batch, Begin, CacheFuture, LoadTicket};
 use crate::error::{CacheError, CacheResult};
@@ -73,20 +73,28 @@ impl<K: Key, V: Value> Engine<K, V> {
         }
         // 2
         let loads = self.sources.exist() && !options.disable_load;
+        let run = BatchRun::new();
+        let make = |key, hash, token| match loads {
+            true => Flight::parked(key, hash, token, Work::Batch(run.clone()), self.clone()),
+            false => Flight::new(key, hash, token, true, self.clone()),
+        };
         let mut led = Vec::with_capacity(missing.len());
         let mut followed = Vec::new();
         for i in missing {
-            match self.join(&keys[i], !loads, !options.force_refresh) {
+            match self.join_as(&keys[i], !options.force_refresh, make) {
                 Join::Hit(value) => values[i] = Ok(value),
-                Join::Lead(flight) => led.push((i, flight)),
+                Join::Lead(flight) => led.push((i, Led::new(flight))),
                 Join::Follow(flight) => followed.push((i, flight)),
             }
         }
+        // Until here a panic of a key's or value's own code passes the led flights on; from here the run has them.
+        let led: Vec<_> = led.into_iter().filter_map(|(i, led)| Some((i, led.take()?))).collect();
         self.move_foreign_to_tasks(&led, &followed);
         // 3
         let flights = led.iter().map(|(_, flight)| flight.clone()).collect();
         if loads {
-            Leading::start(self.clone(), flights, How { skip_l2: options.force_refresh, ..How::default() }).await;
+            let how = How { skip_l2: options.force_refresh, ..How::default() };
+            Leading::start(self.clone(), run, flights, how).await;
         } else {
             self.read_only_many(flights).await;
         }
@@ -208,16 +216,9 @@ struct Leading<K: Key, V: Value> {
 }
 
 impl<K: Key, V: Value> Leading<K, V> {
-    fn start(engine: Arc<Engine<K, V>>, flights: Vec<Arc<Flight<K, V>>>, how: How) -> Self {
+    fn start(engine: Arc<Engine<K, V>>, run: Arc<BatchRun>, flights: Vec<Arc<Flight<K, V>>>, how: How) -> Self {
         if flights.is_empty() {
             return Self { engine, run: None };
-        }
-        let run = BatchRun::new();
-        for flight in &flights {
-            // Whoever followed already wants the run in a task.
-            if flight.park(Work::Batch(run.clone()), Waker::noop()).is_some() {
-                run.move_to_task(&engine);
-            }
         }
         run.begin(batch_work(engine.clone(), flights, how), &engine);
         Self { engine, run: Some(run) }

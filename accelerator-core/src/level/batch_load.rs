@@ -3,16 +3,16 @@
 //! The flights of a batch share one run. It is polled in place by the caller, and moves into a task as a whole when
 //! anybody follows one of its flights.
 
-use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use futures_util::{FutureExt, StreamExt, stream};
+use hashbrown::HashTable;
 
 use crate::cache::BoxFuture;
-use crate::error::{CacheError, CacheResult};
-use crate::level::engine::{End, Engine, Flight, Key, Value};
+use crate::error::{CacheError, CacheResult, ErrorKind};
+use crate::level::engine::{End, Engine, Flight, Key, Stale, Value};
 use crate::level::load::{How, Limited, not_loaded};
 use crate::level::place::Place;
 use crate::level::policy::{BATCH_CONCURRENCY, Life};
@@ -62,26 +62,44 @@ impl BatchRun {
     }
 }
 
-/// The flights of a batch that are not over. Dropped, it passes them on.
-struct Fleet<K: Key, V: Value> {
-    engine: Arc<Engine<K, V>>,
-    flights: Vec<Arc<Flight<K, V>>>,
+/// A flight of a batch that is not over, with what L2 said. Dropped by a panic it fails, dropped otherwise (the runtime
+/// ends) it is passed on.
+struct Wanted<K: Key, V: Value> {
+    flight: Option<Arc<Flight<K, V>>>,
+    name: Option<Name>,
+    fill: bool,
+    stale: Option<Stale<V>>,
 }
 
-impl<K: Key, V: Value> Drop for Fleet<K, V> {
-    fn drop(&mut self) {
-        for flight in &self.flights {
-            self.engine.give_up(flight);
+impl<K: Key, V: Value> Wanted<K, V> {
+    fn new(flight: Arc<Flight<K, V>>) -> Self {
+        Self { flight: Some(flight), name: None, fill: false, stale: None }
+    }
+
+    fn end(mut self, end: End<V>) {
+        if let Some(flight) = self.flight.take() {
+            let engine = flight.context.clone();
+            engine.finish(flight, end);
         }
+    }
+
+    fn fail(mut self, error: CacheError) {
+        let stale = self.stale.take();
+        self.end(End::Failed { error, stale });
     }
 }
 
-/// A flight waiting for the source, with what L2 said.
-struct Wanted<K, V> {
-    flight: Arc<Flight<K, V>>,
-    name: Option<Name>,
-    fill: bool,
-    stale: Option<Option<V>>,
+impl<K: Key, V: Value> Drop for Wanted<K, V> {
+    fn drop(&mut self) {
+        let Some(flight) = self.flight.take() else { return };
+        let engine = flight.context.clone();
+        if std::thread::panicking() {
+            let error = CacheError::new(ErrorKind::Panic, "a batch load panicked");
+            engine.finish(flight, End::Failed { error, stale: None });
+        } else {
+            engine.give_up(&flight);
+        }
+    }
 }
 
 /// The work of a batch of flights that were just led.
@@ -90,71 +108,56 @@ pub(crate) fn batch_work<K: Key, V: Value>(
     flights: Vec<Arc<Flight<K, V>>>,
     how: How,
 ) -> BoxFuture<'static, ()> {
-    Box::pin(async move {
-        let mut fleet = Fleet { engine, flights };
-        let steps = AssertUnwindSafe(steps(&mut fleet, how)).catch_unwind();
-        if let Err(payload) = steps.await {
-            let error = CacheError::panic("a batch load", &*payload);
-            for flight in std::mem::take(&mut fleet.flights) {
-                if flight.result().is_none() {
-                    fleet.engine.finish(flight, End::Failed { error: error.clone(), stale: None });
-                }
-            }
+    let mut wanted: Vec<_> = flights.into_iter().map(Wanted::new).collect();
+    let steps = async move {
+        let size = engine.policy.max_batch;
+        while !wanted.is_empty() {
+            let rest = wanted.split_off(wanted.len().min(size));
+            let chunk = read_chunk(&engine, std::mem::replace(&mut wanted, rest), how).await;
+            load_chunk(&engine, chunk).await;
         }
-    })
+    };
+    // What panicked has failed its flights while it unwound.
+    Box::pin(AssertUnwindSafe(steps).catch_unwind().map(drop))
 }
 
-async fn steps<K: Key, V: Value>(fleet: &mut Fleet<K, V>, how: How) {
-    let engine = fleet.engine.clone();
-    let chunk = engine.policy.max_batch;
-    // The fleet keeps every flight until all are over; `finish` makes the later `give_up` do nothing.
-    let all = fleet.flights.clone();
-    for flights in all.chunks(chunk) {
-        let wanted = read_chunk(&engine, flights, how).await;
-        load_chunk(&engine, wanted).await;
-    }
-    fleet.flights.clear();
-}
-
-/// Steps 1 and 2.
+/// Steps 1 and 2: what is still wanted after the look into L2.
 async fn read_chunk<K: Key, V: Value>(
     engine: &Engine<K, V>,
-    flights: &[Arc<Flight<K, V>>],
+    mut chunk: Vec<Wanted<K, V>>,
     how: How,
 ) -> Vec<Wanted<K, V>> {
-    let want = |flight: &Arc<Flight<K, V>>, name, fill, stale| Wanted { flight: flight.clone(), name, fill, stale };
-    let Some(remote) = &engine.remote else {
-        return flights.iter().map(|flight| want(flight, None, false, None)).collect();
-    };
-    let asked: Vec<(&K, Name)> = flights.iter().map(|flight| (flight.key(), remote.name(flight.key()))).collect();
+    let Some(remote) = &engine.remote else { return chunk };
+    let keys: Vec<K> = chunk.iter().flat_map(|w| &w.flight).map(|flight| flight.key().clone()).collect();
+    let asked: Vec<(&K, Name)> = keys.iter().map(|key| (key, remote.name(key))).collect();
     if how.skip_l2 {
         let now = engine.now();
-        let fill = |key: &K| remote.bypass.get(key, now).is_none();
-        let names = asked.into_iter().zip(flights);
-        return names.map(|((key, name), flight)| want(flight, Some(name), fill(key), None)).collect();
+        for (wanted, (key, name)) in chunk.iter_mut().zip(asked) {
+            wanted.fill = remote.bypass.get(key, now).is_none();
+            wanted.name = Some(name);
+        }
+        return chunk;
     }
     let found = engine.l2_mget(remote, &asked).await;
-    let mut wanted = Vec::new();
-    for ((flight, (key, name)), found) in flights.iter().zip(asked).zip(found) {
-        let (fill, stale) = match found {
+    let mut left = Vec::new();
+    for ((mut wanted, (key, name)), found) in chunk.into_iter().zip(asked).zip(found) {
+        match found {
             Found::Hit { value, left } if left.fresh > how.min_fresh => {
-                engine.finish(flight.clone(), End::Found { value, left });
+                wanted.end(End::Found { value, left });
                 continue;
             }
-            Found::Hit { value, .. } => (true, Some(value)),
-            Found::Nothing { fill } => (fill, None),
-        };
-        let throttled = if stale.is_some() && engine.policy.stale > 0 {
-            engine.throttle.get(key, engine.now()).flatten()
-        } else {
-            None
-        };
-        match throttled {
-            Some(error) => drop(engine.finish(flight.clone(), End::Failed { error, stale })),
-            None => wanted.push(want(flight, Some(name), fill, stale)),
+            Found::Hit { value, left } => (wanted.fill, wanted.stale) = (true, Some(engine.stale(value, left))),
+            Found::Nothing { fill } => wanted.fill = fill,
+        }
+        let may_be_stale = wanted.stale.is_some() && engine.policy.stale > 0;
+        let failed = if may_be_stale { engine.throttle.get(key, engine.now()).flatten() } else { None };
+        wanted.name = Some(name);
+        match failed {
+            Some(error) => wanted.fail(error),
+            None => left.push(wanted),
         }
     }
-    wanted
+    left
 }
 
 /// Steps 3 to 5.
@@ -163,55 +166,70 @@ async fn load_chunk<K: Key, V: Value>(engine: &Engine<K, V>, wanted: Vec<Wanted<
         return;
     }
     if !engine.sources.exist() {
-        for one in wanted {
-            engine.finish(one.flight, End::Missed);
-        }
+        wanted.into_iter().for_each(|one| one.end(End::Missed));
     } else if engine.sources.many.is_some() {
-        let answer = load_many(engine, wanted.iter().map(|w| w.flight.key().clone()).collect()).await;
+        let keys = wanted.iter().flat_map(|w| &w.flight).map(|flight| flight.key().clone()).collect();
+        let answer = load_many(engine, keys).await;
         let at = engine.now();
-        let mut done = Vec::with_capacity(wanted.len());
         match answer {
-            Ok(mut found) => {
-                for one in wanted {
-                    match found.remove(one.flight.key()) {
-                        Some(loaded) => done.push((one, loaded)),
-                        None => drop(engine.finish(one.flight, End::Failed { error: not_loaded(), stale: one.stale })),
-                    }
+            Ok(found) => {
+                let done = matched(engine, wanted, found);
+                if let Some(remote) = &engine.remote {
+                    fill_many(engine, remote, &done).await;
+                }
+                for (one, loaded) in done {
+                    one.end(End::Loaded { loaded, at });
                 }
             }
-            Err(error) => {
-                for one in wanted {
-                    engine.finish(one.flight, End::Failed { error: error.clone(), stale: one.stale });
-                }
-            }
-        }
-        if let Some(remote) = &engine.remote {
-            fill_many(engine, remote, &done).await;
-        }
-        for (one, loaded) in done {
-            engine.finish(one.flight, End::Loaded { loaded, at });
+            Err(error) => wanted.into_iter().for_each(|one| one.fail(error.clone())),
         }
     } else {
         let each = |one: Wanted<K, V>| async move {
-            let end = match engine.load_one(one.flight.key().clone()).await {
+            let Some(flight) = one.flight.clone() else { return };
+            match engine.load_one(flight.key().clone()).await {
                 Ok(loaded) => {
                     let at = engine.now();
                     if let (true, Some(name)) = (one.fill, &one.name) {
-                        engine.fill_one(&one.flight, name, &loaded).await;
+                        engine.fill_one(&flight, name, &loaded).await;
                     }
-                    End::Loaded { loaded, at }
+                    one.end(End::Loaded { loaded, at });
                 }
-                Err(error) => End::Failed { error, stale: one.stale },
-            };
-            engine.finish(one.flight, end);
+                Err(error) => one.fail(error),
+            }
         };
         stream::iter(wanted).map(each).buffer_unordered(BATCH_CONCURRENCY).collect::<()>().await;
     }
 }
 
-async fn load_many<K: Key, V: Value>(engine: &Engine<K, V>, keys: Vec<K>) -> CacheResult<HashMap<K, Loaded<V>>> {
+/// Each answer with who wants it. What is left out fails; what nobody asked for is dropped.
+fn matched<K: Key, V: Value>(
+    engine: &Engine<K, V>,
+    wanted: Vec<Wanted<K, V>>,
+    found: Vec<(K, Loaded<V>)>,
+) -> Vec<(Wanted<K, V>, Loaded<V>)> {
+    let mut wanted: Vec<Option<Wanted<K, V>>> = wanted.into_iter().map(Some).collect();
+    let mut done = Vec::with_capacity(found.len());
+    // The usual answer is as long as the question; the index is over the hashes that the flights carry anyway.
+    let mut index = HashTable::with_capacity(wanted.len());
+    for (i, flight) in wanted.iter().enumerate().filter_map(|(i, w)| Some((i, w.as_ref()?.flight.as_ref()?))) {
+        index.insert_unique(flight.hash(), (flight.hash(), i), |entry: &(u64, usize)| entry.0);
+    }
+    for (key, loaded) in found {
+        let hash = engine.table.hash(&key);
+        let is_it =
+            |w: &Option<Wanted<K, V>>| w.as_ref().and_then(|w| w.flight.as_ref()).is_some_and(|f| *f.key() == key);
+        let at = index.find(hash, |&(_, i)| is_it(&wanted[i])).map(|entry| entry.1);
+        if let Some(one) = at.and_then(|i| wanted[i].take()) {
+            done.push((one, loaded));
+        }
+    }
+    wanted.into_iter().flatten().for_each(|one| one.fail(not_loaded()));
+    done
+}
+
+async fn load_many<K: Key, V: Value>(engine: &Engine<K, V>, keys: Vec<K>) -> CacheResult<Vec<(K, Loaded<V>)>> {
     let load = async {
-        let Some(many) = &engine.sources.many else { return Ok(HashMap::new()) };
+        let Some(many) = &engine.sources.many else { return Ok(Vec::new()) };
         let mut load = Limited::new(many.clone().mload_owned(keys));
         std::future::poll_fn(|cx| load.poll(engine, cx)).await
     };
@@ -224,7 +242,7 @@ async fn fill_many<K: Key, V: Value>(engine: &Engine<K, V>, remote: &Remote<K, V
     };
     let fills = done.iter().filter_map(|pair| {
         let (life, name) = (fill(pair)?, pair.0.name.as_ref()?);
-        let flight = &pair.0.flight;
+        let flight = pair.0.flight.as_ref()?;
         let (key, hash, token) = (flight.key(), flight.hash(), flight.token());
         Some(Fill { key, hash, token, name, value: pair.1.value.as_ref(), life })
     });

@@ -1,6 +1,5 @@
 //! Building a cache: four calls for most users, the rest has defaults; nonsense is refused by name.
 
-use std::collections::HashMap;
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize};
@@ -12,7 +11,7 @@ use crate::error::{CacheError, CacheResult, LoadError};
 use crate::key::CacheKey;
 use crate::level::LevelCache;
 use crate::level::engine::{Engine, Key, Value};
-use crate::level::load::ByTrait;
+use crate::level::load::{ByTrait, LoadFuture, ManyLoader};
 use crate::level::remembered::{Remembered, WhenFull};
 use crate::level::remote::Remote;
 use crate::level::settings::{Settings, area_prefix};
@@ -186,7 +185,7 @@ impl<K: Key, V: Value, L1> Builder<K, V, L1> {
     /// How to load many keys at once: a function from the keys to a future of pairs (a `HashMap<K, Option<V>>`, a
     /// `Vec<(K, Option<V>)>`...). A key that is left out is an error for that key. Single reads use it too where there
     /// is no `loader`.
-    pub fn batch_loader<F, Fut, I, T, E>(self, load: F) -> Self
+    pub fn batch_loader<F, Fut, I, T, E>(mut self, load: F) -> Self
     where
         F: Fn(Vec<K>) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<I, E>> + Send,
@@ -194,7 +193,8 @@ impl<K: Key, V: Value, L1> Builder<K, V, L1> {
         T: Into<Loaded<V>>,
         E: Into<LoadError>,
     {
-        self.batch_loader_from(FromFn(load))
+        self.set.sources.many = Some(Arc::new(FromFn(load)));
+        self
     }
 
     /// How to load many keys at once: an implementation of [`BatchLoader`].
@@ -260,7 +260,7 @@ where
     }
 }
 
-impl<K: Key, V: Value, F, Fut, I, T, E> BatchLoader<K, V> for FromFn<F>
+impl<K: Key, V: Value, F, Fut, I, T, E> ManyLoader<K, V> for FromFn<F>
 where
     F: Fn(Vec<K>) -> Fut + Send + Sync + 'static,
     Fut: Future<Output = Result<I, E>> + Send,
@@ -268,8 +268,10 @@ where
     T: Into<Loaded<V>>,
     E: Into<LoadError>,
 {
-    async fn mload(&self, keys: &[K]) -> Result<HashMap<K, Loaded<V>>, LoadError> {
-        let found = (self.0)(keys.to_vec()).await.map_err(Into::into)?;
-        Ok(found.into_iter().map(|(key, value)| (key, value.into())).collect())
+    fn mload_owned(self: Arc<Self>, keys: Vec<K>) -> LoadFuture<Vec<(K, Loaded<V>)>> {
+        Box::pin(async move {
+            let found = (self.0)(keys).await.map_err(CacheError::loader)?;
+            Ok(found.into_iter().map(|(key, value)| (key, value.into())).collect())
+        })
     }
 }

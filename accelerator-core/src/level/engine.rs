@@ -11,13 +11,13 @@ use tokio::runtime::Handle;
 use tokio::time::Sleep;
 
 use crate::entry::Entry;
-use crate::error::CacheError;
+use crate::error::{CacheError, ErrorKind};
 use crate::level::flight;
 use crate::level::load::{Sources, Work};
 use crate::level::policy::{Life, Policy, RETRY_AFTER};
 use crate::level::remembered::Remembered;
 use crate::level::remote::Remote;
-use crate::level::slots::{Join, SlotTable};
+use crate::level::slots::{Join, SlotTable, Token};
 use crate::level::stats::{Count, Counters};
 use crate::time::{TimeSource, millis};
 use crate::traits::l1::L1Store;
@@ -54,7 +54,15 @@ pub(crate) enum End<V> {
     /// Nothing found and nothing to load with.
     Missed,
     /// The load failed; L2 had this stale value.
-    Failed { error: CacheError, stale: Option<Option<V>> },
+    Failed { error: CacheError, stale: Option<Stale<V>> },
+}
+
+/// A value from L2 that is no longer fresh, and until when (of the cache's clock) it is of use: the load that it stands
+/// in for may take a while to fail.
+#[derive(Clone)]
+pub(crate) struct Stale<V> {
+    pub(crate) value: Option<V>,
+    pub(crate) until: u64,
 }
 
 pub(crate) struct Engine<K, V> {
@@ -111,7 +119,16 @@ impl<K: Key, V: Value> Engine<K, V> {
 
     /// Joins the flight of `key` or starts one; `fresh_is_enough`: a fresh value in L1 ends it here.
     pub(crate) fn join(self: &Arc<Self>, key: &K, borrowed: bool, fresh_is_enough: bool) -> Joined<K, V> {
-        let make = |key, hash, token| Flight::new(key, hash, token, borrowed, self.clone());
+        self.join_as(key, fresh_is_enough, |key, hash, token| Flight::new(key, hash, token, borrowed, self.clone()))
+    }
+
+    /// [`join`](Self::join) with a flight of the caller's making.
+    pub(crate) fn join_as(
+        &self,
+        key: &K,
+        fresh_is_enough: bool,
+        make: impl FnOnce(K, u64, Token) -> Flight<K, V>,
+    ) -> Joined<K, V> {
         let probe = || if fresh_is_enough { self.fresh(key) } else { None };
         let joined = self.table.join(key, || self.generation(), make, probe);
         match &joined {
@@ -127,7 +144,7 @@ impl<K: Key, V: Value> Engine<K, V> {
 
     /// The value in L1, if fresh.
     fn fresh(&self, key: &K) -> Option<Option<V>> {
-        let entry = self.l1.get(key)?;
+        let entry = self.l1.recheck(key)?;
         (self.is_of_now(&entry) && self.now() < entry.fresh_until()).then(|| entry.into_value())
     }
 
@@ -138,6 +155,7 @@ impl<K: Key, V: Value> Engine<K, V> {
 
     /// Commits what a flight found, under the fence; tells all who wait; ends the flight.
     pub(crate) fn finish(&self, flight: Arc<Flight<K, V>>, end: End<V>) -> Outcome<V> {
+        let release_all = OnPanic(&flight);
         let generation = flight.token().generation;
         let outcome = match end {
             End::Loaded { loaded, at } => {
@@ -173,6 +191,7 @@ impl<K: Key, V: Value> Engine<K, V> {
         if !flight::is_unshared(&flight) {
             flight.publish(outcome.clone());
         }
+        std::mem::forget(release_all);
         outcome
     }
 
@@ -195,6 +214,11 @@ impl<K: Key, V: Value> Engine<K, V> {
         );
     }
 
+    /// What is left of a value from L2 that isn't fresh enough.
+    pub(crate) fn stale(&self, value: Option<V>, left: Life) -> Stale<V> {
+        Stale { value, until: self.now().saturating_add(left.useful) }
+    }
+
     /// Ends the registration of a flight without touching L1.
     pub(crate) fn release(&self, flight: &Arc<Flight<K, V>>) {
         self.table.commit(flight.key(), flight.hash(), flight.token(), Some(flight), || self.generation(), |_| {});
@@ -209,7 +233,7 @@ impl<K: Key, V: Value> Engine<K, V> {
 
     /// A stale value that may be served instead of the error of this flight: young enough, and not invalidated since
     /// the flight began.
-    pub(crate) fn stale_for(&self, flight: &Flight<K, V>, from_l2: Option<Option<V>>) -> Option<Option<V>> {
+    pub(crate) fn stale_for(&self, flight: &Flight<K, V>, from_l2: Option<Stale<V>>) -> Option<Option<V>> {
         if self.policy.stale == 0 {
             return None;
         }
@@ -218,7 +242,8 @@ impl<K: Key, V: Value> Engine<K, V> {
             (self.is_of_now(&entry) && self.now() < entry.useful_until()).then(|| entry.into_value())
         };
         let valid = self.table.is_valid(flight.key(), flight.hash(), flight.token(), self.generation());
-        if valid { from_l1().or(from_l2) } else { None }
+        let from_l2 = || from_l2.filter(|stale| self.now() < stale.until).map(|stale| stale.value);
+        if valid { from_l1().or_else(from_l2) } else { None }
     }
 
     /// What a caller gets from the outcome of a flight; `None`: nothing was found and nobody had a loader.
@@ -232,5 +257,15 @@ impl<K: Key, V: Value> Engine<K, V> {
             }
             Outcome::Failed { error, .. } => Some(Err(error)),
         }
+    }
+}
+
+/// User code (a weigher, a `Clone`, a `Drop`) panicked while a flight was being finished: those who wait must hear of it.
+struct OnPanic<'a, K: Key, V: Value>(&'a Flight<K, V>);
+
+impl<K: Key, V: Value> Drop for OnPanic<'_, K, V> {
+    fn drop(&mut self) {
+        let error = CacheError::new(ErrorKind::Panic, "storing the loaded value panicked");
+        self.0.publish(Outcome::Failed { error, stale: None });
     }
 }

@@ -58,6 +58,15 @@ impl<K, R, W, X> Flight<K, R, W, X> {
     /// `borrowed`: the leader holds a ticket; else it is about to poll work.
     pub(crate) fn new(key: K, hash: u64, token: Token, borrowed: bool, context: X) -> Self {
         let phase = if borrowed { Phase::Ticket } else { Phase::Work(Place::polling()) };
+        Self::in_phase(key, hash, token, phase, borrowed, context)
+    }
+
+    /// With work that the leader polls together with that of other flights.
+    pub(crate) fn parked(key: K, hash: u64, token: Token, work: W, context: X) -> Self {
+        Self::in_phase(key, hash, token, Phase::Work(Place::parked(work)), false, context)
+    }
+
+    fn in_phase(key: K, hash: u64, token: Token, phase: Phase<W>, borrowed: bool, context: X) -> Self {
         let state = Mutex::new(State { phase, waiting: Slab::new(), borrowed });
         Self { key, hash, token, context, result: OnceLock::new(), state }
     }

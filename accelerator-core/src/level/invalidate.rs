@@ -20,7 +20,7 @@ impl<K: Key, V: Value> Engine<K, V> {
         }
         // 1
         for key in &keys {
-            self.purge(key);
+            self.purge(key, true);
         }
         let Some(remote) = &self.remote else { return CacheFuture::ready(Ok(())) };
         let mut deletes: Vec<_> = keys
@@ -82,10 +82,11 @@ impl<K: Key, V: Value> Engine<K, V> {
         first
     }
 
-    /// Removes the key from L1 under the fence.
+    /// Removes the key from L1 under the fence; `overtake`: at the call of a `del`, which comes after every write that
+    /// was called before it.
     #[inline]
-    pub(crate) fn purge(&self, key: &K) {
-        self.table.invalidate(key, || self.l1.remove(key));
+    pub(crate) fn purge(&self, key: &K, overtake: bool) {
+        self.table.invalidate(key, overtake, || self.l1.remove(key));
     }
 
     /// This node reads past L2 for the key until a delete succeeds, or nothing written so far can live there.
@@ -120,6 +121,6 @@ impl<K: Key, V: Value> Drop for Delete<K, V> {
         if !self.confirmed {
             engine.distrust(key);
         }
-        engine.purge(key);
+        engine.purge(key, false);
     }
 }

@@ -5,7 +5,6 @@
 //!
 //! Without L2 only 3 and 5 are left, and the loader's own box is the work.
 
-use std::collections::HashMap;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
@@ -32,7 +31,7 @@ pub(crate) trait OneLoader<K, V>: Send + Sync {
 
 /// The object-safe twin of [`BatchLoader`].
 pub(crate) trait ManyLoader<K, V>: Send + Sync {
-    fn mload_owned(self: Arc<Self>, keys: Vec<K>) -> LoadFuture<HashMap<K, Loaded<V>>>;
+    fn mload_owned(self: Arc<Self>, keys: Vec<K>) -> LoadFuture<Vec<(K, Loaded<V>)>>;
 }
 
 /// A user's implementation of a trait.
@@ -45,8 +44,8 @@ impl<K: Key, V: Value, L: Loader<K, V>> OneLoader<K, V> for ByTrait<L> {
 }
 
 impl<K: Key, V: Value, L: BatchLoader<K, V>> ManyLoader<K, V> for ByTrait<L> {
-    fn mload_owned(self: Arc<Self>, keys: Vec<K>) -> LoadFuture<HashMap<K, Loaded<V>>> {
-        Box::pin(async move { self.0.mload(&keys).await.map_err(CacheError::loader) })
+    fn mload_owned(self: Arc<Self>, keys: Vec<K>) -> LoadFuture<Vec<(K, Loaded<V>)>> {
+        Box::pin(async move { Ok(self.0.mload(&keys).await.map_err(CacheError::loader)?.into_iter().collect()) })
     }
 }
 
@@ -70,7 +69,10 @@ impl<K: Key, V: Value> Sources<K, V> {
             return Some(one.clone().load_owned(key));
         }
         let load = self.many.as_ref()?.clone().mload_owned(vec![key.clone()]);
-        Some(Box::pin(async move { load.await?.remove(&key).ok_or_else(not_loaded) }))
+        Some(Box::pin(async move {
+            let found = load.await?.into_iter().find(|(found, _)| *found == key);
+            found.map(|(_, loaded)| loaded).ok_or_else(not_loaded)
+        }))
     }
 }
 
@@ -275,7 +277,7 @@ async fn fly<K: Key, V: Value>(engine: Arc<Engine<K, V>>, flight: Arc<Flight<K, 
         match engine.l2_get(remote, key, &name).await {
             // 2
             Found::Hit { value, left } if left.fresh > how.min_fresh => return End::Found { value, left },
-            Found::Hit { value, .. } => stale = Some(value),
+            Found::Hit { value, left } => stale = Some(engine.stale(value, left)),
             Found::Nothing { fill: may } => fill = may,
         }
     } else {

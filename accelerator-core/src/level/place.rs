@@ -22,6 +22,11 @@ impl<W> Place<W> {
         Self::Polling { detach: false }
     }
 
+    /// Waiting for a leader that has not looked at it yet.
+    pub(crate) fn parked(work: W) -> Self {
+        Self::Parked { work, leader: Waker::noop().clone() }
+    }
+
     /// The leader wants to poll again. `None`: it is in a task.
     pub(crate) fn unpark(&mut self) -> Option<W> {
         match std::mem::replace(self, Self::Away) {

@@ -61,7 +61,7 @@ impl Policy {
             (false, Some(own)) => (own, own),
             (false, None) => (self.l1_ttl, self.l2_ttl),
         };
-        let keep = 1.0 - self.jitter * fastrand::f64();
+        let keep = self.draw();
         let (l1, l2) = (shorten(l1, keep), shorten(l2, keep));
         (l1 > 0 && l2 > 0).then(|| (self.life(l1.min(l2)), self.life(l2)))
     }
@@ -72,13 +72,18 @@ impl Policy {
         configured.max(self.longest_own.load(Relaxed)).saturating_add(self.stale)
     }
 
+    /// The part of a TTL that jitter leaves, drawn anew each time.
+    fn draw(&self) -> f64 {
+        if self.jitter > 0.0 { 1.0 - self.jitter * fastrand::f64() } else { 1.0 }
+    }
+
     fn life(&self, fresh: u64) -> Life {
         Life { fresh, useful: fresh.saturating_add(self.stale) }
     }
 
     /// The life in L1 of what came from L2 with `left` to live: never more than that.
     pub(crate) fn backfill(&self, left: Life) -> Life {
-        let keep = 1.0 - self.jitter * fastrand::f64();
+        let keep = self.draw();
         let fresh = shorten(self.l1_ttl, keep).min(left.fresh);
         Life { fresh, useful: fresh.saturating_add(self.stale).min(left.useful) }
     }

@@ -283,7 +283,10 @@ impl<K: Key, V: Value> Engine<K, V> {
                 Outcome::Value(value) => Begin::Hit(value),
                 _ => Begin::Lead(LoadTicket::detached()),
             },
-            Found::Hit { value, .. } => Begin::Lead(ticket(flight, true, Some(value))),
+            Found::Hit { value, left } => {
+                let stale = self.stale(value, left);
+                Begin::Lead(ticket(flight, true, Some(stale)))
+            }
             Found::Nothing { fill } => Begin::Lead(ticket(flight, fill, None)),
         }
     }

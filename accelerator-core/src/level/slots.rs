@@ -16,6 +16,7 @@ use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
 use tokio::sync::{Mutex as Turn, OwnedMutexGuard};
 
 use crate::level::flight::Flight;
@@ -51,6 +52,8 @@ struct Slot<K, R, W, X> {
     version: u64,
     registered: u32,
     flight: Option<Arc<Flight<K, R, W, X>>>,
+    // Writes called before this number are overtaken by something that was called later.
+    overtaken: u64,
     // Who may write L2 for this key; made when first needed.
     turn: Option<Arc<Turn<()>>>,
 }
@@ -69,12 +72,19 @@ pub(crate) enum Join<P, K, R, W, X> {
 pub(crate) struct Registered {
     pub(crate) hash: u64,
     pub(crate) token: Token,
+    /// The place of this operation in the order of calls.
+    call: u64,
 }
 
 impl<K: Hash + Eq + Clone, R, W, X> SlotTable<K, R, W, X> {
     pub(crate) fn new() -> Self {
         let shard = || Shard(Mutex::new(Slots { map: HashTable::new(), next_version: 0 }));
         Self { shards: (0..SHARDS).map(|_| shard()).collect(), hasher: RandomState::default() }
+    }
+
+    /// The hash that flights of `key` carry.
+    pub(crate) fn hash(&self, key: &K) -> u64 {
+        self.hasher.hash_one(key)
     }
 
     fn shard(&self, hash: u64) -> MutexGuard<'_, Slots<K, R, W, X>> {
@@ -94,18 +104,22 @@ impl<K: Hash + Eq + Clone, R, W, X> SlotTable<K, R, W, X> {
         let hash = self.hasher.hash_one(key);
         let mut slots = self.shard(hash);
         let generation = generation();
-        let slot = slots.slot(key, hash);
-        if let Some(flight) = &slot.flight
+        let Slots { map, next_version } = &mut *slots;
+        let mut entry = map.entry(hash, |s| s.key == *key, |s| s.hash);
+        if let Entry::Occupied(slot) = &mut entry
+            && let Some(flight) = &slot.get().flight
             && flight.token().generation == generation
         {
             return Join::Follow(flight.clone());
         }
+        // Before the slot is made: a panic of the value's own code must leave nothing behind.
         if let Some(found) = probe() {
-            slots.drop_if_unused(key, hash);
             return Join::Hit(found);
         }
-        slot.registered += 1;
+        let mut slot = entry.or_insert_with(|| Slot::new(key, hash, next_version));
+        let slot = slot.get_mut();
         let flight = Arc::new(make(key.clone(), hash, Token { generation, version: slot.version }));
+        slot.registered += 1;
         slot.flight = Some(flight.clone());
         Join::Lead(flight)
     }
@@ -114,9 +128,11 @@ impl<K: Hash + Eq + Clone, R, W, X> SlotTable<K, R, W, X> {
     pub(crate) fn begin(&self, key: &K, generation: impl FnOnce() -> u32) -> Registered {
         let hash = self.hasher.hash_one(key);
         let mut slots = self.shard(hash);
+        slots.next_version += 1;
+        let call = slots.next_version;
         let slot = slots.slot(key, hash);
         slot.registered += 1;
-        Registered { hash, token: Token { generation: generation(), version: slot.version } }
+        Registered { hash, token: Token { generation: generation(), version: slot.version }, call }
     }
 
     /// Ends a registration. `store` runs under the lock and is told whether it may still insert.
@@ -130,23 +146,18 @@ impl<K: Hash + Eq + Clone, R, W, X> SlotTable<K, R, W, X> {
         store: impl FnOnce(bool),
     ) {
         let mut slots = self.shard(hash);
-        let slot = slots.slot(key, hash);
+        // Registered, so the slot is there.
+        let Ok(mut entry) = slots.map.find_entry(hash, |s| s.key == *key) else { return store(false) };
+        let slot = entry.get_mut();
         let valid = slot.version == token.version && token.generation == generation();
         if flight.is_some_and(|f| slot.flight.as_ref().is_some_and(|own| Arc::ptr_eq(own, f))) {
             slot.flight = None;
         }
         slot.registered = slot.registered.saturating_sub(1);
-        #[cfg(accelerator_mutant = "check-without-lock")]
-        let slots = {
-            drop(slots);
-            crate::sync::yield_here();
-            store(valid);
-            self.shard(hash)
-        };
-        #[cfg(not(accelerator_mutant = "check-without-lock"))]
+        if slot.registered == 0 {
+            entry.remove();
+        }
         store(valid);
-        let mut slots = slots;
-        slots.drop_if_unused(key, hash);
     }
 
     /// A local write that reached L2: `store` is told whether nothing came since `token`. Either way later readers
@@ -159,21 +170,44 @@ impl<K: Hash + Eq + Clone, R, W, X> SlotTable<K, R, W, X> {
         store: impl FnOnce(bool),
     ) {
         let mut slots = self.shard(registered.hash);
-        let slot = slots.slot(key, registered.hash);
+        slots.next_version += 1;
+        let version = slots.next_version;
+        let Ok(mut entry) = slots.map.find_entry(registered.hash, |s| s.key == *key) else { return store(false) };
+        let slot = entry.get_mut();
         let valid = slot.version == registered.token.version && registered.token.generation == generation();
+        slot.version = version;
+        slot.flight = None;
+        slot.overtaken = slot.overtaken.max(registered.call);
         slot.registered = slot.registered.saturating_sub(1);
-        slots.bump(key, registered.hash);
+        if slot.registered == 0 {
+            entry.remove();
+        }
         store(valid);
-        slots.drop_if_unused(key, registered.hash);
     }
 
     /// A new version for the key, its flight detached, and `purge` (which removes from L1, or replaces there), all
-    /// under the lock. Whoever registered before can't insert any more.
-    pub(crate) fn invalidate(&self, key: &K, purge: impl FnOnce()) {
+    /// under the lock. Whoever registered before can't insert any more; with `overtake`, writes that were called before
+    /// are not sent to L2 any more either.
+    pub(crate) fn invalidate(&self, key: &K, overtake: bool, purge: impl FnOnce()) {
         let hash = self.hasher.hash_one(key);
         let mut slots = self.shard(hash);
-        slots.bump(key, hash);
+        slots.next_version += 1;
+        let version = slots.next_version;
+        if let Some(slot) = slots.find(key, hash) {
+            slot.version = version;
+            slot.flight = None;
+            if overtake {
+                slot.overtaken = version;
+            }
+        }
         purge();
+    }
+
+    /// Whether something that was called later than this write has been through already.
+    pub(crate) fn is_overtaken(&self, key: &K, write: &Registered, generation: u32) -> bool {
+        let mut slots = self.shard(write.hash);
+        write.token.generation != generation
+            || slots.find(key, write.hash).is_some_and(|slot| slot.overtaken > write.call)
     }
 
     /// Makes the flight unjoinable, if it still is the key's; its registration stays.
@@ -221,36 +255,21 @@ impl<K: Hash + Eq + Clone, R, W, X> SlotTable<K, R, W, X> {
     }
 }
 
+impl<K: Clone, R, W, X> Slot<K, R, W, X> {
+    fn new(key: &K, hash: u64, next_version: &mut u64) -> Self {
+        *next_version += 1;
+        Self { key: key.clone(), hash, version: *next_version, registered: 0, flight: None, overtaken: 0, turn: None }
+    }
+}
+
 impl<K: Hash + Eq + Clone, R, W, X> Slots<K, R, W, X> {
     fn find(&mut self, key: &K, hash: u64) -> Option<&mut Slot<K, R, W, X>> {
         self.map.find_mut(hash, |s| s.key == *key)
     }
 
     fn slot(&mut self, key: &K, hash: u64) -> &mut Slot<K, R, W, X> {
-        let next = &mut self.next_version;
-        self.map
-            .entry(hash, |s| s.key == *key, |s| s.hash)
-            .or_insert_with(|| {
-                *next += 1;
-                Slot { key: key.clone(), hash, version: *next, registered: 0, flight: None, turn: None }
-            })
-            .into_mut()
-    }
-
-    fn bump(&mut self, key: &K, hash: u64) {
-        self.next_version += 1;
-        let version = self.next_version;
-        if let Some(slot) = self.find(key, hash) {
-            slot.version = version;
-            slot.flight = None;
-        }
-    }
-
-    fn drop_if_unused(&mut self, key: &K, hash: u64) {
-        if let Ok(slot) = self.map.find_entry(hash, |s| s.key == *key)
-            && slot.get().registered == 0
-        {
-            slot.remove();
-        }
+        let Self { map, next_version } = self;
+        let entry = map.entry(hash, |s| s.key == *key, |s| s.hash);
+        entry.or_insert_with(|| Slot::new(key, hash, next_version)).into_mut()
     }
 }

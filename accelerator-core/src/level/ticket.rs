@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::cache::{FlightOps, LoadTicket};
 use crate::error::CacheError;
-use crate::level::engine::{End, Engine, Flight, Key, Value};
+use crate::level::engine::{End, Engine, Flight, Key, Stale, Value};
 use crate::level::policy::Life;
 use crate::level::remote::Fill;
 use crate::level::slots::Registered;
@@ -15,7 +15,7 @@ use crate::traits::loader::Loaded;
 pub(crate) fn ticket<K: Key, V: Value>(
     flight: Arc<Flight<K, V>>,
     fill: bool,
-    stale: Option<Option<V>>,
+    stale: Option<Stale<V>>,
 ) -> LoadTicket<V> {
     // The usual case needs no box of its own.
     if fill && stale.is_none() {
@@ -46,7 +46,7 @@ impl<K: Key, V: Value> FlightOps<V> for Flight<K, V> {
 struct WithL2<K: Key, V: Value> {
     flight: Arc<Flight<K, V>>,
     fill: bool,
-    stale: Option<Option<V>>,
+    stale: Option<Stale<V>>,
 }
 
 impl<K: Key, V: Value> FlightOps<V> for WithL2<K, V> {

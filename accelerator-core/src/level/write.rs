@@ -1,7 +1,7 @@
 //! Write: `set` and `mset`.
 //!
-//! 1. encode · 2. register in the key's slot · 3. (in a task, in turn with other writers of the key) write L2 ·
-//! 4. under the fence: undisturbed: insert into L1, else remove; either way later readers start anew · 5. L2 did not
+//! 1. encode · 2. register in the key's slot · 3. (in a task, in turn with other writers of the key) write L2, unless
+//! something later had its turn first · 4. under the fence: undisturbed: insert into L1, else remove; either way later readers start anew · 5. L2 did not
 //! confirm: remove from L1, read past L2 for the key, say so
 //!
 //! Without L2, 4 happens at the call.
@@ -55,7 +55,7 @@ impl<K: Key, V: Value> Engine<K, V> {
             // 4
             for (key, value, (life, _)) in items {
                 let entry = self.policy.entry(value, life, self.now(), self.generation());
-                self.table.invalidate(&key, || self.l1.insert(key.clone(), entry));
+                self.table.invalidate(&key, true, || self.l1.insert(key.clone(), entry));
             }
             return CacheFuture::ready(Ok(()));
         };
@@ -100,6 +100,13 @@ impl<K: Key, V: Value> Engine<K, V> {
         let mut turns = Vec::with_capacity(chunk.len());
         for write in &chunk {
             turns.push(self.table.turn(&write.slot.0.key, write.slot.0.at.hash).lock_owned().await);
+        }
+        // A `del`, a `clear` or another `set` that came after this one was called has had its turn already, or waits for
+        // it: writing the older value now would undo it in L2.
+        let (chunk, late): (Vec<_>, Vec<_>) = chunk.into_iter().partition(|write| !write.slot.is_overtaken());
+        late.into_iter().for_each(|write| write.slot.overtaken());
+        if chunk.is_empty() {
+            return Ok(());
         }
         let items: Vec<_> = chunk.iter().map(|w| (w.wire.as_str(), w.sealed.bytes.clone(), w.sealed.ttl)).collect();
         let wanted = items.len();
@@ -181,6 +188,19 @@ struct Write<K: Key, V: Value> {
 struct PendingWrite<K: Key, V: Value>(Registration<K, V>);
 
 impl<K: Key, V: Value> PendingWrite<K, V> {
+    fn is_overtaken(&self) -> bool {
+        let slot = &self.0;
+        slot.engine.table.is_overtaken(&slot.key, &slot.at, slot.engine.generation())
+    }
+
+    /// Ends without a trace: something later counts.
+    fn overtaken(mut self) {
+        let slot = &mut self.0;
+        slot.ended = true;
+        let engine = &slot.engine;
+        engine.table.commit(&slot.key, slot.at.hash, slot.at.token, None, || engine.generation(), |_| {});
+    }
+
     /// Step 4. L1's life counts from `at`, when the value was sealed for L2: it must not outlive that.
     fn done(mut self, value: Option<V>, life: Life, at: u64) {
         let slot = &mut self.0;
@@ -203,7 +223,7 @@ impl<K: Key, V: Value> Drop for PendingWrite<K, V> {
         let slot = &self.0;
         if !slot.ended {
             slot.engine.distrust(&slot.key);
-            slot.engine.table.invalidate(&slot.key, || slot.engine.l1.remove(&slot.key));
+            slot.engine.purge(&slot.key, false);
         }
     }
 }

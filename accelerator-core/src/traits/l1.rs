@@ -15,6 +15,11 @@ use crate::entry::Entry;
 pub trait L1Store<K, V>: Send + Sync + 'static {
     /// One read. No filtering by time.
     fn get(&self, key: &K) -> Option<Entry<V>>;
+    /// [`get`](L1Store::get) once more, a moment after it found nothing (another load may have ended in between). A store
+    /// whose eviction policy counts reads should not count this one: a miss would look like two.
+    fn recheck(&self, key: &K) -> Option<Entry<V>> {
+        self.get(key)
+    }
     /// Inserts or replaces. May evict others, or refuse this one; must not leave an older entry of the same key.
     fn insert(&self, key: K, entry: Entry<V>);
     /// Removes the key, if present.
@@ -47,6 +52,9 @@ impl<K: 'static, V: 'static, S: L1Store<K, V> + ?Sized> L1Store<K, V> for Arc<S>
     #[inline]
     fn get(&self, key: &K) -> Option<Entry<V>> {
         (**self).get(key)
+    }
+    fn recheck(&self, key: &K) -> Option<Entry<V>> {
+        (**self).recheck(key)
     }
     fn insert(&self, key: K, entry: Entry<V>) {
         (**self).insert(key, entry);

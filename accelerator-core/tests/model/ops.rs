@@ -138,6 +138,8 @@ impl Source {
             _ => running.keys.clear(),
         }
         let left_out = running.keys.first().copied();
+        let together: Vec<u32> = read.iter().map(|(key, _)| *key).collect();
+        self.world.loading_together(node, &together);
         running.keys.truncate(1);
         let end = |(key, read): (u32, _)| {
             let value = self.world.loaded(node, key, read, plan.own);

@@ -13,7 +13,7 @@
 //! when a read begins. Other nodes are bound by the TTL alone.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use accelerator_core::testkit::ManualClock;
@@ -61,6 +61,8 @@ struct Origin {
     time: u64,
     life_ms: u64,
     visible: bool,
+    loaded: bool,
+    together: Arc<[u32]>,
 }
 
 /// What one node was told about one key.
@@ -74,6 +76,8 @@ struct Told {
     failures: Vec<(u64, u64)>,
     /// Writes of L2: the steps at which they began and ended.
     writes: Vec<(u64, u64)>,
+    /// The keys of the load that ended last.
+    together: Arc<[u32]>,
 }
 
 struct KeyState {
@@ -176,6 +180,15 @@ impl World {
         self.origin(node, key, rank, present, own, "loaded")
     }
 
+    /// These keys are loaded by one call: their flights end together, when L2 has what it takes of them.
+    pub(crate) fn loading_together(&self, node: usize, keys: &[u32]) {
+        let keys: Arc<[u32]> = keys.into();
+        let mut state = self.state();
+        for &key in &*keys {
+            state.keys[key as usize].told[node].together = keys.clone();
+        }
+    }
+
     fn origin(
         &self,
         node: usize,
@@ -189,7 +202,18 @@ impl World {
         let mut state = self.state();
         let id = state.origins.len() as u64;
         let step = state.note(time, key, node, what, if present { id } else { rank });
-        state.origins.push(Origin { key, node, rank, step, time, life_ms, visible: true });
+        let together = state.keys[key as usize].told[node].together.clone();
+        state.origins.push(Origin {
+            key,
+            node,
+            rank,
+            step,
+            time,
+            life_ms,
+            visible: true,
+            loaded: what == "loaded",
+            together,
+        });
         if present {
             return Some((key, id));
         }
@@ -376,9 +400,10 @@ impl State {
     /// Whether the flight that ended with `origin` was still there when the read began: it is joined until its value
     /// is in L2 (or L2's time is over).
     fn was_filling(&self, start: Start, origin: &Origin) -> bool {
-        let writes = &self.keys[start.key as usize].told[start.node].writes;
+        let of = |key: &u32| self.keys[*key as usize].told[start.node].writes.iter().rev();
+        let writes = of(&start.key).chain(origin.together.iter().flat_map(of));
         let covers = |&(begin, end): &(u64, u64)| origin.step <= begin && begin <= start.step && start.step <= end;
-        origin.node == start.node && writes.iter().rev().any(covers)
+        origin.loaded && origin.node == start.node && writes.into_iter().any(covers)
     }
 
     /// Whether a load failed during the read, or so shortly before that the source need not be asked again.

@@ -1,0 +1,1 @@
+//! envelope_bytes

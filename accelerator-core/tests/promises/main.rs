@@ -1,0 +1,13 @@
+//! What the cache promises, one module per promise, through the public API only.
+
+mod batch;
+mod builder;
+mod common;
+mod envelope_bytes;
+mod flights;
+mod invalidation;
+mod lives;
+mod outage;
+mod refresh;
+mod runtime;
+mod stale;
