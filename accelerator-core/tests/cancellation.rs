@@ -179,7 +179,7 @@ fn ops() -> Vec<(&'static str, Op)> {
         ("get_with(disable_load)", |e| {
             Box::pin(async move { drop(e.cache.get_with(&KEY, ReadOptions::new().disable_load(true)).await) })
         }),
-        ("lookup", |e| Box::pin(async move { drop(e.cache.lookup(&KEY).await) })),
+        ("lookup", |e| Box::pin(async move { _ = e.cache.lookup(&KEY).await })),
         ("mget", |e| Box::pin(async move { drop(e.cache.mget(&KEYS).await) })),
         ("mget_with(force_refresh)", |e| {
             Box::pin(async move { drop(e.cache.mget_with(&KEYS, ReadOptions::new().force_refresh(true)).await) })

@@ -153,7 +153,10 @@ async fn read_chunk<K: Key, V: Value>(
         let failed = if may_be_stale { engine.throttle.get(key, engine.now()).flatten() } else { None };
         wanted.name = Some(name);
         match failed {
-            Some(error) => wanted.fail(error),
+            Some(error) => {
+                let stale = wanted.stale.take();
+                wanted.end(End::Throttled { error, stale });
+            }
             None => left.push(wanted),
         }
     }

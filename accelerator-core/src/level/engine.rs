@@ -55,6 +55,8 @@ pub(crate) enum End<V> {
     Missed,
     /// The load failed; L2 had this stale value.
     Failed { error: CacheError, stale: Option<Stale<V>> },
+    /// The source failed a moment ago and was not asked again.
+    Throttled { error: CacheError, stale: Option<Stale<V>> },
 }
 
 /// A value from L2 that is no longer fresh, and until when (of the cache's clock) it is of use: the load that it stands
@@ -158,6 +160,11 @@ impl<K: Key, V: Value> Engine<K, V> {
         let release_all = OnPanic(&flight);
         let generation = flight.token().generation;
         let outcome = match end {
+            End::Throttled { error, stale } => {
+                let stale = self.stale_for(&flight, stale);
+                self.release(&flight);
+                Outcome::Failed { error, stale }
+            }
             End::Loaded { loaded, at } => {
                 self.counters.one(Count::LoadOk);
                 self.throttle.remove(flight.key(), at);

@@ -20,7 +20,7 @@ impl<K: Key, V: Value> Engine<K, V> {
         }
         // 1
         for key in &keys {
-            self.purge(key, true);
+            self.purge(key);
         }
         let Some(remote) = &self.remote else { return CacheFuture::ready(Ok(())) };
         let mut deletes: Vec<_> = keys
@@ -68,6 +68,8 @@ impl<K: Key, V: Value> Engine<K, V> {
         let results = self.per_key(results, wires.len());
         let mut first = Ok(());
         for (delete, result) in chunk.iter_mut().zip(results) {
+            // Also where L2 did not confirm: an older write that came now would outlive the bypass.
+            self.table.overtake(&delete.slot.key, &delete.slot.at);
             match result {
                 Ok(()) => {
                     remote.bypass.remove(&delete.slot.key, self.now());
@@ -82,11 +84,10 @@ impl<K: Key, V: Value> Engine<K, V> {
         first
     }
 
-    /// Removes the key from L1 under the fence; `overtake`: at the call of a `del`, which comes after every write that
-    /// was called before it.
+    /// Removes the key from L1 under the fence.
     #[inline]
-    pub(crate) fn purge(&self, key: &K, overtake: bool) {
-        self.table.invalidate(key, overtake, || self.l1.remove(key));
+    pub(crate) fn purge(&self, key: &K) {
+        self.table.invalidate(key, || self.l1.remove(key));
     }
 
     /// This node reads past L2 for the key until a delete succeeds, or nothing written so far can live there.
@@ -121,6 +122,6 @@ impl<K: Key, V: Value> Drop for Delete<K, V> {
         if !self.confirmed {
             engine.distrust(key);
         }
-        engine.purge(key, false);
+        engine.purge(key);
     }
 }

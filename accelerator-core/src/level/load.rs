@@ -287,7 +287,7 @@ async fn fly<K: Key, V: Value>(engine: Arc<Engine<K, V>>, flight: Arc<Flight<K, 
         && engine.policy.stale > 0
         && let Some(Some(error)) = engine.throttle.get(key, engine.now())
     {
-        return End::Failed { error, stale };
+        return End::Throttled { error, stale };
     }
     if !engine.sources.exist() {
         return End::Missed;

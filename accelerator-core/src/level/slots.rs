@@ -186,9 +186,8 @@ impl<K: Hash + Eq + Clone, R, W, X> SlotTable<K, R, W, X> {
     }
 
     /// A new version for the key, its flight detached, and `purge` (which removes from L1, or replaces there), all
-    /// under the lock. Whoever registered before can't insert any more; with `overtake`, writes that were called before
-    /// are not sent to L2 any more either.
-    pub(crate) fn invalidate(&self, key: &K, overtake: bool, purge: impl FnOnce()) {
+    /// under the lock. Whoever registered before can't insert any more.
+    pub(crate) fn invalidate(&self, key: &K, purge: impl FnOnce()) {
         let hash = self.hasher.hash_one(key);
         let mut slots = self.shard(hash);
         slots.next_version += 1;
@@ -196,14 +195,18 @@ impl<K: Hash + Eq + Clone, R, W, X> SlotTable<K, R, W, X> {
         if let Some(slot) = slots.find(key, hash) {
             slot.version = version;
             slot.flight = None;
-            if overtake {
-                slot.overtaken = version;
-            }
         }
         purge();
     }
 
-    /// Whether something that was called later than this write has been through already.
+    /// `done` has had its turn in L2: writes that were called before it are not to be sent any more.
+    pub(crate) fn overtake(&self, key: &K, done: &Registered) {
+        if let Some(slot) = self.shard(done.hash).find(key, done.hash) {
+            slot.overtaken = slot.overtaken.max(done.call);
+        }
+    }
+
+    /// Whether something that was called later than this write has had its turn in L2 already.
     pub(crate) fn is_overtaken(&self, key: &K, write: &Registered, generation: u32) -> bool {
         let mut slots = self.shard(write.hash);
         write.token.generation != generation

@@ -55,7 +55,7 @@ impl<K: Key, V: Value> Engine<K, V> {
             // 4
             for (key, value, (life, _)) in items {
                 let entry = self.policy.entry(value, life, self.now(), self.generation());
-                self.table.invalidate(&key, true, || self.l1.insert(key.clone(), entry));
+                self.table.invalidate(&key, || self.l1.insert(key.clone(), entry));
             }
             return CacheFuture::ready(Ok(()));
         };
@@ -101,8 +101,8 @@ impl<K: Key, V: Value> Engine<K, V> {
         for write in &chunk {
             turns.push(self.table.turn(&write.slot.0.key, write.slot.0.at.hash).lock_owned().await);
         }
-        // A `del`, a `clear` or another `set` that came after this one was called has had its turn already, or waits for
-        // it: writing the older value now would undo it in L2.
+        // A `del`, a `clear` or another `set` that was called after this one has had its turn already: writing the older
+        // value now would undo it. (If it still waits for its turn, it will correct this write.)
         let (chunk, late): (Vec<_>, Vec<_>) = chunk.into_iter().partition(|write| !write.slot.is_overtaken());
         late.into_iter().for_each(|write| write.slot.overtaken());
         if chunk.is_empty() {
@@ -223,7 +223,7 @@ impl<K: Key, V: Value> Drop for PendingWrite<K, V> {
         let slot = &self.0;
         if !slot.ended {
             slot.engine.distrust(&slot.key);
-            slot.engine.purge(&slot.key, false);
+            slot.engine.purge(&slot.key);
         }
     }
 }

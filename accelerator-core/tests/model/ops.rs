@@ -356,7 +356,8 @@ impl<L1: L1Store<u32, Val> + Clone> Env<L1> {
     }
 
     async fn set(&self, rng: &mut fastrand::Rng, node: usize, keys: &[u32], own: Option<Duration>, end: Cut) {
-        let (mut items, mut ranks): (Vec<(u32, Option<Val>)>, Vec<(u32, u64)>) = (Vec::new(), Vec::new());
+        let mut items: Vec<(u32, Option<Val>)> = Vec::new();
+        let mut ranks = Vec::new();
         for &key in keys {
             let present = rng.u8(..6) > 0;
             if rng.u8(..5) > 0 {
