@@ -15,8 +15,8 @@ use crate::weight::{Counted, Weighed};
 /// What an entry is taken to weigh on average where only the bound is known.
 const TYPICAL_WEIGHT: u64 = 512;
 
-/// An [`L1Store`] on [quick_cache](https://docs.rs/quick_cache): bounded by entries or by weight, evicting by S3-FIFO
-/// (a variant of CLOCK-Pro). A cheap handle: clones share the entries.
+/// An [`L1Store`] on [quick_cache](https://docs.rs/quick_cache): bounded by entries or by weight, evicting by its
+/// own mix of S3-FIFO and CLOCK-Pro. A cheap handle: clones share the entries.
 ///
 /// It is sharded, and the bound is divided among the shards: it holds within a shard, so an uneven spread of keys
 /// evicts a little early. It has no expiry of its own: a dead entry stays until it is evicted, removed or replaced.

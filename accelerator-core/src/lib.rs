@@ -30,7 +30,5 @@ pub use traits::l1::{L1Stats, L1Store, NoL1};
 pub use traits::l2::{Filled, L2Read, L2Store, LeaseToken, Limits};
 pub use traits::loader::{BatchLoader, Loaded, Loader};
 
-#[doc(hidden)]
 pub use async_trait::async_trait;
-#[doc(hidden)]
 pub use bytes::Bytes;

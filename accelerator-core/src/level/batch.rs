@@ -1,7 +1,10 @@
 //! Read: many keys.
 //!
-//! 1. probe L1 for all in one pass · 2. the missing keys: lead or follow, each its own flight · 3. load all that are
-//! led, as one run (`batch_load.rs`) · 4. only then wait for those that others lead · 5. each key has its own outcome
+//! 1. probe L1 for all in one pass
+//! 2. the missing keys: lead or follow, each its own flight
+//! 3. load all that are led, as one run (`batch_load.rs`)
+//! 4. only then wait for those that others lead
+//! 5. each key has its own outcome
 
 use std::collections::HashSet;
 use std::future::Future;
@@ -31,7 +34,8 @@ impl<K: Key, V: Value, L1: L1Store<K, V>> LevelCache<K, V, L1> {
     pub(crate) async fn read_many<'k>(&self, keys: &'k [K], options: ReadOptions) -> Answers<'k, K, V> {
         // 1: one clock, and the counters once.
         let mut values: Values<V> = Vec::with_capacity(keys.len());
-        let mut missing = Vec::new();
+        // The first missing key apart: a single one goes the way of `get`, and costs what that costs.
+        let (mut first, mut more) = (None, Vec::new());
         let (mut hits, mut absent) = (0, 0);
         let now = self.engine.clock.now();
         for (i, key) in keys.iter().enumerate() {
@@ -45,15 +49,20 @@ impl<K: Key, V: Value, L1: L1Store<K, V>> LevelCache<K, V, L1> {
                 Some(Err(entry)) => self.engine.uneasy(key, entry, options.allow_stale),
                 None => None,
             };
-            if found.is_none() {
-                missing.push(i);
+            if found.is_none() && first.replace(first.unwrap_or(i)).is_some() {
+                more.push(i);
             }
             values.push(Ok(found.flatten()));
         }
         self.engine.counters.add(Count::L1Hit, hits);
         self.engine.counters.add(Count::L1Absent, absent);
-        if !missing.is_empty() {
-            values = Box::pin(self.engine.read_missing(keys, values, missing, options)).await;
+        match first {
+            None => {}
+            Some(only) if more.is_empty() => values[only] = self.engine.get_missed(&keys[only], options).await,
+            Some(first) => {
+                more.insert(0, first);
+                values = Box::pin(self.engine.read_missing(keys, values, more, options)).await;
+            }
         }
         Answers { keys, values }
     }

@@ -146,7 +146,8 @@ impl<K: Key, V: Value, L1> Builder<K, V, L1> {
         self
     }
 
-    /// Raise it when the value's type changes: values of another schema in L2 are misses. Default: 0.
+    /// Raise it when the value's type changes: values of another schema in L2 are misses, and are not replaced until
+    /// their TTL is over (old and new nodes must not fight over a key). Default: 0.
     pub fn schema_version(mut self, version: u32) -> Self {
         self.set.schema = version;
         self
@@ -215,6 +216,10 @@ impl<K: Key, V: Value, L1> Builder<K, V, L1> {
         let set = self.set;
         let remote = match (set.l2, set.codec) {
             (None, _) => None,
+            (Some((store, _)), _) if store.limits().max_key_bytes < SHORTEST_KEY_LIMIT => {
+                let given = store.limits().max_key_bytes;
+                return Err(CacheError::config("l2's limits().max_key_bytes", given, "takes 64 or more"));
+            }
             (Some((store, text)), Some(codec)) => Some(Remote {
                 limits: store.limits(),
                 store,
@@ -244,6 +249,9 @@ impl<K: Key, V: Value, L1> Builder<K, V, L1> {
         Ok(LevelCache { l1: self.l1, engine: Arc::new(engine) })
     }
 }
+
+/// A shortened key is 42 bytes of hash and some of the text.
+const SHORTEST_KEY_LIMIT: usize = 64;
 
 /// A function as a loader.
 struct FromFn<F>(F);

@@ -32,6 +32,7 @@ pub trait Value: Clone + Send + Sync + 'static {}
 impl<T: Clone + Send + Sync + 'static> Value for T {}
 
 pub(crate) type Flight<K, V> = flight::Flight<K, Outcome<V>, Work<V>, Arc<Engine<K, V>>>;
+type Table<K, V> = SlotTable<K, Outcome<V>, Work<V>, Arc<Engine<K, V>>>;
 pub(crate) type Joined<K, V> = Join<Option<V>, K, Outcome<V>, Work<V>, Arc<Engine<K, V>>>;
 
 /// How a flight ended, for all who wait.
@@ -71,7 +72,7 @@ pub(crate) struct Engine<K, V> {
     pub(crate) clock: TimeSource,
     pub(crate) generation: AtomicU32,
     pub(crate) counters: Counters,
-    pub(crate) table: SlotTable<K, Outcome<V>, Work<V>, Arc<Engine<K, V>>>,
+    pub(crate) table: Table<K, V>,
     pub(crate) l1: Arc<dyn L1Store<K, V>>,
     pub(crate) remote: Option<Remote<K, V>>,
     pub(crate) sources: Sources<K, V>,

@@ -1,4 +1,4 @@
-//! The forty bytes before every payload in L2 (protocols §6), little endian.
+//! The forty bytes before every payload in L2, little endian.
 //!
 //! ```text
 //! 0 C7 | 1 version:4 kind:4 | 2 nonce u64 | 10 codec u8 | 11 flags | 12 schema u32 | 16 written_at ms u48

@@ -1,7 +1,10 @@
 //! Load: from a led flight to its end.
 //!
-//! 1. read L2, unless the key is bypassed · 2. a hit ends the flight · 3. ask the source, under `loader_timeout` ·
-//! 4. store the answer in L2 · 5. commit to L1 under the fence and tell all who wait (`Engine::finish`)
+//! 1. read L2, unless the key is bypassed
+//! 2. a hit ends the flight
+//! 3. ask the source, under `loader_timeout`
+//! 4. store the answer in L2
+//! 5. commit to L1 under the fence and tell all who wait (`Engine::finish`)
 //!
 //! Without L2 only 3 and 5 are left, and the loader's own box is the work.
 

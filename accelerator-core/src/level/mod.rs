@@ -1,6 +1,7 @@
 //! How it works: the engine, one file per path of the data.
 //!
-//! `read → refresh → load → write → invalidate` are the paths; the other files serve them and use none of them.
+//! `read → refresh → load → write → invalidate` are the paths. `engine` is what they all extend; the other files serve
+//! them.
 
 mod answers;
 mod batch;

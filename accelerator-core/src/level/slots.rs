@@ -1,4 +1,4 @@
-//! The slot table: flights and fence in one (protocols §1).
+//! The slot table: flights and fence in one (see `docs/adr/`).
 //!
 //! Every operation that may write L1 for a key registers in the key's slot before it reads or writes anything. An
 //! invalidation looks there, under the same lock as the commit: whichever comes first, no older value stays.

@@ -151,7 +151,7 @@ pub struct Stats {
     pub l2_hits: u64,
     /// Of the hits in both levels: those whose answer was "known to be absent".
     pub absent_hits: u64,
-    /// Reads that L1 could not answer.
+    /// Reads (`lookup` and `try_get` aside) that L1 could not answer.
     pub misses: u64,
     /// Keys loaded, absent ones included.
     pub loads_ok: u64,

@@ -24,7 +24,7 @@ pub enum Lookup<V> {
     Absent,
     /// Nothing.
     Miss,
-    /// Nothing in L1, and L2 could not be asked.
+    /// Nothing in L1, and L2 could not be asked, or has something that this cache must not use.
     Unavailable,
 }
 
@@ -166,7 +166,7 @@ impl<K: Key, V: Value, L1: L1Store<K, V>> LevelCache<K, V, L1> {
     }
 
     /// Writes a value (or `None`: known to be absent) to both levels. Takes effect when called, also if the future is
-    /// dropped. Prefer [`del`](Self::del) after a change of the source: two writers that `set` are not ordered.
+    /// dropped. Prefer [`del`](Self::del) after a change of the source: two nodes that `set` are not ordered.
     ///
     /// # Errors
     /// `Unconfirmed` where L2 did not confirm: L1 of this node then holds no older value, and this node reads past L2

@@ -1,8 +1,9 @@
 //! Write: `set` and `mset`.
 //!
-//! 1. encode · 2. register in the key's slot · 3. (in a task, in turn with other writers of the key) write L2, unless
-//! something later had its turn first · 4. under the fence: undisturbed: insert into L1, else remove; either way later readers start anew · 5. L2 did not
-//! confirm: remove from L1, read past L2 for the key, say so
+//! 1. encode · 2. purge L1 and register in the key's slot, at the call · 3. (in a task, in turn with other writers of
+//!    the key) write L2, unless something later had its turn first
+//! 4. under the fence: undisturbed: insert into L1, else remove; either way later readers start anew
+//! 5. L2 did not confirm: remove from L1, read past L2 for the key, say so
 //!
 //! Without L2, 4 happens at the call.
 
@@ -75,7 +76,11 @@ impl<K: Key, V: Value> Engine<K, V> {
         let pending: Vec<_> = writes
             .into_iter()
             .map(|(key, value, l1, wire, sealed)| Write {
-                slot: PendingWrite(Registration::new(self.clone(), key)),
+                slot: {
+                    // The older value goes at the call, as with `del`.
+                    self.purge(&key);
+                    PendingWrite(Registration::new(self.clone(), key))
+                },
                 value,
                 life: l1,
                 wire,

@@ -1,0 +1,33 @@
+//! Concurrency proofs of `accelerator-core`.
+//!
+//! The slot table, the flights and the place of their work are compiled here from **the same source files** as in
+//! `accelerator-core`, on top of a mutex of [shuttle](https://docs.rs/shuttle), which runs all threads of a scenario
+//! one at a time and decides at every lock and every atomic who goes on. So a schedule is data: it can be drawn at
+//! random a million times, and a failure prints the one that led to it.
+//!
+//! ```text
+//! cargo test -p accelerator-proofs                                          a small number of schedules
+//! ACCELERATOR_SCHEDULES=1000000 cargo test --release -p accelerator-proofs -- --nocapture
+//! scripts/mutants.sh                                                        every weakening is caught
+//! ```
+//! `ACCELERATOR_SCHEDULES` is the number for all scenarios together, half of it drawn uniformly and half by PCT (few
+//! preemptions at random places); each scenario prints what has been run so far, so the last `schedules=` is the sum.
+//! `ACCELERATOR_SEED` draws other schedules.
+//!
+//! What shuttle can't see (reads and writes of the engine around the table, over a real L2 interface) is tested in
+//! `tests/engine_races.rs`, one forced interleaving per test.
+
+#[cfg(test)]
+mod fence;
+#[cfg(test)]
+mod flights;
+#[cfg(test)]
+mod level;
+#[cfg(test)]
+mod places;
+#[cfg(test)]
+mod rig;
+#[cfg(test)]
+mod runner;
+#[cfg(test)]
+mod sync;

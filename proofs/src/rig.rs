@@ -1,0 +1,599 @@
+//! A cache of one key around the table: what `engine.rs`, `wait.rs`, `invalidate.rs` and `write.rs` do with it, without
+//! timers, codecs and counters. The source counts up, so "older" is "smaller".
+
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use shuttle::future::block_on;
+use shuttle::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::SeqCst};
+
+use crate::level::flight::{self, Turn, is_unshared};
+use crate::level::slots::{Join, Registered, SlotTable};
+use crate::sync::{Mutex, lock};
+
+pub(crate) const KEY: u8 = 7;
+
+pub(crate) type Flight = flight::Flight<u8, Outcome, Work, Arc<Cache>>;
+type Table = SlotTable<u8, Outcome, Work, Arc<Cache>>;
+type Joined = Join<u64, u8, Outcome, Work, Arc<Cache>>;
+
+/// How a flight ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    Value(u64),
+    Failed,
+}
+
+/// An entry of L1: its value and the generation it belongs to.
+#[derive(Clone, Copy)]
+struct Entry {
+    value: u64,
+    generation: u32,
+}
+
+/// A value in L2, and when it was written.
+#[derive(Clone, Copy)]
+struct Sealed {
+    value: u64,
+    written_at: u64,
+}
+
+pub(crate) struct Cache {
+    pub(crate) table: Table,
+    generation: AtomicU32,
+    l1: Mutex<Option<Entry>>,
+    // `None`: the cache has no L2.
+    l2: Option<Mutex<Option<Sealed>>>,
+    clock: AtomicU64,
+    cleared_at: AtomicU64,
+    pub(crate) source: AtomicU64,
+    pub(crate) loads: AtomicUsize,
+    // The newest write that was acknowledged.
+    acknowledged: AtomicU64,
+    // The newest `clear` that has returned.
+    cleared: AtomicU32,
+}
+
+impl Cache {
+    /// L1 only, empty.
+    pub(crate) fn new() -> Arc<Self> {
+        Self::build(None)
+    }
+
+    /// Both levels; L2 has the oldest value, if `filled`.
+    pub(crate) fn with_l2(filled: bool) -> Arc<Self> {
+        let old = filled.then_some(Sealed { value: 0, written_at: 1 });
+        Self::build(Some(Mutex::new(old)))
+    }
+
+    fn build(l2: Option<Mutex<Option<Sealed>>>) -> Arc<Self> {
+        Arc::new(Self {
+            table: SlotTable::new(),
+            generation: AtomicU32::new(0),
+            l1: Mutex::new(None),
+            l2,
+            clock: AtomicU64::new(2),
+            cleared_at: AtomicU64::new(0),
+            source: AtomicU64::new(0),
+            loads: AtomicUsize::new(0),
+            acknowledged: AtomicU64::new(0),
+            cleared: AtomicU32::new(0),
+        })
+    }
+
+    fn generation(&self) -> u32 {
+        self.generation.load(SeqCst)
+    }
+
+    /// A value of L1 that a reader may have.
+    pub(crate) fn l1(&self) -> Option<u64> {
+        let entry = (*lock(&self.l1))?;
+        (entry.generation == self.generation()).then_some(entry.value)
+    }
+
+    /// A value of L2 that a reader may have.
+    pub(crate) fn l2(&self) -> Option<u64> {
+        let sealed = (*lock(self.l2.as_ref()?))?;
+        (sealed.written_at > self.cleared_at.load(SeqCst)).then_some(sealed.value)
+    }
+
+    fn seal(&self, value: u64) -> Sealed {
+        Sealed { value, written_at: self.clock.fetch_add(1, SeqCst) }
+    }
+
+    fn write_l2(&self, sealed: Option<Sealed>) {
+        if let Some(l2) = &self.l2 {
+            *lock(l2) = sealed;
+        }
+    }
+
+    // Reading.
+
+    pub(crate) fn join(self: &Arc<Self>, borrowed: bool) -> Joined {
+        let make = |key, hash, token| Flight::new(key, hash, token, borrowed, self.clone());
+        self.table.join(&KEY, || self.generation(), make, || self.l1())
+    }
+
+    /// `get_or_load`: leads with a ticket, or follows.
+    pub(crate) async fn get(self: &Arc<Self>) -> Outcome {
+        if let Some(value) = self.l1() {
+            return Outcome::Value(value);
+        }
+        let mut joined = self.join(true);
+        loop {
+            let waited = match joined {
+                Join::Hit(value) => return Outcome::Value(value),
+                Join::Lead(flight) => return self.load(Led::new(flight)),
+                Join::Follow(flight) => Follow::new(flight, true).await,
+            };
+            joined = match waited {
+                Waited::Over(outcome) => return outcome,
+                Waited::Lead(led) => return self.load(led),
+                Waited::Restart => self.join(true),
+            };
+        }
+    }
+
+    /// Steps 1 to 5 of a load.
+    pub(crate) fn load(&self, led: Led) -> Outcome {
+        let value = self.l2().unwrap_or_else(|| {
+            self.loads.fetch_add(1, SeqCst);
+            let value = self.source.load(SeqCst);
+            if let Some(flight) = &led.0 {
+                self.fill(flight, value);
+            }
+            value
+        });
+        self.finish(led, Outcome::Value(value))
+    }
+
+    /// As `Engine::l2_fill`.
+    fn fill(&self, flight: &Flight, value: u64) {
+        if self.l2.is_some() {
+            let sealed = self.seal(value);
+            let (hash, token) = (flight.hash(), flight.token());
+            if let Some(_turn) = self.table.turn_to_fill(&KEY, hash, token, || self.generation()) {
+                self.write_l2(Some(sealed));
+            }
+        }
+    }
+
+    /// As `Engine::finish`.
+    pub(crate) fn finish(&self, led: Led, outcome: Outcome) -> Outcome {
+        let Some(flight) = led.take() else { return outcome };
+        match outcome {
+            Outcome::Value(value) => self.commit(&flight, value),
+            Outcome::Failed => self.release(&flight),
+        }
+        if !is_unshared(&flight) {
+            flight.publish(outcome);
+        }
+        outcome
+    }
+
+    fn commit(&self, flight: &Arc<Flight>, value: u64) {
+        let (hash, token) = (flight.hash(), flight.token());
+        let generation = || self.generation();
+        let cleared = self.cleared.load(SeqCst);
+        self.table.commit(&KEY, hash, token, Some(flight), generation, |valid| {
+            // Harmless where L1 stamps its entries, as ours does; but the table promises it to every L1.
+            assert!(!valid || token.generation >= cleared, "a fill from before a clear was let through");
+            if valid {
+                *lock(&self.l1) = Some(Entry { value, generation: token.generation });
+            }
+        });
+    }
+
+    /// Ends the registration of a flight without touching L1.
+    pub(crate) fn release(&self, flight: &Arc<Flight>) {
+        self.table.commit(&KEY, flight.hash(), flight.token(), Some(flight), || self.generation(), |_| {});
+    }
+
+    /// `lookup`: reads L2 outside any flight, and fills L1 with it.
+    pub(crate) fn lookup(&self) -> Option<u64> {
+        if let Some(value) = self.l1() {
+            return Some(value);
+        }
+        let at = self.begin();
+        let found = self.l2();
+        self.table.commit(
+            &KEY,
+            at.hash,
+            at.token,
+            None,
+            || self.generation(),
+            |valid| {
+                if let (true, Some(value)) = (valid, found) {
+                    *lock(&self.l1) = Some(Entry { value, generation: at.token.generation });
+                }
+            },
+        );
+        found
+    }
+
+    // Writing.
+
+    pub(crate) fn begin(&self) -> Registered {
+        self.table.begin(&KEY, || self.generation())
+    }
+
+    fn purge(&self) {
+        self.table.invalidate(&KEY, || *lock(&self.l1) = None);
+    }
+
+    /// `del`: purge; with an L2: its turn, delete there, purge again.
+    pub(crate) fn del(&self) {
+        let at = self.call_del();
+        self.end_del(&at);
+    }
+
+    /// What `del` does when it is called.
+    pub(crate) fn call_del(&self) -> Registered {
+        self.purge();
+        self.begin()
+    }
+
+    /// What it does in its task.
+    pub(crate) fn end_del(&self, at: &Registered) {
+        let turn = self.l2.is_some().then(|| block_on(self.table.turn(&KEY, at.hash).lock_owned()));
+        if turn.is_some() {
+            self.write_l2(None);
+            self.table.overtake(&KEY, at);
+            self.purge();
+        }
+        self.unregister(at);
+    }
+
+    fn unregister(&self, at: &Registered) {
+        self.table.commit(&KEY, at.hash, at.token, None, || self.generation(), |_| {});
+    }
+
+    /// `set` from its registration on. `in_turn`: as the engine does it; else as in protocols §1, which needs no turns
+    /// to keep L1 at one with L2.
+    pub(crate) fn set(&self, at: &Registered, value: u64, in_turn: bool) {
+        let sealed = self.seal(value);
+        let turn = in_turn.then(|| block_on(self.table.turn(&KEY, at.hash).lock_owned()));
+        if turn.is_some() && self.table.is_overtaken(&KEY, at, self.generation()) {
+            return self.unregister(at);
+        }
+        self.write_l2(Some(sealed));
+        self.table.commit_write(
+            &KEY,
+            at,
+            || self.generation(),
+            |valid| {
+                *lock(&self.l1) = valid.then_some(Entry { value, generation: at.token.generation });
+            },
+        );
+        drop(turn);
+    }
+
+    /// As `Engine::clear_all`.
+    pub(crate) fn clear(&self) {
+        self.cleared_at.fetch_max(self.clock.fetch_add(1, SeqCst), SeqCst);
+        let before = self.generation.fetch_add(1, SeqCst);
+        *lock(&self.l1) = None;
+        self.cleared.fetch_max(before + 1, SeqCst);
+    }
+
+    // What must hold.
+
+    /// A write to the source, which readers may see from now on.
+    pub(crate) fn change(&self) -> u64 {
+        self.source.fetch_add(1, SeqCst) + 1
+    }
+
+    /// The invalidation of this change was acknowledged: from now on readers must see it.
+    pub(crate) fn acknowledge(&self, change: u64) {
+        self.acknowledged.fetch_max(change, SeqCst);
+    }
+
+    /// A read; it must not be older than what was acknowledged before it began.
+    pub(crate) fn read(self: &Arc<Self>) -> Outcome {
+        let floor = self.acknowledged.load(SeqCst);
+        let outcome = block_on(self.get());
+        if let Outcome::Value(value) = outcome {
+            assert!(value >= floor, "read {value}, though {floor} was acknowledged");
+        }
+        outcome
+    }
+
+    /// As [`read`](Self::read), by lookup.
+    pub(crate) fn look(&self) {
+        let floor = self.acknowledged.load(SeqCst);
+        if let Some(value) = self.lookup() {
+            assert!(value >= floor, "looked up {value}, though {floor} was acknowledged");
+        }
+    }
+
+    /// When everybody is gone: nothing old is left in either level, and no slot.
+    pub(crate) fn at_rest(&self) {
+        let newest = self.source.load(SeqCst);
+        assert!(self.l1().is_none_or(|value| value == newest), "an old value stayed in L1");
+        assert!(self.l2().is_none_or(|value| value == newest), "an old value stayed in L2");
+        self.is_empty();
+    }
+
+    pub(crate) fn is_empty(&self) {
+        assert_eq!(self.table.len(), 0, "a slot outlived its operations");
+    }
+}
+
+/// As `wait.rs`: the ticket of a flight. Dropped, it passes on.
+pub(crate) struct Led(Option<Arc<Flight>>);
+
+impl Led {
+    pub(crate) fn new(flight: Arc<Flight>) -> Self {
+        Self(Some(flight))
+    }
+
+    pub(crate) fn take(mut self) -> Option<Arc<Flight>> {
+        self.0.take()
+    }
+}
+
+impl Drop for Led {
+    fn drop(&mut self) {
+        if let Some(flight) = self.0.take() {
+            give_up(&flight);
+        }
+    }
+}
+
+/// As `Engine::give_up`.
+fn give_up(flight: &Arc<Flight>) {
+    if flight.vacate() {
+        flight.context.release(flight);
+    }
+}
+
+pub(crate) enum Waited {
+    Over(Outcome),
+    Lead(Led),
+    Restart,
+}
+
+/// As `wait.rs`, without the limit.
+pub(crate) struct Follow {
+    seat: Option<usize>,
+    borrows: bool,
+    flight: Option<Arc<Flight>>,
+}
+
+impl Follow {
+    pub(crate) fn new(flight: Arc<Flight>, borrows: bool) -> Self {
+        Self { seat: None, borrows, flight: Some(flight) }
+    }
+}
+
+impl Future for Follow {
+    type Output = Waited;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Waited> {
+        let this = self.get_mut();
+        let Some(flight) = this.flight.as_ref() else { return Poll::Ready(Waited::Restart) };
+        let waited = match flight.poll_wait(&mut this.seat, this.borrows, cx) {
+            Poll::Pending => return Poll::Pending,
+            Poll::Ready(Turn::Done) => flight.result().map_or(Waited::Restart, |outcome| Waited::Over(*outcome)),
+            Poll::Ready(Turn::Restart) => {
+                flight.context.table.detach(flight);
+                Waited::Restart
+            }
+            Poll::Ready(Turn::Lead) => {
+                let led = this.flight.take().map(Led::new);
+                return Poll::Ready(led.map_or(Waited::Restart, Waited::Lead));
+            }
+        };
+        this.flight = None;
+        Poll::Ready(waited)
+    }
+}
+
+impl Drop for Follow {
+    fn drop(&mut self) {
+        if let Some(flight) = self.flight.take()
+            && flight.leave(&mut self.seat)
+        {
+            flight.context.release(&flight);
+        }
+    }
+}
+
+/// A load that suspends until its answer arrives.
+pub(crate) struct Work {
+    pub(crate) wire: Arc<Wire>,
+}
+
+/// Where the answer of a [`Work`] arrives.
+pub(crate) struct Wire(Mutex<Line>);
+
+struct Line {
+    answered: bool,
+    ends: u32,
+    asking: Option<Waker>,
+}
+
+impl Wire {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self(Mutex::new(Line { answered: false, ends: 0, asking: None })))
+    }
+
+    /// The answer arrives.
+    pub(crate) fn answer(&self) {
+        let mut line = lock(&self.0);
+        line.answered = true;
+        let asking = line.asking.take();
+        drop(line);
+        if let Some(waker) = asking {
+            waker.wake();
+        }
+    }
+
+    /// How often the work came to its end.
+    pub(crate) fn ends(&self) -> u32 {
+        lock(&self.0).ends
+    }
+}
+
+impl Work {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut line = lock(&self.wire.0);
+        if line.answered {
+            line.ends += 1;
+            return Poll::Ready(());
+        }
+        line.asking = Some(cx.waker().clone());
+        Poll::Pending
+    }
+}
+
+/// As `load.rs`: the work of a flight in a task. Dropped before its end, it passes the flight on.
+pub(crate) struct InTask {
+    led: Option<Led>,
+    work: Work,
+}
+
+impl Future for InTask {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = self.get_mut();
+        std::task::ready!(this.work.poll(cx));
+        if let Some(led) = this.led.take() {
+            end(led);
+        }
+        Poll::Ready(())
+    }
+}
+
+fn end(led: Led) -> Outcome {
+    let Some(cache) = led.0.as_ref().map(|flight| flight.context.clone()) else { return Outcome::Failed };
+    cache.finish(led, Outcome::Value(cache.source.load(SeqCst)))
+}
+
+/// As `Engine::run_in_task`. The threads of shuttle are not daemons: a task that never ends is a failure.
+fn run_in_task(flight: Arc<Flight>, work: Work) {
+    let task = InTask { led: Some(Led::new(flight)), work };
+    shuttle::thread::spawn(move || block_on(task));
+}
+
+/// As `Engine::move_to_task`.
+pub(crate) fn move_to_task(flight: &Arc<Flight>) {
+    if let Some(work) = flight.detach() {
+        run_in_task(flight.clone(), work);
+    }
+}
+
+/// As `Engine::launch`: the first poll, in place.
+pub(crate) fn launch(flight: Arc<Flight>, mut work: Work, cx: &mut Context<'_>) -> Result<Outcome, InPlace> {
+    match work.poll(cx) {
+        Poll::Ready(()) => Ok(end(Led::new(flight))),
+        Poll::Pending => {
+            if let Some(work) = flight.park(work, cx.waker()) {
+                run_in_task(flight.clone(), work);
+            }
+            Err(InPlace(Some(flight)))
+        }
+    }
+}
+
+/// As `wait.rs`: the leader of a flight after the first poll.
+pub(crate) struct InPlace(Option<Arc<Flight>>);
+
+impl Future for InPlace {
+    /// `Err`: it has moved into a task.
+    type Output = Result<Outcome, Option<Arc<Flight>>>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let slot = &mut self.get_mut().0;
+        let Some(flight) = slot.as_ref() else { return Poll::Ready(Err(None)) };
+        let Some(mut work) = flight.unpark() else { return Poll::Ready(Err(slot.take())) };
+        match work.poll(cx) {
+            Poll::Ready(()) => Poll::Ready(slot.take().map(|flight| end(Led::new(flight))).ok_or(None)),
+            Poll::Pending => match flight.park(work, cx.waker()) {
+                None => Poll::Pending,
+                Some(work) => {
+                    run_in_task(flight.clone(), work);
+                    Poll::Ready(Err(slot.take()))
+                }
+            },
+        }
+    }
+}
+
+impl Drop for InPlace {
+    fn drop(&mut self) {
+        if let Some(flight) = self.0.take()
+            && let Some(work) = flight.detach()
+        {
+            run_in_task(flight, work);
+        }
+    }
+}
+
+impl Cache {
+    /// `get` with a loader: leads in place, or follows and moves the work into a task.
+    pub(crate) async fn get_by_work(self: &Arc<Self>, wire: &Arc<Wire>) -> Outcome {
+        let mut joined = self.join(false);
+        loop {
+            let flight = match joined {
+                Join::Hit(value) => return Outcome::Value(value),
+                Join::Lead(flight) => match first_poll(flight, wire).await {
+                    Ok(outcome) => return outcome,
+                    Err(in_place) => match in_place.await {
+                        Ok(outcome) => return outcome,
+                        Err(flight) => flight,
+                    },
+                },
+                Join::Follow(flight) => {
+                    move_to_task(&flight);
+                    Some(flight)
+                }
+            };
+            let waited = match flight {
+                Some(flight) => Follow::new(flight, false).await,
+                None => Waited::Restart,
+            };
+            joined = match waited {
+                Waited::Over(outcome) => return outcome,
+                Waited::Lead(led) => match led.take() {
+                    Some(flight) => {
+                        flight.start_work();
+                        Join::Lead(flight)
+                    }
+                    None => self.join(false),
+                },
+                Waited::Restart => self.join(false),
+            };
+        }
+    }
+}
+
+pub(crate) async fn first_poll(flight: Arc<Flight>, wire: &Arc<Wire>) -> Result<Outcome, InPlace> {
+    let mut flight = Some(flight);
+    let launched = std::future::poll_fn(|cx| {
+        let work = Work { wire: wire.clone() };
+        Poll::Ready(flight.take().map(|flight| launch(flight, work, cx)))
+    });
+    let Some(launched) = launched.await else { return Ok(Outcome::Failed) };
+    if let Err(in_place) = &launched
+        && let Some(flight) = &in_place.0
+        && flight.is_awaited()
+    {
+        move_to_task(flight);
+    }
+    launched
+}
+
+/// Polls once and drops.
+pub(crate) fn poll_once<F: Future>(future: F) -> Option<F::Output> {
+    let mut future = pin!(future);
+    block_on(std::future::poll_fn(|cx| {
+        Poll::Ready(match future.as_mut().poll(cx) {
+            Poll::Ready(output) => Some(output),
+            Poll::Pending => None,
+        })
+    }))
+}

@@ -1,0 +1,7 @@
+//! What `accelerator-core/src/sync.rs` is for the core: the locks, here shuttle's.
+
+pub(crate) use shuttle::sync::{Mutex, MutexGuard};
+
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}

@@ -1,0 +1,29 @@
+#!/usr/bin/env bash
+# Every test of the workspace. No server is needed yet; tests that need one will start it themselves.
+#
+#   ./scripts/test.sh            everything
+#   ACCELERATOR_MODEL_OPS=N      size of the model test's long run (default 1,000,000)
+#   ACCELERATOR_SEED=N           its seed
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+step() { printf '\n== %s\n' "$*"; }
+
+step "unit, integration and documentation tests, all features"
+cargo test --workspace --all-features
+
+step "the facade with default features, and with none"
+cargo test --package accelerator
+cargo check --package accelerator --no-default-features
+cargo check --package accelerator-core --no-default-features
+
+step "the model test at full length"
+ACCELERATOR_MODEL_OPS="${ACCELERATOR_MODEL_OPS:-1000000}" ACCELERATOR_SEED="${ACCELERATOR_SEED:-1}" \
+    cargo test --release --package accelerator-core --test model -- --nocapture
+
+step "the crates of the default features"
+crates=$(cargo tree --package accelerator --edges normal,build --prefix none --format '{p}' | sed 's/ (.*//' | sort -u | wc -l)
+echo "default features compile $crates crates, of at most 50"
+[ "$crates" -le 50 ]
+
+printf '\nall tests passed\n'
