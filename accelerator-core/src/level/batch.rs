@@ -36,24 +36,27 @@ impl<K: Key, V: Value, L1: L1Store<K, V>> LevelCache<K, V, L1> {
         let mut values: Values<V> = Vec::with_capacity(keys.len());
         // The first missing key apart: a single one goes the way of `get`, and costs what that costs.
         let (mut first, mut more) = (None, Vec::new());
-        let (mut hits, mut absent) = (0, 0);
-        let now = self.engine.clock.now();
+        let (mut absent, mut uneasy) = (0, 0);
+        let (now, generation) = (self.engine.clock.now(), self.engine.generation());
         for (i, key) in keys.iter().enumerate() {
-            let found = match self.probe_at(now, key) {
-                _ if options.force_refresh => None,
-                Some(Ok(value)) => {
-                    hits += u64::from(value.is_some());
+            match self.l1.get(key) {
+                Some(entry) if entry.is_calm(now) && entry.generation() == generation && !options.force_refresh => {
+                    let value = entry.into_value();
                     absent += u64::from(value.is_none());
-                    Some(value)
+                    values.push(Ok(value));
                 }
-                Some(Err(entry)) => self.engine.uneasy(key, entry, options.allow_stale),
-                None => None,
-            };
-            if found.is_none() && first.replace(first.unwrap_or(i)).is_some() {
-                more.push(i);
+                other => {
+                    let found = other.filter(|_| !options.force_refresh);
+                    let found = found.and_then(|entry| self.engine.uneasy(key, entry, options.allow_stale));
+                    if found.is_none() && first.replace(first.unwrap_or(i)).is_some() {
+                        more.push(i);
+                    }
+                    uneasy += 1;
+                    values.push(Ok(found.flatten()));
+                }
             }
-            values.push(Ok(found.flatten()));
         }
+        let hits = keys.len() as u64 - uneasy - absent;
         self.engine.counters.add(Count::L1Hit, hits);
         self.engine.counters.add(Count::L1Absent, absent);
         match first {

@@ -114,6 +114,7 @@ impl<K, R, W, X> Flight<K, R, W, X> {
     /// See [`Place::detach`].
     pub(crate) fn detach(&self) -> Option<W> {
         let (work, leader) = self.place(Place::detach)?;
+        #[cfg(not(accelerator_mutant = "detach-forgets-leader"))]
         leader.wake();
         Some(work)
     }
@@ -175,7 +176,11 @@ impl<K, R, W, X> Flight<K, R, W, X> {
             state.waiting.try_remove(seat);
         }
         // The one who leaves may be the one who was woken to take over.
-        if matches!(state.phase, Phase::Vacant) { Self::pass_on(state) } else { false }
+        if matches!(state.phase, Phase::Vacant) && !cfg!(accelerator_mutant = "leave-forgets") {
+            Self::pass_on(state)
+        } else {
+            false
+        }
     }
 
     /// The leader gives up. `true`: nobody waits; the caller takes the flight off the table.
@@ -195,11 +200,13 @@ impl<K, R, W, X> Flight<K, R, W, X> {
         match next {
             Some(waker) => {
                 drop(state);
+                #[cfg(not(accelerator_mutant = "no-handover"))]
                 waker.wake();
                 false
             }
             None => {
-                state.phase = Phase::Gone;
+                #[cfg(not(accelerator_mutant = "gone-stays-vacant"))]
+                (state.phase = Phase::Gone);
                 true
             }
         }
@@ -211,9 +218,12 @@ impl<K, R, W, X> Flight<K, R, W, X> {
         let _ = self.result.set(result);
         let waiting = {
             let mut state = self.state();
-            state.phase = Phase::Done;
+            #[cfg(not(accelerator_mutant = "publish-in-two-steps"))]
+            (state.phase = Phase::Done);
             std::mem::take(&mut state.waiting)
         };
+        #[cfg(accelerator_mutant = "publish-in-two-steps")]
+        (self.state().phase = Phase::Done);
         wake_all(waiting.into_iter().map(|(_, waker)| waker));
     }
 }

@@ -54,7 +54,7 @@ impl<K: Key, V: Value> Engine<K, V> {
     async fn delete_chunk(&self, op: &'static str, mut chunk: Vec<Delete<K, V>>) -> CacheResult<()> {
         let Some(remote) = &self.remote else { return Ok(()) };
         let mut turns = Vec::with_capacity(chunk.len());
-        for delete in &chunk {
+        for delete in chunk.iter().filter(|_| !cfg!(accelerator_mutant = "del-without-turn")) {
             turns.push(self.table.turn(&delete.slot.key, delete.slot.at.hash).lock_owned().await);
         }
         // 2
@@ -95,6 +95,7 @@ impl<K: Key, V: Value> Engine<K, V> {
     pub(crate) fn distrust(&self, key: &K) {
         if let Some(remote) = &self.remote {
             let now = self.now();
+            #[cfg(not(accelerator_mutant = "no-bypass"))]
             remote.bypass.insert(key, now, now.saturating_add(self.policy.longest()), ());
         }
     }
@@ -123,6 +124,7 @@ impl<K: Key, V: Value> Drop for Delete<K, V> {
         if !self.confirmed {
             engine.distrust(key);
         }
+        #[cfg(not(accelerator_mutant = "single-purge"))]
         engine.purge(key);
     }
 }

@@ -100,7 +100,8 @@ impl<K: Key, V: Value, L1: L1Store<K, V>> LevelCache<K, V, L1> {
     #[inline(always)]
     pub(crate) fn probe(&self, key: &K, allow_stale: bool) -> Option<Option<V>> {
         // The clock first: nothing has to be kept across its call then.
-        match self.probe_at(self.engine.clock.now(), key)? {
+        let now = self.engine.clock.now();
+        match self.calm(now, key)? {
             Ok(value) => {
                 self.engine.counters.l1_hit(value.is_none());
                 Some(value)
@@ -109,9 +110,9 @@ impl<K: Key, V: Value, L1: L1Store<K, V>> LevelCache<K, V, L1> {
         }
     }
 
-    /// Step 1: a value that is simply fresh, or (`Err`) an entry to be looked at more closely.
+    /// A value that is simply fresh, or (`Err`) an entry to be looked at more closely.
     #[inline(always)]
-    pub(crate) fn probe_at(&self, now: u64, key: &K) -> Option<Result<Option<V>, Entry<V>>> {
+    fn calm(&self, now: u64, key: &K) -> Option<Result<Option<V>, Entry<V>>> {
         let entry = self.l1.get(key)?;
         let calm = entry.is_calm(now) && entry.generation() == self.engine.generation.load(Ordering::Relaxed);
         Some(if calm { Ok(entry.into_value()) } else { Err(entry) })

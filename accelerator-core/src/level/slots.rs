@@ -108,12 +108,12 @@ impl<K: Hash + Eq + Clone, R, W, X> SlotTable<K, R, W, X> {
         let mut entry = map.entry(hash, |s| s.key == *key, |s| s.hash);
         if let Entry::Occupied(slot) = &mut entry
             && let Some(flight) = &slot.get().flight
-            && flight.token().generation == generation
+            && (flight.token().generation == generation || cfg!(accelerator_mutant = "join-ignores-generation"))
         {
             return Join::Follow(flight.clone());
         }
         // Before the slot is made: a panic of the value's own code must leave nothing behind.
-        if let Some(found) = probe() {
+        if let Some(found) = probe().filter(|_| !cfg!(accelerator_mutant = "no-recheck")) {
             return Join::Hit(found);
         }
         let mut slot = entry.or_insert_with(|| Slot::new(key, hash, next_version));
@@ -149,14 +149,22 @@ impl<K: Hash + Eq + Clone, R, W, X> SlotTable<K, R, W, X> {
         // Registered, so the slot is there.
         let Ok(mut entry) = slots.map.find_entry(hash, |s| s.key == *key) else { return store(false) };
         let slot = entry.get_mut();
-        let valid = slot.version == token.version && token.generation == generation();
-        if flight.is_some_and(|f| slot.flight.as_ref().is_some_and(|own| Arc::ptr_eq(own, f))) {
+        let valid = (slot.version == token.version || cfg!(accelerator_mutant = "flight-begins-after-reply"))
+            && (token.generation == generation() || cfg!(accelerator_mutant = "clear-without-generation-check"));
+        let own = |f| {
+            slot.flight
+                .as_ref()
+                .is_some_and(|own| Arc::ptr_eq(own, f) || cfg!(accelerator_mutant = "commit-detaches-any"))
+        };
+        if flight.is_some_and(own) {
             slot.flight = None;
         }
         slot.registered = slot.registered.saturating_sub(1);
         if slot.registered == 0 {
             entry.remove();
         }
+        #[cfg(accelerator_mutant = "check-without-lock")]
+        drop(slots);
         store(valid);
     }
 
@@ -174,9 +182,12 @@ impl<K: Hash + Eq + Clone, R, W, X> SlotTable<K, R, W, X> {
         let version = slots.next_version;
         let Ok(mut entry) = slots.map.find_entry(registered.hash, |s| s.key == *key) else { return store(false) };
         let slot = entry.get_mut();
-        let valid = slot.version == registered.token.version && registered.token.generation == generation();
-        slot.version = version;
-        slot.flight = None;
+        let valid = (slot.version == registered.token.version && registered.token.generation == generation())
+            || cfg!(accelerator_mutant = "set-inserts-always");
+        if !cfg!(accelerator_mutant = "no-bump-in-set") {
+            slot.version = version;
+            slot.flight = None;
+        }
         slot.overtaken = slot.overtaken.max(registered.call);
         slot.registered = slot.registered.saturating_sub(1);
         if slot.registered == 0 {
@@ -189,12 +200,16 @@ impl<K: Hash + Eq + Clone, R, W, X> SlotTable<K, R, W, X> {
     /// under the lock. Whoever registered before can't insert any more.
     pub(crate) fn invalidate(&self, key: &K, purge: impl FnOnce()) {
         let hash = self.hasher.hash_one(key);
+        #[cfg(accelerator_mutant = "purge-without-lock")]
+        let purge = (purge(), || ()).1;
         let mut slots = self.shard(hash);
         slots.next_version += 1;
         let version = slots.next_version;
         if let Some(slot) = slots.find(key, hash) {
             slot.version = version;
-            slot.flight = None;
+            if !cfg!(accelerator_mutant = "join-detached") {
+                slot.flight = None;
+            }
         }
         purge();
     }
@@ -210,7 +225,9 @@ impl<K: Hash + Eq + Clone, R, W, X> SlotTable<K, R, W, X> {
     pub(crate) fn is_overtaken(&self, key: &K, write: &Registered, generation: u32) -> bool {
         let mut slots = self.shard(write.hash);
         write.token.generation != generation
-            || slots.find(key, write.hash).is_some_and(|slot| slot.overtaken > write.call)
+            || slots
+                .find(key, write.hash)
+                .is_some_and(|slot| slot.overtaken > write.call && !cfg!(accelerator_mutant = "no-overtaking"))
     }
 
     /// Makes the flight unjoinable, if it still is the key's; its registration stays.
@@ -239,9 +256,12 @@ impl<K: Hash + Eq + Clone, R, W, X> SlotTable<K, R, W, X> {
     ) -> Option<OwnedMutexGuard<()>> {
         let mut slots = self.shard(hash);
         let slot = slots.slot(key, hash);
-        if slot.version != token.version || token.generation != generation() {
+        let same = slot.version == token.version || cfg!(accelerator_mutant = "fill-ignores-version");
+        if !same || (token.generation != generation() && !cfg!(accelerator_mutant = "fill-ignores-generation")) {
             return None;
         }
+        #[cfg(accelerator_mutant = "fill-without-turn")]
+        slot.turn.take();
         slot.turn.get_or_insert_default().clone().try_lock_owned().ok()
     }
 

@@ -115,7 +115,8 @@ impl<K: Key, V: Value> Registration<K, V> {
     /// Registers once more with the token of a flight that is registered.
     fn again(engine: Arc<Engine<K, V>>, flight: &Flight<K, V>) -> Self {
         let mut registration = Self::new(engine, flight.key().clone());
-        registration.at.token = flight.token();
+        #[cfg(not(accelerator_mutant = "fill-begins-after-load"))]
+        (registration.at.token = flight.token());
         registration
     }
 }
@@ -126,6 +127,8 @@ impl<K: Key, V: Value> Registration<K, V> {
         self.ended = true;
         let (engine, key, at) = (&self.engine, &self.key, &self.at);
         let entry = engine.policy.entry(value, engine.policy.backfill(left), engine.now(), at.token.generation);
+        #[cfg(accelerator_mutant = "insert-then-check")]
+        engine.l1.insert(key.clone(), entry.clone());
         engine.table.commit(
             key,
             at.hash,
@@ -133,6 +136,10 @@ impl<K: Key, V: Value> Registration<K, V> {
             None,
             || engine.generation(),
             |valid| {
+                #[cfg(accelerator_mutant = "insert-then-check")]
+                if !valid {
+                    engine.l1.remove(key);
+                }
                 if valid {
                     engine.l1.insert(key.clone(), entry);
                 } else {

@@ -118,6 +118,8 @@ impl<K: Key, V: Value, L1: L1Store<K, V>> LevelCache<K, V, L1> {
         let name = remote.name(key);
         match engine.l2_get(remote, key, &name).await {
             Found::Hit { value, left } if left.fresh > 0 => {
+                #[cfg(accelerator_mutant = "begin-after-reply")]
+                let mut slot = Registration::new(engine.clone(), key.clone());
                 slot.backfill(value.clone(), left);
                 Lookup::of(value)
             }

@@ -168,6 +168,12 @@ impl World {
         Self { clock, l1: MemoryL1::new(), l2, source: Source::new() }
     }
 
+    /// The same clock, L2 and source, with an L1 of its own.
+    pub(crate) fn twin(&self) -> Self {
+        let (clock, l2, source) = (self.clock.clone(), self.l2.clone(), self.source.clone());
+        Self { clock, l1: MemoryL1::new(), l2, source }
+    }
+
     /// Nothing but area, clock and TTL.
     pub(crate) fn bare(&self) -> Builder<u64, u64> {
         LevelCache::<u64, u64>::builder().area("t").clock(self.clock.clone()).ttl(TTL)

@@ -13,11 +13,7 @@ use tokio::task::JoinHandle;
 use crate::common::{Away, Level, World, ms, ok, secs};
 
 /// Everything between a hundred microseconds and a stuck machine: for tests with threads, which can't use paused time.
-const PATIENCE: std::time::Duration = secs_const(30);
-
-const fn secs_const(n: u64) -> std::time::Duration {
-    std::time::Duration::from_secs(n)
-}
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(30);
 
 fn get(cache: &Level, key: u64) -> JoinHandle<accelerator_core::CacheResult<Option<u64>>> {
     let cache = cache.clone();
@@ -201,6 +197,7 @@ async fn a_cancelled_body_hands_over_to_the_next_who_waits() {
     second.abort();
     assert_eq!(third.await.unwrap().unwrap(), Some(7));
     assert_eq!(fourth.await.unwrap().unwrap(), Some(7));
+    settle().await;
     assert_eq!((runs.load(SeqCst), cache.stats().flights), (3, 0));
 }
 
@@ -219,6 +216,7 @@ async fn a_waiter_that_leaves_takes_nothing_with_it() {
     drop(ticket);
     first.abort();
     assert_eq!(second.await.unwrap().unwrap(), Some(2));
+    settle().await;
     assert_eq!(cache.stats().flights, 0);
 }
 

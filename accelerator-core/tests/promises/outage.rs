@@ -8,7 +8,7 @@ use accelerator_core::{
     CacheError, ErrorKind, LevelCache, Lookup, ReadOptions, StoreError, StoreErrorKind, WriteOptions,
 };
 
-use crate::common::{L1, Level, TTL, World, ms, ok, secs};
+use crate::common::{Level, TTL, World, ms, ok, secs};
 
 fn count(cache: &Level, kind: StoreErrorKind) -> u64 {
     cache.stats().l2_errors.iter().filter(|(k, _)| *k == kind).map(|(_, n)| n).sum()
@@ -75,7 +75,7 @@ async fn what_cannot_be_read_is_a_miss() {
     ];
     for (what, bytes) in kinds {
         for fill_is_right in [what != "another version"] {
-            let cache = ok(World { clock: w.clock.clone(), l2: w.l2.clone(), ..World::new() }.both());
+            let cache = ok(w.twin().both());
             w.l2.inner().put_raw("t.1", bytes.clone(), TTL);
             assert_eq!(w.other_node().get(&1).await.unwrap(), None, "{what}");
             assert_eq!(cache.get(&1).await.unwrap(), Some(1001), "{what}");
@@ -103,10 +103,10 @@ async fn another_schema_or_codec_is_a_miss_that_is_left_alone() {
     }
     let w = World::new();
     let old = ok(w.no_loader());
-    let newer = ok(World { l1: L1::new(), l2: w.l2.clone(), clock: w.clock.clone(), source: w.source.clone() }
+    let newer = ok(w.twin()
         .both()
         .schema_version(1));
-    let text = ok(World { l1: L1::new(), l2: w.l2.clone(), clock: w.clock.clone(), source: w.source.clone() }
+    let text = ok(w.twin()
         .both()
         .codec(Text));
     old.set(&1, 7).await.unwrap();
@@ -133,7 +133,7 @@ async fn one_unreadable_value_in_an_mget_is_its_own_keys_business() {
     assert_eq!(cache.mget(&[1, 2, 3]).await.into_values().unwrap(), [Some(7), Some(2001), Some(9)]);
     assert_eq!((w.source.asked(), cache.stats().undecodable), (1, 1));
 
-    let cache = ok(World { l1: L1::new(), l2: w.l2.clone(), clock: w.clock.clone(), source: w.source.clone() }.both());
+    let cache = ok(w.twin().both());
     w.l2.push_for(Op::Get, Fault::at([2], Fault::Error(StoreErrorKind::Unavailable)));
     assert_eq!(cache.mget(&[1, 2, 3]).await.into_values().unwrap(), [Some(7), Some(2001), Some(3001)]);
     assert_eq!((w.source.asked(), count(&cache, StoreErrorKind::Unavailable)), (2, 1));
