@@ -131,9 +131,8 @@ async fn an_error_of_the_batch_loader_is_the_error_of_each_of_its_keys() {
     cache.set(&2, 5).await.unwrap();
     w.source.away(true);
     let answers = cache.mget(&[1, 2, 3]).await.into_results();
-    let failed = |answer: &CacheResult<Option<u64>>| {
-        answer.as_ref().is_err_and(|e| e.downcast_ref::<Away>() == Some(&Away(1)))
-    };
+    let failed =
+        |answer: &CacheResult<Option<u64>>| answer.as_ref().is_err_and(|e| e.downcast_ref::<Away>() == Some(&Away(1)));
     assert!(failed(&answers[0]) && failed(&answers[2]), "{answers:?}");
     assert_eq!(answers[1].as_ref().unwrap(), &Some(5), "a hit is a hit");
     assert_eq!((cache.stats().loads_error, cache.stats().flights), (2, 0));
@@ -175,7 +174,8 @@ async fn a_single_get_uses_the_batch_loader_where_there_is_no_other() {
     assert_eq!(cache.get(&1).await.unwrap(), Some(1001));
     assert_eq!(w.source.calls(), [vec![1]]);
     let single = w.source.clone();
-    let both = ok(w.twin()
+    let both = ok(w
+        .twin()
         .bare()
         .l1(MemoryL1::new())
         .batch_loader(async |_: Vec<u64>| Err::<Vec<(u64, Option<u64>)>, _>(Away(0)))

@@ -103,12 +103,8 @@ async fn another_schema_or_codec_is_a_miss_that_is_left_alone() {
     }
     let w = World::new();
     let old = ok(w.no_loader());
-    let newer = ok(w.twin()
-        .both()
-        .schema_version(1));
-    let text = ok(w.twin()
-        .both()
-        .codec(Text));
+    let newer = ok(w.twin().both().schema_version(1));
+    let text = ok(w.twin().both().codec(Text));
     old.set(&1, 7).await.unwrap();
     let bytes = w.l2.inner().peek("t.1").unwrap();
     for cache in [newer, text] {
