@@ -121,8 +121,12 @@ impl<K: Key, V: Value> Engine<K, V> {
         for (write, result) in chunk.into_iter().zip(results) {
             match result {
                 Ok(()) => write.slot.done(write.value, write.life, at),
-                // 5: the dropped slot corrects L1 and remembers the key.
-                Err(e) => first = first.and(Err(CacheError::unconfirmed(op, e))),
+                // 5: the dropped slot corrects L1 and remembers the key. Older writes are not sent any more: one that
+                // came now would outlive the bypass.
+                Err(e) => {
+                    self.table.overtake(&write.slot.0.key, &write.slot.0.at);
+                    first = first.and(Err(CacheError::unconfirmed(op, e)));
+                }
             }
         }
         drop(turns);

@@ -450,19 +450,24 @@ fn a_flight_that_has_moved_to_another_runtime_survives_the_death_of_its_first() 
         let w = World::new();
         let builder = if with_l2 { w.both() } else { w.l1() };
         let cache = ok(builder.loader_timeout(secs(20)).l2_timeout(secs(20)));
-        let (dying, living) = (runtime(), runtime());
+        let dying = runtime();
+        let living = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let door = w.source.door();
         let leader = cache.clone();
         dying.spawn(async move { leader.get(&1).await });
         dying.block_on(door.reached());
-        // The follower takes the work into a task of its own runtime.
-        let follower = cache.clone();
-        let follower = living.spawn(async move { follower.get(&1).await });
-        until("the follower", || cache.stats().joined == 1);
-        std::thread::yield_now();
+        // The follower's first poll takes the work into a task of its own runtime.
+        let mut follower = Box::pin(cache.get(&1));
+        {
+            let _inside = living.enter();
+            assert!(follower.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        }
+        living.block_on(settle());
         drop(dying);
+        // The timers of the dead runtime have woken whoever waited for them.
+        living.block_on(settle());
         door.open();
-        assert_eq!(living.block_on(follower).unwrap().unwrap(), Some(1001));
+        assert_eq!(living.block_on(follower).unwrap(), Some(1001));
         until("no flight is left", || cache.stats().flights == 0);
     }
 }

@@ -49,7 +49,8 @@ async fn one_refresh_per_key_however_many_hits() {
         settle().await;
     }
     assert_eq!((cache.stats().refreshes, w.source.asked()), (2, 4), "two keys, loaded and refreshed once each");
-    (door.open(), other.open());
+    door.open();
+    other.open();
     settle().await;
     for _ in 0..1000 {
         cache.get(&1).await.unwrap();
