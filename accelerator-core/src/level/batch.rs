@@ -142,7 +142,7 @@ impl<K: Key, V: Value> Engine<K, V> {
         let led: Vec<_> = flights.into_iter().map(Led::new).collect();
         for (led, found) in self.l2_only_many(led).await {
             let end = match found {
-                Found::Hit { value, left } if left.fresh > 0 => End::Found { value, left },
+                Found::Hit { value, until } if until.is_fresh(self.now(), 0) => End::Found { value, until },
                 _ => End::Missed,
             };
             if let Some(flight) = led.take() {

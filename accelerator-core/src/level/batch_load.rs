@@ -142,11 +142,11 @@ async fn read_chunk<K: Key, V: Value>(
     let mut left = Vec::new();
     for ((mut wanted, (key, name)), found) in chunk.into_iter().zip(asked).zip(found) {
         match found {
-            Found::Hit { value, left } if left.fresh > how.min_fresh => {
-                wanted.end(End::Found { value, left });
+            Found::Hit { value, until } if until.is_fresh(engine.now(), how.min_fresh) => {
+                wanted.end(End::Found { value, until });
                 continue;
             }
-            Found::Hit { value, left } => (wanted.fill, wanted.stale) = (true, Some(engine.stale(value, left))),
+            Found::Hit { value, until } => (wanted.fill, wanted.stale) = (true, Some(Stale { value, until })),
             Found::Nothing { fill } => wanted.fill = fill,
         }
         let may_be_stale = wanted.stale.is_some() && engine.policy.stale > 0;

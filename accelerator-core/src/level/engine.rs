@@ -14,7 +14,7 @@ use crate::entry::Entry;
 use crate::error::{CacheError, ErrorKind};
 use crate::level::flight;
 use crate::level::load::{Sources, Work};
-use crate::level::policy::{Life, Policy, RETRY_AFTER};
+use crate::level::policy::{Policy, RETRY_AFTER, Until};
 use crate::level::remembered::Remembered;
 use crate::level::remote::Remote;
 use crate::level::slots::{Join, SlotTable, Token};
@@ -51,7 +51,7 @@ pub(crate) enum End<V> {
     /// The source answered, at this time of the cache's clock.
     Loaded { loaded: Loaded<V>, at: u64 },
     /// L2 answered.
-    Found { value: Option<V>, left: Life },
+    Found { value: Option<V>, until: Until },
     /// Nothing found and nothing to load with.
     Missed,
     /// The load failed; L2 had this stale value.
@@ -65,7 +65,7 @@ pub(crate) enum End<V> {
 #[derive(Clone)]
 pub(crate) struct Stale<V> {
     pub(crate) value: Option<V>,
-    pub(crate) until: u64,
+    pub(crate) until: Until,
 }
 
 pub(crate) struct Engine<K, V> {
@@ -174,11 +174,12 @@ impl<K: Key, V: Value> Engine<K, V> {
                 self.commit(&flight, entry);
                 Outcome::Value(loaded.value)
             }
-            End::Found { value, left } => {
+            End::Found { value, until } => {
                 let hit = if value.is_none() { Count::L2Absent } else { Count::L2Hit };
                 self.counters.one(hit);
-                let life = self.policy.backfill(left);
-                self.commit(&flight, Some(self.policy.entry(value.clone(), life, self.now(), generation)));
+                let now = self.now();
+                let life = self.policy.backfill(until.left(now));
+                self.commit(&flight, Some(self.policy.entry(value.clone(), life, now, generation)));
                 Outcome::Value(value)
             }
             End::Missed => {
@@ -222,11 +223,6 @@ impl<K: Key, V: Value> Engine<K, V> {
         );
     }
 
-    /// What is left of a value from L2 that isn't fresh enough.
-    pub(crate) fn stale(&self, value: Option<V>, left: Life) -> Stale<V> {
-        Stale { value, until: self.now().saturating_add(left.useful) }
-    }
-
     /// Ends the registration of a flight without touching L1.
     pub(crate) fn release(&self, flight: &Arc<Flight<K, V>>) {
         self.table.commit(flight.key(), flight.hash(), flight.token(), Some(flight), || self.generation(), |_| {});
@@ -250,7 +246,7 @@ impl<K: Key, V: Value> Engine<K, V> {
             (self.is_of_now(&entry) && self.now() < entry.useful_until()).then(|| entry.into_value())
         };
         let valid = self.table.is_valid(flight.key(), flight.hash(), flight.token(), self.generation());
-        let from_l2 = || from_l2.filter(|stale| self.now() < stale.until).map(|stale| stale.value);
+        let from_l2 = || from_l2.filter(|stale| stale.until.is_useful(self.now())).map(|stale| stale.value);
         if valid { from_l1().or_else(from_l2) } else { None }
     }
 

@@ -21,7 +21,7 @@ use tokio::time::Sleep;
 use crate::cache::BoxFuture;
 use crate::error::{CacheError, CacheResult};
 use crate::level::batch_load::BatchRun;
-use crate::level::engine::{End, Engine, Flight, Key, Outcome, Value};
+use crate::level::engine::{End, Engine, Flight, Key, Outcome, Stale, Value};
 use crate::level::remote::{Fill, Found};
 use crate::traits::loader::{BatchLoader, Loaded, Loader};
 
@@ -279,8 +279,10 @@ async fn fly<K: Key, V: Value>(engine: Arc<Engine<K, V>>, flight: Arc<Flight<K, 
     if !how.skip_l2 {
         match engine.l2_get(remote, key, &name).await {
             // 2
-            Found::Hit { value, left } if left.fresh > how.min_fresh => return End::Found { value, left },
-            Found::Hit { value, left } => stale = Some(engine.stale(value, left)),
+            Found::Hit { value, until } if until.is_fresh(engine.now(), how.min_fresh) => {
+                return End::Found { value, until };
+            }
+            Found::Hit { value, until } => stale = Some(Stale { value, until }),
             Found::Nothing { fill: may } => fill = may,
         }
     } else {

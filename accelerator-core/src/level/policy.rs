@@ -44,6 +44,37 @@ pub(crate) struct Life {
     pub(crate) useful: u64,
 }
 
+impl Life {
+    /// The deadlines of this life, begun at `now` of the cache's clock.
+    pub(crate) fn from(self, now: u64) -> Until {
+        Until { fresh: now.saturating_add(self.fresh), useful: now.saturating_add(self.useful) }
+    }
+}
+
+/// Until when (of the cache's clock) a value from L2 may live: it may wait for others before it is used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Until {
+    fresh: u64,
+    useful: u64,
+}
+
+impl Until {
+    /// What is left at `now`.
+    pub(crate) fn left(self, now: u64) -> Life {
+        Life { fresh: self.fresh.saturating_sub(now), useful: self.useful.saturating_sub(now) }
+    }
+
+    /// Fresh for more than `least` milliseconds after `now`.
+    pub(crate) fn is_fresh(self, now: u64, least: u64) -> bool {
+        self.left(now).fresh > least
+    }
+
+    /// Of use, fresh or not.
+    pub(crate) fn is_useful(self, now: u64) -> bool {
+        now < self.useful
+    }
+}
+
 impl Policy {
     /// The life in L1 and in L2 of a new value with an own `ttl` or the configured ones; `None`: not to be stored.
     /// Jitter is drawn anew each time and only shortens.

@@ -16,7 +16,7 @@ use crate::cache::{Begin, BoxFuture, LoadTicket};
 use crate::entry::Entry;
 use crate::error::{CacheError, CacheResult, LoadError};
 use crate::level::LevelCache;
-use crate::level::engine::{End, Engine, Flight, Joined, Key, Outcome, Value};
+use crate::level::engine::{End, Engine, Flight, Joined, Key, Outcome, Stale, Value};
 use crate::level::load::How;
 use crate::level::remote::Found;
 use crate::level::slots::Join;
@@ -238,7 +238,7 @@ impl<K: Key, V: Value> Engine<K, V> {
     /// A flight without a loader: what L2 has, or nothing.
     async fn read_only(&self, led: Led<K, V>) -> Outcome<V> {
         let end = match self.l2_only(&led).await {
-            Found::Hit { value, left } if left.fresh > 0 => End::Found { value, left },
+            Found::Hit { value, until } if until.is_fresh(self.now(), 0) => End::Found { value, until },
             _ => End::Missed,
         };
         led.take().map_or(Outcome::Missed, |flight| self.finish(flight, end))
@@ -293,14 +293,13 @@ impl<K: Key, V: Value> Engine<K, V> {
     pub(crate) fn begin_with(&self, led: Led<K, V>, found: Found<V>) -> Begin<V> {
         let Some(flight) = led.take() else { return Begin::Lead(LoadTicket::detached()) };
         match found {
-            Found::Hit { value, left } if left.fresh > 0 => match self.finish(flight, End::Found { value, left }) {
-                Outcome::Value(value) => Begin::Hit(value),
-                _ => Begin::Lead(LoadTicket::detached()),
-            },
-            Found::Hit { value, left } => {
-                let stale = self.stale(value, left);
-                Begin::Lead(ticket(flight, true, Some(stale)))
+            Found::Hit { value, until } if until.is_fresh(self.now(), 0) => {
+                match self.finish(flight, End::Found { value, until }) {
+                    Outcome::Value(value) => Begin::Hit(value),
+                    _ => Begin::Lead(LoadTicket::detached()),
+                }
             }
+            Found::Hit { value, until } => Begin::Lead(ticket(flight, true, Some(Stale { value, until }))),
             Found::Nothing { fill } => Begin::Lead(ticket(flight, fill, None)),
         }
     }

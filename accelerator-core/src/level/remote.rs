@@ -11,7 +11,7 @@ use xxhash_rust::xxh3::{xxh3_64_with_seed, xxh3_128};
 use crate::error::{CacheError, ErrorKind, StoreError, StoreErrorKind, StoreResult};
 use crate::level::engine::{Engine, Key, Value};
 use crate::level::envelope::{self, Meta, Unreadable};
-use crate::level::policy::{Life, MAX_VALUE_BYTES};
+use crate::level::policy::{Life, MAX_VALUE_BYTES, Until};
 use crate::level::remembered::Remembered;
 use crate::level::slots::Token;
 use crate::level::stats::Count;
@@ -52,7 +52,7 @@ impl Name {
 /// What an L2 read means.
 pub(crate) enum Found<V> {
     /// A readable value with some life left, fresh or only useful.
-    Hit { value: Option<V>, left: Life },
+    Hit { value: Option<V>, until: Until },
     /// Nothing to use; `fill`: whether what is loaded should be stored.
     Nothing { fill: bool },
 }
@@ -203,7 +203,7 @@ impl<K: Key, V: Value> Engine<K, V> {
             }
         };
         match remote.open(name, &bytes, self.clock.unix()) {
-            Ok(Some((value, left))) => Found::Hit { value, left },
+            Ok(Some((value, left))) => Found::Hit { value, until: left.from(self.now()) },
             Ok(None) => Found::Nothing { fill: true },
             Err(why) => {
                 self.counters.one(Count::Undecodable);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::cache::{FlightOps, LoadTicket};
 use crate::error::CacheError;
 use crate::level::engine::{End, Engine, Flight, Key, Stale, Value};
-use crate::level::policy::Life;
+use crate::level::policy::Until;
 use crate::level::remote::Fill;
 use crate::level::slots::Registered;
 use crate::level::stats::Count;
@@ -123,10 +123,11 @@ impl<K: Key, V: Value> Registration<K, V> {
 
 impl<K: Key, V: Value> Registration<K, V> {
     /// Ends with a value from L2 for L1, if nothing was invalidated meanwhile.
-    pub(crate) fn backfill(&mut self, value: Option<V>, left: Life) {
+    pub(crate) fn backfill(&mut self, value: Option<V>, until: Until) {
         self.ended = true;
         let (engine, key, at) = (&self.engine, &self.key, &self.at);
-        let entry = engine.policy.entry(value, engine.policy.backfill(left), engine.now(), at.token.generation);
+        let now = engine.now();
+        let entry = engine.policy.entry(value, engine.policy.backfill(until.left(now)), now, at.token.generation);
         #[cfg(accelerator_mutant = "insert-then-check")]
         engine.l1.insert(key.clone(), entry.clone());
         engine.table.commit(

@@ -117,10 +117,10 @@ impl<K: Key, V: Value, L1: L1Store<K, V>> LevelCache<K, V, L1> {
         let mut slot = Registration::new(engine.clone(), key.clone());
         let name = remote.name(key);
         match engine.l2_get(remote, key, &name).await {
-            Found::Hit { value, left } if left.fresh > 0 => {
+            Found::Hit { value, until } if until.is_fresh(engine.now(), 0) => {
                 #[cfg(accelerator_mutant = "begin-after-reply")]
                 let mut slot = Registration::new(engine.clone(), key.clone());
-                slot.backfill(value.clone(), left);
+                slot.backfill(value.clone(), until);
                 Lookup::of(value)
             }
             Found::Nothing { fill: false } => Lookup::Unavailable,
