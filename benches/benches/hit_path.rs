@@ -17,7 +17,7 @@ fn hits<S: L1Store<u64, Payload> + Clone>(c: &mut Criterion, name: &str, store: 
     let raw = store();
     (0..WARM).for_each(|k| raw.insert(k, entry(k)));
     let ours = cache(store());
-    let _ = ours.mset((0..WARM).map(|k| (k, Some(make(k)))));
+    drop(ours.mset((0..WARM).map(|k| (k, Some(make(k))))));
     let erased: Arc<dyn Cache<u64, Payload>> = Arc::new(ours.clone());
     let mut i = 0_u64;
     let mut next = move || {
@@ -58,7 +58,7 @@ fn misses<S: L1Store<u64, Payload> + Clone>(c: &mut Criterion, name: &str, store
     let raw = store();
     (0..20_000).for_each(|k| raw.insert(k, entry(k)));
     let ours = cache(store());
-    let _ = ours.mset((0..20_000).map(|k| (k, Some(make(k)))));
+    drop(ours.mset((0..20_000).map(|k| (k, Some(make(k))))));
     group.bench_function("miss/raw", |b| {
         b.iter(|| {
             let k = fresh();

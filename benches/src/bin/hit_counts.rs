@@ -107,7 +107,7 @@ fn verbs<S: L1Store<u64, Payload> + Clone>(store: S, verb: &str, n: u64) {
     let cache = cache(store.clone());
     let erased: Arc<dyn Cache<u64, Payload>> = Arc::new(cache.clone());
     // Each verb is called in one place only, as it would be in a service: what the compiler makes of it is the same.
-    let _ = cache.mset((0..WARM).map(|k| (k, Some(make(k)))));
+    drop(cache.mset((0..WARM).map(|k| (k, Some(make(k))))));
     let keys: Vec<u64> = (0..32).collect();
     match verb {
         "store" => each(n, |k| store.get(&k)),
@@ -120,12 +120,12 @@ fn verbs<S: L1Store<u64, Payload> + Clone>(store: S, verb: &str, n: u64) {
         "mget32" => each(n, |_| now(cache.mget(&keys)).map(accelerator::Answers::into_results)),
         "raw32" => each(n, |_| keys.iter().map(|k| store.get(k).and_then(|e| e.into_value())).collect::<Vec<_>>()),
         "miss" => {
-            let _ = cache.mset((0..20_000).map(|k| (k, Some(make(k)))));
+            drop(cache.mset((0..20_000).map(|k| (k, Some(make(k))))));
             fresh(n, |k| now(cache.get_with(&k, ReadOptions::new())));
         }
         "batch_miss32" => {
             let batch = batch_cache(store);
-            let _ = batch.mset((0..20_000).map(|k| (k, Some(make(k)))));
+            drop(batch.mset((0..20_000).map(|k| (k, Some(make(k))))));
             fresh(n, |i| now(batch.mget(&fresh_keys(i))).map(accelerator::Answers::into_results));
         }
         "raw_batch_miss32" => {
