@@ -196,8 +196,14 @@ async fn operate<L1: L1Store<u32, Val> + Clone>(
     foreign: &[u8],
 ) {
     for _ in 0..ops {
-        while env.running.load(Ordering::Relaxed) >= config.at_once {
+        let mut passes = 0;
+        while env.running.load(Ordering::Relaxed) >= config.at_once && passes < 3_000 {
+            passes += 1;
             pass(env, ms(rng.u64(1..20))).await;
+        }
+        if passes == 3_000 {
+            // `end` says what hangs.
+            return;
         }
         if let Some(l2) = &env.l2
             && rng.u8(..8) == 0
@@ -306,7 +312,10 @@ async fn episode<L1: L1Store<u32, Val> + Clone>(
     let foreign = foreign_value(config, &source).await;
     let env = Arc::new(Env { world, caches, l2, keys: config.keys, running: AtomicUsize::new(0), source });
     operate(rng, &env, config, ops, &foreign).await;
-    end(&env, config).await;
+    // Time that stands still while all wait runs on to here.
+    if tokio::time::timeout(ms(100_000_000), end(&env, config)).await.is_err() {
+        env.world.wrong(0, 0, "the last operations hang");
+    }
     env.world.verdict()
 }
 

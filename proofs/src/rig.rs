@@ -250,8 +250,8 @@ impl Cache {
         self.table.commit(&KEY, at.hash, at.token, None, || self.generation(), |_| {});
     }
 
-    /// `set` from its registration on. `in_turn`: as the engine does it; else as in protocols §1, which needs no turns
-    /// to keep L1 at one with L2.
+    /// `set` from its registration on, without the purge that the engine makes at the call: the table must do without.
+    /// `in_turn`: as the engine does it; else as in protocols §1, which needs no turns to keep L1 at one with L2.
     pub(crate) fn set(&self, at: &Registered, value: u64, in_turn: bool) {
         let sealed = self.seal(value);
         let turn = in_turn.then(|| block_on(self.table.turn(&KEY, at.hash).lock_owned()));

@@ -8,7 +8,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use accelerator_core::testkit::{Fault, Faulty, MemoryL1, MemoryL2, Op, Then, settle};
+use accelerator_core::testkit::{Fault, Faulty, MemoryL1, MemoryL2, Op, settle};
 use accelerator_core::{CacheResult, Entry, ErrorKind, L1Stats, L1Store, LevelCache, Lookup, StoreErrorKind};
 use tokio::sync::Notify;
 
@@ -243,15 +243,11 @@ races! {
     /// No fill while a `set` is on its way: the slot's turn is taken.
     async fn load_does_not_overtake_a_set() {
         let rig = Rig::new();
-        let write = rig.l2.gate(Op::Set);
-        let held = rig.source.hold();
-        let get = rig.get();
-        held.asked.notified().await;
         rig.source.change(2);
+        let write = rig.l2.gate(Op::Set);
         let set = tokio::spawn(rig.cache.set(&KEY, 2));
         write.reached().await;
-        held.answer.notify_one();
-        get.await.unwrap().unwrap();
+        assert_eq!(rig.get().await.unwrap().unwrap(), Some(2));
         assert_eq!(rig.l2.calls(Op::Set), 1, "the fill isn't sent");
         write.open();
         set.await.unwrap().unwrap();
@@ -301,13 +297,17 @@ races! {
         assert_eq!(rig.cache.get(&KEY).await.unwrap(), Some(2));
     }
 
-    /// A `set` that L2 did not confirm leaves no older value in L1.
+    /// A `set` that L2 did not confirm leaves no older value in L1, nor what a reader took from L2 meanwhile.
     async fn unconfirmed_set_leaves_nothing_old() {
-        let rig = Rig::new();
-        assert_eq!(rig.cache.get(&KEY).await.unwrap(), Some(1));
+        let rig = Rig::with_old_in_l2().await;
         rig.source.change(2);
-        rig.l2.push_for(Op::Set, Fault::LostReply(Then::Error(StoreErrorKind::Timeout)));
-        rig.cache.set(&KEY, 2).await.unwrap_err();
+        rig.l2.push_for(Op::Set, Fault::Error(StoreErrorKind::Timeout));
+        let write = rig.l2.gate(Op::Set);
+        let set = tokio::spawn(rig.cache.set(&KEY, 2));
+        write.reached().await;
+        rig.cache.get(&KEY).await.unwrap();
+        write.open();
+        set.await.unwrap().unwrap_err();
         assert_eq!(rig.cache.try_get(&KEY), Lookup::Miss);
         assert_eq!(rig.cache.get(&KEY).await.unwrap(), Some(2));
     }

@@ -12,10 +12,10 @@ use hashbrown::HashTable;
 
 use crate::cache::BoxFuture;
 use crate::error::{CacheError, CacheResult, ErrorKind};
-use crate::level::engine::{End, Engine, Flight, Key, Stale, Value};
+use crate::level::engine::{Arrived, End, Engine, Flight, Key, Stale, Value};
 use crate::level::load::{How, Limited, not_loaded};
 use crate::level::place::Place;
-use crate::level::policy::{BATCH_CONCURRENCY, Life};
+use crate::level::policy::BATCH_CONCURRENCY;
 use crate::level::remote::{Fill, Found, Name, Remote};
 use crate::sync::{Mutex, lock};
 use crate::traits::loader::Loaded;
@@ -68,12 +68,14 @@ struct Wanted<K: Key, V: Value> {
     flight: Option<Arc<Flight<K, V>>>,
     name: Option<Name>,
     fill: bool,
+    /// L2 may have an older value.
+    occupied: bool,
     stale: Option<Stale<V>>,
 }
 
 impl<K: Key, V: Value> Wanted<K, V> {
     fn new(flight: Arc<Flight<K, V>>) -> Self {
-        Self { flight: Some(flight), name: None, fill: false, stale: None }
+        Self { flight: Some(flight), name: None, fill: false, occupied: false, stale: None }
     }
 
     fn end(mut self, end: End<V>) {
@@ -134,6 +136,7 @@ async fn read_chunk<K: Key, V: Value>(
         let now = engine.now();
         for (wanted, (key, name)) in chunk.iter_mut().zip(asked) {
             wanted.fill = remote.bypass.get(key, now).is_none();
+            wanted.occupied = true;
             wanted.name = Some(name);
         }
         return chunk;
@@ -146,7 +149,10 @@ async fn read_chunk<K: Key, V: Value>(
                 wanted.end(End::Found { value, until });
                 continue;
             }
-            Found::Hit { value, until } => (wanted.fill, wanted.stale) = (true, Some(Stale { value, until })),
+            Found::Hit { value, until } => {
+                (wanted.fill, wanted.occupied) = (true, true);
+                wanted.stale = Some(Stale { value, until });
+            }
             Found::Nothing { fill } => wanted.fill = fill,
         }
         let may_be_stale = wanted.stale.is_some() && engine.policy.stale > 0;
@@ -173,7 +179,6 @@ async fn load_chunk<K: Key, V: Value>(engine: &Engine<K, V>, wanted: Vec<Wanted<
     } else if engine.sources.many.is_some() {
         let keys = wanted.iter().flat_map(|w| &w.flight).map(|flight| flight.key().clone()).collect();
         let answer = load_many(engine, keys).await;
-        let at = engine.now();
         match answer {
             Ok(found) => {
                 let done = matched(engine, wanted, found);
@@ -181,7 +186,7 @@ async fn load_chunk<K: Key, V: Value>(engine: &Engine<K, V>, wanted: Vec<Wanted<
                     fill_many(engine, remote, &done).await;
                 }
                 for (one, loaded) in done {
-                    one.end(End::Loaded { loaded, at });
+                    one.end(End::Loaded(loaded));
                 }
             }
             Err(error) => wanted.into_iter().for_each(|one| one.fail(error.clone())),
@@ -191,11 +196,11 @@ async fn load_chunk<K: Key, V: Value>(engine: &Engine<K, V>, wanted: Vec<Wanted<
             let Some(flight) = one.flight.clone() else { return };
             match engine.load_one(flight.key().clone()).await {
                 Ok(loaded) => {
-                    let at = engine.now();
+                    let loaded = engine.arrived(loaded);
                     if let (true, Some(name)) = (one.fill, &one.name) {
-                        engine.fill_one(&flight, name, &loaded).await;
+                        engine.fill_one(&flight, name, &loaded, one.occupied).await;
                     }
-                    one.end(End::Loaded { loaded, at });
+                    one.end(End::Loaded(loaded));
                 }
                 Err(error) => one.fail(error),
             }
@@ -209,7 +214,7 @@ fn matched<K: Key, V: Value>(
     engine: &Engine<K, V>,
     wanted: Vec<Wanted<K, V>>,
     found: Vec<(K, Loaded<V>)>,
-) -> Vec<(Wanted<K, V>, Loaded<V>)> {
+) -> Vec<(Wanted<K, V>, Arrived<V>)> {
     let mut wanted: Vec<Option<Wanted<K, V>>> = wanted.into_iter().map(Some).collect();
     let mut done = Vec::with_capacity(found.len());
     // The usual answer is as long as the question; the index is over the hashes that the flights carry anyway.
@@ -223,7 +228,7 @@ fn matched<K: Key, V: Value>(
             |w: &Option<Wanted<K, V>>| w.as_ref().and_then(|w| w.flight.as_ref()).is_some_and(|f| *f.key() == key);
         let at = index.find(hash, |&(_, i)| is_it(&wanted[i])).map(|entry| entry.1);
         if let Some(one) = at.and_then(|i| wanted[i].take()) {
-            done.push((one, loaded));
+            done.push((one, engine.arrived(loaded)));
         }
     }
     wanted.into_iter().flatten().for_each(|one| one.fail(not_loaded()));
@@ -239,15 +244,17 @@ async fn load_many<K: Key, V: Value>(engine: &Engine<K, V>, keys: Vec<K>) -> Cac
     AssertUnwindSafe(load).catch_unwind().await.unwrap_or_else(|p| Err(CacheError::panic("the batch loader", &*p)))
 }
 
-async fn fill_many<K: Key, V: Value>(engine: &Engine<K, V>, remote: &Remote<K, V>, done: &[(Wanted<K, V>, Loaded<V>)]) {
-    let fill = |(one, loaded): &'_ (Wanted<K, V>, Loaded<V>)| -> Option<Life> {
-        if one.fill { engine.policy.lives(loaded.value.is_none(), loaded.ttl).map(|(_, l2)| l2) } else { None }
-    };
-    let fills = done.iter().filter_map(|pair| {
-        let (life, name) = (fill(pair)?, pair.0.name.as_ref()?);
-        let flight = pair.0.flight.as_ref()?;
+async fn fill_many<K: Key, V: Value>(
+    engine: &Engine<K, V>,
+    remote: &Remote<K, V>,
+    done: &[(Wanted<K, V>, Arrived<V>)],
+) {
+    let fills = done.iter().filter(|(one, loaded)| one.fill && (loaded.lives.is_some() || one.occupied));
+    let fills = fills.filter_map(|(one, loaded)| {
+        let (flight, name) = (one.flight.as_ref()?, one.name.as_ref()?);
         let (key, hash, token) = (flight.key(), flight.hash(), flight.token());
-        Some(Fill { key, hash, token, name, value: pair.1.value.as_ref(), life })
+        let life = loaded.lives.map(|(_, l2)| l2);
+        Some(Fill { key, hash, token, name, value: loaded.value.as_ref(), life })
     });
     engine.l2_fill(remote, fills.collect()).await;
 }

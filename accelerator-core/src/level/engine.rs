@@ -2,23 +2,22 @@
 
 use std::future::Future;
 use std::hash::Hash;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
-use tokio::time::Sleep;
 
 use crate::entry::Entry;
 use crate::error::{CacheError, ErrorKind};
 use crate::level::flight;
 use crate::level::load::{Sources, Work};
-use crate::level::policy::{Policy, RETRY_AFTER, Until};
+use crate::level::policy::{Life, Policy, RETRY_AFTER, Until};
 use crate::level::remembered::Remembered;
 use crate::level::remote::Remote;
 use crate::level::slots::{Join, SlotTable, Token};
 use crate::level::stats::{Count, Counters};
+use crate::level::timer::Timer;
 use crate::time::{TimeSource, millis};
 use crate::traits::l1::L1Store;
 use crate::traits::loader::Loaded;
@@ -48,8 +47,8 @@ pub(crate) enum Outcome<V> {
 
 /// How the work of a flight ended, for the commit.
 pub(crate) enum End<V> {
-    /// The source answered, at this time of the cache's clock.
-    Loaded { loaded: Loaded<V>, at: u64 },
+    /// The source answered.
+    Loaded(Arrived<V>),
     /// L2 answered.
     Found { value: Option<V>, until: Until },
     /// Nothing found and nothing to load with.
@@ -58,6 +57,15 @@ pub(crate) enum End<V> {
     Failed { error: CacheError, stale: Option<Stale<V>> },
     /// The source failed a moment ago and was not asked again.
     Throttled { error: CacheError, stale: Option<Stale<V>> },
+}
+
+/// An answer of the source, with the lives that were drawn for it: once, so that L1 and L2 agree.
+pub(crate) struct Arrived<V> {
+    pub(crate) value: Option<V>,
+    /// In L1 and in L2; `None`: not to be cached.
+    pub(crate) lives: Option<(Life, Life)>,
+    /// When, by the cache's clock.
+    pub(crate) at: u64,
 }
 
 /// A value from L2 that is no longer fresh, and until when (of the cache's clock) it is of use: the load that it stands
@@ -102,17 +110,12 @@ impl<K: Key, V: Value> Engine<K, V> {
     }
 
     /// A timer, also outside a runtime if the builder was given one.
-    pub(crate) fn timer(&self, after: Duration) -> Option<Sleep> {
+    pub(crate) fn timer(&self, after: Duration) -> Option<Timer> {
         let _inside = match Handle::try_current() {
             Ok(_) => None,
             Err(_) => Some(self.runtime.as_ref()?.enter()),
         };
-        Some(tokio::time::sleep(after))
-    }
-
-    /// A timer on the heap.
-    pub(crate) fn boxed_timer(&self, after: Duration) -> Option<Pin<Box<Sleep>>> {
-        self.timer(after).map(Box::pin)
+        Some(Timer::start(after))
     }
 
     /// Runs `work` in a task of its own. `false`: there is no runtime; `work` was dropped.
@@ -156,6 +159,12 @@ impl<K: Key, V: Value> Engine<K, V> {
         entry.generation() == self.generation()
     }
 
+    /// What the source has just answered.
+    pub(crate) fn arrived(&self, loaded: Loaded<V>) -> Arrived<V> {
+        let lives = self.policy.lives(loaded.value.is_none(), loaded.ttl);
+        Arrived { value: loaded.value, lives, at: self.now() }
+    }
+
     /// Commits what a flight found, under the fence; tells all who wait; ends the flight.
     pub(crate) fn finish(&self, flight: Arc<Flight<K, V>>, end: End<V>) -> Outcome<V> {
         let release_all = OnPanic(&flight);
@@ -166,13 +175,12 @@ impl<K: Key, V: Value> Engine<K, V> {
                 self.release(&flight);
                 Outcome::Failed { error, stale }
             }
-            End::Loaded { loaded, at } => {
+            End::Loaded(Arrived { value, lives, at }) => {
                 self.counters.one(Count::LoadOk);
                 self.throttle.remove(flight.key(), at);
-                let life = self.policy.lives(loaded.value.is_none(), loaded.ttl).map(|(l1, _)| l1);
-                let entry = life.map(|life| self.policy.entry(loaded.value.clone(), life, at, generation));
+                let entry = lives.map(|(life, _)| self.policy.entry(value.clone(), life, at, generation));
                 self.commit(&flight, entry);
-                Outcome::Value(loaded.value)
+                Outcome::Value(value)
             }
             End::Found { value, until } => {
                 let hit = if value.is_none() { Count::L2Absent } else { Count::L2Hit };

@@ -53,19 +53,17 @@ impl<K: Key, V: Value> Engine<K, V> {
 
     async fn delete_chunk(&self, op: &'static str, mut chunk: Vec<Delete<K, V>>) -> CacheResult<()> {
         let Some(remote) = &self.remote else { return Ok(()) };
-        let mut turns = Vec::with_capacity(chunk.len());
-        for delete in chunk.iter().filter(|_| !cfg!(accelerator_mutant = "del-without-turn")) {
-            turns.push(self.table.turn(&delete.slot.key, delete.slot.at.hash).lock_owned().await);
-        }
-        // 2
-        let wires: Vec<&str> = chunk.iter().map(|d| d.wire.as_str()).collect();
-        let op_future = async {
-            match wires.as_slice() {
-                [one] => vec![remote.store.del(one).await],
-                many => remote.store.mdel(many).await,
+        let keys = chunk.iter().filter(|_| !cfg!(accelerator_mutant = "del-without-turn"));
+        let turns = match self.turns(keys.map(|delete| (&delete.slot.key, delete.slot.at.hash))).await {
+            Ok(turns) => turns,
+            Err(e) => {
+                chunk.iter().for_each(|delete| self.table.overtake(&delete.slot.key, &delete.slot.at));
+                return Err(CacheError::unconfirmed(op, e));
             }
         };
-        let results = self.timed(self.policy.l2_write_timeout, op_future).await;
+        // 2
+        let wires: Vec<&str> = chunk.iter().map(|d| d.wire.as_str()).collect();
+        let results = self.timed(self.policy.l2_write_timeout, remote.del_all(&wires)).await;
         let results = self.per_key(results, wires.len());
         let mut first = Ok(());
         for (delete, result) in chunk.iter_mut().zip(results) {
@@ -102,10 +100,13 @@ impl<K: Key, V: Value> Engine<K, V> {
 
     /// All that is cached becomes a miss for this node.
     pub(crate) fn clear_all(&self) {
-        if let Some(remote) = &self.remote {
-            remote.cleared_at.fetch_max(self.clock.unix(), Ordering::AcqRel);
-        }
         self.generation.fetch_add(1, Ordering::AcqRel);
+        if let Some(remote) = &self.remote {
+            // Fills that passed their check before the line above were sealed before this moment; who read L2 between
+            // the two is cut off by the second step.
+            remote.cleared_at.fetch_max(self.clock.unix(), Ordering::AcqRel);
+            self.generation.fetch_add(1, Ordering::AcqRel);
+        }
         // For the memory only: entries of an older generation are misses already.
         self.l1.clear();
     }

@@ -15,15 +15,14 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use futures_util::FutureExt;
-use tokio::time::Sleep;
-
 use crate::cache::BoxFuture;
 use crate::error::{CacheError, CacheResult};
 use crate::level::batch_load::BatchRun;
-use crate::level::engine::{End, Engine, Flight, Key, Outcome, Stale, Value};
-use crate::level::remote::{Fill, Found};
+use crate::level::engine::{Arrived, End, Engine, Flight, Key, Outcome, Stale, Value};
+use crate::level::remote::{Fill, Found, Name};
+use crate::level::timer::Timer;
 use crate::traits::loader::{BatchLoader, Loaded, Loader};
+use futures_util::FutureExt;
 
 pub(crate) type LoadFuture<T> = BoxFuture<'static, CacheResult<T>>;
 
@@ -87,7 +86,7 @@ pub(crate) fn not_loaded() -> CacheError {
 /// for none.
 pub(crate) struct Limited<T> {
     load: LoadFuture<T>,
-    timer: Option<Pin<Box<Sleep>>>,
+    timer: Option<Timer>,
 }
 
 impl<T> Limited<T> {
@@ -106,10 +105,10 @@ impl<T> Limited<T> {
         }
         let limit = engine.policy.loader_timeout;
         if self.timer.is_none() {
-            self.timer = engine.boxed_timer(limit);
+            self.timer = engine.timer(limit);
         }
         match &mut self.timer {
-            Some(timer) => timer.as_mut().poll(cx).map(|()| Err(CacheError::timeout(limit))),
+            Some(timer) => Pin::new(timer).poll(cx).map(|()| Err(CacheError::timeout(limit))),
             None => Poll::Ready(Err(CacheError::no_runtime("a load that suspends"))),
         }
     }
@@ -152,7 +151,7 @@ impl<V: Value> Work<V> {
 impl<K: Key, V: Value> Engine<K, V> {
     fn end(&self, answer: CacheResult<Loaded<V>>) -> End<V> {
         match answer {
-            Ok(loaded) => End::Loaded { loaded, at: self.now() },
+            Ok(loaded) => End::Loaded(self.arrived(loaded)),
             Err(error) => End::Failed { error, stale: None },
         }
     }
@@ -299,24 +298,26 @@ async fn fly<K: Key, V: Value>(engine: Arc<Engine<K, V>>, flight: Arc<Flight<K, 
     }
     // 3
     let loaded = match engine.load_one(key.clone()).await {
-        Ok(loaded) => loaded,
+        Ok(loaded) => engine.arrived(loaded),
         Err(error) => return End::Failed { error, stale },
     };
-    let at = engine.now();
     // 4
     if fill {
-        engine.fill_one(&flight, &name, &loaded).await;
+        let occupied = how.skip_l2 || stale.is_some();
+        engine.fill_one(&flight, &name, &loaded, occupied).await;
     }
-    End::Loaded { loaded, at }
+    End::Loaded(loaded)
 }
 
 impl<K: Key, V: Value> Engine<K, V> {
-    /// Step 4 for one key.
-    pub(crate) async fn fill_one(&self, flight: &Flight<K, V>, name: &crate::level::remote::Name, loaded: &Loaded<V>) {
+    /// Step 4 for one key; `occupied`: L2 may have an older value.
+    pub(crate) async fn fill_one(&self, flight: &Flight<K, V>, name: &Name, loaded: &Arrived<V>, occupied: bool) {
         let Some(remote) = &self.remote else { return };
-        let Some((_, life)) = self.policy.lives(loaded.value.is_none(), loaded.ttl) else { return };
         let (key, hash, token) = (flight.key(), flight.hash(), flight.token());
-        self.l2_fill(remote, vec![Fill { key, hash, token, name, value: loaded.value.as_ref(), life }]).await;
+        let life = loaded.lives.map(|(_, l2)| l2);
+        if life.is_some() || occupied {
+            self.l2_fill(remote, vec![Fill { key, hash, token, name, value: loaded.value.as_ref(), life }]).await;
+        }
     }
 
     /// For [`Duration`]s of limits in messages.

@@ -25,6 +25,7 @@ mod shutdown;
 mod slots;
 mod stats;
 mod ticket;
+mod timer;
 mod verbs;
 mod wait;
 mod write;

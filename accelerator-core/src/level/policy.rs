@@ -24,6 +24,8 @@ pub(crate) struct Policy {
     pub(crate) l2_ttl: u64,
     /// `None`: absent answers are not cached.
     pub(crate) null_ttl: Option<u64>,
+    /// The longest life that both levels can express: an envelope counts milliseconds in 32 bits.
+    pub(crate) longest_life: u64,
     pub(crate) stale: u64,
     pub(crate) jitter: f64,
     pub(crate) window: u64,
@@ -93,7 +95,7 @@ impl Policy {
             (false, None) => (self.l1_ttl, self.l2_ttl),
         };
         let keep = self.draw();
-        let (l1, l2) = (shorten(l1, keep), shorten(l2, keep));
+        let (l1, l2) = (shorten(l1, keep).min(self.longest_life), shorten(l2, keep).min(self.longest_life));
         (l1 > 0 && l2 > 0).then(|| (self.life(l1.min(l2)), self.life(l2)))
     }
 
@@ -109,7 +111,7 @@ impl Policy {
     }
 
     fn life(&self, fresh: u64) -> Life {
-        Life { fresh, useful: fresh.saturating_add(self.stale) }
+        Life { fresh, useful: fresh.saturating_add(self.stale).min(self.longest_life) }
     }
 
     /// The life in L1 of what came from L2 with `left` to live: never more than that.

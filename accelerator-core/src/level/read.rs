@@ -8,6 +8,7 @@
 //! 6. following: wait; if the leader disappears, take over
 
 use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
@@ -331,10 +332,10 @@ impl<K: Key, V: Value> Engine<K, V> {
                 return Poll::Ready(answer.map_err(CacheError::loader));
             }
             if timer.is_none() {
-                timer = self.boxed_timer(limit);
+                timer = self.timer(limit);
             }
             match &mut timer {
-                Some(timer) => timer.as_mut().poll(cx).map(|()| Err(CacheError::timeout(limit))),
+                Some(timer) => Pin::new(timer).poll(cx).map(|()| Err(CacheError::timeout(limit))),
                 // Without a runtime the body is its caller's own business; it has no limit then.
                 None => Poll::Pending,
             }

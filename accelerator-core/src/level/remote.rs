@@ -217,34 +217,68 @@ impl<K: Key, V: Value> Engine<K, V> {
     /// Failures are counted; the loaded value reaches its callers all the same.
     pub(crate) async fn l2_fill(&self, remote: &Remote<K, V>, fills: Vec<Fill<'_, K, V>>) {
         let mut turns: Vec<OwnedMutexGuard<()>> = Vec::with_capacity(fills.len());
-        let mut items = Vec::with_capacity(fills.len());
+        let (mut items, mut gone) = (Vec::with_capacity(fills.len()), Vec::new());
         for fill in &fills {
             // Sealed before the check: a `clear` that comes in between is later than `written_at`.
-            let Ok(sealed) = remote.seal(fill.name, fill.value, fill.life, self.clock.unix()) else {
+            let sealed = fill.life.map(|life| remote.seal(fill.name, fill.value, life, self.clock.unix())).transpose();
+            let Ok(sealed) = sealed else {
                 self.counters.l2_error(StoreErrorKind::TooLarge);
                 continue;
             };
             let turn = self.table.turn_to_fill(fill.key, fill.hash, fill.token, || self.generation());
             if let Some(turn) = turn {
                 turns.push(turn);
-                items.push((fill.name.wire(), sealed.bytes, sealed.ttl));
+                match sealed {
+                    Some(sealed) => items.push((fill.name.wire(), sealed.bytes, sealed.ttl)),
+                    None => gone.push(fill.name.wire()),
+                }
             }
         }
-        let results = match (items.pop(), items.is_empty()) {
-            (None, _) => return,
-            (Some((wire, bytes, ttl)), true) => {
-                let op = async { vec![remote.store.set(wire, bytes, ttl).await] };
-                self.timed(self.policy.l2_write_timeout, op).await
-            }
-            (Some(last), false) => {
-                items.push(last);
-                self.timed(self.policy.l2_write_timeout, remote.store.mset(items)).await
-            }
+        let limit = self.policy.l2_write_timeout;
+        let (wanted, unwanted) = (items.len(), gone.len());
+        if wanted > 0 {
+            self.per_key(self.timed(limit, remote.set_all(items)).await, wanted);
+        }
+        if unwanted > 0 {
+            self.per_key(self.timed(limit, remote.del_all(&gone)).await, unwanted);
+        }
+    }
+
+    /// One result per key of a call that may have failed as a whole; failures are counted.
+    pub(crate) fn per_key(&self, results: StoreResult<Vec<StoreResult<()>>>, wanted: usize) -> Vec<StoreResult<()>> {
+        let all = |kind: StoreErrorKind, why: &str| -> Vec<StoreResult<()>> {
+            self.counters.l2_error(kind);
+            (0..wanted).map(|_| Err(StoreError::new(kind, why))).collect()
         };
-        drop(turns);
         match results {
-            Ok(results) => results.iter().flat_map(|r| r.as_ref().err()).for_each(|e| self.counters.l2_error(e.kind())),
-            Err(e) => self.counters.l2_error(e.kind()),
+            Ok(results) if results.len() == wanted => {
+                results.iter().flat_map(|r| r.as_ref().err()).for_each(|e| self.counters.l2_error(e.kind()));
+                results
+            }
+            Ok(_) => all(StoreErrorKind::Protocol, "a batch was answered with another length"),
+            Err(e) => all(e.kind(), &e.to_string()),
+        }
+    }
+}
+
+impl<K, V> Remote<K, V> {
+    /// Writes all, with the store's batch call where there is more than one.
+    pub(crate) async fn set_all(&self, mut items: Vec<(&str, Bytes, Duration)>) -> Vec<StoreResult<()>> {
+        match (items.len(), items.pop()) {
+            (1, Some((wire, bytes, ttl))) => vec![self.store.set(wire, bytes, ttl).await],
+            (_, Some(last)) => {
+                items.push(last);
+                self.store.mset(items).await
+            }
+            (_, None) => Vec::new(),
+        }
+    }
+
+    /// Deletes all, with the store's batch call where there is more than one.
+    pub(crate) async fn del_all(&self, wires: &[&str]) -> Vec<StoreResult<()>> {
+        match wires {
+            [one] => vec![self.store.del(one).await],
+            many => self.store.mdel(many).await,
         }
     }
 }
@@ -256,5 +290,6 @@ pub(crate) struct Fill<'a, K, V> {
     pub(crate) token: Token,
     pub(crate) name: &'a Name,
     pub(crate) value: Option<&'a V>,
-    pub(crate) life: Life,
+    /// `None`: what is there must go.
+    pub(crate) life: Option<Life>,
 }

@@ -142,6 +142,7 @@ impl<K, V> Settings<K, V> {
                 let default = if self.has_l1 { l1_ttl } else { l2_ttl }.min(Duration::from_secs(30));
                 millis(self.null_ttl.unwrap_or(default))
             }),
+            longest_life: if self.l2.is_some() { u64::from(u32::MAX) } else { u64::MAX },
             stale: millis(self.stale),
             jitter: self.jitter,
             window: self.window.map_or(0, millis),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::cache::{FlightOps, LoadTicket};
 use crate::error::CacheError;
-use crate::level::engine::{End, Engine, Flight, Key, Stale, Value};
+use crate::level::engine::{Arrived, End, Engine, Flight, Key, Stale, Value};
 use crate::level::policy::Until;
 use crate::level::remote::Fill;
 use crate::level::slots::Registered;
@@ -27,7 +27,7 @@ pub(crate) fn ticket<K: Key, V: Value>(
 
 impl<K: Key, V: Value> FlightOps<V> for Flight<K, V> {
     fn complete(self: Arc<Self>, loaded: Loaded<V>) {
-        self.context.clone().complete(self, loaded, true);
+        self.context.clone().complete(self, loaded, true, false);
     }
 
     fn fail(self: Arc<Self>, error: CacheError) {
@@ -51,7 +51,7 @@ struct WithL2<K: Key, V: Value> {
 
 impl<K: Key, V: Value> FlightOps<V> for WithL2<K, V> {
     fn complete(self: Arc<Self>, loaded: Loaded<V>) {
-        self.flight.context.complete(self.flight.clone(), loaded, self.fill);
+        self.flight.context.complete(self.flight.clone(), loaded, self.fill, self.stale.is_some());
     }
 
     fn fail(self: Arc<Self>, error: CacheError) {
@@ -70,20 +70,19 @@ impl<K: Key, V: Value> FlightOps<V> for WithL2<K, V> {
 
 impl<K: Key, V: Value> Engine<K, V> {
     /// A ticket's load ended well: L1 and those who wait at once, L2 in a task (the ticket's holder doesn't wait).
-    fn complete(self: &Arc<Self>, flight: Arc<Flight<K, V>>, loaded: Loaded<V>, fill: bool) {
-        let at = self.now();
-        if fill && self.remote.is_some() {
+    fn complete(self: &Arc<Self>, flight: Arc<Flight<K, V>>, loaded: Loaded<V>, fill: bool, occupied: bool) {
+        let loaded = self.arrived(loaded);
+        if fill && self.remote.is_some() && (loaded.lives.is_some() || occupied) {
             self.fill_in_task(&flight, &loaded);
         }
-        self.finish(flight, End::Loaded { loaded, at });
+        self.finish(flight, End::Loaded(loaded));
     }
 
-    fn fill_in_task(self: &Arc<Self>, flight: &Arc<Flight<K, V>>, loaded: &Loaded<V>) {
-        let Some((_, life)) = self.policy.lives(loaded.value.is_none(), loaded.ttl) else { return };
+    fn fill_in_task(self: &Arc<Self>, flight: &Arc<Flight<K, V>>, loaded: &Arrived<V>) {
         // The fill has a registration of its own: the flight's ends before L2 has answered, and only while somebody is
         // registered does the slot know of an invalidation.
         let pending = Registration::again(self.clone(), flight);
-        let value = loaded.value.clone();
+        let (value, life) = (loaded.value.clone(), loaded.lives.map(|(_, l2)| l2));
         self.spawn(async move {
             let (engine, key) = (&pending.engine, &pending.key);
             let Some(remote) = &engine.remote else { return };

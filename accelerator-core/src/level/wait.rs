@@ -5,11 +5,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use pin_project_lite::pin_project;
-use tokio::time::Sleep;
-
 use crate::level::engine::{Engine, Flight, Key, Outcome, Value};
 use crate::level::flight::Turn;
+use crate::level::timer::Timer;
 
 /// What a wait ended with.
 pub(crate) enum Waited<K: Key, V: Value> {
@@ -49,24 +47,20 @@ impl<K: Key, V: Value> Drop for Led<K, V> {
     }
 }
 
-pin_project! {
-    /// Waits for a flight that somebody else leads, or that this caller led until it moved into a task.
-    pub(crate) struct Follow<K: Key, V: Value> {
-        seat: Option<usize>,
-        borrows: bool,
-        flight: Option<Arc<Flight<K, V>>>,
-        #[pin]
-        limit: Option<Sleep>,
-    }
+/// Waits for a flight that somebody else leads, or that this caller led until it moved into a task.
+pub(crate) struct Follow<K: Key, V: Value> {
+    seat: Option<usize>,
+    borrows: bool,
+    flight: Option<Arc<Flight<K, V>>>,
+    limit: Option<Timer>,
+}
 
-    impl<K: Key, V: Value> PinnedDrop for Follow<K, V> {
-        fn drop(this: Pin<&mut Self>) {
-            let this = this.project();
-            if let Some(flight) = this.flight.take()
-                && flight.leave(this.seat)
-            {
-                flight.context.release(&flight);
-            }
+impl<K: Key, V: Value> Drop for Follow<K, V> {
+    fn drop(&mut self) {
+        if let Some(flight) = self.flight.take()
+            && flight.leave(&mut self.seat)
+        {
+            flight.context.release(&flight);
         }
     }
 }
@@ -82,9 +76,9 @@ impl<K: Key, V: Value> Future for Follow<K, V> {
     type Output = Waited<K, V>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Waited<K, V>> {
-        let mut this = self.project();
+        let this = self.get_mut();
         let Some(flight) = this.flight.as_ref() else { return Poll::Ready(Waited::Restart) };
-        let waited = match flight.poll_wait(this.seat, *this.borrows, cx) {
+        let waited = match flight.poll_wait(&mut this.seat, this.borrows, cx) {
             Poll::Ready(Turn::Done) => match flight.result() {
                 Some(outcome) => Waited::Over(outcome.clone()),
                 None => Waited::Restart,
@@ -100,16 +94,16 @@ impl<K: Key, V: Value> Future for Follow<K, V> {
             Poll::Pending => {
                 if flight.is_borrowed() && this.limit.is_none() {
                     let timer = flight.context.timer(flight.context.loader_timeout());
-                    this.limit.set(timer);
+                    this.limit = timer;
                 }
-                match this.limit.as_mut().as_pin_mut().map(|limit| limit.poll(cx)) {
+                match this.limit.as_mut().map(|limit| Pin::new(limit).poll(cx)) {
                     // Dropping this future leaves the seat.
                     Some(Poll::Ready(())) => return Poll::Ready(Waited::TooLong),
                     _ => return Poll::Pending,
                 }
             }
         };
-        *this.flight = None;
+        this.flight = None;
         Poll::Ready(waited)
     }
 }

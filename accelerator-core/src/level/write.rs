@@ -13,7 +13,7 @@ use crate::cache::CacheFuture;
 use crate::error::{CacheError, CacheResult, StoreError, StoreErrorKind, StoreResult};
 use crate::level::engine::{Engine, Key, Value};
 use crate::level::policy::Life;
-use crate::level::remote::{Remote, Sealed};
+use crate::level::remote::Sealed;
 use crate::level::ticket::Registration;
 use crate::options::WriteOptions;
 
@@ -102,10 +102,14 @@ impl<K: Key, V: Value> Engine<K, V> {
 
     async fn write_chunk(&self, op: &'static str, chunk: Vec<Write<K, V>>, at: u64) -> CacheResult<()> {
         let Some(remote) = &self.remote else { return Ok(()) };
-        let mut turns = Vec::with_capacity(chunk.len());
-        for write in chunk.iter().filter(|_| !cfg!(accelerator_mutant = "set-without-turn")) {
-            turns.push(self.table.turn(&write.slot.0.key, write.slot.0.at.hash).lock_owned().await);
-        }
+        let keys = chunk.iter().filter(|_| !cfg!(accelerator_mutant = "set-without-turn"));
+        let turns = match self.turns(keys.map(|write| (&write.slot.0.key, write.slot.0.at.hash))).await {
+            Ok(turns) => turns,
+            Err(e) => {
+                chunk.iter().for_each(|write| self.table.overtake(&write.slot.0.key, &write.slot.0.at));
+                return Err(CacheError::unconfirmed(op, e));
+            }
+        };
         // A `del`, a `clear` or another `set` that was called after this one has had its turn already: writing the older
         // value now would undo it. (If it still waits for its turn, it will correct this write.)
         let (chunk, late): (Vec<_>, Vec<_>) = chunk.into_iter().partition(|write| !write.slot.is_overtaken());
@@ -115,7 +119,7 @@ impl<K: Key, V: Value> Engine<K, V> {
         }
         let items: Vec<_> = chunk.iter().map(|w| (w.wire.as_str(), w.sealed.bytes.clone(), w.sealed.ttl)).collect();
         let wanted = items.len();
-        let results = self.timed(self.policy.l2_write_timeout, store(remote, items)).await;
+        let results = self.timed(self.policy.l2_write_timeout, remote.set_all(items)).await;
         let results = self.per_key(results, wanted);
         let mut first = Ok(());
         for (write, result) in chunk.into_iter().zip(results) {
@@ -133,20 +137,20 @@ impl<K: Key, V: Value> Engine<K, V> {
         first
     }
 
-    /// One result per key of a call that may have failed as a whole.
-    pub(crate) fn per_key(&self, results: StoreResult<Vec<StoreResult<()>>>, wanted: usize) -> Vec<StoreResult<()>> {
-        let all = |kind: StoreErrorKind, why: &str| -> Vec<StoreResult<()>> {
-            self.counters.l2_error(kind);
-            (0..wanted).map(|_| Err(StoreError::new(kind, why))).collect()
-        };
-        match results {
-            Ok(results) if results.len() == wanted => {
-                results.iter().flat_map(|r| r.as_ref().err()).for_each(|e| self.counters.l2_error(e.kind()));
-                results
+    /// The turns of these keys, in their order, if they all come within the limit of a write.
+    pub(crate) async fn turns(
+        &self,
+        keys: impl Iterator<Item = (&K, u64)>,
+    ) -> StoreResult<Vec<tokio::sync::OwnedMutexGuard<()>>> {
+        let all = async {
+            let mut turns = Vec::new();
+            for (key, hash) in keys {
+                turns.push(self.table.turn(key, hash).lock_owned().await);
             }
-            Ok(_) => all(StoreErrorKind::Protocol, "a batch was answered with another length"),
-            Err(e) => all(e.kind(), &e.to_string()),
-        }
+            turns
+        };
+        let turns = self.timed(self.policy.l2_write_timeout, all).await;
+        turns.inspect_err(|e| self.counters.l2_error(e.kind()))
     }
 
     /// Runs the L2 part of a write from now on, whether or not its future is polled.
@@ -167,20 +171,6 @@ impl<K: Key, V: Value> Engine<K, V> {
                 Err(CacheError::unconfirmed(op, lost))
             })
         })
-    }
-}
-
-async fn store<K, V>(
-    remote: &Remote<K, V>,
-    mut items: Vec<(&str, bytes::Bytes, std::time::Duration)>,
-) -> Vec<StoreResult<()>> {
-    match (items.len(), items.pop()) {
-        (1, Some((wire, bytes, ttl))) => vec![remote.store.set(wire, bytes, ttl).await],
-        (_, Some(last)) => {
-            items.push(last);
-            remote.store.mset(items).await
-        }
-        (_, None) => Vec::new(),
     }
 }
 

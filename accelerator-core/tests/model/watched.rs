@@ -46,6 +46,7 @@ impl L2Store for Watched {
         self.store.set(key, value, ttl).await
     }
     async fn del(&self, key: &str) -> StoreResult<()> {
+        let _writing = self.writing([key].into_iter());
         self.store.del(key).await
     }
     async fn mget(&self, keys: &[&str]) -> Vec<StoreResult<Option<Bytes>>> {
@@ -56,6 +57,7 @@ impl L2Store for Watched {
         self.store.mset(items).await
     }
     async fn mdel(&self, keys: &[&str]) -> Vec<StoreResult<()>> {
+        let _writing = self.writing(keys.iter().copied());
         self.store.mdel(keys).await
     }
     fn limits(&self) -> Limits {

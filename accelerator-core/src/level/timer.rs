@@ -1,0 +1,43 @@
+//! A timer that survives its runtime: work may move to another runtime, and the first one may end.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::runtime::{Handle, Id};
+use tokio::time::{Instant, Sleep, sleep_until};
+
+/// Ready once its time is over, wherever it is polled.
+pub(crate) struct Timer {
+    until: Instant,
+    home: Option<Id>,
+    sleep: Pin<Box<Sleep>>,
+}
+
+impl Timer {
+    /// Begins now, in the current runtime; the caller makes sure that there is one.
+    pub(crate) fn start(after: Duration) -> Self {
+        let until = Instant::now() + after;
+        Self { until, home: home(), sleep: Box::pin(sleep_until(until)) }
+    }
+}
+
+fn home() -> Option<Id> {
+    Handle::try_current().ok().map(|handle| handle.id())
+}
+
+impl Future for Timer {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let here = home();
+        if here.is_some() && here != self.home {
+            // A sleep of a runtime that has ended panics when it is polled.
+            self.home = here;
+            let until = self.until;
+            self.sleep = Box::pin(sleep_until(until));
+        }
+        self.sleep.as_mut().poll(cx)
+    }
+}
