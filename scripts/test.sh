@@ -4,6 +4,7 @@
 #   ./scripts/test.sh            everything
 #   ACCELERATOR_MODEL_OPS=N      size of the model test's long run (default 1,000,000)
 #   ACCELERATOR_SEED=N           its seed
+#   ACCELERATOR_SCHEDULES=N      schedules of the slot table's long run (default 1,000,000)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -20,6 +21,10 @@ cargo check --package accelerator-core --no-default-features
 step "the model test at full length"
 ACCELERATOR_MODEL_OPS="${ACCELERATOR_MODEL_OPS:-1000000}" ACCELERATOR_SEED="${ACCELERATOR_SEED:-1}" \
     cargo test --release --package accelerator-core --test model -- --nocapture
+
+step "the slot table through a million schedules"
+ACCELERATOR_SCHEDULES="${ACCELERATOR_SCHEDULES:-1000000}" \
+    cargo test --release --package accelerator-proofs -- --nocapture
 
 step "the crates of the default features"
 crates=$(cargo tree --package accelerator --edges normal,build --prefix none --format '{p}' | sed 's/ (.*//' | sort -u | wc -l)

@@ -374,8 +374,14 @@ impl Future for Follow {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Waited> {
         let this = self.get_mut();
         let Some(flight) = this.flight.as_ref() else { return Poll::Ready(Waited::Restart) };
+        let was_seated = this.seat.is_some();
         let waited = match flight.poll_wait(&mut this.seat, this.borrows, cx) {
-            Poll::Pending => return Poll::Pending,
+            Poll::Pending => {
+                if !was_seated {
+                    move_to_task(flight);
+                }
+                return Poll::Pending;
+            }
             Poll::Ready(Turn::Done) => flight.result().map_or(Waited::Restart, |outcome| Waited::Over(*outcome)),
             Poll::Ready(Turn::Restart) => {
                 flight.context.table.detach(flight);

@@ -50,13 +50,8 @@ scenarios! {
     places::dropped_leader_moves_the_work,
     places::dropped_leader_alone,
     places::held_leader_holds_nobody,
+    places::held_heir_holds_nobody,
     places::dropped_task_hands_over,
-}
-
-#[test]
-#[ignore = "fails: a follower asks for the work to move before it has a seat; see wait.rs"]
-fn held_heir_holds_nobody() {
-    run("held_heir_holds_nobody", places::held_heir_holds_nobody);
 }
 
 fn number(name: &str, default: u64) -> u64 {

@@ -78,6 +78,7 @@ impl<K: Key, V: Value> Future for Follow<K, V> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Waited<K, V>> {
         let this = self.get_mut();
         let Some(flight) = this.flight.as_ref() else { return Poll::Ready(Waited::Restart) };
+        let was_seated = this.seat.is_some();
         let waited = match flight.poll_wait(&mut this.seat, this.borrows, cx) {
             Poll::Ready(Turn::Done) => match flight.result() {
                 Some(outcome) => Waited::Over(outcome.clone()),
@@ -92,6 +93,10 @@ impl<K: Key, V: Value> Future for Follow<K, V> {
                 return Poll::Ready(led.map_or(Waited::Restart, Waited::Lead));
             }
             Poll::Pending => {
+                if !was_seated {
+                    // Once more, now that we are seen: an heir may have parked its work since the first time.
+                    flight.context.move_to_task(flight);
+                }
                 if flight.is_borrowed() && this.limit.is_none() {
                     let timer = flight.context.timer(flight.context.loader_timeout());
                     this.limit = timer;

@@ -2,7 +2,7 @@
 //! there before, whatever was on its way.
 
 use accelerator_core::testkit::{Fault, MemoryL1, Op, settle};
-use accelerator_core::{Begin, Cache, ErrorKind, LevelCache, Loaded, Lookup, StoreErrorKind};
+use accelerator_core::{Begin, Cache, ErrorKind, LevelCache, Loaded, Lookup, ReadOptions, StoreErrorKind};
 
 use crate::common::{Level, TTL, World, ms, ok, secs};
 
@@ -327,6 +327,92 @@ async fn a_set_purges_l1_when_called() {
     let set = cache.set(&1, 6);
     assert_ne!(cache.try_get(&1), Lookup::Hit(5), "the old value must not be served while L2 is slow to confirm");
     assert_eq!(set.await.unwrap_err().kind(), ErrorKind::Unconfirmed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_load_that_began_before_a_clear_does_not_fill_l2_after_it() {
+    let w = World::new();
+    let cache = ok(w.both());
+    let door = w.source.door();
+    let (old, ()) = tokio::join!(cache.get(&1), async {
+        door.reached().await;
+        w.source.put(2);
+        cache.clear().await.unwrap();
+        // What is written from here on counts as written after the clear.
+        w.clock.tick(ms(10));
+        door.open();
+    });
+    assert_eq!(old.unwrap(), Some(1001));
+    settle().await;
+    assert!(w.l2.inner().is_empty(), "the old value came into L2 after the clear");
+    assert_eq!(cache.get(&1).await.unwrap(), Some(1002));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_load_that_began_during_a_set_does_not_undo_it() {
+    let w = World::new();
+    let cache = ok(w.both());
+    let (gate, door) = (w.l2.gate(Op::Set), w.source.door());
+    let set = cache.set(&1, 7);
+    gate.reached().await;
+    let (old, ()) = tokio::join!(cache.get(&1), async {
+        door.reached().await;
+        gate.open();
+        set.await.unwrap();
+        door.open();
+    });
+    assert_eq!(old.unwrap(), Some(1001));
+    settle().await;
+    assert_eq!((cache.try_get(&1), w.in_l2(1).await), (Lookup::Hit(7), Some(Some(7))));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_load_does_not_fill_l2_while_a_set_of_its_key_is_on_its_way() {
+    let w = World::new();
+    let cache = ok(w.both());
+    // L2 has taken the new value, and its answer is still to come.
+    let gate = w.l2.gate_after(Op::Set);
+    let set = cache.set(&1, 7);
+    gate.reached().await;
+    let forced = ReadOptions::new().force_refresh(true);
+    assert_eq!(cache.get_with(&1, forced).await.unwrap(), Some(1001), "concurrent with the set");
+    gate.open();
+    set.await.unwrap();
+    settle().await;
+    assert_eq!(w.in_l2(1).await, Some(Some(7)), "the set was acknowledged, and then overwritten by a load");
+    assert_eq!(cache.get(&1).await.unwrap(), Some(7));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failed_set_purges_what_was_backfilled_meanwhile() {
+    let w = World::new();
+    let cache = ok(w.no_loader());
+    cache.set(&1, 5).await.unwrap();
+    let gate = w.l2.gate(Op::Set);
+    w.l2.push_for(Op::Set, Fault::Error(StoreErrorKind::Rejected));
+    let set = cache.set(&1, 6);
+    gate.reached().await;
+    assert_eq!(cache.get(&1).await.unwrap(), Some(5), "not over yet: the old value is allowed");
+    gate.open();
+    assert_eq!(set.await.unwrap_err().kind(), ErrorKind::Unconfirmed);
+    assert_eq!(cache.try_get(&1), Lookup::Miss, "the error says that L1 is right");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_set_that_ends_after_a_del_was_called_stays_out_of_l1_while_the_del_is_on_its_way() {
+    let w = World::new();
+    let cache = ok(w.both());
+    let (first, second) = (w.l2.gate(Op::Set), w.l2.gate(Op::Del));
+    let set = cache.set(&1, 7);
+    first.reached().await;
+    let del = cache.del(&1);
+    first.open();
+    set.await.unwrap();
+    second.reached().await;
+    assert_eq!(cache.try_get(&1), Lookup::Miss, "L1 was purged when del was called, and nothing was read since");
+    second.open();
+    del.await.unwrap();
+    assert_eq!((cache.try_get(&1), w.in_l2(1).await), (Lookup::Miss, None));
 }
 
 #[tokio::test(start_paused = true)]
