@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 const LONGEST: usize = 400;
 
 /// The order inside the core: a file may use what stands before it, never what comes after.
-const LAYERS: [&str; 15] = [
+const LAYERS: [&str; 16] = [
     "error",
     "time",
     "entry",
@@ -23,6 +23,7 @@ const LAYERS: [&str; 15] = [
     "level/load",
     "level/refresh",
     "level/read",
+    "memoize",
 ];
 
 fn root() -> PathBuf {

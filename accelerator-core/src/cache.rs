@@ -6,8 +6,8 @@ use std::pin::Pin;
 use std::sync::{Arc, LazyLock};
 use std::task::{Context, Poll};
 
-use crate::error::{CacheError, CacheResult};
-use crate::options::WriteOptions;
+use crate::error::{CacheError, CacheResult, ErrorKind};
+use crate::options::{ReadOptions, WriteOptions};
 use crate::traits::loader::Loaded;
 
 /// A future on the heap.
@@ -86,11 +86,13 @@ pub struct Batch<'a, V> {
     pub led: Vec<(usize, LoadTicket<V>)>,
     /// Somebody else is loading; await these after the led ones are filled, never before.
     pub followed: Vec<(usize, CacheFuture<'a, Begin<V>>)>,
+    /// The cache can't take part; the tickets do nothing.
+    pub unavailable: Option<CacheError>,
 }
 
 impl<V> Default for Batch<'_, V> {
     fn default() -> Self {
-        Self { hits: Vec::new(), led: Vec::new(), followed: Vec::new() }
+        Self { hits: Vec::new(), led: Vec::new(), followed: Vec::new(), unavailable: None }
     }
 }
 
@@ -102,7 +104,7 @@ pub trait FlightOps<V>: Send + Sync {
     fn fail(self: Arc<Self>, error: CacheError);
     /// The load was given up; the next who waits takes over.
     fn hand_over(self: Arc<Self>);
-    /// A stale value that may be served when the load fails.
+    /// A stale value to serve instead of the failed load; counted as served.
     fn stale(&self) -> Option<Option<V>>;
 }
 
@@ -136,7 +138,7 @@ impl<V> LoadTicket<V> {
         }
     }
 
-    /// A stale value that the cache allows to serve when this load fails.
+    /// A stale value to serve because this load failed, where the cache allows that. It counts as served.
     #[must_use]
     pub fn stale(&self) -> Option<Option<V>> {
         self.0.as_ref().and_then(|flight| flight.stale())
@@ -145,8 +147,13 @@ impl<V> LoadTicket<V> {
 
 impl<V> Drop for LoadTicket<V> {
     fn drop(&mut self) {
-        if let Some(flight) = self.0.take() {
-            flight.hand_over();
+        match self.0.take() {
+            // Not every one who waits should run into the same panic.
+            Some(flight) if std::thread::panicking() => {
+                flight.fail(CacheError::new(ErrorKind::Panic, "the load that was waited for panicked"));
+            }
+            Some(flight) => flight.hand_over(),
+            None => {}
         }
     }
 }
@@ -186,12 +193,29 @@ pub trait Cache<K: Sync + 'static, V: Send + 'static>: Send + Sync {
     /// Dropping the future changes nothing for others; a turn to load passes on.
     fn begin<'a>(&'a self, key: &'a K) -> CacheFuture<'a, Begin<V>>;
 
+    /// [`begin`](Cache::begin) with options; of these only `allow_stale` means something here. A cache that serves no
+    /// stale values needs none of its own.
+    ///
+    /// # Cancel safety
+    /// As `begin`.
+    fn begin_with<'a>(&'a self, key: &'a K, _: ReadOptions) -> CacheFuture<'a, Begin<V>> {
+        self.begin(key)
+    }
+
     /// [`begin`](Cache::begin) for many keys; waits for nobody.
     ///
     /// # Cancel safety
     /// As `begin`.
     fn begin_many<'a>(&'a self, keys: &'a [K]) -> CacheFuture<'a, Batch<'a, V>> {
-        let followed = keys.iter().enumerate().map(|(i, key)| (i, self.begin(key))).collect();
+        self.begin_many_with(keys, ReadOptions::new())
+    }
+
+    /// [`begin_many`](Cache::begin_many) with the options of [`begin_with`](Cache::begin_with).
+    ///
+    /// # Cancel safety
+    /// As `begin`.
+    fn begin_many_with<'a>(&'a self, keys: &'a [K], options: ReadOptions) -> CacheFuture<'a, Batch<'a, V>> {
+        let followed = keys.iter().enumerate().map(|(i, key)| (i, self.begin_with(key, options))).collect();
         CacheFuture::ready(Batch { followed, ..Batch::default() })
     }
 
@@ -287,8 +311,14 @@ macro_rules! forward {
             fn begin<'a>(&'a self, key: &'a K) -> CacheFuture<'a, Begin<V>> {
                 (**self).begin(key)
             }
+            fn begin_with<'a>(&'a self, key: &'a K, o: ReadOptions) -> CacheFuture<'a, Begin<V>> {
+                (**self).begin_with(key, o)
+            }
             fn begin_many<'a>(&'a self, keys: &'a [K]) -> CacheFuture<'a, Batch<'a, V>> {
                 (**self).begin_many(keys)
+            }
+            fn begin_many_with<'a>(&'a self, keys: &'a [K], o: ReadOptions) -> CacheFuture<'a, Batch<'a, V>> {
+                (**self).begin_many_with(keys, o)
             }
             #[inline]
             fn get<'a>(&'a self, key: &'a K) -> CacheFuture<'a, CacheResult<Option<V>>> {

@@ -3,7 +3,9 @@
 use std::any::Any;
 use std::error::Error;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// What a caller of the cache gets.
 pub type CacheResult<T> = Result<T, CacheError>;
@@ -55,12 +57,14 @@ struct Inner {
     context: String,
     queued: bool,
     source: Option<Arc<dyn Error + Send + Sync>>,
+    // Made when first needed: those who share this error and try again themselves don't do so all at once.
+    again: OnceLock<Semaphore>,
 }
 
 impl CacheError {
     /// An error of `kind` with a sentence for the person who reads it. Put no keys or values into it.
     pub fn new(kind: ErrorKind, context: impl Into<String>) -> Self {
-        Self(Arc::new(Inner { kind, context: context.into(), queued: false, source: None }))
+        Self(Arc::new(Inner { kind, context: context.into(), queued: false, source: None, again: OnceLock::new() }))
     }
 
     /// The error of a loader, kept with its type.
@@ -69,7 +73,13 @@ impl CacheError {
     }
 
     pub(crate) fn with_source(kind: ErrorKind, context: &str, source: Arc<dyn Error + Send + Sync>) -> Self {
-        Self(Arc::new(Inner { kind, context: context.into(), queued: false, source: Some(source) }))
+        Self(Arc::new(Inner {
+            kind,
+            context: context.into(),
+            queued: false,
+            source: Some(source),
+            again: OnceLock::new(),
+        }))
     }
 
     /// `field` was given `value`, but takes `accepted`.
@@ -103,6 +113,11 @@ impl CacheError {
 
     pub(crate) fn shutdown() -> Self {
         Self::new(ErrorKind::Shutdown, "the cache was shut down")
+    }
+
+    /// The right to try again what failed with this error, given to at most `together` at once of those who share it.
+    pub(crate) async fn permit(&self, together: usize) -> Option<SemaphorePermit<'_>> {
+        self.0.again.get_or_init(|| Semaphore::new(together)).acquire().await.ok()
     }
 
     /// The class of the error.

@@ -8,6 +8,7 @@ mod entry;
 mod error;
 mod key;
 mod level;
+pub mod memoize;
 mod options;
 mod sync;
 #[cfg(feature = "testkit")]

@@ -171,8 +171,10 @@ impl<K: Key, V: Value> Engine<K, V> {
         keys: &'a [K],
         mut batch: Batch<'a, V>,
         missing: Vec<usize>,
+        allow_stale: bool,
     ) -> CacheFuture<'a, Batch<'a, V>> {
         if self.is_closed() {
+            batch.unavailable = Some(CacheError::shutdown());
             batch.led.extend(missing.into_iter().map(|i| (i, LoadTicket::detached())));
             return CacheFuture::ready(batch);
         }
@@ -192,7 +194,7 @@ impl<K: Key, V: Value> Engine<K, V> {
             followed.retain(|(_, f)| !own.contains(&Arc::as_ptr(f)) && seen.insert(Arc::as_ptr(f)));
         }
         for (i, flight) in followed {
-            let wait = CacheFuture::boxed(self.begin_on(&keys[i], Step::Follow(flight)));
+            let wait = CacheFuture::boxed(self.begin_on(&keys[i], Step::Follow(flight), allow_stale));
             batch.followed.push((i, wait));
         }
         if self.remote.is_none() {

@@ -12,17 +12,24 @@ use crate::traits::l1::L1Store;
 impl<K: Key, V: Value, L1: L1Store<K, V>> Cache<K, V> for LevelCache<K, V, L1> {
     #[inline]
     fn begin<'a>(&'a self, key: &'a K) -> CacheFuture<'a, Begin<V>> {
-        match self.probe(key, false) {
+        match self.probe(key, true) {
             Some(value) => CacheFuture::ready(Begin::Hit(value)),
-            None => self.begin_missed(key),
+            None => self.begin_missed(key, true),
         }
     }
 
-    fn begin_many<'a>(&'a self, keys: &'a [K]) -> CacheFuture<'a, Batch<'a, V>> {
+    fn begin_with<'a>(&'a self, key: &'a K, options: ReadOptions) -> CacheFuture<'a, Begin<V>> {
+        match self.probe(key, options.allow_stale) {
+            Some(value) => CacheFuture::ready(Begin::Hit(value)),
+            None => self.begin_missed(key, options.allow_stale),
+        }
+    }
+
+    fn begin_many_with<'a>(&'a self, keys: &'a [K], options: ReadOptions) -> CacheFuture<'a, Batch<'a, V>> {
         let mut batch = Batch { hits: Vec::with_capacity(keys.len()), ..Batch::default() };
         let mut missing = Vec::new();
         for (i, key) in keys.iter().enumerate() {
-            match self.probe(key, false) {
+            match self.probe(key, options.allow_stale) {
                 Some(value) => batch.hits.push((i, value)),
                 None => missing.push(i),
             }
@@ -30,7 +37,7 @@ impl<K: Key, V: Value, L1: L1Store<K, V>> Cache<K, V> for LevelCache<K, V, L1> {
         if missing.is_empty() {
             return CacheFuture::ready(batch);
         }
-        self.engine.begin_missing(keys, batch, missing)
+        self.engine.begin_missing(keys, batch, missing, options.allow_stale)
     }
 
     #[inline]
@@ -65,7 +72,7 @@ impl<K: Key, V: Value, L1: L1Store<K, V>> Cache<K, V> for LevelCache<K, V, L1> {
 impl<K: Key, V: Value, L1: L1Store<K, V>> LevelCache<K, V, L1> {
     #[cold]
     #[inline(never)]
-    fn begin_missed<'a>(&'a self, key: &'a K) -> CacheFuture<'a, Begin<V>> {
+    fn begin_missed<'a>(&'a self, key: &'a K, allow_stale: bool) -> CacheFuture<'a, Begin<V>> {
         let engine = &self.engine;
         if engine.is_closed() {
             return CacheFuture::ready(Begin::Unavailable(CacheError::shutdown()));
@@ -75,7 +82,7 @@ impl<K: Key, V: Value, L1: L1Store<K, V>> LevelCache<K, V, L1> {
             Step::Lead(led) if engine.remote.is_none() => {
                 CacheFuture::ready(engine.begin_with(led, Found::Nothing { fill: true }))
             }
-            step => CacheFuture::boxed(engine.begin_on(key, step)),
+            step => CacheFuture::boxed(engine.begin_on(key, step, allow_stale)),
         }
     }
 }

@@ -257,7 +257,7 @@ impl<K: Key, V: Value> Engine<K, V> {
     }
 
     /// A read that leads with a future of its own: the value, or the ticket.
-    pub(crate) async fn begin_on(self: &Arc<Self>, key: &K, first: Step<K, V>) -> Begin<V> {
+    pub(crate) async fn begin_on(self: &Arc<Self>, key: &K, first: Step<K, V>, allow_stale: bool) -> Begin<V> {
         let mut step = first;
         let mut skip_l2 = false;
         loop {
@@ -274,7 +274,7 @@ impl<K: Key, V: Value> Engine<K, V> {
                     skip_l2 = true;
                     Step::new(self.join(key, true, true))
                 }
-                Waited::Over(Outcome::Failed { stale: Some(value), .. }) => {
+                Waited::Over(Outcome::Failed { stale: Some(value), .. }) if allow_stale => {
                     self.counters.one(Count::StaleServed);
                     return Begin::Hit(value);
                 }
@@ -319,7 +319,7 @@ impl<K: Key, V: Value> Engine<K, V> {
             return Err(CacheError::shutdown());
         }
         let first = Step::new(self.join(key, true, true));
-        let ticket = match self.begin_on(key, first).await {
+        let ticket = match self.begin_on(key, first, true).await {
             Begin::Hit(value) => return Ok(value),
             Begin::Failed(error) | Begin::Unavailable(error) => return Err(error),
             Begin::Lead(ticket) => ticket,
@@ -351,10 +351,7 @@ impl<K: Key, V: Value> Engine<K, V> {
             Err(error) => {
                 let stale = ticket.stale();
                 ticket.fail(error.clone());
-                stale.map_or(Err(error), |value| {
-                    self.counters.one(Count::StaleServed);
-                    Ok(value)
-                })
+                stale.ok_or(error)
             }
         }
     }

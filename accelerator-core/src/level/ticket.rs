@@ -39,7 +39,7 @@ impl<K: Key, V: Value> FlightOps<V> for Flight<K, V> {
     }
 
     fn stale(&self) -> Option<Option<V>> {
-        self.context.stale_for(self, None)
+        self.context.serve_stale(self, None)
     }
 }
 
@@ -64,7 +64,7 @@ impl<K: Key, V: Value> FlightOps<V> for WithL2<K, V> {
     }
 
     fn stale(&self) -> Option<Option<V>> {
-        self.flight.context.stale_for(&self.flight, self.stale.clone())
+        self.flight.context.serve_stale(&self.flight, self.stale.clone())
     }
 }
 
@@ -76,6 +76,14 @@ impl<K: Key, V: Value> Engine<K, V> {
             self.fill_in_task(&flight, &loaded);
         }
         self.finish(flight, End::Loaded(loaded));
+    }
+
+    fn serve_stale(&self, flight: &Flight<K, V>, from_l2: Option<Stale<V>>) -> Option<Option<V>> {
+        let stale = self.stale_for(flight, from_l2);
+        if stale.is_some() {
+            self.counters.one(Count::StaleServed);
+        }
+        stale
     }
 
     fn fill_in_task(self: &Arc<Self>, flight: &Arc<Flight<K, V>>, loaded: &Arrived<V>) {

@@ -161,7 +161,7 @@ impl<K: Key, V: Value, L1: L1Store<K, V>> LevelCache<K, V, L1> {
         T: Into<Loaded<V>>,
         E: Into<LoadError>,
     {
-        if let Some(value) = self.probe(key, false) {
+        if let Some(value) = self.probe(key, true) {
             return Ok(value);
         }
         self.engine.get_or_load_on(key, body).await

@@ -283,7 +283,7 @@ async fn a_panic_of_a_batch_loader_is_an_error_of_its_keys() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_panicking_body_hands_over_and_leaves_nothing_behind() {
+async fn i2_a_panicking_body_is_an_error_for_its_flight_and_leaves_nothing_behind() {
     let w = World::new();
     let cache = ok(w.no_loader());
     let body = |bang: bool| {
@@ -297,11 +297,12 @@ async fn a_panicking_body_hands_over_and_leaves_nothing_behind() {
             cache.get_or_load(&1, body).await
         })
     };
-    let (bad, good) = (body(true), body(false));
+    let (bad, waiting) = (body(true), body(false));
     assert!(bad.await.unwrap_err().is_panic());
-    assert_eq!(good.await.unwrap().unwrap(), Some(7));
+    assert_eq!(waiting.await.unwrap().unwrap_err().kind(), ErrorKind::Panic, "not every waiter runs into it");
     settle().await;
     assert_eq!(cache.stats().flights, 0);
+    assert_eq!(body(false).await.unwrap().unwrap(), Some(7), "the next call starts clean");
 }
 
 #[tokio::test(start_paused = true)]

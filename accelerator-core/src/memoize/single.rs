@@ -1,0 +1,120 @@
+//! A cached read of one key.
+//!
+//! 1. ask the cache, wait for whoever loads the key already
+//! 2. a hit is the answer
+//! 3. leading: run the body, hand its outcome to the ticket
+//! 4. somebody else's body failed: a copy of its error, or a body of our own, not too many at once
+
+use std::borrow::Borrow;
+use std::future::Future;
+use std::time::Duration;
+
+use crate::cache::{Begin, Cache, LoadTicket};
+use crate::memoize::TOGETHER;
+use crate::memoize::options::{OnCacheError, Read};
+use crate::memoize::returned::{Found, Returned};
+use crate::memoize::sharing::Share;
+use crate::options::ReadOptions;
+use crate::traits::loader::Loaded;
+
+/// What the cache said; see [`begin`].
+#[derive(Debug)]
+pub struct Begun<V>(Option<Begin<V>>);
+
+/// Step 1. The answer borrows neither the cache nor the key, so the body may do with both what it likes.
+///
+/// # Cancel safety
+/// Dropping the future changes nothing for others; a turn to load passes on.
+#[inline]
+pub async fn begin<K, V, C, Q, P>(cache: &C, key: &Q, read: &Read<P>) -> Begun<V>
+where
+    K: Sync + 'static,
+    V: Send + 'static,
+    C: Cache<K, V> + ?Sized,
+    Q: Borrow<K>,
+{
+    let key = key.borrow();
+    Begun(Some(if read.allow_stale {
+        cache.begin(key).await
+    } else {
+        cache.begin_with(key, ReadOptions::new().allow_stale(false)).await
+    }))
+}
+
+/// The cache is not asked: the body runs, and nothing is cached.
+#[must_use]
+pub fn bypass<V>() -> Begun<V> {
+    Begun(None)
+}
+
+/// Steps 2 to 4; `R` is the function's return type.
+///
+/// # Cancel safety
+/// Dropping the future drops the body; if it was running, the next who waits runs its own.
+#[inline]
+pub async fn cacheable<V, R, F, Fut, S, P>(begun: Begun<V>, read: Read<P>, share: S, body: F) -> R
+where
+    V: Clone,
+    R: Returned<V>,
+    F: FnOnce() -> Fut,
+    Fut: Future<Output = R>,
+    S: Share<R>,
+    P: OnCacheError<R>,
+{
+    match begun.0 {
+        // 2
+        Some(Begin::Hit(value)) => match R::from_cached(value) {
+            Some(out) => out,
+            // Known to be absent, which this type can't say.
+            None => body().await,
+        },
+        // 3
+        Some(Begin::Lead(ticket)) => {
+            let out = body().await;
+            hand_in(ticket, out, &read, &share)
+        }
+        // 4
+        Some(Begin::Failed(error)) => {
+            if let Some(out) = share.outcome(&error) {
+                return out;
+            }
+            if let Some(out) = read.on_error.failed(&error) {
+                return out;
+            }
+            let _permit = error.permit(TOGETHER).await;
+            body().await
+        }
+        Some(Begin::Unavailable(error)) => match read.on_error.outcome("cacheable", "begin", &error) {
+            Some(out) => out,
+            None => body().await,
+        },
+        None => body().await,
+    }
+}
+
+/// What a body found goes to all who wait. A stale value may stand in for a failure.
+fn hand_in<V: Clone, R: Returned<V>, P>(ticket: LoadTicket<V>, out: R, read: &Read<P>, share: &impl Share<R>) -> R {
+    match out.found() {
+        Found::Value(value) => ticket.fill(loaded(Some(value), read)),
+        Found::Absent => ticket.fill(loaded(None, read)),
+        Found::Failed => {
+            let stale = if read.allow_stale { ticket.stale() } else { None };
+            ticket.fail(share.error(&out));
+            if let Some(instead) = stale.and_then(R::from_cached) {
+                return instead;
+            }
+        }
+    }
+    out
+}
+
+/// What the ticket gets.
+pub(super) fn loaded<V: Clone, P>(value: Option<&V>, read: &Read<P>) -> Loaded<V> {
+    let loaded = Loaded::from(value.cloned());
+    match (value, read.ttl) {
+        (Some(_), Some(ttl)) => loaded.ttl(ttl),
+        // To those who wait, not to the cache.
+        (None, _) if !read.cache_none => loaded.ttl(Duration::ZERO),
+        _ => loaded,
+    }
+}
