@@ -22,6 +22,8 @@ mod fence;
 #[cfg(test)]
 mod flights;
 #[cfg(test)]
+mod latents;
+#[cfg(test)]
 mod level;
 #[cfg(test)]
 mod places;

@@ -10,14 +10,14 @@ use shuttle::future::block_on;
 use shuttle::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::SeqCst};
 
 use crate::level::flight::{self, Turn, is_unshared};
-use crate::level::slots::{Join, Registered, SlotTable};
+use crate::level::slots::{Join, Registered, SlotTable, Token};
 use crate::sync::{Mutex, lock};
 
 pub(crate) const KEY: u8 = 7;
 
 pub(crate) type Flight = flight::Flight<u8, Outcome, Work, Arc<Cache>>;
 type Table = SlotTable<u8, Outcome, Work, Arc<Cache>>;
-type Joined = Join<u64, u8, Outcome, Work, Arc<Cache>>;
+type Joined = Join<u64, Arc<Flight>, Arc<Flight>>;
 
 /// How a flight ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,7 +83,7 @@ impl Cache {
         })
     }
 
-    fn generation(&self) -> u32 {
+    pub(crate) fn generation(&self) -> u32 {
         self.generation.load(SeqCst)
     }
 
@@ -113,7 +113,7 @@ impl Cache {
 
     pub(crate) fn join(self: &Arc<Self>, borrowed: bool) -> Joined {
         let make = |key, hash, token| Flight::new(key, hash, token, borrowed, self.clone());
-        self.table.join(&KEY, || self.generation(), make, || self.l1())
+        self.table.join(&KEY, self, || self.generation(), make, || self.l1())
     }
 
     /// `get_or_load`: leads with a ticket, or follows.
@@ -175,15 +175,20 @@ impl Cache {
 
     fn commit(&self, flight: &Arc<Flight>, value: u64) {
         let (hash, token) = (flight.hash(), flight.token());
-        let generation = || self.generation();
+        let store = self.store(value, token);
+        self.table.commit(&KEY, hash, token, Some(flight), || self.generation(), store);
+    }
+
+    /// What to do under the table's lock, for a commit that begins now.
+    pub(crate) fn store(&self, value: u64, token: Token) -> impl FnOnce(bool) {
+        // Harmless where L1 stamps its entries, as ours does; but the table promises it to every L1.
         let cleared = self.cleared.load(SeqCst);
-        self.table.commit(&KEY, hash, token, Some(flight), generation, |valid| {
-            // Harmless where L1 stamps its entries, as ours does; but the table promises it to every L1.
+        move |valid| {
             assert!(!valid || token.generation >= cleared, "a fill from before a clear was let through");
             if valid {
                 *lock(&self.l1) = Some(Entry { value, generation: token.generation });
             }
-        });
+        }
     }
 
     /// Ends the registration of a flight without touching L1.
@@ -292,8 +297,13 @@ impl Cache {
 
     /// A read; it must not be older than what was acknowledged before it began.
     pub(crate) fn read(self: &Arc<Self>) -> Outcome {
+        self.checked(|| block_on(self.get()))
+    }
+
+    /// As [`read`](Self::read), in the caller's way.
+    pub(crate) fn checked(&self, read: impl FnOnce() -> Outcome) -> Outcome {
         let floor = self.acknowledged.load(SeqCst);
-        let outcome = block_on(self.get());
+        let outcome = read();
         if let Outcome::Value(value) = outcome {
             assert!(value >= floor, "read {value}, though {floor} was acknowledged");
         }
@@ -418,23 +428,21 @@ pub(crate) struct Wire(Mutex<Line>);
 struct Line {
     answered: bool,
     ends: u32,
-    asking: Option<Waker>,
+    asking: Vec<Waker>,
 }
 
 impl Wire {
     pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Self(Mutex::new(Line { answered: false, ends: 0, asking: None })))
+        Arc::new(Self(Mutex::new(Line { answered: false, ends: 0, asking: Vec::new() })))
     }
 
     /// The answer arrives.
     pub(crate) fn answer(&self) {
         let mut line = lock(&self.0);
         line.answered = true;
-        let asking = line.asking.take();
+        let asking = std::mem::take(&mut line.asking);
         drop(line);
-        if let Some(waker) = asking {
-            waker.wake();
-        }
+        asking.into_iter().for_each(Waker::wake);
     }
 
     /// How often the work came to its end.
@@ -444,13 +452,13 @@ impl Wire {
 }
 
 impl Work {
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let mut line = lock(&self.wire.0);
         if line.answered {
             line.ends += 1;
             return Poll::Ready(());
         }
-        line.asking = Some(cx.waker().clone());
+        line.asking.push(cx.waker().clone());
         Poll::Pending
     }
 }
@@ -480,7 +488,7 @@ fn end(led: Led) -> Outcome {
 }
 
 /// As `Engine::run_in_task`. The threads of shuttle are not daemons: a task that never ends is a failure.
-fn run_in_task(flight: Arc<Flight>, work: Work) {
+pub(crate) fn run_in_task(flight: Arc<Flight>, work: Work) {
     let task = InTask { led: Some(Led::new(flight)), work };
     shuttle::thread::spawn(move || block_on(task));
 }
@@ -506,7 +514,7 @@ pub(crate) fn launch(flight: Arc<Flight>, mut work: Work, cx: &mut Context<'_>) 
 }
 
 /// As `wait.rs`: the leader of a flight after the first poll.
-pub(crate) struct InPlace(Option<Arc<Flight>>);
+pub(crate) struct InPlace(pub(crate) Option<Arc<Flight>>);
 
 impl Future for InPlace {
     /// `Err`: it has moved into a task.
@@ -539,21 +547,34 @@ impl Drop for InPlace {
     }
 }
 
+/// As `read.rs`: where a read stands.
+pub(crate) enum Stage {
+    Joined(Joined),
+    Leading(InPlace),
+}
+
 impl Cache {
     /// `get` with a loader: leads in place, or follows and moves the work into a task.
     pub(crate) async fn get_by_work(self: &Arc<Self>, wire: &Arc<Wire>) -> Outcome {
-        let mut joined = self.join(false);
+        self.get_on(Stage::Joined(self.join(false)), wire).await
+    }
+
+    pub(crate) async fn get_on(self: &Arc<Self>, mut stage: Stage, wire: &Arc<Wire>) -> Outcome {
         loop {
-            let flight = match joined {
-                Join::Hit(value) => return Outcome::Value(value),
-                Join::Lead(flight) => match first_poll(flight, wire).await {
+            let flight = match stage {
+                Stage::Joined(Join::Hit(value)) => return Outcome::Value(value),
+                Stage::Joined(Join::Lead(flight)) => match first_poll(flight, wire).await {
                     Ok(outcome) => return outcome,
-                    Err(in_place) => match in_place.await {
-                        Ok(outcome) => return outcome,
-                        Err(flight) => flight,
-                    },
+                    Err(in_place) => {
+                        stage = Stage::Leading(in_place);
+                        continue;
+                    }
                 },
-                Join::Follow(flight) => {
+                Stage::Leading(in_place) => match in_place.await {
+                    Ok(outcome) => return outcome,
+                    Err(flight) => flight,
+                },
+                Stage::Joined(Join::Follow(flight)) => {
                     move_to_task(&flight);
                     Some(flight)
                 }
@@ -562,7 +583,7 @@ impl Cache {
                 Some(flight) => Follow::new(flight, false).await,
                 None => Waited::Restart,
             };
-            joined = match waited {
+            stage = Stage::Joined(match waited {
                 Waited::Over(outcome) => return outcome,
                 Waited::Lead(led) => match led.take() {
                     Some(flight) => {
@@ -572,7 +593,7 @@ impl Cache {
                     None => self.join(false),
                 },
                 Waited::Restart => self.join(false),
-            };
+            });
         }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use shuttle::scheduler::{PctScheduler, RandomScheduler};
 use shuttle::{Config, Runner};
 
-use crate::{fence, flights, places};
+use crate::{fence, flights, latents, places};
 
 /// Of all scenarios together, where `ACCELERATOR_SCHEDULES` says nothing.
 const SCHEDULES: usize = 12_000;
@@ -46,6 +46,11 @@ scenarios! {
     flights::dropped_leader_without_heirs_is_forgotten,
     flights::panic_releases_everybody,
     flights::failure_releases_everybody,
+    latents::latent_one_load_for_all,
+    latents::latent_load_against_del,
+    latents::latent_load_against_clear,
+    latents::latent_newer_readers_wait_for_no_older_flight,
+    latents::latent_panic_releases_everybody,
     places::follower_moves_the_work,
     places::dropped_leader_moves_the_work,
     places::dropped_leader_alone,

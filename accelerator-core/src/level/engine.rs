@@ -9,16 +9,17 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 
 use crate::entry::Entry;
-use crate::error::{CacheError, ErrorKind};
+use crate::error::CacheError;
 use crate::level::flight;
+use crate::level::latent::Latent;
 use crate::level::load::{Sources, Work};
-use crate::level::policy::{Life, Policy, RETRY_AFTER, Until};
+use crate::level::policy::{Life, Policy, Until};
 use crate::level::remembered::Remembered;
 use crate::level::remote::Remote;
 use crate::level::slots::{Join, SlotTable, Token};
 use crate::level::stats::{Count, Counters};
 use crate::level::timer::Timer;
-use crate::time::{TimeSource, millis};
+use crate::time::TimeSource;
 use crate::traits::l1::L1Store;
 use crate::traits::loader::Loaded;
 
@@ -32,7 +33,7 @@ impl<T: Clone + Send + Sync + 'static> Value for T {}
 
 pub(crate) type Flight<K, V> = flight::Flight<K, Outcome<V>, Work<V>, Arc<Engine<K, V>>>;
 type Table<K, V> = SlotTable<K, Outcome<V>, Work<V>, Arc<Engine<K, V>>>;
-pub(crate) type Joined<K, V> = Join<Option<V>, K, Outcome<V>, Work<V>, Arc<Engine<K, V>>>;
+pub(crate) type Joined<K, V> = Join<Option<V>, Arc<Flight<K, V>>, Arc<Flight<K, V>>>;
 
 /// How a flight ended, for all who wait.
 #[derive(Clone)]
@@ -130,13 +131,26 @@ impl<K: Key, V: Value> Engine<K, V> {
 
     /// [`join`](Self::join) with a flight of the caller's making.
     pub(crate) fn join_as(
-        &self,
+        self: &Arc<Self>,
         key: &K,
         fresh_is_enough: bool,
         make: impl FnOnce(K, u64, Token) -> Flight<K, V>,
     ) -> Joined<K, V> {
         let probe = || if fresh_is_enough { self.fresh(key) } else { None };
-        let joined = self.table.join(key, || self.generation(), make, probe);
+        self.counted(self.table.join(key, self, || self.generation(), make, probe))
+    }
+
+    /// [`join`](Self::join) with a flight that is made only when somebody follows it.
+    pub(crate) fn join_latent(
+        self: &Arc<Self>,
+        key: &K,
+        fresh_is_enough: bool,
+    ) -> Join<Option<V>, Latent, Arc<Flight<K, V>>> {
+        let probe = || if fresh_is_enough { self.fresh(key) } else { None };
+        self.counted(self.table.join_latent(key, self, || self.generation(), probe))
+    }
+
+    fn counted<L, F>(&self, joined: Join<Option<V>, L, F>) -> Join<Option<V>, L, F> {
         match &joined {
             Join::Hit(value) => self.counters.l1_hit(value.is_none()),
             Join::Lead(_) => self.counters.one(Count::Miss),
@@ -165,99 +179,6 @@ impl<K: Key, V: Value> Engine<K, V> {
         Arrived { value: loaded.value, lives, at: self.now() }
     }
 
-    /// Commits what a flight found, under the fence; tells all who wait; ends the flight.
-    pub(crate) fn finish(&self, flight: Arc<Flight<K, V>>, end: End<V>) -> Outcome<V> {
-        let release_all = OnPanic(&flight);
-        let generation = flight.token().generation;
-        let outcome = match end {
-            End::Throttled { error, stale } => {
-                let stale = self.stale_for(&flight, stale);
-                self.release(&flight);
-                Outcome::Failed { error, stale }
-            }
-            End::Loaded(Arrived { value, lives, at }) => {
-                self.counters.one(Count::LoadOk);
-                self.throttle.remove(flight.key(), at);
-                let entry = lives.map(|(life, _)| self.policy.entry(value.clone(), life, at, generation));
-                self.commit(&flight, entry);
-                Outcome::Value(value)
-            }
-            End::Found { value, until } => {
-                let hit = if value.is_none() { Count::L2Absent } else { Count::L2Hit };
-                self.counters.one(hit);
-                let now = self.now();
-                let life = self.policy.backfill(until.left(now));
-                self.commit(&flight, Some(self.policy.entry(value.clone(), life, now, generation)));
-                Outcome::Value(value)
-            }
-            End::Missed => {
-                self.release(&flight);
-                Outcome::Missed
-            }
-            End::Failed { error, stale } => {
-                self.counters.load_failed(error.kind());
-                let stale = self.stale_for(&flight, stale);
-                let now = self.now();
-                if stale.is_some() || self.policy.window > 0 {
-                    self.throttle.insert(flight.key(), now, now.saturating_add(millis(RETRY_AFTER)), error.clone());
-                }
-                self.release(&flight);
-                Outcome::Failed { error, stale }
-            }
-        };
-        if !flight::is_unshared(&flight) {
-            flight.publish(outcome.clone());
-        }
-        std::mem::forget(release_all);
-        outcome
-    }
-
-    /// Ends the registration of a flight, storing `entry` if nothing was invalidated meanwhile. An answer that may not
-    /// be cached still removes what it replaces.
-    fn commit(&self, flight: &Arc<Flight<K, V>>, entry: Option<Entry<V>>) {
-        let (key, counters) = (flight.key(), &self.counters);
-        self.table.commit(
-            key,
-            flight.hash(),
-            flight.token(),
-            Some(flight),
-            || self.generation(),
-            |valid| match (valid, entry) {
-                (true, Some(entry)) => self.l1.insert(key.clone(), entry),
-                (true, None) => self.l1.remove(key),
-                (false, Some(_)) => counters.one(Count::FillRefused),
-                (false, None) => {}
-            },
-        );
-    }
-
-    /// Ends the registration of a flight without touching L1.
-    pub(crate) fn release(&self, flight: &Arc<Flight<K, V>>) {
-        self.table.commit(flight.key(), flight.hash(), flight.token(), Some(flight), || self.generation(), |_| {});
-    }
-
-    /// The leader of a flight gives up: the next who waits takes over, or the flight ends.
-    pub(crate) fn give_up(&self, flight: &Arc<Flight<K, V>>) {
-        if flight.vacate() {
-            self.release(flight);
-        }
-    }
-
-    /// A stale value that may be served instead of the error of this flight: young enough, and not invalidated since
-    /// the flight began.
-    pub(crate) fn stale_for(&self, flight: &Flight<K, V>, from_l2: Option<Stale<V>>) -> Option<Option<V>> {
-        if self.policy.stale == 0 {
-            return None;
-        }
-        let from_l1 = || {
-            let entry = self.l1.get(flight.key())?;
-            (self.is_of_now(&entry) && self.now() < entry.useful_until()).then(|| entry.into_value())
-        };
-        let valid = self.table.is_valid(flight.key(), flight.hash(), flight.token(), self.generation());
-        let from_l2 = || from_l2.filter(|stale| stale.until.is_useful(self.now())).map(|stale| stale.value);
-        if valid { from_l1().or_else(from_l2) } else { None }
-    }
-
     /// What a caller gets from the outcome of a flight; `None`: nothing was found and nobody had a loader.
     pub(crate) fn answer(&self, outcome: Outcome<V>, allow_stale: bool) -> Option<Result<Option<V>, CacheError>> {
         match outcome {
@@ -269,15 +190,5 @@ impl<K: Key, V: Value> Engine<K, V> {
             }
             Outcome::Failed { error, .. } => Some(Err(error)),
         }
-    }
-}
-
-/// User code (a weigher, a `Clone`, a `Drop`) panicked while a flight was being finished: those who wait must hear of it.
-struct OnPanic<'a, K: Key, V: Value>(&'a Flight<K, V>);
-
-impl<K: Key, V: Value> Drop for OnPanic<'_, K, V> {
-    fn drop(&mut self) {
-        let error = CacheError::new(ErrorKind::Panic, "storing the loaded value panicked");
-        self.0.publish(Outcome::Failed { error, stale: None });
     }
 }

@@ -19,6 +19,8 @@ use crate::cache::BoxFuture;
 use crate::error::{CacheError, CacheResult};
 use crate::level::batch_load::BatchRun;
 use crate::level::engine::{Arrived, End, Engine, Flight, Key, Outcome, Stale, Value};
+use crate::level::finish::{Ending, Held};
+use crate::level::latent::Latent;
 use crate::level::remote::{Fill, Found, Name};
 use crate::level::timer::Timer;
 use crate::traits::loader::{BatchLoader, Loaded, Loader};
@@ -156,12 +158,17 @@ impl<K: Key, V: Value> Engine<K, V> {
         }
     }
 
-    /// The work of a flight that was just led; a panic of the loader's first, synchronous part is caught.
+    /// The work of a flight that was just led.
     pub(crate) fn work(self: &Arc<Self>, flight: &Arc<Flight<K, V>>, how: How) -> Result<Work<V>, CacheError> {
         if self.remote.is_some() {
             return Ok(Work::Full(Box::pin(fly(self.clone(), flight.clone(), how))));
         }
-        match catch_unwind(AssertUnwindSafe(|| self.sources.start(flight.key().clone()))) {
+        self.work_without_l2(flight.key())
+    }
+
+    /// Only the loader; a panic of its first, synchronous part is caught.
+    fn work_without_l2(&self, key: &K) -> Result<Work<V>, CacheError> {
+        match catch_unwind(AssertUnwindSafe(|| self.sources.start(key.clone()))) {
             Ok(Some(load)) => Ok(Work::Load(Limited::new(load))),
             Ok(None) => Err(CacheError::new(crate::ErrorKind::InvalidConfig, "the cache has no loader")),
             Err(payload) => Err(CacheError::panic("the loader", &*payload)),
@@ -207,6 +214,35 @@ impl<K: Key, V: Value> Engine<K, V> {
                 Ok(self.finish(flight, end))
             }
             Poll::Pending => {
+                if let Some(work) = flight.park(work, cx.waker()) {
+                    self.run_in_task(flight.clone(), work);
+                }
+                Err(flight)
+            }
+        }
+    }
+
+    /// [`launch`](Self::launch) without L2, for a flight that is made only if the load is not ready at once.
+    pub(crate) fn launch_latent(
+        self: &Arc<Self>,
+        key: &K,
+        latent: Latent,
+        cx: &mut Context<'_>,
+    ) -> Result<Outcome<V>, Arc<Flight<K, V>>> {
+        let ending = Ending::new(self, Held::Latent(key, latent));
+        let mut work = match self.work_without_l2(key) {
+            Ok(work) => work,
+            Err(error) => return Ok(ending.end(End::Failed { error, stale: None })),
+        };
+        match work.poll(self, cx) {
+            Poll::Ready(end) => {
+                drop(work);
+                Ok(ending.end(end))
+            }
+            Poll::Pending => {
+                let make = || Flight::new(key.clone(), latent.hash, latent.token, false, self.clone());
+                let (flight, _) = self.table.make(key, &latent, make);
+                ending.keep();
                 if let Some(work) = flight.park(work, cx.waker()) {
                     self.run_in_task(flight.clone(), work);
                 }

@@ -54,22 +54,35 @@ impl<K: Key, V: Value> Engine<K, V> {
             return Ok(Err(CacheError::shutdown()));
         }
         let loads = self.sources.exist() && !options.disable_load;
-        let stage = match self.join(key, !loads, !options.force_refresh) {
-            Join::Hit(value) => return Ok(Ok(value)),
-            Join::Lead(flight) if loads => {
-                match self.launch(flight, How { skip_l2: options.force_refresh, ..How::default() }, cx) {
-                    Ok(outcome) => return Ok(self.answer(outcome, options.allow_stale).unwrap_or(Ok(None))),
-                    Err(flight) => Stage::Leading(InPlace::new(flight)),
+        let fresh = !options.force_refresh;
+        let launched = if loads && self.remote.is_none() {
+            match self.join_latent(key, fresh) {
+                Join::Hit(value) => return Ok(Ok(value)),
+                Join::Lead(latent) => self.launch_latent(key, latent, cx),
+                Join::Follow(flight) => return Err(self.go_on(key, options, Step::Follow(flight))),
+            }
+        } else {
+            match self.join(key, !loads, fresh) {
+                Join::Hit(value) => return Ok(Ok(value)),
+                Join::Lead(flight) if loads => {
+                    self.launch(flight, How { skip_l2: options.force_refresh, ..How::default() }, cx)
                 }
+                // A miss with nothing to ask is over.
+                Join::Lead(flight) if self.remote.is_none() => {
+                    self.finish(flight, End::Missed);
+                    return Ok(Ok(None));
+                }
+                other => return Err(self.go_on(key, options, Step::new(other))),
             }
-            // A miss with nothing to ask is over.
-            Join::Lead(flight) if self.remote.is_none() => {
-                self.finish(flight, End::Missed);
-                return Ok(Ok(None));
-            }
-            other => Stage::Joined(Step::new(other)),
         };
-        Err(Box::pin(self.get_on(key, options, stage)))
+        match launched {
+            Ok(outcome) => Ok(self.answer(outcome, options.allow_stale).unwrap_or(Ok(None))),
+            Err(flight) => Err(Box::pin(self.get_on(key, options, Stage::Leading(InPlace::new(flight))))),
+        }
+    }
+
+    fn go_on<'a>(self: &'a Arc<Self>, key: &'a K, options: ReadOptions, step: Step<K, V>) -> Rest<'a, V> {
+        Box::pin(self.get_on(key, options, Stage::Joined(step)))
     }
 }
 

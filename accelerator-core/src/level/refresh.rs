@@ -31,7 +31,7 @@ impl<K: Key, V: Value> Engine<K, V> {
         }
         let make = |key, hash, token| Flight::new(key, hash, token, false, self.clone());
         let no_probe = || None::<()>;
-        let Join::Lead(flight) = self.table.join(key, || self.generation(), make, no_probe) else { return };
+        let Join::Lead(flight) = self.table.join(key, self, || self.generation(), make, no_probe) else { return };
         self.counters.one(Count::Refresh);
         let how = How { skip_l2: false, min_fresh: self.policy.window };
         let (engine, led) = (self.clone(), Led::new(flight));

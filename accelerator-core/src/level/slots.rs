@@ -20,6 +20,7 @@ use hashbrown::hash_table::Entry;
 use tokio::sync::{Mutex as Turn, OwnedMutexGuard};
 
 use crate::level::flight::Flight;
+use crate::level::latent::{Joinable, Latent};
 use crate::sync::{Mutex, MutexGuard, lock};
 
 const SHARDS: usize = 64;
@@ -51,21 +52,21 @@ struct Slot<K, R, W, X> {
     hash: u64,
     version: u64,
     registered: u32,
-    flight: Option<Arc<Flight<K, R, W, X>>>,
+    flight: Joinable<Flight<K, R, W, X>>,
     // Writes called before this number are overtaken by something that was called later.
     overtaken: u64,
     // Who may write L2 for this key; made when first needed.
     turn: Option<Arc<Turn<()>>>,
 }
 
-/// What [`SlotTable::join`] answers.
-pub(crate) enum Join<P, K, R, W, X> {
+/// What [`SlotTable::join`] answers: `L` is what a leader gets, `F` what a follower gets.
+pub(crate) enum Join<P, L, F> {
     /// L1 has it after all.
     Hit(P),
     /// A new flight; the caller leads it.
-    Lead(Arc<Flight<K, R, W, X>>),
+    Lead(L),
     /// A flight of somebody else.
-    Follow(Arc<Flight<K, R, W, X>>),
+    Follow(F),
 }
 
 /// A registration that is not a flight: a `set`, a `del`, a lookup in L2.
@@ -97,20 +98,68 @@ impl<K: Hash + Eq + Clone, R, W, X> SlotTable<K, R, W, X> {
     pub(crate) fn join<P>(
         &self,
         key: &K,
+        context: &X,
         generation: impl FnOnce() -> u32,
         make: impl FnOnce(K, u64, Token) -> Flight<K, R, W, X>,
         probe: impl FnOnce() -> Option<P>,
-    ) -> Join<P, K, R, W, X> {
+    ) -> Join<P, Arc<Flight<K, R, W, X>>, Arc<Flight<K, R, W, X>>>
+    where
+        X: Clone,
+    {
+        self.join_as(key, context, generation, probe, |slot, hash, token, _| {
+            let flight = Arc::new(make(key.clone(), hash, token));
+            slot.lead(flight.clone());
+            flight
+        })
+    }
+
+    /// [`join`](Self::join) with a flight that is made when somebody follows it, or by [`make`](Self::make).
+    pub(crate) fn join_latent<P>(
+        &self,
+        key: &K,
+        context: &X,
+        generation: impl FnOnce() -> u32,
+        probe: impl FnOnce() -> Option<P>,
+    ) -> Join<P, Latent, Arc<Flight<K, R, W, X>>>
+    where
+        X: Clone,
+    {
+        self.join_as(key, context, generation, probe, |slot, hash, token, next_version| {
+            *next_version += 1;
+            let id = *next_version;
+            slot.lead_latent(id, token.generation);
+            Latent { hash, token, id }
+        })
+    }
+
+    #[inline(always)]
+    fn join_as<P, L>(
+        &self,
+        key: &K,
+        context: &X,
+        generation: impl FnOnce() -> u32,
+        probe: impl FnOnce() -> Option<P>,
+        lead: impl FnOnce(&mut Joinable<Flight<K, R, W, X>>, u64, Token, &mut u64) -> L,
+    ) -> Join<P, L, Arc<Flight<K, R, W, X>>>
+    where
+        X: Clone,
+    {
         let hash = self.hasher.hash_one(key);
         let mut slots = self.shard(hash);
         let generation = generation();
         let Slots { map, next_version } = &mut *slots;
         let mut entry = map.entry(hash, |s| s.key == *key, |s| s.hash);
-        if let Entry::Occupied(slot) = &mut entry
-            && let Some(flight) = &slot.get().flight
-            && (flight.token().generation == generation || cfg!(accelerator_mutant = "join-ignores-generation"))
-        {
-            return Join::Follow(flight.clone());
+        if let Entry::Occupied(slot) = &mut entry {
+            let slot = slot.get_mut();
+            let token = Token { generation, version: slot.version };
+            let followed = || Flight::new(key.clone(), hash, token, false, context.clone());
+            let of = |flight: &Flight<_, _, _, _>| match cfg!(accelerator_mutant = "join-ignores-generation") {
+                true => generation,
+                false => flight.token().generation,
+            };
+            if let Some(flight) = slot.flight.follow(of, generation, followed) {
+                return Join::Follow(flight);
+            }
         }
         // Before the slot is made: a panic of the value's own code must leave nothing behind.
         if let Some(found) = probe().filter(|_| !cfg!(accelerator_mutant = "no-recheck")) {
@@ -118,10 +167,20 @@ impl<K: Hash + Eq + Clone, R, W, X> SlotTable<K, R, W, X> {
         }
         let mut slot = entry.or_insert_with(|| Slot::new(key, hash, next_version));
         let slot = slot.get_mut();
-        let flight = Arc::new(make(key.clone(), hash, Token { generation, version: slot.version }));
+        let token = Token { generation, version: slot.version };
+        let led = lead(&mut slot.flight, hash, token, next_version);
         slot.registered += 1;
-        slot.flight = Some(flight.clone());
-        Join::Lead(flight)
+        Join::Lead(led)
+    }
+
+    /// The flight of a leader whose load is not ready at once. `true`: somebody follows it already.
+    pub(crate) fn make(
+        &self,
+        key: &K,
+        latent: &Latent,
+        make: impl FnOnce() -> Flight<K, R, W, X>,
+    ) -> (Arc<Flight<K, R, W, X>>, bool) {
+        self.shard(latent.hash).slot(key, latent.hash).flight.make(latent.id, make)
     }
 
     /// Registers an operation that isn't a flight.
@@ -145,20 +204,45 @@ impl<K: Hash + Eq + Clone, R, W, X> SlotTable<K, R, W, X> {
         generation: impl FnOnce() -> u32,
         store: impl FnOnce(bool),
     ) {
+        let end = |joinable: &mut Joinable<_>| {
+            if let Some(flight) = flight {
+                joinable.detach_own(|own| Arc::ptr_eq(own, flight) || cfg!(accelerator_mutant = "commit-detaches-any"));
+            }
+        };
+        self.end(key, hash, token, generation, end, store);
+    }
+
+    /// [`commit`](Self::commit) of a latent flight; `followed`: the flight, if somebody follows it. It is there before
+    /// `store` runs, which may panic.
+    pub(crate) fn commit_latent(
+        &self,
+        key: &K,
+        latent: &Latent,
+        generation: impl FnOnce() -> u32,
+        followed: &mut Option<Arc<Flight<K, R, W, X>>>,
+        store: impl FnOnce(bool),
+    ) {
+        let end = |joinable: &mut Joinable<_>| *followed = joinable.end(latent.id);
+        self.end(key, latent.hash, latent.token, generation, end, store);
+    }
+
+    #[inline(always)]
+    fn end(
+        &self,
+        key: &K,
+        hash: u64,
+        token: Token,
+        generation: impl FnOnce() -> u32,
+        flight: impl FnOnce(&mut Joinable<Flight<K, R, W, X>>),
+        store: impl FnOnce(bool),
+    ) {
         let mut slots = self.shard(hash);
         // Registered, so the slot is there.
         let Ok(mut entry) = slots.map.find_entry(hash, |s| s.key == *key) else { return store(false) };
         let slot = entry.get_mut();
         let valid = (slot.version == token.version || cfg!(accelerator_mutant = "flight-begins-after-reply"))
             && (token.generation == generation() || cfg!(accelerator_mutant = "clear-without-generation-check"));
-        let own = |f| {
-            slot.flight
-                .as_ref()
-                .is_some_and(|own| Arc::ptr_eq(own, f) || cfg!(accelerator_mutant = "commit-detaches-any"))
-        };
-        if flight.is_some_and(own) {
-            slot.flight = None;
-        }
+        flight(&mut slot.flight);
         slot.registered = slot.registered.saturating_sub(1);
         if slot.registered == 0 {
             entry.remove();
@@ -186,7 +270,7 @@ impl<K: Hash + Eq + Clone, R, W, X> SlotTable<K, R, W, X> {
             || cfg!(accelerator_mutant = "set-inserts-always");
         if !cfg!(accelerator_mutant = "no-bump-in-set") {
             slot.version = version;
-            slot.flight = None;
+            slot.flight.detach();
         }
         slot.overtaken = slot.overtaken.max(registered.call);
         slot.registered = slot.registered.saturating_sub(1);
@@ -208,7 +292,7 @@ impl<K: Hash + Eq + Clone, R, W, X> SlotTable<K, R, W, X> {
         if let Some(slot) = slots.find(key, hash) {
             slot.version = version;
             if !cfg!(accelerator_mutant = "join-detached") {
-                slot.flight = None;
+                slot.flight.detach();
             }
         }
         purge();
@@ -233,10 +317,8 @@ impl<K: Hash + Eq + Clone, R, W, X> SlotTable<K, R, W, X> {
     /// Makes the flight unjoinable, if it still is the key's; its registration stays.
     pub(crate) fn detach(&self, flight: &Arc<Flight<K, R, W, X>>) {
         let mut slots = self.shard(flight.hash());
-        if let Some(slot) = slots.find(flight.key(), flight.hash())
-            && slot.flight.as_ref().is_some_and(|own| Arc::ptr_eq(own, flight))
-        {
-            slot.flight = None;
+        if let Some(slot) = slots.find(flight.key(), flight.hash()) {
+            slot.flight.detach_own(|own| Arc::ptr_eq(own, flight));
         }
     }
 
@@ -281,7 +363,8 @@ impl<K: Hash + Eq + Clone, R, W, X> SlotTable<K, R, W, X> {
 impl<K: Clone, R, W, X> Slot<K, R, W, X> {
     fn new(key: &K, hash: u64, next_version: &mut u64) -> Self {
         *next_version += 1;
-        Self { key: key.clone(), hash, version: *next_version, registered: 0, flight: None, overtaken: 0, turn: None }
+        let flight = Joinable::nothing();
+        Self { key: key.clone(), hash, version: *next_version, registered: 0, flight, overtaken: 0, turn: None }
     }
 }
 

@@ -5,6 +5,8 @@
 
 #[path = "../../../accelerator-core/src/level/flight.rs"]
 pub(crate) mod flight;
+#[path = "../../../accelerator-core/src/level/latent.rs"]
+pub(crate) mod latent;
 #[path = "../../../accelerator-core/src/level/place.rs"]
 pub(crate) mod place;
 #[path = "../../../accelerator-core/src/level/slots.rs"]

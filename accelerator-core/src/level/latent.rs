@@ -1,0 +1,131 @@
+//! The joinable flight of a key, which is made only when somebody follows it.
+//!
+//! A load that is ready at once ends before anybody could wait for it: its leader needs a registration, and no flight.
+
+use std::sync::Arc;
+
+use crate::level::slots::Token;
+
+/// A flight that its leader has not made: what it needs to find its slot, and whoever followed meanwhile.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Latent {
+    pub(crate) hash: u64,
+    pub(crate) token: Token,
+    /// Never used twice in a shard.
+    pub(crate) id: u64,
+}
+
+/// What a slot knows of the flights `F` of its key.
+pub(crate) struct Joinable<F> {
+    now: Now<F>,
+    // Detached while their leaders did not know of them yet; empty but for moments.
+    orphans: Vec<(u64, Arc<F>)>,
+}
+
+enum Now<F> {
+    Nothing,
+    /// Led; nobody has followed.
+    Latent {
+        id: u64,
+        generation: u32,
+    },
+    /// `latent`: its leader doesn't know of it yet.
+    Made {
+        flight: Arc<F>,
+        latent: Option<u64>,
+    },
+}
+
+impl<F> Joinable<F> {
+    pub(crate) fn nothing() -> Self {
+        Self { now: Now::Nothing, orphans: Vec::new() }
+    }
+
+    /// The flight of `generation` to follow; a latent one is made now.
+    pub(crate) fn follow(
+        &mut self,
+        generation_of: impl FnOnce(&F) -> u32,
+        generation: u32,
+        make: impl FnOnce() -> F,
+    ) -> Option<Arc<F>> {
+        match &self.now {
+            Now::Made { flight, .. } => (generation_of(flight) == generation).then(|| flight.clone()),
+            Now::Latent { id, generation: own } if *own == generation => {
+                let flight = Arc::new(make());
+                let latent = (!cfg!(accelerator_mutant = "follower-hides-flight")).then_some(*id);
+                self.now = Now::Made { flight: flight.clone(), latent };
+                Some(flight)
+            }
+            _ => None,
+        }
+    }
+
+    /// A new flight takes the place.
+    pub(crate) fn lead(&mut self, flight: Arc<F>) {
+        self.detach();
+        self.now = Now::Made { flight, latent: None };
+    }
+
+    /// A new flight takes the place, to be made when somebody follows.
+    pub(crate) fn lead_latent(&mut self, id: u64, generation: u32) {
+        self.detach();
+        self.now = Now::Latent { id, generation };
+    }
+
+    /// Later readers start their own.
+    pub(crate) fn detach(&mut self) {
+        if let Now::Made { flight, latent: Some(id) } = std::mem::replace(&mut self.now, Now::Nothing)
+            && !cfg!(accelerator_mutant = "detach-loses-latent")
+        {
+            self.orphans.push((id, flight));
+        }
+    }
+
+    /// [`detach`](Self::detach), only if `flight` is the one.
+    pub(crate) fn detach_own(&mut self, own: impl FnOnce(&Arc<F>) -> bool) {
+        if matches!(&self.now, Now::Made { flight, .. } if own(flight)) {
+            self.detach();
+        }
+    }
+
+    /// The leader of a latent flight ends it; those who followed wait for the answer.
+    pub(crate) fn end(&mut self, id: u64) -> Option<Arc<F>> {
+        let is_now = match &self.now {
+            Now::Latent { id: own, .. } => *own == id,
+            Now::Made { latent, .. } => *latent == Some(id),
+            Now::Nothing => false,
+        };
+        if is_now {
+            return match std::mem::replace(&mut self.now, Now::Nothing) {
+                Now::Made { flight, .. } => Some(flight),
+                _ => None,
+            };
+        }
+        self.adopt(id)
+    }
+
+    /// The leader of a latent flight makes it, or takes the one that a follower made. `true`: that one.
+    pub(crate) fn make(&mut self, id: u64, make: impl FnOnce() -> F) -> (Arc<F>, bool) {
+        match &mut self.now {
+            Now::Made { flight, latent } if *latent == Some(id) => {
+                *latent = None;
+                (flight.clone(), true)
+            }
+            Now::Latent { id: own, .. } if *own == id => {
+                let flight = Arc::new(make());
+                self.now = Now::Made { flight: flight.clone(), latent: None };
+                (flight, false)
+            }
+            // Detached meanwhile.
+            _ => match self.adopt(id) {
+                Some(flight) => (flight, true),
+                None => (Arc::new(make()), false),
+            },
+        }
+    }
+
+    fn adopt(&mut self, id: u64) -> Option<Arc<F>> {
+        let at = self.orphans.iter().position(|(own, _)| *own == id)?;
+        Some(self.orphans.swap_remove(at).1)
+    }
+}

@@ -1,0 +1,172 @@
+//! Latent flights: a leader that has made no flight misses nobody who followed, and holds nobody who came later.
+
+use std::sync::Arc;
+
+use shuttle::future::block_on;
+use shuttle::sync::atomic::Ordering::SeqCst;
+use shuttle::sync::mpsc::channel;
+use shuttle::thread::{self, JoinHandle};
+
+use crate::level::latent::Latent;
+use crate::level::slots::Join;
+use crate::rig::{Cache, Flight, InPlace, KEY, Outcome, Stage, Wire, Work, run_in_task};
+
+type Started = Result<Outcome, Stage>;
+
+/// As `finish.rs`: what a latent leader owes to those who followed. Dropped before its end, it fails for them.
+struct Ending {
+    cache: Arc<Cache>,
+    latent: Option<Latent>,
+}
+
+impl Ending {
+    fn end(mut self, value: u64) -> Outcome {
+        self.commit(Outcome::Value(value));
+        Outcome::Value(value)
+    }
+
+    fn commit(&mut self, outcome: Outcome) {
+        let Some(latent) = self.latent.take() else { return };
+        let mut followed = None;
+        let store = match outcome {
+            Outcome::Value(value) => Some(self.cache.store(value, latent.token)),
+            Outcome::Failed => None,
+        };
+        let store = |valid| store.into_iter().for_each(|store| store(valid));
+        self.cache.table.commit_latent(&KEY, &latent, || self.cache.generation(), &mut followed, store);
+        if let Some(flight) = followed {
+            flight.publish(outcome);
+        }
+    }
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.commit(Outcome::Failed);
+    }
+}
+
+fn join(cache: &Arc<Cache>) -> Join<u64, Latent, Arc<Flight>> {
+    cache.table.join_latent(&KEY, cache, || cache.generation(), || cache.l1())
+}
+
+fn leads(cache: &Arc<Cache>) -> Ending {
+    match join(cache) {
+        Join::Lead(latent) => Ending { cache: cache.clone(), latent: Some(latent) },
+        _ => panic!("nobody else is there yet"),
+    }
+}
+
+/// As `Engine::launch_latent`.
+fn launch(cache: &Arc<Cache>, latent: Latent, wire: &Arc<Wire>, cx: &mut std::task::Context<'_>) -> Started {
+    let mut ending = Ending { cache: cache.clone(), latent: Some(latent) };
+    let mut work = Work { wire: wire.clone() };
+    if work.poll(cx).is_ready() {
+        return Ok(ending.end(cache.source.load(SeqCst)));
+    }
+    let make = || Flight::new(KEY, latent.hash, latent.token, false, cache.clone());
+    let (flight, _) = cache.table.make(&KEY, &latent, make);
+    ending.latent = None;
+    if let Some(work) = flight.park(work, cx.waker()) {
+        run_in_task(flight.clone(), work);
+    }
+    Err(Stage::Leading(InPlace(Some(flight))))
+}
+
+/// As `Engine::get_missed` without L2.
+async fn get(cache: &Arc<Cache>, wire: &Arc<Wire>) -> Outcome {
+    if let Some(value) = cache.l1() {
+        return Outcome::Value(value);
+    }
+    let first = std::future::poll_fn(|cx| {
+        std::task::Poll::Ready(match join(cache) {
+            Join::Hit(value) => Ok(Outcome::Value(value)),
+            Join::Lead(latent) => launch(cache, latent, wire, cx),
+            Join::Follow(flight) => Err(Stage::Joined(Join::Follow(flight))),
+        })
+    });
+    match first.await {
+        Ok(outcome) => outcome,
+        Err(stage) => cache.get_on(stage, wire).await,
+    }
+}
+
+fn reader(cache: &Arc<Cache>, wire: &Arc<Wire>) -> JoinHandle<Outcome> {
+    let (cache, wire) = (cache.clone(), wire.clone());
+    thread::spawn(move || cache.checked(|| block_on(get(&cache, &wire))))
+}
+
+fn answered(wire: &Arc<Wire>) -> JoinHandle<()> {
+    let wire = wire.clone();
+    thread::spawn(move || wire.answer())
+}
+
+pub(crate) fn latent_one_load_for_all() {
+    let (cache, wire) = (Cache::new(), Wire::new());
+    let readers = [reader(&cache, &wire), reader(&cache, &wire), reader(&cache, &wire)];
+    wire.answer();
+    for reader in readers {
+        assert_eq!(reader.join().unwrap(), Outcome::Value(0));
+    }
+    assert_eq!(wire.ends(), 1, "loads of a key that nobody invalidates");
+    cache.is_empty();
+}
+
+fn load_against(invalidate: impl Fn(&Cache)) {
+    let (cache, wire) = (Cache::new(), Wire::new());
+    let answer = answered(&wire);
+    let readers = [reader(&cache, &wire), reader(&cache, &wire)];
+    let change = cache.change();
+    invalidate(&cache);
+    cache.acknowledge(change);
+    assert_eq!(cache.checked(|| block_on(get(&cache, &wire))), Outcome::Value(1));
+    answer.join().unwrap();
+    for reader in readers {
+        reader.join().unwrap();
+    }
+    cache.at_rest();
+}
+
+pub(crate) fn latent_load_against_del() {
+    load_against(Cache::del);
+}
+
+pub(crate) fn latent_load_against_clear() {
+    load_against(Cache::clear);
+}
+
+/// A latent leader is inside its loader until the newer reader has its value.
+pub(crate) fn latent_newer_readers_wait_for_no_older_flight() {
+    let (cache, wire) = (Cache::new(), Wire::new());
+    wire.answer();
+    let (done, is_done) = channel();
+    let ending = leads(&cache);
+    let leader = thread::spawn(move || {
+        is_done.recv().unwrap();
+        ending.end(0)
+    });
+    let older = reader(&cache, &wire);
+    let change = cache.change();
+    cache.del();
+    cache.acknowledge(change);
+    assert_eq!(cache.checked(|| block_on(get(&cache, &wire))), Outcome::Value(1));
+    done.send(()).unwrap();
+    leader.join().unwrap();
+    older.join().unwrap();
+    cache.at_rest();
+}
+
+/// A loader's panic, or that of storing what it gave, is the answer for all who followed.
+pub(crate) fn latent_panic_releases_everybody() {
+    let (cache, wire) = (Cache::new(), Wire::new());
+    wire.answer();
+    let ending = leads(&cache);
+    let followers = [reader(&cache, &wire), reader(&cache, &wire)];
+    drop(ending);
+    for follower in followers {
+        follower.join().unwrap();
+    }
+    cache.is_empty();
+    assert_eq!(block_on(get(&cache, &wire)), Outcome::Value(0), "the next call starts clean");
+    cache.is_empty();
+}
