@@ -16,7 +16,8 @@ use crate::cache::{Batch, Begin, CacheFuture, LoadTicket};
 use crate::error::{CacheError, CacheResult};
 use crate::level::LevelCache;
 use crate::level::answers::Answers;
-use crate::level::batch_load::{BatchRun, batch_work};
+use crate::level::batch_latent::Begun;
+use crate::level::batch_load::{BatchRun, Wanted, batch_work};
 use crate::level::engine::{End, Engine, Flight, Key, Value};
 use crate::level::load::{How, Work};
 use crate::level::read::{Stage, Step};
@@ -27,7 +28,7 @@ use crate::level::wait::Led;
 use crate::options::ReadOptions;
 use crate::traits::l1::L1Store;
 
-type Values<V> = Vec<CacheResult<Option<V>>>;
+pub(crate) type Values<V> = Vec<CacheResult<Option<V>>>;
 
 impl<K: Key, V: Value, L1: L1Store<K, V>> LevelCache<K, V, L1> {
     /// Steps 1 to 5.
@@ -83,8 +84,17 @@ impl<K: Key, V: Value> Engine<K, V> {
             missing.into_iter().for_each(|i| values[i] = Err(CacheError::shutdown()));
             return values;
         }
-        // 2
         let loads = self.sources.exist() && !options.disable_load;
+        if loads && self.remote.is_none() && self.sources.many.is_some() && missing.len() <= self.policy.max_batch {
+            let mut missing = Some(missing);
+            let begun = std::future::poll_fn(|cx| {
+                let missing = missing.take().unwrap_or_default();
+                Poll::Ready(self.begin_latent(keys, &mut values, missing, options, cx))
+            })
+            .await;
+            return self.read_begun(keys, values, begun, options).await;
+        }
+        // 2
         let run = BatchRun::new();
         let make = |key, hash, token| match loads {
             true => Flight::parked(key, hash, token, Work::Batch(run.clone()), self.clone()),
@@ -101,15 +111,35 @@ impl<K: Key, V: Value> Engine<K, V> {
         }
         // Until here a panic of a key's or value's own code passes the led flights on; from here the run has them.
         let led: Vec<_> = led.into_iter().filter_map(|(i, led)| Some((i, led.take()?))).collect();
+        // 3
+        let flights = led.iter().map(|(_, flight)| flight.clone());
+        if !loads {
+            self.move_foreign_to_tasks(&led, &followed);
+            self.read_only_many(flights.collect()).await;
+            return self.read_begun(keys, values, Begun { run: None, led, followed }, options).await;
+        }
+        let how = How { skip_l2: options.force_refresh, ..How::default() };
+        let wanted: Vec<_> = flights.map(Wanted::new).collect();
+        let run = (!wanted.is_empty()).then_some(run);
+        if let Some(run) = &run {
+            run.begin(batch_work(self.clone(), wanted, how, None), self);
+        }
+        self.read_begun(keys, values, Begun { run, led, followed }, options).await
+    }
+
+    /// The rest of step 3, and steps 4 and 5.
+    async fn read_begun(
+        self: &Arc<Self>,
+        keys: &[K],
+        mut values: Values<V>,
+        begun: Begun<K, V>,
+        options: ReadOptions,
+    ) -> Values<V> {
+        let loads = self.sources.exist() && !options.disable_load;
+        let Begun { run, led, followed } = begun;
         self.move_foreign_to_tasks(&led, &followed);
         // 3
-        let flights = led.iter().map(|(_, flight)| flight.clone()).collect();
-        if loads {
-            let how = How { skip_l2: options.force_refresh, ..How::default() };
-            Leading::start(self.clone(), run, flights, how).await;
-        } else {
-            self.read_only_many(flights).await;
-        }
+        Leading { engine: self.clone(), run }.await;
         // 4 and 5
         for (i, flight) in led.into_iter().chain(followed) {
             let over = flight.result().cloned().and_then(|outcome| self.answer(outcome, options.allow_stale));
@@ -227,16 +257,6 @@ fn ticket_of<V>(begin: Begin<V>) -> LoadTicket<V> {
 struct Leading<K: Key, V: Value> {
     engine: Arc<Engine<K, V>>,
     run: Option<Arc<BatchRun>>,
-}
-
-impl<K: Key, V: Value> Leading<K, V> {
-    fn start(engine: Arc<Engine<K, V>>, run: Arc<BatchRun>, flights: Vec<Arc<Flight<K, V>>>, how: How) -> Self {
-        if flights.is_empty() {
-            return Self { engine, run: None };
-        }
-        run.begin(batch_work(engine.clone(), flights, how), &engine);
-        Self { engine, run: Some(run) }
-    }
 }
 
 impl<K: Key, V: Value> Future for Leading<K, V> {

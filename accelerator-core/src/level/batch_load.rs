@@ -13,10 +13,11 @@ use hashbrown::HashTable;
 use crate::cache::BoxFuture;
 use crate::error::{CacheError, CacheResult, ErrorKind};
 use crate::level::engine::{Arrived, End, Engine, Flight, Key, Stale, Value};
-use crate::level::load::{How, Limited, not_loaded};
+use crate::level::load::{How, Limited};
 use crate::level::place::Place;
 use crate::level::policy::BATCH_CONCURRENCY;
 use crate::level::remote::{Fill, Found, Name, Remote};
+use crate::level::sources::not_loaded;
 use crate::sync::{Mutex, lock};
 use crate::traits::loader::Loaded;
 
@@ -64,7 +65,7 @@ impl BatchRun {
 
 /// A flight of a batch that is not over, with what L2 said. Dropped by a panic it fails, dropped otherwise (the runtime
 /// ends) it is passed on.
-struct Wanted<K: Key, V: Value> {
+pub(crate) struct Wanted<K: Key, V: Value> {
     flight: Option<Arc<Flight<K, V>>>,
     name: Option<Name>,
     fill: bool,
@@ -74,7 +75,7 @@ struct Wanted<K: Key, V: Value> {
 }
 
 impl<K: Key, V: Value> Wanted<K, V> {
-    fn new(flight: Arc<Flight<K, V>>) -> Self {
+    pub(crate) fn new(flight: Arc<Flight<K, V>>) -> Self {
         Self { flight: Some(flight), name: None, fill: false, occupied: false, stale: None }
     }
 
@@ -104,19 +105,19 @@ impl<K: Key, V: Value> Drop for Wanted<K, V> {
     }
 }
 
-/// The work of a batch of flights that were just led.
+/// The work of a batch of flights that were just led. `begun`: the batch load of them all, where it has begun.
 pub(crate) fn batch_work<K: Key, V: Value>(
     engine: Arc<Engine<K, V>>,
-    flights: Vec<Arc<Flight<K, V>>>,
+    mut wanted: Vec<Wanted<K, V>>,
     how: How,
+    mut begun: Option<Limited<Vec<(K, Loaded<V>)>>>,
 ) -> BoxFuture<'static, ()> {
-    let mut wanted: Vec<_> = flights.into_iter().map(Wanted::new).collect();
     let steps = async move {
         let size = engine.policy.max_batch;
         while !wanted.is_empty() {
             let rest = wanted.split_off(wanted.len().min(size));
             let chunk = read_chunk(&engine, std::mem::replace(&mut wanted, rest), how).await;
-            load_chunk(&engine, chunk).await;
+            load_chunk(&engine, chunk, begun.take()).await;
         }
     };
     // What panicked has failed its flights while it unwound.
@@ -170,15 +171,19 @@ async fn read_chunk<K: Key, V: Value>(
 }
 
 /// Steps 3 to 5.
-async fn load_chunk<K: Key, V: Value>(engine: &Engine<K, V>, wanted: Vec<Wanted<K, V>>) {
+async fn load_chunk<K: Key, V: Value>(
+    engine: &Engine<K, V>,
+    wanted: Vec<Wanted<K, V>>,
+    begun: Option<Limited<Vec<(K, Loaded<V>)>>>,
+) {
     if wanted.is_empty() {
         return;
     }
     if !engine.sources.exist() {
         wanted.into_iter().for_each(|one| one.end(End::Missed));
     } else if engine.sources.many.is_some() {
-        let keys = wanted.iter().flat_map(|w| &w.flight).map(|flight| flight.key().clone()).collect();
-        let answer = load_many(engine, keys).await;
+        let keys = || wanted.iter().flat_map(|w| &w.flight).map(|flight| flight.key().clone()).collect();
+        let answer = load_many(engine, keys, begun).await;
         match answer {
             Ok(found) => {
                 let done = matched(engine, wanted, found);
@@ -235,10 +240,14 @@ fn matched<K: Key, V: Value>(
     done
 }
 
-async fn load_many<K: Key, V: Value>(engine: &Engine<K, V>, keys: Vec<K>) -> CacheResult<Vec<(K, Loaded<V>)>> {
+async fn load_many<K: Key, V: Value>(
+    engine: &Engine<K, V>,
+    keys: impl FnOnce() -> Vec<K>,
+    begun: Option<Limited<Vec<(K, Loaded<V>)>>>,
+) -> CacheResult<Vec<(K, Loaded<V>)>> {
     let load = async {
         let Some(many) = &engine.sources.many else { return Ok(Vec::new()) };
-        let mut load = Limited::new(many.clone().mload_owned(keys));
+        let mut load = begun.unwrap_or_else(|| Limited::new(many.mload_owned(keys())));
         std::future::poll_fn(|cx| load.poll(engine, cx)).await
     };
     AssertUnwindSafe(load).catch_unwind().await.unwrap_or_else(|p| Err(CacheError::panic("the batch loader", &*p)))

@@ -11,11 +11,11 @@ use crate::error::{CacheError, CacheResult, LoadError};
 use crate::key::CacheKey;
 use crate::level::LevelCache;
 use crate::level::engine::{Engine, Key, Value};
-use crate::level::load::{ByTrait, LoadFuture, ManyLoader};
 use crate::level::remembered::{Remembered, WhenFull};
 use crate::level::remote::Remote;
 use crate::level::settings::{Settings, area_prefix};
 use crate::level::slots::SlotTable;
+use crate::level::sources::{ByTrait, FromFn};
 use crate::level::stats::Counters;
 use crate::time::{Clock, TimeSource};
 use crate::traits::codec::Codec;
@@ -167,19 +167,20 @@ impl<K: Key, V: Value, L1> Builder<K, V, L1> {
 
     /// How to load one key: a function from the key to a future of `Result<Option<V>, E>` (or of `Result<Loaded<V>, E>`,
     /// for a TTL of its own).
-    pub fn loader<F, Fut, T, E>(self, load: F) -> Self
+    pub fn loader<F, Fut, T, E>(mut self, load: F) -> Self
     where
         F: Fn(K) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = Result<T, E>> + Send,
+        Fut: Future<Output = Result<T, E>> + Send + 'static,
         T: Into<Loaded<V>>,
         E: Into<LoadError>,
     {
-        self.loader_from(FromFn(load))
+        self.set.sources.one = Some(Box::new(FromFn(load)));
+        self
     }
 
     /// How to load one key: an implementation of [`Loader`].
     pub fn loader_from(mut self, loader: impl Loader<K, V>) -> Self {
-        self.set.sources.one = Some(Arc::new(ByTrait(loader)));
+        self.set.sources.one = Some(Box::new(ByTrait(Arc::new(loader))));
         self
     }
 
@@ -189,18 +190,18 @@ impl<K: Key, V: Value, L1> Builder<K, V, L1> {
     pub fn batch_loader<F, Fut, I, T, E>(mut self, load: F) -> Self
     where
         F: Fn(Vec<K>) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = Result<I, E>> + Send,
+        Fut: Future<Output = Result<I, E>> + Send + 'static,
         I: IntoIterator<Item = (K, T)>,
         T: Into<Loaded<V>>,
         E: Into<LoadError>,
     {
-        self.set.sources.many = Some(Arc::new(FromFn(load)));
+        self.set.sources.many = Some(Box::new(FromFn(load)));
         self
     }
 
     /// How to load many keys at once: an implementation of [`BatchLoader`].
     pub fn batch_loader_from(mut self, loader: impl BatchLoader<K, V>) -> Self {
-        self.set.sources.many = Some(Arc::new(ByTrait(loader)));
+        self.set.sources.many = Some(Box::new(ByTrait(Arc::new(loader))));
         self
     }
 
@@ -252,34 +253,3 @@ impl<K: Key, V: Value, L1> Builder<K, V, L1> {
 
 /// A shortened key is 42 bytes of hash and some of the text.
 const SHORTEST_KEY_LIMIT: usize = 64;
-
-/// A function as a loader.
-struct FromFn<F>(F);
-
-impl<K: Key, V: Value, F, Fut, T, E> Loader<K, V> for FromFn<F>
-where
-    F: Fn(K) -> Fut + Send + Sync + 'static,
-    Fut: Future<Output = Result<T, E>> + Send,
-    T: Into<Loaded<V>>,
-    E: Into<LoadError>,
-{
-    async fn load(&self, key: &K) -> Result<Loaded<V>, LoadError> {
-        (self.0)(key.clone()).await.map(Into::into).map_err(Into::into)
-    }
-}
-
-impl<K: Key, V: Value, F, Fut, I, T, E> ManyLoader<K, V> for FromFn<F>
-where
-    F: Fn(Vec<K>) -> Fut + Send + Sync + 'static,
-    Fut: Future<Output = Result<I, E>> + Send,
-    I: IntoIterator<Item = (K, T)>,
-    T: Into<Loaded<V>>,
-    E: Into<LoadError>,
-{
-    fn mload_owned(self: Arc<Self>, keys: Vec<K>) -> LoadFuture<Vec<(K, Loaded<V>)>> {
-        Box::pin(async move {
-            let found = (self.0)(keys).await.map_err(CacheError::loader)?;
-            Ok(found.into_iter().map(|(key, value)| (key, value.into())).collect())
-        })
-    }
-}

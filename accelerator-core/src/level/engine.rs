@@ -12,11 +12,12 @@ use crate::entry::Entry;
 use crate::error::CacheError;
 use crate::level::flight;
 use crate::level::latent::Latent;
-use crate::level::load::{Sources, Work};
+use crate::level::load::Work;
 use crate::level::policy::{Life, Policy, Until};
 use crate::level::remembered::Remembered;
 use crate::level::remote::Remote;
 use crate::level::slots::{Join, SlotTable, Token};
+use crate::level::sources::Sources;
 use crate::level::stats::{Count, Counters};
 use crate::level::timer::Timer;
 use crate::time::TimeSource;
@@ -175,8 +176,13 @@ impl<K: Key, V: Value> Engine<K, V> {
 
     /// What the source has just answered.
     pub(crate) fn arrived(&self, loaded: Loaded<V>) -> Arrived<V> {
+        self.arrived_at(loaded, self.now())
+    }
+
+    /// What the source answered at `now`.
+    pub(crate) fn arrived_at(&self, loaded: Loaded<V>, now: u64) -> Arrived<V> {
         let lives = self.policy.lives(loaded.value.is_none(), loaded.ttl);
-        Arrived { value: loaded.value, lives, at: self.now() }
+        Arrived { value: loaded.value, lives, at: now }
     }
 
     /// What a caller gets from the outcome of a flight; `None`: nothing was found and nobody had a loader.

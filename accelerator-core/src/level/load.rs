@@ -22,67 +22,10 @@ use crate::level::engine::{Arrived, End, Engine, Flight, Key, Outcome, Stale, Va
 use crate::level::finish::{Ending, Held};
 use crate::level::latent::Latent;
 use crate::level::remote::{Fill, Found, Name};
+use crate::level::sources::LoadFuture;
 use crate::level::timer::Timer;
-use crate::traits::loader::{BatchLoader, Loaded, Loader};
+use crate::traits::loader::Loaded;
 use futures_util::FutureExt;
-
-pub(crate) type LoadFuture<T> = BoxFuture<'static, CacheResult<T>>;
-
-/// The object-safe twin of [`Loader`]: one box, `'static`, so that it can move into a task.
-pub(crate) trait OneLoader<K, V>: Send + Sync {
-    fn load_owned(self: Arc<Self>, key: K) -> LoadFuture<Loaded<V>>;
-}
-
-/// The object-safe twin of [`BatchLoader`].
-pub(crate) trait ManyLoader<K, V>: Send + Sync {
-    fn mload_owned(self: Arc<Self>, keys: Vec<K>) -> LoadFuture<Vec<(K, Loaded<V>)>>;
-}
-
-/// A user's implementation of a trait.
-pub(crate) struct ByTrait<L>(pub(crate) L);
-
-impl<K: Key, V: Value, L: Loader<K, V>> OneLoader<K, V> for ByTrait<L> {
-    fn load_owned(self: Arc<Self>, key: K) -> LoadFuture<Loaded<V>> {
-        Box::pin(async move { self.0.load(&key).await.map_err(CacheError::loader) })
-    }
-}
-
-impl<K: Key, V: Value, L: BatchLoader<K, V>> ManyLoader<K, V> for ByTrait<L> {
-    fn mload_owned(self: Arc<Self>, keys: Vec<K>) -> LoadFuture<Vec<(K, Loaded<V>)>> {
-        Box::pin(async move { Ok(self.0.mload(&keys).await.map_err(CacheError::loader)?.into_iter().collect()) })
-    }
-}
-
-/// Where values come from.
-pub(crate) struct Sources<K, V> {
-    pub(crate) one: Option<Arc<dyn OneLoader<K, V>>>,
-    pub(crate) many: Option<Arc<dyn ManyLoader<K, V>>>,
-}
-
-impl<K, V> Sources<K, V> {
-    /// Whether there is anything to load with.
-    pub(crate) fn exist(&self) -> bool {
-        self.one.is_some() || self.many.is_some()
-    }
-}
-
-impl<K: Key, V: Value> Sources<K, V> {
-    /// The load of one key; `None` without any loader.
-    fn start(&self, key: K) -> Option<LoadFuture<Loaded<V>>> {
-        if let Some(one) = &self.one {
-            return Some(one.clone().load_owned(key));
-        }
-        let load = self.many.as_ref()?.clone().mload_owned(vec![key.clone()]);
-        Some(Box::pin(async move {
-            let found = load.await?.into_iter().find(|(found, _)| *found == key);
-            found.map(|(_, loaded)| loaded).ok_or_else(not_loaded)
-        }))
-    }
-}
-
-pub(crate) fn not_loaded() -> CacheError {
-    CacheError::new(crate::ErrorKind::NotLoaded, "the batch loader's answer leaves this key out")
-}
 
 /// A load under `loader_timeout`. The timer is made when the load first suspends, so a load that is ready at once pays
 /// for none.

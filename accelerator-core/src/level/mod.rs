@@ -5,6 +5,7 @@
 
 mod answers;
 mod batch;
+mod batch_latent;
 mod batch_load;
 mod builder;
 mod cells;
@@ -25,6 +26,7 @@ mod remote;
 mod settings;
 mod shutdown;
 mod slots;
+mod sources;
 mod stats;
 mod ticket;
 mod timer;

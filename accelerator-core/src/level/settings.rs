@@ -8,8 +8,8 @@ use tokio::runtime::Handle;
 
 use crate::error::{CacheError, CacheResult};
 use crate::key::CacheKey;
-use crate::level::load::Sources;
 use crate::level::policy::Policy;
+use crate::level::sources::Sources;
 use crate::time::{TimeSource, millis};
 use crate::traits::codec::Codec;
 use crate::traits::l2::L2Store;
