@@ -15,13 +15,14 @@ use hashbrown::HashTable;
 
 use crate::error::CacheError;
 use crate::level::batch::Values;
-use crate::level::batch_load::{BatchRun, Wanted, batch_work};
+use crate::level::batch_load::{BatchLoad, BatchRun, Wanted, batch_work};
 use crate::level::engine::{End, Engine, Flight, Key, Value};
 use crate::level::finish::{Ending, Held};
 use crate::level::latent::Latent;
 use crate::level::load::{How, Limited, Work};
 use crate::level::slots::Join;
 use crate::level::sources::not_loaded;
+use crate::level::stats::Count;
 use crate::options::ReadOptions;
 use crate::traits::loader::Loaded;
 
@@ -40,13 +41,14 @@ pub(crate) struct Begun<K: Key, V: Value> {
 struct Led<'k, K: Key, V: Value> {
     engine: &'k Engine<K, V>,
     keys: &'k [K],
-    left: Vec<Option<(usize, Latent)>>,
+    left: Vec<(usize, Option<Latent>)>,
 }
 
 impl<'k, K: Key, V: Value> Led<'k, K, V> {
     fn take(&mut self, n: usize) -> Option<(usize, Ending<'k, K, V>)> {
-        let (i, latent) = self.left.get_mut(n)?.take()?;
-        Some((i, Ending::new(self.engine, Held::Latent(&self.keys[i], latent))))
+        let (i, latent) = self.left.get_mut(n)?;
+        let held = Held::Latent(&self.keys[*i], latent.take()?);
+        Some((*i, Ending::new(self.engine, held)))
     }
 
     fn all(&mut self) -> impl Iterator<Item = (usize, Ending<'k, K, V>)> {
@@ -54,7 +56,7 @@ impl<'k, K: Key, V: Value> Led<'k, K, V> {
     }
 
     fn asks_for(&self, n: usize, key: &K) -> bool {
-        matches!(self.left.get(n), Some(Some((i, _))) if self.keys[*i] == *key)
+        matches!(self.left.get(n), Some((i, Some(_))) if self.keys[*i] == *key)
     }
 }
 
@@ -77,16 +79,21 @@ impl<K: Key, V: Value> Engine<K, V> {
         let mut led = Led { engine: self, keys, left: Vec::with_capacity(missing.len()) };
         let mut followed = Vec::new();
         for i in missing {
-            match self.join_latent(&keys[i], !options.force_refresh) {
-                Join::Hit(value) => values[i] = Ok(value),
-                Join::Lead(latent) => led.left.push(Some((i, latent))),
+            match self.join_latent_uncounted(&keys[i], !options.force_refresh) {
+                Join::Hit(value) => {
+                    self.counters.l1_hit(value.is_none());
+                    values[i] = Ok(value);
+                }
+                Join::Lead(latent) => led.left.push((i, Some(latent))),
                 Join::Follow(flight) => followed.push((i, flight)),
             }
         }
+        self.counters.add(Count::Miss, (led.left.len() + followed.len()) as u64);
+        self.counters.add(Count::Joined, followed.len() as u64);
         let Some(many) = self.sources.many.as_ref().filter(|_| !led.left.is_empty()) else {
             return Begun { run: None, led: Vec::new(), followed };
         };
-        let asked = led.left.iter().flatten().map(|(i, _)| keys[*i].clone()).collect();
+        let asked = led.left.iter().map(|(i, _)| keys[*i].clone()).collect();
         let polled = catch_unwind(AssertUnwindSafe(|| {
             let mut load = Limited::new(many.mload_owned(asked));
             match load.poll(self, cx) {
@@ -124,7 +131,7 @@ impl<K: Key, V: Value> Engine<K, V> {
     ) {
         // Made when an answer first comes out of turn.
         let mut index = None;
-        let now = self.now();
+        let (now, mut loaded_ok) = (self.now(), 0);
         for (at, (key, loaded)) in found.into_iter().enumerate() {
             let n = if led.asks_for(at, &key) {
                 Some(at)
@@ -133,10 +140,11 @@ impl<K: Key, V: Value> Engine<K, V> {
                 let hash = self.table.hash(&key);
                 index.find(hash, |&(own, n)| own == hash && led.asks_for(n, &key)).map(|&(_, n)| n)
             };
-            let Some((i, ending)) = n.and_then(|n| led.take(n)) else { continue };
-            let outcome = ending.end(End::Loaded(self.arrived_at(loaded, now)));
-            values[i] = self.answer(outcome, options.allow_stale).unwrap_or(Ok(None));
+            let Some((i, latent)) = n.and_then(|n| led.left.get_mut(n)) else { continue };
+            values[*i] = Ok(self.land(&led.keys[*i], latent, self.arrived_at(loaded, now)));
+            loaded_ok += 1;
         }
+        self.counters.add(Count::LoadOk, loaded_ok);
         for (i, ending) in led.all() {
             let outcome = ending.end(End::Failed { error: not_loaded(), stale: None });
             values[i] = self.answer(outcome, options.allow_stale).unwrap_or(Ok(None));
@@ -144,22 +152,18 @@ impl<K: Key, V: Value> Engine<K, V> {
     }
 
     /// The load goes on: makes the flights, and a run of them.
-    fn make_latent(
-        self: &Arc<Self>,
-        led: &mut Led<'_, K, V>,
-        load: Limited<Vec<(K, Loaded<V>)>>,
-    ) -> (Arc<BatchRun>, Indexed<K, V>) {
+    fn make_latent(self: &Arc<Self>, led: &mut Led<'_, K, V>, load: BatchLoad<K, V>) -> (Arc<BatchRun>, Indexed<K, V>) {
         let run = BatchRun::new();
         let (mut wanted, mut flights) = (Vec::new(), Vec::new());
         // Somebody follows already, who has asked for a task.
         let mut awaited = false;
         for n in 0..led.left.len() {
-            let Some(Some((i, latent))) = led.left.get(n).copied() else { continue };
+            let (i, Some(latent)) = led.left[n] else { continue };
             let key = &led.keys[i];
             let work = || Work::Batch(run.clone());
             let make = || Flight::parked(key.clone(), latent.hash, latent.token, work(), self.clone());
             let (flight, known) = self.table.make(key, &latent, make);
-            led.left[n] = None;
+            led.left[n].1 = None;
             awaited |= known && flight.park(work(), Waker::noop()).is_some();
             wanted.push(Wanted::new(flight.clone()));
             flights.push((i, flight));
@@ -172,9 +176,9 @@ impl<K: Key, V: Value> Engine<K, V> {
     }
 }
 
-fn index_of(left: &[Option<(usize, Latent)>]) -> HashTable<(u64, usize)> {
+fn index_of(left: &[(usize, Option<Latent>)]) -> HashTable<(u64, usize)> {
     let mut index = HashTable::with_capacity(left.len());
-    for (n, (_, latent)) in left.iter().enumerate().filter_map(|(n, led)| Some((n, led.as_ref()?))) {
+    for (n, latent) in left.iter().enumerate().filter_map(|(n, led)| Some((n, led.1.as_ref()?))) {
         index.insert_unique(latent.hash, (latent.hash, n), |entry| entry.0);
     }
     index

@@ -21,6 +21,9 @@ use crate::level::sources::not_loaded;
 use crate::sync::{Mutex, lock};
 use crate::traits::loader::Loaded;
 
+/// A call of the batch loader.
+pub(crate) type BatchLoad<K, V> = Limited<Vec<(K, Loaded<V>)>>;
+
 /// The shared work of a batch.
 pub(crate) struct BatchRun {
     place: Mutex<Place<BoxFuture<'static, ()>>>,
@@ -110,7 +113,7 @@ pub(crate) fn batch_work<K: Key, V: Value>(
     engine: Arc<Engine<K, V>>,
     mut wanted: Vec<Wanted<K, V>>,
     how: How,
-    mut begun: Option<Limited<Vec<(K, Loaded<V>)>>>,
+    mut begun: Option<BatchLoad<K, V>>,
 ) -> BoxFuture<'static, ()> {
     let steps = async move {
         let size = engine.policy.max_batch;
@@ -174,7 +177,7 @@ async fn read_chunk<K: Key, V: Value>(
 async fn load_chunk<K: Key, V: Value>(
     engine: &Engine<K, V>,
     wanted: Vec<Wanted<K, V>>,
-    begun: Option<Limited<Vec<(K, Loaded<V>)>>>,
+    begun: Option<BatchLoad<K, V>>,
 ) {
     if wanted.is_empty() {
         return;
@@ -243,7 +246,7 @@ fn matched<K: Key, V: Value>(
 async fn load_many<K: Key, V: Value>(
     engine: &Engine<K, V>,
     keys: impl FnOnce() -> Vec<K>,
-    begun: Option<Limited<Vec<(K, Loaded<V>)>>>,
+    begun: Option<BatchLoad<K, V>>,
 ) -> CacheResult<Vec<(K, Loaded<V>)>> {
     let load = async {
         let Some(many) = &engine.sources.many else { return Ok(Vec::new()) };

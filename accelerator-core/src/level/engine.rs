@@ -147,8 +147,18 @@ impl<K: Key, V: Value> Engine<K, V> {
         key: &K,
         fresh_is_enough: bool,
     ) -> Join<Option<V>, Latent, Arc<Flight<K, V>>> {
+        self.counted(self.join_latent_uncounted(key, fresh_is_enough))
+    }
+
+    /// For callers who count for many.
+    #[inline]
+    pub(crate) fn join_latent_uncounted(
+        self: &Arc<Self>,
+        key: &K,
+        fresh_is_enough: bool,
+    ) -> Join<Option<V>, Latent, Arc<Flight<K, V>>> {
         let probe = || if fresh_is_enough { self.fresh(key) } else { None };
-        self.counted(self.table.join_latent(key, self, || self.generation(), probe))
+        self.table.join_latent(key, self, || self.generation(), probe)
     }
 
     fn counted<L, F>(&self, joined: Join<Option<V>, L, F>) -> Join<Option<V>, L, F> {

@@ -87,6 +87,34 @@ impl<K: Key, V: Value> Engine<K, V> {
     }
 }
 
+impl<K: Key, V: Value> Engine<K, V> {
+    /// Commits what the source answered to a latent flight: [`Ending::end`] for the way that most misses take. Until
+    /// user code has run, `latent` is the caller's, who ends it if that panics.
+    #[inline(always)]
+    pub(crate) fn land(&self, key: &K, latent: &mut Option<Latent>, arrived: Arrived<V>) -> Option<V> {
+        let Arrived { value, lives, at } = arrived;
+        self.throttle.remove(key, at);
+        let Some(generation) = latent.as_ref().map(|latent| latent.token.generation) else { return value };
+        let entry = lives.map(|(life, _)| self.policy.entry(value.clone(), life, at, generation));
+        let Some(own) = latent.take() else { return value };
+        let mut followed = Telling(None);
+        self.table.commit_latent(
+            key,
+            &own,
+            || self.generation(),
+            &mut followed.0,
+            |valid| match entry {
+                Some(entry) if valid => self.l1.insert(key.clone(), entry),
+                entry => self.store(key, entry.map_or(Change::Remove, Change::Insert), valid),
+            },
+        );
+        if followed.0.is_some() {
+            followed.tell(&Outcome::Value(value.clone()));
+        }
+        value
+    }
+}
+
 /// A flight that comes to its end. Dropped before, by a panic of user code (a `Clone`, a weigher, a `Drop`), it fails
 /// for all who wait, and leaves nothing behind.
 pub(crate) struct Ending<'a, K: Key, V: Value> {

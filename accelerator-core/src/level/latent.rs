@@ -19,7 +19,14 @@ pub(crate) struct Latent {
 pub(crate) struct Joinable<F> {
     now: Now<F>,
     // Detached while their leaders did not know of them yet; empty but for moments.
-    orphans: Vec<(u64, Arc<F>)>,
+    orphans: Option<Box<Orphan<F>>>,
+}
+
+/// Thin, as a slot is moved around with it.
+struct Orphan<F> {
+    id: u64,
+    flight: Arc<F>,
+    next: Option<Box<Self>>,
 }
 
 enum Now<F> {
@@ -38,7 +45,7 @@ enum Now<F> {
 
 impl<F> Joinable<F> {
     pub(crate) fn nothing() -> Self {
-        Self { now: Now::Nothing, orphans: Vec::new() }
+        Self { now: Now::Nothing, orphans: None }
     }
 
     /// The flight of `generation` to follow; a latent one is made now.
@@ -73,11 +80,20 @@ impl<F> Joinable<F> {
     }
 
     /// Later readers start their own.
+    #[inline]
     pub(crate) fn detach(&mut self) {
+        if !matches!(self.now, Now::Nothing) {
+            self.detach_now();
+        }
+    }
+
+    #[cold]
+    fn detach_now(&mut self) {
         if let Now::Made { flight, latent: Some(id) } = std::mem::replace(&mut self.now, Now::Nothing)
             && !cfg!(accelerator_mutant = "detach-loses-latent")
         {
-            self.orphans.push((id, flight));
+            let next = self.orphans.take();
+            self.orphans = Some(Box::new(Orphan { id, flight, next }));
         }
     }
 
@@ -125,7 +141,12 @@ impl<F> Joinable<F> {
     }
 
     fn adopt(&mut self, id: u64) -> Option<Arc<F>> {
-        let at = self.orphans.iter().position(|(own, _)| *own == id)?;
-        Some(self.orphans.swap_remove(at).1)
+        let mut link = &mut self.orphans;
+        while link.as_ref().is_some_and(|orphan| orphan.id != id) {
+            link = &mut link.as_mut()?.next;
+        }
+        let orphan = link.take()?;
+        *link = orphan.next;
+        Some(orphan.flight)
     }
 }

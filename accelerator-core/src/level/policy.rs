@@ -35,6 +35,8 @@ pub(crate) struct Policy {
     pub(crate) max_batch: usize,
     /// The longest TTL that a call or a loader has asked for.
     pub(crate) longest_own: AtomicU64,
+    /// See [`Policy::with_usual`].
+    pub(crate) usual: Option<(Life, Life)>,
 }
 
 /// How long something may live from now on.
@@ -80,7 +82,23 @@ impl Until {
 impl Policy {
     /// The life in L1 and in L2 of a new value with an own `ttl` or the configured ones; `None`: not to be stored.
     /// Jitter is drawn anew each time and only shortens.
+    #[inline]
     pub(crate) fn lives(&self, absent: bool, ttl: Option<Duration>) -> Option<(Life, Life)> {
+        match ttl {
+            None if !absent && self.usual.is_some() => self.usual,
+            _ => self.draw_lives(absent, ttl),
+        }
+    }
+
+    /// The lives of every value without a TTL of its own, where there is no jitter.
+    pub(crate) fn with_usual(mut self) -> Self {
+        if self.jitter <= 0.0 {
+            self.usual = self.draw_lives(false, None);
+        }
+        self
+    }
+
+    fn draw_lives(&self, absent: bool, ttl: Option<Duration>) -> Option<(Life, Life)> {
         let own = ttl.map(millis);
         if let Some(own) = own {
             self.longest_own.fetch_max(own, Relaxed);

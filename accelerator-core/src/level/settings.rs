@@ -135,7 +135,7 @@ impl<K, V> Settings<K, V> {
         if self.max_batch == 0 {
             return Err(CacheError::config("max_batch", 0, "takes 1 or more keys"));
         }
-        Ok(Policy {
+        let policy = Policy {
             l1_ttl: millis(l1_ttl),
             l2_ttl: millis(l2_ttl),
             null_ttl: self.cache_null_value.then(|| {
@@ -151,7 +151,9 @@ impl<K, V> Settings<K, V> {
             l2_write_timeout: self.l2_timeout.unwrap_or(Duration::from_millis(250)),
             max_batch: self.max_batch,
             longest_own: AtomicU64::new(0),
-        })
+            usual: None,
+        };
+        Ok(policy.with_usual())
     }
 }
 

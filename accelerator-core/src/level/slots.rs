@@ -25,6 +25,12 @@ use crate::sync::{Mutex, MutexGuard, lock};
 
 const SHARDS: usize = 64;
 
+/// A flight, as all who take part hold it.
+type Shared<K, R, W, X> = Arc<Flight<K, R, W, X>>;
+
+/// What [`SlotTable::join`] answers: leaders and followers get a flight.
+type JoinMade<P, K, R, W, X> = Join<P, Shared<K, R, W, X>, Shared<K, R, W, X>>;
+
 /// What an operation saw when it registered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Token {
@@ -59,7 +65,7 @@ struct Slot<K, R, W, X> {
     turn: Option<Arc<Turn<()>>>,
 }
 
-/// What [`SlotTable::join`] answers: `L` is what a leader gets, `F` what a follower gets.
+/// What joining answers: `L` is what a leader gets, `F` what a follower gets.
 pub(crate) enum Join<P, L, F> {
     /// L1 has it after all.
     Hit(P),
@@ -102,7 +108,7 @@ impl<K: Hash + Eq + Clone, R, W, X> SlotTable<K, R, W, X> {
         generation: impl FnOnce() -> u32,
         make: impl FnOnce(K, u64, Token) -> Flight<K, R, W, X>,
         probe: impl FnOnce() -> Option<P>,
-    ) -> Join<P, Arc<Flight<K, R, W, X>>, Arc<Flight<K, R, W, X>>>
+    ) -> JoinMade<P, K, R, W, X>
     where
         X: Clone,
     {
@@ -120,7 +126,7 @@ impl<K: Hash + Eq + Clone, R, W, X> SlotTable<K, R, W, X> {
         context: &X,
         generation: impl FnOnce() -> u32,
         probe: impl FnOnce() -> Option<P>,
-    ) -> Join<P, Latent, Arc<Flight<K, R, W, X>>>
+    ) -> Join<P, Latent, Shared<K, R, W, X>>
     where
         X: Clone,
     {
@@ -140,7 +146,7 @@ impl<K: Hash + Eq + Clone, R, W, X> SlotTable<K, R, W, X> {
         generation: impl FnOnce() -> u32,
         probe: impl FnOnce() -> Option<P>,
         lead: impl FnOnce(&mut Joinable<Flight<K, R, W, X>>, u64, Token, &mut u64) -> L,
-    ) -> Join<P, L, Arc<Flight<K, R, W, X>>>
+    ) -> Join<P, L, Shared<K, R, W, X>>
     where
         X: Clone,
     {
@@ -179,7 +185,7 @@ impl<K: Hash + Eq + Clone, R, W, X> SlotTable<K, R, W, X> {
         key: &K,
         latent: &Latent,
         make: impl FnOnce() -> Flight<K, R, W, X>,
-    ) -> (Arc<Flight<K, R, W, X>>, bool) {
+    ) -> (Shared<K, R, W, X>, bool) {
         self.shard(latent.hash).slot(key, latent.hash).flight.make(latent.id, make)
     }
 
@@ -200,7 +206,7 @@ impl<K: Hash + Eq + Clone, R, W, X> SlotTable<K, R, W, X> {
         key: &K,
         hash: u64,
         token: Token,
-        flight: Option<&Arc<Flight<K, R, W, X>>>,
+        flight: Option<&Shared<K, R, W, X>>,
         generation: impl FnOnce() -> u32,
         store: impl FnOnce(bool),
     ) {
@@ -219,7 +225,7 @@ impl<K: Hash + Eq + Clone, R, W, X> SlotTable<K, R, W, X> {
         key: &K,
         latent: &Latent,
         generation: impl FnOnce() -> u32,
-        followed: &mut Option<Arc<Flight<K, R, W, X>>>,
+        followed: &mut Option<Shared<K, R, W, X>>,
         store: impl FnOnce(bool),
     ) {
         let end = |joinable: &mut Joinable<_>| *followed = joinable.end(latent.id);
@@ -315,7 +321,7 @@ impl<K: Hash + Eq + Clone, R, W, X> SlotTable<K, R, W, X> {
     }
 
     /// Makes the flight unjoinable, if it still is the key's; its registration stays.
-    pub(crate) fn detach(&self, flight: &Arc<Flight<K, R, W, X>>) {
+    pub(crate) fn detach(&self, flight: &Shared<K, R, W, X>) {
         let mut slots = self.shard(flight.hash());
         if let Some(slot) = slots.find(flight.key(), flight.hash()) {
             slot.flight.detach_own(|own| Arc::ptr_eq(own, flight));
