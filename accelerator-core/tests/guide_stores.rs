@@ -5,47 +5,40 @@
 // guide: begin
 use std::collections::HashMap;
 use std::hash::Hash;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use accelerator_core::{Entry, L1Stats, L1Store};
+use parking_lot::Mutex;
 
-/// A map of at most `max` entries. When it is full, any one goes.
-pub struct MapL1<K, V> {
-    max: usize,
-    map: Mutex<HashMap<K, Entry<V>>>,
-}
+/// A map of at most so many entries. When it is full, any one goes.
+pub struct MapL1<K, V>(usize, Mutex<HashMap<K, Entry<V>>>);
 
-impl<K: Hash + Eq, V> MapL1<K, V> {
+impl<K, V> MapL1<K, V> {
     /// An empty map.
     pub fn new(max: usize) -> Self {
-        Self { max, map: Mutex::default() }
-    }
-
-    fn map(&self) -> MutexGuard<'_, HashMap<K, Entry<V>>> {
-        self.map.lock().unwrap_or_else(PoisonError::into_inner)
+        Self(max, Mutex::default())
     }
 }
 
 impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'static> L1Store<K, V> for MapL1<K, V> {
     fn get(&self, key: &K) -> Option<Entry<V>> {
-        self.map().get(key).cloned()
+        self.1.lock().get(key).cloned()
     }
     fn insert(&self, key: K, entry: Entry<V>) {
-        let mut map = self.map();
-        if map.len() >= self.max && !map.contains_key(&key) {
+        let mut map = self.1.lock();
+        if map.len() >= self.0 && !map.contains_key(&key) {
             let any = map.keys().next().cloned();
             any.and_then(|any| map.remove(&any));
         }
         map.insert(key, entry);
     }
     fn remove(&self, key: &K) {
-        self.map().remove(key);
+        self.1.lock().remove(key);
     }
     fn clear(&self) {
-        self.map().clear();
+        self.1.lock().clear();
     }
     fn stats(&self) -> L1Stats {
-        L1Stats::new(self.map().len() as u64, None)
+        L1Stats::new(self.1.lock().len() as u64, None)
     }
 }
 // guide: end

@@ -221,9 +221,13 @@ impl<K: Key, V: Value> Engine<K, V> {
         for fill in &fills {
             // Sealed before the check: a `clear` that comes in between is later than `written_at`.
             let sealed = fill.life.map(|life| remote.seal(fill.name, fill.value, life, self.clock.unix())).transpose();
-            let Ok(sealed) = sealed else {
-                self.counters.l2_error(StoreErrorKind::TooLarge);
-                continue;
+            let sealed = match sealed {
+                Ok(sealed) => sealed,
+                Err(error) => {
+                    let encoded = error.kind() != ErrorKind::Codec;
+                    self.counters.l2_error(if encoded { StoreErrorKind::TooLarge } else { StoreErrorKind::Other });
+                    continue;
+                }
             };
             let turn = self.table.turn_to_fill(fill.key, fill.hash, fill.token, || self.generation());
             if let Some(turn) = turn {
