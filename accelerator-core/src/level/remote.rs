@@ -8,7 +8,7 @@ use bytes::Bytes;
 use tokio::sync::OwnedMutexGuard;
 use xxhash_rust::xxh3::{xxh3_64_with_seed, xxh3_128};
 
-use crate::error::{CacheError, ErrorKind, StoreError, StoreErrorKind, StoreResult};
+use crate::error::{CacheError, ErrorKind, LoadError, StoreError, StoreErrorKind, StoreResult};
 use crate::level::engine::{Engine, Key, Value};
 use crate::level::envelope::{self, Meta, Unreadable};
 use crate::level::policy::{Life, MAX_VALUE_BYTES, Until};
@@ -63,6 +63,34 @@ pub(crate) struct Sealed {
     pub(crate) ttl: Duration,
 }
 
+/// Why a value can't be written.
+pub(crate) enum Unsealed {
+    NotEncoded(LoadError),
+    TooLarge { size: usize, limit: usize },
+}
+
+impl Unsealed {
+    fn kind(&self) -> StoreErrorKind {
+        match self {
+            Self::NotEncoded(_) => StoreErrorKind::Other,
+            Self::TooLarge { .. } => StoreErrorKind::TooLarge,
+        }
+    }
+}
+
+impl From<Unsealed> for CacheError {
+    fn from(why: Unsealed) -> Self {
+        match why {
+            Unsealed::NotEncoded(source) => {
+                Self::with_source(ErrorKind::Codec, "the value could not be encoded", source.into())
+            }
+            Unsealed::TooLarge { size, limit } => {
+                Self::new(ErrorKind::Codec, format!("the encoded value has {size} bytes; L2 takes {limit}"))
+            }
+        }
+    }
+}
+
 impl<K: Key, V: Value> Remote<K, V> {
     pub(crate) fn name(&self, key: &K) -> Name {
         let mut full = String::with_capacity(self.prefix.len() + 24);
@@ -82,18 +110,14 @@ impl<K: Key, V: Value> Remote<K, V> {
     }
 
     /// The envelope and payload of a value written at `now` (Unix milliseconds).
-    pub(crate) fn seal(&self, name: &Name, value: Option<&V>, life: Life, now: u64) -> Result<Sealed, CacheError> {
+    pub(crate) fn seal(&self, name: &Name, value: Option<&V>, life: Life, now: u64) -> Result<Sealed, Unsealed> {
         let mut buffer = envelope::open_buffer();
         if let Some(value) = value {
-            self.codec
-                .encode(value, &mut buffer)
-                .map_err(|e| CacheError::with_source(ErrorKind::Codec, "the value could not be encoded", e.into()))?;
+            self.codec.encode(value, &mut buffer).map_err(Unsealed::NotEncoded)?;
         }
         let limit = MAX_VALUE_BYTES.min(self.limits.max_value_bytes);
         if buffer.len() > limit {
-            let size = buffer.len();
-            let why = format!("the encoded value has {size} bytes; L2 takes {limit}");
-            return Err(CacheError::new(ErrorKind::Codec, why));
+            return Err(Unsealed::TooLarge { size: buffer.len(), limit });
         }
         let ms = |ms: u64| u32::try_from(ms).unwrap_or(u32::MAX);
         let meta = Meta {
@@ -223,9 +247,8 @@ impl<K: Key, V: Value> Engine<K, V> {
             let sealed = fill.life.map(|life| remote.seal(fill.name, fill.value, life, self.clock.unix())).transpose();
             let sealed = match sealed {
                 Ok(sealed) => sealed,
-                Err(error) => {
-                    let encoded = error.kind() != ErrorKind::Codec;
-                    self.counters.l2_error(if encoded { StoreErrorKind::TooLarge } else { StoreErrorKind::Other });
+                Err(why) => {
+                    self.counters.l2_error(why.kind());
                     continue;
                 }
             };

@@ -66,7 +66,7 @@ impl<K: Key, V: Value> Engine<K, V> {
             let name = remote.name(&key);
             match remote.seal(&name, value.as_ref(), l2, self.clock.unix()) {
                 Ok(sealed) => writes.push((key, value, l1, name.wire().to_owned(), sealed)),
-                Err(e) => return CacheFuture::ready(Err(e)),
+                Err(e) => return CacheFuture::ready(Err(e.into())),
             }
         }
         // Sorted: two batches take their turns in the same order, so neither waits for the other.

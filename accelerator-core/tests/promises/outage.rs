@@ -307,3 +307,34 @@ async fn a_write_answers_soon_after_its_timeout_also_behind_others_of_its_key() 
     assert!(before.elapsed() < limit, "40 writes of one key took {:?} with an L2 that hangs", before.elapsed());
     assert_eq!(cache.stats().flights, 0);
 }
+
+/// A codec that takes small numbers only, and makes much of the others.
+struct Picky;
+
+impl accelerator_core::Codec<u64> for Picky {
+    fn id(&self) -> u8 {
+        200
+    }
+    fn encode(&self, value: &u64, out: &mut Vec<u8>) -> Result<(), accelerator_core::LoadError> {
+        out.resize(out.len() + usize::try_from(*value)? * 1024, 0);
+        if *value < 2000 { Ok(()) } else { Err("no number of ours".into()) }
+    }
+    fn decode(&self, bytes: &[u8]) -> Result<u64, accelerator_core::LoadError> {
+        Ok(bytes.len() as u64 / 1024)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_value_that_l2_can_not_take_is_served_and_counted_by_reason() {
+    let w = World::new();
+    let cache = ok(w.both().codec(Picky));
+    assert_eq!(cache.get(&1).await.unwrap(), Some(1001));
+    assert_eq!(count(&cache, StoreErrorKind::TooLarge), 0, "less than a MiB");
+    assert_eq!(cache.get(&2).await.unwrap(), Some(2001));
+    assert_eq!((count(&cache, StoreErrorKind::Other), count(&cache, StoreErrorKind::TooLarge)), (1, 0), "not encoded");
+    assert_eq!(cache.set(&3, 1500).await.unwrap_err().kind(), ErrorKind::Codec);
+    let large = ok(w.twin().both().codec(Picky).loader(|_| async { Ok::<_, std::io::Error>(Some(1500)) }));
+    assert_eq!(large.get(&4).await.unwrap(), Some(1500));
+    assert_eq!((count(&large, StoreErrorKind::Other), count(&large, StoreErrorKind::TooLarge)), (0, 1), "too large");
+    assert_eq!(w.l2.inner().peek("t.4"), None);
+}
