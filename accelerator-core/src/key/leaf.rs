@@ -67,6 +67,18 @@ impl CacheKey for &str {
     }
 }
 
+/// A borrowed key has the text of the key, so that a tuple can be written without cloning its parts; like borrowed text
+/// it is not decoded.
+impl<K: CacheKey> CacheKey for &K {
+    fn encode(&self, out: &mut String) {
+        (**self).encode(out);
+    }
+
+    fn decode(_: &str) -> Option<Self> {
+        None
+    }
+}
+
 macro_rules! owned_text {
     ($($Text:ty)+) => {$(
         impl CacheKey for $Text {

@@ -97,6 +97,12 @@ tuple!(A 0 B 1 C 2);
 tuple!(A 0 B 1 C 2 D 3);
 tuple!(A 0 B 1 C 2 D 3 E 4);
 tuple!(A 0 B 1 C 2 D 3 E 4 F 5);
+tuple!(A 0 B 1 C 2 D 3 E 4 F 5 G 6);
+tuple!(A 0 B 1 C 2 D 3 E 4 F 5 G 6 H 7);
+tuple!(A 0 B 1 C 2 D 3 E 4 F 5 G 6 H 7 I 8);
+tuple!(A 0 B 1 C 2 D 3 E 4 F 5 G 6 H 7 I 8 J 9);
+tuple!(A 0 B 1 C 2 D 3 E 4 F 5 G 6 H 7 I 8 J 9 L 10);
+tuple!(A 0 B 1 C 2 D 3 E 4 F 5 G 6 H 7 I 8 J 9 L 10 M 11);
 
 /// An array without elements is the empty text, as is an array of one empty part; their types differ.
 impl<K: CacheKey, const N: usize> CacheKey for [K; N] {
