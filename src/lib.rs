@@ -9,12 +9,23 @@
 //! | `mini-moka` | `stores::MiniMokaL1`: a smaller moka |
 //! | `quick-cache` | `stores::QuickCacheL1`: the fastest hit |
 //! | `postcard` (default) | [`Postcard`], the default codec for L2 |
+//! | `macros` (default) | [`macros`]: `#[cacheable]` and its like, `#[derive(CacheKey)]` |
 //! | `uuid` | `CacheKey` for `uuid::Uuid` |
 //! | `testkit` | `testkit`: in-memory stores, faults, a manual clock, and the laws a store must keep |
 #![doc = ""]
 #![doc = include_str!("../README.md")]
 
 pub use accelerator_core::*;
+
+/// The macro that stands beside the trait.
+#[cfg(feature = "macros")]
+pub use accelerator_macros::CacheKey;
+
+/// Functions whose answer is cached, by an attribute. Each expands to calls of [`memoize`].
+#[cfg(feature = "macros")]
+pub mod macros {
+    pub use accelerator_macros::{CacheKey, cache_evict, cache_evict_batch, cache_put, cacheable, cacheable_batch};
+}
 
 /// The stores that the enabled features bring.
 pub mod stores {

@@ -1,0 +1,154 @@
+//! `cacheable_batch`: the body gets the missing keys in the place of all keys.
+
+use proc_macro2::{Ident, TokenStream};
+use quote::{ToTokens, quote_spanned};
+use syn::spanned::Spanned;
+use syn::{Expr, PatIdent, Token, Type};
+
+use crate::errors::Errors;
+use crate::function::{self, Function, Passing};
+use crate::options::Options;
+use crate::read;
+
+/// Where the keys are, and so where the missing ones go.
+pub(crate) enum Keys {
+    /// `keys = ids`, an argument.
+    Argument { pat: PatIdent, ty: Type },
+    /// `keys = request.ids`, a field of an argument taken by value.
+    Field { pat: PatIdent, path: Expr },
+}
+
+impl Keys {
+    pub(crate) fn find(options: &Options, function: &Function, errors: &mut Errors) -> Option<Self> {
+        let given = options.get("keys")?;
+        let keys = bare(given);
+        let Some(root) = root(keys) else {
+            errors.on(
+                given,
+                "`keys` must name where the keys are, so that the body can get the missing ones there: write an \
+                 argument such as `keys = ids`, or a field of one taken by value such as `keys = request.ids`",
+            );
+            return None;
+        };
+        let argument = function.arguments().find(|(pat, _)| pat.ident == *root);
+        let Some((pat, ty)) = argument.map(|(pat, ty)| (pat.clone(), ty.clone())) else {
+            errors.push(syn::Error::new(root.span(), not_an_argument(root, function)));
+            return None;
+        };
+        if pat.by_ref.is_some() || pat.subpat.is_some() {
+            let message = format!("`{root}` is bound by a pattern: take the keys as a plain argument `{root}: Vec<K>`");
+            errors.push(syn::Error::new(root.span(), message));
+            return None;
+        }
+        if matches!(keys, Expr::Path(_)) {
+            return match mistyped(&ty) {
+                None => Some(Self::Argument { pat, ty }),
+                Some(why) => {
+                    let message = format!("`keys` {why}: take `{root}` as `Vec<K>`, `&[K]` or `&Vec<K>`");
+                    errors.on(&ty, message);
+                    None
+                }
+            };
+        }
+        if function::passing(&ty) == Passing::Owned {
+            return Some(Self::Field { pat, path: keys.clone() });
+        }
+        let message = format!(
+            "`{}` is behind a reference, where the missing keys can't be put: take `{root}` by value, or the keys as \
+             an argument of their own, `ids: &[K]`",
+            emit!(#keys).to_string().replace(' ', ""),
+        );
+        errors.on(given, message);
+        None
+    }
+
+    fn root(&self) -> &Ident {
+        match self {
+            Self::Argument { pat, .. } | Self::Field { pat, .. } => &pat.ident,
+        }
+    }
+}
+
+pub(crate) fn expand(options: &Options, keys: &Keys, mut function: Function, memoize: &TokenStream) -> TokenStream {
+    let (cache, all) = (options.required("cache"), options.get("keys").map(bare).to_token_stream());
+    let begin = function.localize(emit!(#memoize::begin_batch(&(#cache), &(#all), &__read).await));
+    let bypass = function.localize(emit!(#memoize::bypass_batch(&(#all))));
+    let (settings, begun) = read::begin_or(options, &function, &begin, &bypass, memoize);
+    let (share, read) = (read::sharing(memoize, &function.ret), read::read_ident(options));
+    let mutability = function.freeze(keys.root());
+    let body = function.future(Some(Default::default()), &again(keys, mutability, memoize));
+    let statements = emit! {
+        #settings
+        #begun
+        #memoize::cacheable_batch(__begun, #read, #share, move |mut __missing| #body).await
+    };
+    function.with_body(statements)
+}
+
+/// Binds the argument once more, with the missing keys.
+fn again(keys: &Keys, mutability: Option<Token![mut]>, memoize: &TokenStream) -> TokenStream {
+    match keys {
+        Keys::Argument { pat, ty } => {
+            let (ident, mut ty) = (&pat.ident, ty.clone());
+            if let Type::Reference(reference) = &mut ty {
+                // They live in the body, not as long as the argument did.
+                reference.lifetime = None;
+            }
+            let rebind = quote_spanned!(ty.span()=> #memoize::Rebind::rebind);
+            // A body may do without the keys.
+            emit!(#[allow(unused_variables)] let #mutability #ident: #ty = #rebind(&mut __missing);)
+        }
+        Keys::Field { pat, path } => {
+            let root = &pat.ident;
+            let rebind = quote_spanned!(path.span()=> #memoize::Rebind::rebind);
+            emit!(let mut #root = #root; #path = #rebind(&mut __missing);)
+        }
+    }
+}
+
+/// Without what does not change the place.
+fn bare(expr: &Expr) -> &Expr {
+    match expr {
+        Expr::Reference(reference) if reference.mutability.is_none() => bare(&reference.expr),
+        Expr::Paren(paren) => bare(&paren.expr),
+        Expr::Group(group) => bare(&group.expr),
+        other => other,
+    }
+}
+
+/// `a` of `a`, `a.b`, `a.b.0`.
+fn root(expr: &Expr) -> Option<&Ident> {
+    match expr {
+        Expr::Path(path) => path.path.get_ident(),
+        Expr::Field(field) => root(&field.base),
+        _ => None,
+    }
+}
+
+fn not_an_argument(root: &Ident, function: &Function) -> String {
+    if root == "self" {
+        return "`self` stays with the body as it is: take the keys as an argument, `ids: &[K]` or `ids: Vec<K>`"
+            .into();
+    }
+    if function.bindings().iter().any(|(ident, _)| ident == root) {
+        return format!("`{root}` is bound inside of a pattern: take the keys as an argument `{root}: Vec<K>`");
+    }
+    let name = &function.sig.ident;
+    format!("`{name}` has no argument `{root}`: `keys` names the argument with the keys, `ids: Vec<K>` for example")
+}
+
+/// What is visibly none of the types that can be bound again.
+fn mistyped(ty: &Type) -> Option<&'static str> {
+    match ty {
+        Type::ImplTrait(_) => Some("of an `impl Trait` can't be bound again to the missing ones"),
+        Type::Reference(reference) if reference.mutability.is_some() => {
+            Some("behind a `&mut` can't be bound again to the missing ones")
+        }
+        Type::Array(_) => Some("in an array can't become fewer"),
+        Type::Reference(reference) if matches!(*reference.elem, Type::Array(_)) => {
+            Some("in an array can't become fewer")
+        }
+        Type::Tuple(_) => Some("in a tuple can't be bound again to the missing ones"),
+        _ => None,
+    }
+}

@@ -1,0 +1,90 @@
+//! `cacheable`.
+
+use proc_macro2::{Ident, Span, TokenStream};
+use syn::ReturnType;
+
+use crate::errors::Errors;
+use crate::function::Function;
+use crate::names;
+use crate::options::{CACHEABLE, Options};
+
+pub(crate) fn expand(options: &Options, function: Function, memoize: &TokenStream) -> TokenStream {
+    let cache = options.required("cache");
+    let key = options.get("key").map(|key| names::lend(key, memoize)).unwrap_or_default();
+    let begin = function.localize(emit!(#memoize::begin(&(#cache), &(#key), &__read).await));
+    let (settings, begun) = begin_or(options, &function, &begin, &emit!(#memoize::bypass()), memoize);
+    let (share, read) = (sharing(memoize, &function.ret), read_ident(options));
+    let body = function.future(Some(Default::default()), &TokenStream::new());
+    let statements = emit! {
+        #settings
+        #begun
+        #memoize::cacheable(__begun, #read, #share, move || #body).await
+    };
+    function.with_body(statements)
+}
+
+/// `let __read = ..;`, and `let __begun = ..;` under the condition.
+pub(crate) fn begin_or(
+    options: &Options,
+    function: &Function,
+    begin: &TokenStream,
+    bypass: &TokenStream,
+    memoize: &TokenStream,
+) -> (TokenStream, TokenStream) {
+    let calls = function.localize(options.calls(&["allow_stale", "cache_none", "ttl"]));
+    let propagate = options.propagate().map(|_| emit!(.propagate()));
+    let settings = emit!(let __read = #memoize::Read::new() #calls #propagate;);
+    let begun = match options.get("condition") {
+        None => emit!(let __begun = #begin;),
+        Some(condition) => {
+            let condition = function.localize(emit!(#condition));
+            emit! {
+                let __condition: bool = #condition;
+                let __begun = if __condition { #begin } else { #bypass };
+            }
+        }
+    };
+    (settings, begun)
+}
+
+/// `__read`, at the place to which an error about `on_cache_error` belongs.
+pub(crate) fn read_ident(options: &Options) -> Ident {
+    let span = options.propagate().unwrap_or_else(Span::mixed_site);
+    Ident::new("__read", span.resolved_at(Span::mixed_site()))
+}
+
+/// How failures of `ret` reach those who wait; see `memoize::sharing`.
+pub(crate) fn sharing(memoize: &TokenStream, ret: &TokenStream) -> TokenStream {
+    emit! {{
+        use #memoize::sharing::{AsClone as _, AsError as _, Unshared as _};
+        (&&&#memoize::sharing::Sharing::<#ret>::new()).share()
+    }}
+}
+
+/// A read must return something.
+pub(crate) fn check(macro_name: &str, function: &Function, errors: &mut Errors) {
+    let name = &function.sig.ident;
+    let is_unit = matches!(function.sig.output, ReturnType::Default) || function.ret.to_string() == "()";
+    if is_unit {
+        let example =
+            if macro_name == CACHEABLE.name { "Result<Option<V>, E>" } else { "Result<HashMap<K, Option<V>>, E>" };
+        let message = format!("`{name}` returns nothing that could be cached: write for example `-> {example}`");
+        errors.push(syn::Error::new(name.span(), message));
+    }
+}
+
+/// `result` does not exist before the body.
+pub(crate) fn check_result(options: &Options, function: &Function, names: &[&str], errors: &mut Errors) {
+    let is_argument = function.bindings().iter().any(|(ident, _)| ident == "result");
+    for name in names {
+        if let Some(value) = options.get(name)
+            && let Some(token) = names::uses(emit!(#value), "result")
+            && !is_argument
+        {
+            errors.push(syn::Error::new(
+                token.span(),
+                format!("`{name}` is needed before the body runs: there is no `result` yet"),
+            ));
+        }
+    }
+}
