@@ -87,7 +87,7 @@ impl Function {
         refuse(macro_name, &sig, errors);
         let (kind, ret, body) = if sig.asyncness.is_some() {
             let ret = match &sig.output {
-                ReturnType::Default => quote!(()),
+                ReturnType::Default => emit!(()),
                 ReturnType::Type(_, ty) => ty.to_token_stream(),
             };
             (Kind::Async, ret, body)

@@ -1,6 +1,7 @@
 //! `cacheable`.
 
-use proc_macro2::{Ident, Span, TokenStream};
+use proc_macro2::TokenStream;
+use quote::ToTokens;
 use syn::ReturnType;
 
 use crate::errors::Errors;
@@ -9,18 +10,16 @@ use crate::names;
 use crate::options::{CACHEABLE, Options};
 
 pub(crate) fn expand(options: &Options, function: Function, memoize: &TokenStream) -> TokenStream {
-    let cache = options.required("cache");
-    let key = options.get("key").map(|key| names::lend(key, memoize)).unwrap_or_default();
-    let begin = function.localize(emit!(#memoize::begin(&(#cache), &(#key), &__read).await));
+    let cache = options.borrowed("cache", ToTokens::to_token_stream);
+    let key = options.borrowed("key", |key| names::lend(key, memoize));
+    let (at, located) = options.locate("cache", memoize);
+    let begin = function.localize(emit!(at at; #located::begin(#cache, #key, &__read).await));
     let (settings, begun) = begin_or(options, &function, &begin, &emit!(#memoize::bypass()), memoize);
-    let (share, read) = (sharing(memoize, &function.ret), read_ident(options));
+    let share = sharing(memoize, &function.ret);
     let body = function.future(Some(Default::default()), &TokenStream::new());
-    let statements = emit! {
-        #settings
-        #begun
-        #memoize::cacheable(__begun, #read, #share, move || #body).await
-    };
-    function.with_body(statements)
+    let (at, located) = options.blame(&function.ret, memoize);
+    let call = emit!(at at; #located::cacheable(__begun, __read, #share, move || #body).await);
+    function.with_body(emit!(#settings #begun #call))
 }
 
 /// `let __read = ..;`, and `let __begun = ..;` under the condition.
@@ -37,7 +36,7 @@ pub(crate) fn begin_or(
     let begun = match options.get("condition") {
         None => emit!(let __begun = #begin;),
         Some(condition) => {
-            let condition = function.localize(emit!(#condition));
+            let condition = function.localize(condition.to_token_stream());
             emit! {
                 let __condition: bool = #condition;
                 let __begun = if __condition { #begin } else { #bypass };
@@ -45,12 +44,6 @@ pub(crate) fn begin_or(
         }
     };
     (settings, begun)
-}
-
-/// `__read`, at the place to which an error about `on_cache_error` belongs.
-pub(crate) fn read_ident(options: &Options) -> Ident {
-    let span = options.propagate().unwrap_or_else(Span::mixed_site);
-    Ident::new("__read", span.resolved_at(Span::mixed_site()))
 }
 
 /// How failures of `ret` reach those who wait; see `memoize::sharing`.
@@ -78,7 +71,7 @@ pub(crate) fn check_result(options: &Options, function: &Function, names: &[&str
     let is_argument = function.bindings().iter().any(|(ident, _)| ident == "result");
     for name in names {
         if let Some(value) = options.get(name)
-            && let Some(token) = names::uses(emit!(#value), "result")
+            && let Some(token) = names::uses(value.to_token_stream(), "result")
             && !is_argument
         {
             errors.push(syn::Error::new(

@@ -1,6 +1,6 @@
 //! `cache_put`, `cache_evict` and `cache_evict_batch`: what the cache needs is copied, the body runs, the cache is told.
 
-use proc_macro2::{Ident, Span, TokenStream, TokenTree};
+use proc_macro2::{Ident, Span, TokenStream};
 use quote::ToTokens;
 use syn::{Error, Expr};
 
@@ -39,7 +39,8 @@ pub(crate) fn expand(of: &Macro, options: &Options, function: Function, memoize:
     if options.is_true("before") {
         return before(of, options, function, memoize);
     }
-    let name = Ident::new(of.name, Span::mixed_site());
+    let (at, located) = options.blame(&function.ret, memoize);
+    let name = Ident::new(of.name, at.resolved_at(Span::mixed_site()));
     let plan = Plan::new(of, options, memoize);
     let (kept, cache) = cache(options, &function, &plan, memoize);
     let settings = settings(options, memoize);
@@ -53,21 +54,21 @@ pub(crate) fn expand(of: &Macro, options: &Options, function: Function, memoize:
         function.bindings().iter().any(named)
     });
     let body = function.future((!shares).then(Default::default), &TokenStream::new());
-    let tell = function.localize(emit!(#memoize::#name(&(#cache), __out, __write, #then).await));
-    let statements = emit! {
-        #first
-        let __out = #body.await;
-        #tell
-    };
-    function.with_body(statements)
+    let tell = emit!(at at; #located::#name(#cache, __out, __write, #then).await);
+    let tell = function.localize(tell);
+    function.with_body(emit!(#first let __out = #body.await; #tell))
 }
 
 /// `before = true`
 fn before(of: &Macro, options: &Options, function: Function, memoize: &TokenStream) -> TokenStream {
-    let first = if of.name == CACHE_EVICT_BATCH.name { emit!(evict_batch_first) } else { emit!(evict_first) };
-    let (cache, settings) = (options.required("cache"), settings(options, memoize));
-    let what = told(of).iter().find_map(|name| options.get(name)).map(|what| names::lend(what, memoize));
-    let mut evict = emit!(#memoize::#first(&(#cache), &(#what), __write).await);
+    let (at, located) = options.blame(&function.ret, memoize);
+    let first =
+        if of.name == CACHE_EVICT_BATCH.name { emit!(at at; evict_batch_first) } else { emit!(at at; evict_first) };
+    let settings = settings(options, memoize);
+    let cache = options.borrowed("cache", ToTokens::to_token_stream);
+    let what: TokenStream =
+        told(of).iter().map(|name| options.borrowed(name, |what| names::lend(what, memoize))).collect();
+    let mut evict = emit!(at at; #located::#first(#cache, #what, __write).await);
     if let Some(condition) = options.get("condition") {
         evict = emit!({ let __condition: bool = #condition; if __condition { #evict } else { ::core::option::Option::None } });
     }
@@ -102,9 +103,9 @@ impl Plan {
         let mut result = None;
         let mut after = Vec::new();
         let mut is_after = |expr: &Expr| {
-            let token = names::uses(emit!(#expr), "result");
+            let token = names::uses(expr.to_token_stream(), "result");
             if token.is_some() {
-                after.push(emit!(#expr));
+                after.push(expr.to_token_stream());
             }
             result = result.take().or(token.clone());
             token.is_some()
@@ -122,7 +123,7 @@ impl Plan {
                 Some((local, value, is_after(expr)))
             })
             .collect();
-        let condition = options.get("condition").map(|condition| (emit!(#condition), is_after(condition)));
+        let condition = options.get("condition").map(|condition| (condition.to_token_stream(), is_after(condition)));
         let locals = |late: bool| told.iter().filter(move |told| told.2 == late).map(|(local, ..)| local);
         let values = |late: bool| told.iter().filter(move |told| told.2 == late).map(|(_, value, _)| value);
         let (early, early_values, late, late_values) =
@@ -161,21 +162,22 @@ impl Plan {
                 if __condition { #then } else { ::core::option::Option::None }
             };
         }
-        let parameter = result.map_or_else(|| emit!(_), |token| parameter(&token));
-        Self { first, then: emit!(move |#parameter| { #then }), after }
+        let then = match result {
+            None => emit!(move |_| { #then }),
+            Some(token) => {
+                // Bound so that the expressions see it.
+                let parameter = Ident::new("result", token.span());
+                emit!(at token.span(); move |#[allow(unused_variables)] #parameter| { #then })
+            }
+        };
+        Self { first, then, after }
     }
-}
-
-/// `result`, bound so that the expressions see it.
-fn parameter(token: &TokenTree) -> TokenStream {
-    let ident = Ident::new("result", token.span());
-    emit!(#[allow(unused_variables)] #ident)
 }
 
 /// Where the cache is reached through something that the body may take with it, a copy of the handle is made before;
 /// otherwise it is borrowed after the body.
 fn cache(options: &Options, function: &Function, plan: &Plan, memoize: &TokenStream) -> (TokenStream, TokenStream) {
-    let cache = options.required("cache");
+    let cache = options.get("cache").to_token_stream();
     let taken = function.bindings().into_iter().any(|(ident, passing)| {
         let name = ident.to_string();
         let used = |tokens: &TokenStream| names::uses(function.localize(tokens.clone()), &name).is_some();
@@ -186,7 +188,8 @@ fn cache(options: &Options, function: &Function, plan: &Plan, memoize: &TokenStr
             && (in_body || plan.after.iter().any(used))
     });
     if !taken {
-        return (TokenStream::new(), cache);
+        return (TokenStream::new(), options.borrowed("cache", ToTokens::to_token_stream));
     }
-    (emit!(let __cache = #memoize::owned(&(#cache));), emit!(__cache))
+    let owned = options.borrowed("cache", ToTokens::to_token_stream);
+    (emit!(let __cache = #memoize::owned(#owned);), emit!(&__cache))
 }
