@@ -41,7 +41,7 @@ pub(crate) fn expand(input: DeriveInput) -> syn::Result<TokenStream> {
                 #encode
             }
 
-            fn decode(__text: &str) -> ::core::option::Option<Self> {
+            fn decode(__text: &::core::primitive::str) -> ::core::option::Option<Self> {
                 #decode
             }
         }

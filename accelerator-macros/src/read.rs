@@ -38,7 +38,7 @@ pub(crate) fn begin_or(
         Some(condition) => {
             let condition = function.localize(condition.to_token_stream());
             emit! {
-                let __condition: bool = #condition;
+                let __condition: ::core::primitive::bool = #condition;
                 let __begun = if __condition { #begin } else { #bypass };
             }
         }

@@ -70,7 +70,7 @@ fn before(of: &Macro, options: &Options, function: Function, memoize: &TokenStre
         told(of).iter().map(|name| options.borrowed(name, |what| names::lend(what, memoize))).collect();
     let mut evict = emit!(at at; #located::#first(#cache, #what, __write).await);
     if let Some(condition) = options.get("condition") {
-        evict = emit!({ let __condition: bool = #condition; if __condition { #evict } else { ::core::option::Option::None } });
+        evict = emit!({ let __condition: ::core::primitive::bool = #condition; if __condition { #evict } else { ::core::option::Option::None } });
     }
     let before = function.localize(emit!(#settings let __first = #evict;));
     let body = function.future(Some(Default::default()), &TokenStream::new());
@@ -138,7 +138,7 @@ impl Plan {
         let (first, mut then) = match &condition {
             Some((condition, false)) => (
                 emit! {
-                    let __condition: bool = #condition;
+                    let __condition: ::core::primitive::bool = #condition;
                     let __before = if __condition { ::core::option::Option::Some((#(#early_values,)*)) }
                         else { ::core::option::Option::None };
                 },
@@ -158,7 +158,7 @@ impl Plan {
         };
         if let Some((condition, true)) = condition {
             then = emit! {
-                let __condition: bool = #condition;
+                let __condition: ::core::primitive::bool = #condition;
                 if __condition { #then } else { ::core::option::Option::None }
             };
         }
