@@ -97,6 +97,9 @@ fn again(keys: &Keys, mutability: Option<Token![mut]>, memoize: &TokenStream) ->
     match keys {
         Keys::Argument { pat, ty } => {
             let (ident, mut ty) = (&pat.ident, ty.clone());
+            while let Type::Group(group) = ty {
+                ty = *group.elem;
+            }
             if let Type::Reference(reference) = &mut ty {
                 // They live in the body, not as long as the argument did.
                 reference.lifetime = None;

@@ -28,8 +28,9 @@ pub(crate) fn find(sig: &Signature, body: TokenStream) -> Option<(Boxed, TokenSt
     let Expr::Async(ExprAsync { block: inside, .. }) = call.args.first()? else { return None };
     let (call, mut inside) = (call.clone(), inside.clone());
     let own = inside.stmts.iter().find_map(name_of_self);
-    // The last value that is a block: `let __ret: Ret = { .. };`, `let _: () = { .. };` or `{ .. }`.
-    let at = inside.stmts.iter_mut().rposition(|stmt| block_of(stmt).is_some());
+    // `let __ret: Ret = { .. };`, `let _: () = { .. };` or `{ .. }`, behind nothing but what is always written there.
+    let at = inside.stmts.iter().position(|stmt| !is_prelude(stmt));
+    let at = at.filter(|at| inside.stmts.get_mut(*at).is_some_and(|stmt| block_of(stmt).is_some()));
     let Some((at, body)) = at.and_then(|at| Some((at, block_of(inside.stmts.get_mut(at)?)?.to_token_stream()))) else {
         // Written by hand: the whole block is the body.
         let body = inside.to_token_stream();
@@ -97,6 +98,24 @@ fn is_result(pat: &Pat) -> bool {
     match &*typed.pat {
         Pat::Ident(pat) => pat.ident == "__ret",
         Pat::Wild(_) => true,
+        _ => false,
+    }
+}
+
+/// `if let Some(__ret) = None::<Ret> { return __ret; }`, `let name = name;` or `let (a, b) = { let __arg1 = __arg1; __arg1 };`
+fn is_prelude(stmt: &Stmt) -> bool {
+    match stmt {
+        Stmt::Local(local) if !is_result(&local.pat) => {
+            let is_written = |expr: &Expr| match expr {
+                Expr::Path(_) => true,
+                Expr::Block(block) => {
+                    matches!(block.block.stmts.as_slice(), [Stmt::Local(_), Stmt::Expr(Expr::Path(_), None)])
+                }
+                _ => false,
+            };
+            local.init.as_ref().is_some_and(|init| is_written(&init.expr))
+        }
+        Stmt::Expr(Expr::If(branch), _) => matches!(&*branch.cond, Expr::Let(_)) && branch.else_branch.is_none(),
         _ => false,
     }
 }

@@ -73,13 +73,19 @@ impl Parse for Item {
 }
 
 impl Function {
-    /// `None`: there are errors, or the item is one that the compiler itself will complain about.
+    /// `None`: there are errors.
     pub(crate) fn parse(macro_name: &str, item: TokenStream, errors: &mut Errors) -> Option<Self> {
         if !is_function(item.clone()) {
             errors.on(item, format!("`#[{macro_name}]` goes on an `async fn`"));
             return None;
         }
-        let Item { attrs, vis, default, sig, body } = syn::parse2(item).ok()?;
+        let Item { attrs, vis, default, sig, body } = match syn::parse2(item) {
+            Ok(item) => item,
+            Err(error) => {
+                errors.push(error);
+                return None;
+            }
+        };
         let Some(body) = body else {
             errors.on(&sig, format!("`{}` has no body: put `#[{macro_name}]` on its implementation", sig.ident));
             return None;

@@ -132,6 +132,18 @@ fn by_hand<'a>(cache: &'a Dyn, id: u64, runs: &'a Runs) -> Pin<Box<dyn Future<Ou
     })
 }
 
+/// All of the block is the body, though it ends in a block.
+#[cacheable(cache = cache, key = id)]
+fn by_hand_in_steps<'a>(cache: &'a Dyn, id: u64, runs: &'a Runs) -> Pin<Box<dyn Future<Output = Found> + Send + 'a>> {
+    Box::pin(async move {
+        let user = runs.user(id);
+        {
+            let shown = user;
+            Ok(Some(shown))
+        }
+    })
+}
+
 #[tokio::test]
 async fn boxed_by_hand() {
     let (cache, runs) = (dynamic(), Runs::default());
@@ -139,4 +151,8 @@ async fn boxed_by_hand() {
         send(by_hand(&cache, 1, &runs)).await.expect("ok");
     }
     runs.are(1);
+    for _ in 0..2 {
+        send(by_hand_in_steps(&cache, 2, &runs)).await.expect("ok");
+    }
+    runs.are(2);
 }
