@@ -22,6 +22,27 @@ pub use accelerator_core::*;
 pub use accelerator_macros::CacheKey;
 
 /// Functions whose answer is cached, by an attribute. Each expands to calls of [`memoize`].
+///
+/// ```
+/// use accelerator::macros::{cache_evict, cacheable};
+/// use accelerator::{CacheResult, LevelCache};
+///
+/// struct Users {
+///     names: LevelCache<u64, String>,
+/// }
+///
+/// impl Users {
+///     #[cacheable(cache = self.names, key = id)]
+///     async fn name(&self, id: u64) -> CacheResult<Option<String>> {
+///         Ok(Some(format!("user {id}"))) // your query
+///     }
+///
+///     #[cache_evict(cache = self.names, key = id)]
+///     async fn delete(&self, id: u64) -> CacheResult<()> {
+///         Ok(()) // your query
+///     }
+/// }
+/// ```
 #[cfg(feature = "macros")]
 pub mod macros {
     pub use accelerator_macros::{CacheKey, cache_evict, cache_evict_batch, cache_put, cacheable, cacheable_batch};

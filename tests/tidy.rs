@@ -114,6 +114,18 @@ fn uses_inside_the_core_point_one_way() {
 }
 
 #[test]
+fn the_core_knows_no_macros_and_the_macros_hold_no_cache() {
+    let core = fs::read_to_string(root().join("accelerator-core/Cargo.toml")).expect("a manifest");
+    for line in core.lines().filter(|line| line.starts_with("accelerator")) {
+        assert!(line.starts_with("accelerator-core"), "the core depends on {line}");
+    }
+    let macros = fs::read_to_string(root().join("accelerator-macros/Cargo.toml")).expect("a manifest");
+    let (_, dependencies) = macros.split_once("[dependencies]").expect("dependencies");
+    let (dependencies, _) = dependencies.split_once("\n[").expect("dev-dependencies");
+    assert!(!dependencies.contains("accelerator"), "the macros depend on {dependencies}");
+}
+
+#[test]
 fn backends_depend_on_the_core_and_on_nothing_else_of_ours() {
     let mut backends = 0;
     for entry in fs::read_dir(root()).expect("the root").flatten() {

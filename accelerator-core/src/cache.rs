@@ -185,6 +185,10 @@ impl<V> fmt::Debug for LoadTicket<V> {
 /// let cache: Box<dyn Cache<u64, String>> = Box::new(Off);
 /// # drop(cache);
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a cache",
+    note = "a cache is a `LevelCache`, an `Arc<dyn Cache<K, V>>`, a reference to one, or what implements `Cache<K, V>`"
+)]
 pub trait Cache<K: Sync + 'static, V: Send + 'static>: Send + Sync {
     /// The value, or the right to load it, after waiting for anybody who already loads it (at most `loader_timeout`
     /// for a load that another caller runs itself).

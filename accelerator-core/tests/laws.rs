@@ -71,6 +71,7 @@ accelerator_core::key_laws!(
     ["", "a", "A", "a.b", "a:b", "a~b", "ü", " ", "\0", "~", "~~", "."].map(str::to_owned)
 );
 accelerator_core::key_laws!(texts_that_are_not_read_back, &'static str, one_way ["", "a", "a.b", "ü"]);
+accelerator_core::key_laws!(borrowed_keys_are_not_read_back, &'static (u8, u8), one_way [&(1, 2), &(1, 3)]);
 accelerator_core::key_laws!(booleans, bool, [true, false]);
 accelerator_core::key_laws!(signed, i64, [0, -1, 1, i64::MIN, i64::MAX]);
 accelerator_core::key_laws!(characters, char, ['a', '.', '~', 'ß', '\0', char::MAX]);

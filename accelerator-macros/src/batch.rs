@@ -1,12 +1,13 @@
 //! `cacheable_batch`: the body gets the missing keys in the place of all keys.
 
 use proc_macro2::{Ident, TokenStream};
-use quote::{ToTokens, quote, quote_spanned};
+use quote::ToTokens;
 use syn::spanned::Spanned;
-use syn::{Expr, PatIdent, Type};
+use syn::{Expr, PatIdent, Token, Type};
 
 use crate::errors::Errors;
 use crate::function::{self, Function, Passing};
+use crate::names;
 use crate::options::Options;
 use crate::read;
 
@@ -22,6 +23,10 @@ impl Keys {
     pub(crate) fn find(options: &Options, function: &Function, errors: &mut Errors) -> Option<Self> {
         let given = options.get("keys")?;
         let keys = bare(given);
+        if matches!(keys, Expr::Lit(_)) {
+            // That is said already.
+            return None;
+        }
         let Some(root) = root(keys) else {
             errors.on(
                 given,
@@ -43,8 +48,11 @@ impl Keys {
         if matches!(keys, Expr::Path(_)) {
             return match mistyped(&ty) {
                 None => Some(Self::Argument { pat, ty }),
-                Some(why) => {
-                    let message = format!("`keys` {why}: take `{root}` as `Vec<K>`, `&[K]` or `&Vec<K>`");
+                Some(what) => {
+                    let message = format!(
+                        "`keys` in {what} can't be bound again to the missing ones: take `{root}` as `Vec<K>`, \
+                         `&[K]` or `&Vec<K>`"
+                    );
                     errors.on(&ty, message);
                     None
                 }
@@ -56,7 +64,7 @@ impl Keys {
         let message = format!(
             "`{}` is behind a reference, where the missing keys can't be put: take `{root}` by value, or the keys as \
              an argument of their own, `ids: &[K]`",
-            quote!(#keys).to_string().replace(' ', ""),
+            keys.to_token_stream().to_string().replace(' ', ""),
         );
         errors.on(given, message);
         None
@@ -70,47 +78,42 @@ impl Keys {
 }
 
 pub(crate) fn expand(options: &Options, keys: &Keys, mut function: Function, memoize: &TokenStream) -> TokenStream {
-    let (cache, all) = (options.required("cache"), options.get("keys").map(bare).to_token_stream());
-    let begin = function.localize(quote!(#memoize::begin_batch(&(#cache), &(#all), &__read).await));
-    let bypass = function.localize(quote!(#memoize::bypass_batch(&(#all))));
+    let cache = options.borrowed("cache", ToTokens::to_token_stream);
+    let all = options.borrowed("keys", |keys| bare(keys).to_token_stream());
+    let (at, located) = options.locate("cache", memoize);
+    let begin = function.localize(emit!(at at; #located::begin_batch(#cache, #all, &__read).await));
+    let bypass = function.localize(emit!(#memoize::bypass_batch(#all)));
     let (settings, begun) = read::begin_or(options, &function, &begin, &bypass, memoize);
-    let (share, ret) = (read::sharing(memoize, &function.ret), &function.ret);
-    let read = read::read_ident(options);
-    let (argument, parameter) = again(keys, memoize);
-    let body = &function.body;
-    let statements = quote! {
-        #settings
-        #begun
-        #memoize::cacheable_batch(__begun, #read, #share, async move |mut __missing| -> #ret {
-            #memoize::run(#argument, async move |#[allow(unused_variables)] #parameter| -> #ret #body).await
-        })
-        .await
-    };
-    function.freeze(keys.root());
-    function.with_body(statements)
+    let share = read::sharing(memoize, &function.ret);
+    let mutability = function.freeze(keys.root());
+    let body = function.future(Some(Default::default()), &again(keys, mutability, memoize));
+    let (at, located) = options.blame(&function.ret, memoize);
+    let call = emit!(at at; #located::cacheable_batch(__begun, __read, #share, move |mut __missing| #body).await);
+    function.with_body(emit!(#settings #begun #call))
 }
 
-/// The argument with the missing keys, and the parameter that takes it.
-fn again(keys: &Keys, memoize: &TokenStream) -> (TokenStream, TokenStream) {
+/// Binds the argument once more, with the missing keys.
+fn again(keys: &Keys, mutability: Option<Token![mut]>, memoize: &TokenStream) -> TokenStream {
     match keys {
         Keys::Argument { pat, ty } => {
-            let mut ty = ty.clone();
+            let (ident, mut ty) = (&pat.ident, ty.clone());
+            while let Type::Group(group) = ty {
+                ty = *group.elem;
+            }
             if let Type::Reference(reference) = &mut ty {
                 // They live in the body, not as long as the argument did.
                 reference.lifetime = None;
             }
-            let rebind = quote_spanned!(ty.span()=> #memoize::Rebind::rebind);
-            (quote!(#rebind(&mut __missing)), quote!(#pat: #ty))
+            let memoize = names::locate(memoize, ty.span());
+            let rebind = emit!(at ty.span(); #memoize::Rebind::rebind(&mut __missing));
+            // A body may do without the keys.
+            emit!(#[allow(unused_variables)] let #mutability #ident: #ty = #rebind;)
         }
         Keys::Field { pat, path } => {
             let root = &pat.ident;
-            let rebind = quote_spanned!(path.span()=> #memoize::Rebind::rebind);
-            let argument = quote!({
-                let mut #root = #root;
-                #path = #rebind(&mut __missing);
-                #root
-            });
-            (argument, quote!(#pat))
+            let memoize = names::locate(memoize, path.span());
+            let rebind = emit!(at path.span(); #memoize::Rebind::rebind(&mut __missing));
+            emit!(let mut #root = #root; #path = #rebind;)
         }
     }
 }
@@ -146,18 +149,19 @@ fn not_an_argument(root: &Ident, function: &Function) -> String {
     format!("`{name}` has no argument `{root}`: `keys` names the argument with the keys, `ids: Vec<K>` for example")
 }
 
-/// What is visibly none of the types that can be bound again.
-fn mistyped(ty: &Type) -> Option<&'static str> {
+/// What is visibly none of the types that can be bound again. An alias or a type of one's own is the compiler's to judge.
+fn mistyped(ty: &Type) -> Option<String> {
+    const COLLECTIONS: [&str; 7] = ["VecDeque", "HashSet", "BTreeSet", "HashMap", "BTreeMap", "Option", "Box"];
     match ty {
-        Type::ImplTrait(_) => Some("of an `impl Trait` can't be bound again to the missing ones"),
-        Type::Reference(reference) if reference.mutability.is_some() => {
-            Some("behind a `&mut` can't be bound again to the missing ones")
+        Type::ImplTrait(_) => Some("an `impl Trait`".into()),
+        Type::Array(_) => Some("an array".into()),
+        Type::Tuple(_) => Some("a tuple".into()),
+        Type::Reference(reference) if reference.mutability.is_some() => Some("a `&mut`".into()),
+        Type::Reference(reference) => mistyped(&reference.elem),
+        Type::Path(path) => {
+            let last = path.path.segments.last()?.ident.to_string();
+            COLLECTIONS.contains(&last.as_str()).then(|| format!("a `{last}`"))
         }
-        Type::Array(_) => Some("in an array can't become fewer"),
-        Type::Reference(reference) if matches!(*reference.elem, Type::Array(_)) => {
-            Some("in an array can't become fewer")
-        }
-        Type::Tuple(_) => Some("in a tuple can't be bound again to the missing ones"),
         _ => None,
     }
 }

@@ -4,8 +4,8 @@
 use proc_macro2::{Ident, TokenStream};
 use quote::{ToTokens, quote};
 use syn::{
-    AssocType, Block, Expr, ExprAsync, ExprCall, GenericArgument, Pat, PathArguments, ReturnType, Signature, Stmt,
-    Type, TypeParamBound, TypePath,
+    AssocType, Block, Expr, ExprAsync, ExprCall, GenericArgument, Local, Pat, PathArguments, ReturnType, Signature,
+    Stmt, Token, Type, TypeParamBound, TypePath,
 };
 
 use crate::names;
@@ -28,8 +28,9 @@ pub(crate) fn find(sig: &Signature, body: TokenStream) -> Option<(Boxed, TokenSt
     let Expr::Async(ExprAsync { block: inside, .. }) = call.args.first()? else { return None };
     let (call, mut inside) = (call.clone(), inside.clone());
     let own = inside.stmts.iter().find_map(name_of_self);
-    // The last value that is a block: `let __ret: Ret = { .. };`, `let _: () = { .. };` or `{ .. }`.
-    let at = inside.stmts.iter_mut().rposition(|stmt| block_of(stmt).is_some());
+    // `let __ret: Ret = { .. };`, `let _: () = { .. };` or `{ .. }`, behind nothing but what is always written there.
+    let at = inside.stmts.iter().position(|stmt| !is_prelude(stmt));
+    let at = at.filter(|at| inside.stmts.get_mut(*at).is_some_and(|stmt| block_of(stmt).is_some()));
     let Some((at, body)) = at.and_then(|at| Some((at, block_of(inside.stmts.get_mut(at)?)?.to_token_stream()))) else {
         // Written by hand: the whole block is the body.
         let body = inside.to_token_stream();
@@ -49,16 +50,12 @@ impl Boxed {
         }
     }
 
-    /// Takes the `mut` away from `let mut name = name;`.
-    pub(crate) fn freeze(&mut self, name: &Ident) {
-        for stmt in &mut self.inside.stmts {
-            if let Stmt::Local(local) = stmt
-                && let Pat::Ident(pat) = &mut local.pat
-                && pat.ident == *name
-            {
-                pat.mutability = None;
-            }
-        }
+    /// Takes the `mut` away from `let mut name = name;`, and answers it.
+    pub(crate) fn freeze(&mut self, name: &Ident) -> Option<Token![mut]> {
+        self.inside.stmts.iter_mut().find_map(|stmt| match stmt {
+            Stmt::Local(Local { pat: Pat::Ident(pat), .. }) if pat.ident == *name => pat.mutability.take(),
+            _ => None,
+        })
     }
 
     /// The function's block, with other statements in the place of its body.
@@ -101,6 +98,24 @@ fn is_result(pat: &Pat) -> bool {
     match &*typed.pat {
         Pat::Ident(pat) => pat.ident == "__ret",
         Pat::Wild(_) => true,
+        _ => false,
+    }
+}
+
+/// `if let Some(__ret) = None::<Ret> { return __ret; }`, `let name = name;` or `let (a, b) = { let __arg1 = __arg1; __arg1 };`
+fn is_prelude(stmt: &Stmt) -> bool {
+    match stmt {
+        Stmt::Local(local) if !is_result(&local.pat) => {
+            let is_written = |expr: &Expr| match expr {
+                Expr::Path(_) => true,
+                Expr::Block(block) => {
+                    matches!(block.block.stmts.as_slice(), [Stmt::Local(_), Stmt::Expr(Expr::Path(_), None)])
+                }
+                _ => false,
+            };
+            local.init.as_ref().is_some_and(|init| is_written(&init.expr))
+        }
+        Stmt::Expr(Expr::If(branch), _) => matches!(&*branch.cond, Expr::Let(_)) && branch.else_branch.is_none(),
         _ => false,
     }
 }

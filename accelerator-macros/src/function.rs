@@ -73,13 +73,19 @@ impl Parse for Item {
 }
 
 impl Function {
-    /// `None`: there are errors, or the item is one that the compiler itself will complain about.
+    /// `None`: there are errors.
     pub(crate) fn parse(macro_name: &str, item: TokenStream, errors: &mut Errors) -> Option<Self> {
         if !is_function(item.clone()) {
             errors.on(item, format!("`#[{macro_name}]` goes on an `async fn`"));
             return None;
         }
-        let Item { attrs, vis, default, sig, body } = syn::parse2(item).ok()?;
+        let Item { attrs, vis, default, sig, body } = match syn::parse2(item) {
+            Ok(item) => item,
+            Err(error) => {
+                errors.push(error);
+                return None;
+            }
+        };
         let Some(body) = body else {
             errors.on(&sig, format!("`{}` has no body: put `#[{macro_name}]` on its implementation", sig.ident));
             return None;
@@ -87,7 +93,7 @@ impl Function {
         refuse(macro_name, &sig, errors);
         let (kind, ret, body) = if sig.asyncness.is_some() {
             let ret = match &sig.output {
-                ReturnType::Default => quote!(()),
+                ReturnType::Default => emit!(()),
                 ReturnType::Type(_, ty) => ty.to_token_stream(),
             };
             (Kind::Async, ret, body)
@@ -136,18 +142,38 @@ impl Function {
         found
     }
 
-    /// Takes the `mut` of an argument away that the expansion binds once more.
-    pub(crate) fn freeze(&mut self, name: &Ident) {
+    /// The body as a future of its own that starts with other statements. Its types are inferred as they would be in an
+    /// `async fn`: the first `return` says which type is meant, and the `let` is a place to coerce to it.
+    pub(crate) fn future(&self, capture: Option<Token![move]>, first: &TokenStream) -> TokenStream {
+        let (ret, body) = (&self.ret, &self.body);
+        emit! {
+            async #capture {
+                #first
+                if let ::core::option::Option::Some(__ret) = ::core::option::Option::None::<#ret> {
+                    return __ret;
+                }
+                #[allow(clippy::diverging_sub_expression)]
+                let __ret: #ret = #body;
+                #[allow(unreachable_code)]
+                __ret
+            }
+        }
+    }
+
+    /// Takes the `mut` of an argument away, as the expansion binds it once more, and answers it.
+    pub(crate) fn freeze(&mut self, name: &Ident) -> Option<Token![mut]> {
+        let mut found = None;
         for input in &mut self.sig.inputs {
             if let FnArg::Typed(typed) = input
                 && let Pat::Ident(pat) = &mut *typed.pat
                 && pat.ident == *name
             {
-                pat.mutability = None;
+                found = pat.mutability.take();
             }
         }
-        if let Kind::Boxed(boxed) = &mut self.kind {
-            boxed.freeze(name);
+        match &mut self.kind {
+            Kind::Async => found,
+            Kind::Boxed(boxed) => boxed.freeze(name).or(found),
         }
     }
 

@@ -3,7 +3,7 @@
 //! All escaping is done by the tuples of the core.
 
 use proc_macro2::{Ident, Span, TokenStream};
-use quote::{ToTokens, quote};
+use quote::ToTokens;
 use syn::ext::IdentExt;
 use syn::{Data, DataEnum, DeriveInput, Error, Fields, Generics, Member, Type, parse_quote};
 
@@ -15,7 +15,7 @@ const LONGEST: usize = 12;
 
 pub(crate) fn expand(input: DeriveInput) -> syn::Result<TokenStream> {
     let library = library::from_manifest();
-    let key = quote!(#library::CacheKey);
+    let key = emit!(#library::CacheKey);
     let (encode, decode, fields) = match &input.data {
         Data::Struct(data) => {
             let (encode, decode) = of_struct(&data.fields, &key);
@@ -33,7 +33,7 @@ pub(crate) fn expand(input: DeriveInput) -> syn::Result<TokenStream> {
     let name = &input.ident;
     let generics = bounded(input.generics.clone(), &fields, &key);
     let (own, types, bounds) = generics.split_for_impl();
-    Ok(quote! {
+    Ok(emit! {
         #[automatically_derived]
         #[allow(deprecated)]
         impl #own #key for #name #types #bounds {
@@ -41,7 +41,7 @@ pub(crate) fn expand(input: DeriveInput) -> syn::Result<TokenStream> {
                 #encode
             }
 
-            fn decode(__text: &str) -> ::core::option::Option<Self> {
+            fn decode(__text: &::core::primitive::str) -> ::core::option::Option<Self> {
                 #decode
             }
         }
@@ -50,18 +50,18 @@ pub(crate) fn expand(input: DeriveInput) -> syn::Result<TokenStream> {
 
 fn of_struct(fields: &Fields, key: &TokenStream) -> (TokenStream, TokenStream) {
     let Some(parts) = Parts::new(fields) else {
-        let decode = quote! {
+        let decode = emit! {
             if __text.is_empty() { ::core::option::Option::Some(Self {}) } else { ::core::option::Option::None }
         };
-        return (quote!(let _ = __out;), decode);
+        return (emit!(let _ = __out;), decode);
     };
     let Parts { members, locals, .. } = &parts;
     let (value, pattern) = (parts.value(), parts.pattern());
-    let encode = quote! {
+    let encode = emit! {
         let Self { #(#members: #locals),* } = self;
         #key::encode(#value, __out);
     };
-    let decode = quote! {
+    let decode = emit! {
         let #pattern = #key::decode(__text)?;
         ::core::option::Option::Some(Self { #(#members: #locals),* })
     };
@@ -70,7 +70,7 @@ fn of_struct(fields: &Fields, key: &TokenStream) -> (TokenStream, TokenStream) {
 
 fn of_enum(data: &DataEnum, key: &TokenStream) -> (TokenStream, TokenStream) {
     if data.variants.is_empty() {
-        return (quote!(let _ = __out; match *self {}), quote!(let _ = __text; ::core::option::Option::None));
+        return (emit!(let _ = __out; match *self {}), emit!(let _ = __text; ::core::option::Option::None));
     }
     let mut encode = TokenStream::new();
     let mut decode = TokenStream::new();
@@ -78,22 +78,22 @@ fn of_enum(data: &DataEnum, key: &TokenStream) -> (TokenStream, TokenStream) {
         let (name, tag) = (&variant.ident, variant.ident.unraw().to_string());
         match Parts::new(&variant.fields) {
             None => {
-                encode.extend(quote!(Self::#name {} => #key::encode(&#tag, __out),));
+                encode.extend(emit!(Self::#name {} => #key::encode(&#tag, __out),));
                 decode.extend(
-                    quote!((#tag, ::core::option::Option::None) => ::core::option::Option::Some(Self::#name {}),),
+                    emit!((#tag, ::core::option::Option::None) => ::core::option::Option::Some(Self::#name {}),),
                 );
             }
             Some(parts) => {
                 let Parts { members, locals, .. } = &parts;
                 let (value, pattern) = (parts.value(), parts.pattern());
-                encode.extend(quote! {
+                encode.extend(emit! {
                     Self::#name { #(#members: #locals),* } => {
                         #key::encode(&#tag, __out);
                         __out.push('.');
                         #key::encode(#value, __out);
                     }
                 });
-                decode.extend(quote! {
+                decode.extend(emit! {
                     (#tag, ::core::option::Option::Some(__text)) => {
                         let #pattern = #key::decode(__text)?;
                         ::core::option::Option::Some(Self::#name { #(#members: #locals),* })
@@ -102,8 +102,8 @@ fn of_enum(data: &DataEnum, key: &TokenStream) -> (TokenStream, TokenStream) {
             }
         }
     }
-    let encode = quote!(match self { #encode });
-    let decode = quote! {
+    let encode = emit!(match self { #encode });
+    let decode = emit! {
         let (__tag, __text) = match __text.split_once('.') {
             ::core::option::Option::Some((__tag, __text)) => (__tag, ::core::option::Option::Some(__text)),
             ::core::option::Option::None => (__text, ::core::option::Option::None),
@@ -133,10 +133,10 @@ impl Parts {
     /// What is encoded: the one field itself, or a tuple of references.
     fn value(&self) -> TokenStream {
         match self.locals.as_slice() {
-            [one] => quote!(#one),
+            [one] => emit!(#one),
             several => {
                 let tuple = nested(several);
-                quote!(&#tuple)
+                emit!(&#tuple)
             }
         }
     }
@@ -144,7 +144,7 @@ impl Parts {
     /// What is decoded, bound to the locals.
     fn pattern(&self) -> TokenStream {
         match self.locals.as_slice() {
-            [one] => quote!(#one),
+            [one] => emit!(#one),
             several => nested(several),
         }
     }
@@ -153,11 +153,11 @@ impl Parts {
 /// A tuple, its end in a tuple of its own where it would be too long.
 fn nested(locals: &[Ident]) -> TokenStream {
     if locals.len() <= LONGEST {
-        return quote!((#(#locals),*));
+        return emit!((#(#locals),*));
     }
     let (front, rest) = locals.split_at(LONGEST - 1);
     let rest = nested(rest);
-    quote!((#(#front,)* #rest))
+    emit!((#(#front,)* #rest))
 }
 
 /// What the fields are made of has to be keys: each type parameter among them, or its associated type.

@@ -7,6 +7,15 @@
 //! `package = "accelerator"`, or `accelerator-core` alone). Where that is not the right one, each attribute takes
 //! `crate = path`.
 
+/// Tokens whose local names no expression of a user can see; `emit!(at span; ..)`: errors in them are shown there.
+macro_rules! emit {
+    (at $span:expr; $($tokens:tt)*) => {{
+        let span: ::proc_macro2::Span = $span.resolved_at(::proc_macro2::Span::mixed_site());
+        ::quote::quote_spanned!(span=> $($tokens)*)
+    }};
+    ($($tokens:tt)*) => { ::quote::quote_spanned!(::proc_macro2::Span::mixed_site()=> $($tokens)*) };
+}
+
 mod arguments;
 mod batch;
 mod boxed;
@@ -96,6 +105,7 @@ fn expand(
     let library = library::path(&options);
     let expanded = function.and_then(|function| then(&options, function, &quote!(#library::memoize), &mut errors));
     let errors = errors.into_tokens();
-    let expanded = expanded.unwrap_or(item);
+    // Without the expansion its arguments are not used, which is not the mistake.
+    let expanded = expanded.unwrap_or_else(|| quote!(#[allow(unused)] #item));
     quote!(#errors #expanded).into()
 }

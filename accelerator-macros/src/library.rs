@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::{env, fs};
 
 use proc_macro2::{Ident, Span, TokenStream};
-use quote::{ToTokens, quote};
+use quote::ToTokens;
 
 use crate::manifest::{self, Line};
 use crate::options::Options;
@@ -22,7 +22,7 @@ pub(crate) fn path(options: &Options) -> TokenStream {
 pub(crate) fn from_manifest() -> TokenStream {
     let found = env::var_os("CARGO_MANIFEST_DIR").and_then(|dir| name(Path::new(&dir)));
     let ident = Ident::new(found.as_deref().unwrap_or("accelerator"), Span::mixed_site());
-    quote!(::#ident)
+    emit!(::#ident)
 }
 
 fn name(dir: &Path) -> Option<String> {

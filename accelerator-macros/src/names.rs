@@ -1,7 +1,7 @@
 //! Which names an expression of the attribute uses, and expressions that must leave their arguments to the body.
 
-use proc_macro2::{Ident, Spacing, TokenStream, TokenTree};
-use quote::{ToTokens, quote};
+use proc_macro2::{Ident, Spacing, Span, TokenStream, TokenTree};
+use quote::ToTokens;
 use syn::punctuated::Punctuated;
 use syn::{Expr, ExprArray, ExprCall, ExprParen, ExprReference, ExprStruct, ExprTuple, UnOp};
 
@@ -54,6 +54,15 @@ pub(crate) fn replace_self(tokens: TokenStream, own: &Ident) -> TokenStream {
     replaced.collect()
 }
 
+/// A path under which errors are shown at `span`; it keeps its meaning.
+pub(crate) fn locate(path: &TokenStream, span: Span) -> TokenStream {
+    let located = path.clone().into_iter().map(|mut token| {
+        token.set_span(token.span().located_at(span));
+        token
+    });
+    located.collect()
+}
+
 /// Whether the expression is the variable alone.
 pub(crate) fn is_only(expr: &Expr, name: &str) -> bool {
     matches!(expr, Expr::Path(path) if path.path.is_ident(name))
@@ -74,9 +83,9 @@ fn is_place(expr: &Expr) -> bool {
 pub(crate) fn keep(expr: &Expr, memoize: &TokenStream) -> TokenStream {
     match expr {
         Expr::Reference(ExprReference { mutability: None, expr: inner, .. }) if is_place(inner) => {
-            quote!(#memoize::owned(&#inner))
+            emit!(#memoize::owned(&#inner))
         }
-        place if is_place(place) => quote!(#memoize::owned(&#place)),
+        place if is_place(place) => emit!(#memoize::owned(&#place)),
         other => inside(other, memoize),
     }
 }
@@ -95,7 +104,7 @@ fn inside(expr: &Expr, memoize: &TokenStream) -> TokenStream {
             let mut elems = all(&tuple.elems);
             // `(a,)` is a tuple because of its comma.
             if elems.len() == 1 {
-                elems.push_punct(syn::Token![,](proc_macro2::Span::mixed_site()));
+                elems.push_punct(syn::Token![,](Span::mixed_site()));
             }
             ExprTuple { elems, ..tuple.clone() }.into_token_stream()
         }

@@ -1,12 +1,13 @@
 //! What each macro takes, and the checks of what it was given.
 
 use proc_macro2::{Span, TokenStream};
-use quote::{ToTokens, quote};
+use quote::quote;
+use syn::spanned::Spanned;
 use syn::{Expr, ExprLit, Lit};
 
 use crate::arguments::{self, Argument};
 use crate::errors::Errors;
-use crate::suggest;
+use crate::{names, suggest};
 
 pub(crate) struct Macro {
     pub(crate) name: &'static str,
@@ -86,9 +87,9 @@ impl Options {
         let options = Self { given: known };
         let missing: Vec<_> = of.required.iter().filter(|name| options.get(name).is_none()).collect();
         if complete && !missing.is_empty() {
-            let names: Vec<_> = missing.iter().map(|name| format!("`{name}`")).collect();
+            let names = missing.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
             let (name, example) = (of.name, of.example);
-            errors.at(Span::call_site(), format!("`{name}` needs {}: `#[{name}({example})]`", names.join(" and ")));
+            errors.at(Span::call_site(), format!("`{name}` needs {names}: write `#[{name}({example})]`"));
         }
         options
     }
@@ -97,13 +98,28 @@ impl Options {
         self.given.iter().find(|argument| argument.name == name).map(|argument| &argument.value)
     }
 
-    /// A required argument. Without it there are errors, and nothing is expanded.
-    pub(crate) fn required(&self, name: &str) -> TokenStream {
-        self.get(name).map(ToTokens::to_token_stream).unwrap_or_default()
+    /// `&(value)`. Without the argument there are errors, and nothing is expanded.
+    pub(crate) fn borrowed(&self, name: &str, by_value: impl FnOnce(&Expr) -> TokenStream) -> TokenStream {
+        let Some(value) = self.get(name) else { return TokenStream::new() };
+        let tokens = by_value(value);
+        emit!(at value.span(); &(#tokens))
     }
 
     pub(crate) fn is_true(&self, name: &str) -> bool {
         matches!(self.get(name), Some(Expr::Lit(ExprLit { lit: Lit::Bool(yes), .. })) if yes.value)
+    }
+
+    /// Where an error about an argument is shown, and `path` at that place.
+    pub(crate) fn locate(&self, name: &str, path: &TokenStream) -> (Span, TokenStream) {
+        let span = self.get(name).map_or_else(Span::mixed_site, Spanned::span);
+        (span, names::locate(path, span))
+    }
+
+    /// The same for an error about the function's return type.
+    pub(crate) fn blame(&self, ret: &TokenStream, path: &TokenStream) -> (Span, TokenStream) {
+        let first = || ret.clone().into_iter().next().map(|token| token.span());
+        let span = self.propagate().or_else(first).unwrap_or_else(Span::mixed_site);
+        (span, names::locate(path, span))
     }
 
     /// The span of `"propagate"`, where it is given.

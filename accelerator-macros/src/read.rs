@@ -1,7 +1,7 @@
 //! `cacheable`.
 
-use proc_macro2::{Ident, Span, TokenStream};
-use quote::quote;
+use proc_macro2::TokenStream;
+use quote::ToTokens;
 use syn::ReturnType;
 
 use crate::errors::Errors;
@@ -10,18 +10,16 @@ use crate::names;
 use crate::options::{CACHEABLE, Options};
 
 pub(crate) fn expand(options: &Options, function: Function, memoize: &TokenStream) -> TokenStream {
-    let cache = options.required("cache");
-    let key = options.get("key").map(|key| names::lend(key, memoize)).unwrap_or_default();
-    let begin = function.localize(quote!(#memoize::begin(&(#cache), &(#key), &__read).await));
-    let (settings, begun) = begin_or(options, &function, &begin, &quote!(#memoize::bypass()), memoize);
-    let (share, ret, body) = (sharing(memoize, &function.ret), &function.ret, &function.body);
-    let read = read_ident(options);
-    let statements = quote! {
-        #settings
-        #begun
-        #memoize::cacheable(__begun, #read, #share, async move || -> #ret #body).await
-    };
-    function.with_body(statements)
+    let cache = options.borrowed("cache", ToTokens::to_token_stream);
+    let key = options.borrowed("key", |key| names::lend(key, memoize));
+    let (at, located) = options.locate("cache", memoize);
+    let begin = function.localize(emit!(at at; #located::begin(#cache, #key, &__read).await));
+    let (settings, begun) = begin_or(options, &function, &begin, &emit!(#memoize::bypass()), memoize);
+    let share = sharing(memoize, &function.ret);
+    let body = function.future(Some(Default::default()), &TokenStream::new());
+    let (at, located) = options.blame(&function.ret, memoize);
+    let call = emit!(at at; #located::cacheable(__begun, __read, #share, move || #body).await);
+    function.with_body(emit!(#settings #begun #call))
 }
 
 /// `let __read = ..;`, and `let __begun = ..;` under the condition.
@@ -33,14 +31,14 @@ pub(crate) fn begin_or(
     memoize: &TokenStream,
 ) -> (TokenStream, TokenStream) {
     let calls = function.localize(options.calls(&["allow_stale", "cache_none", "ttl"]));
-    let propagate = options.propagate().map(|_| quote!(.propagate()));
-    let settings = quote!(let __read = #memoize::Read::new() #calls #propagate;);
+    let propagate = options.propagate().map(|_| emit!(.propagate()));
+    let settings = emit!(let __read = #memoize::Read::new() #calls #propagate;);
     let begun = match options.get("condition") {
-        None => quote!(let __begun = #begin;),
+        None => emit!(let __begun = #begin;),
         Some(condition) => {
-            let condition = function.localize(quote!(#condition));
-            quote! {
-                let __condition: bool = #condition;
+            let condition = function.localize(condition.to_token_stream());
+            emit! {
+                let __condition: ::core::primitive::bool = #condition;
                 let __begun = if __condition { #begin } else { #bypass };
             }
         }
@@ -48,15 +46,9 @@ pub(crate) fn begin_or(
     (settings, begun)
 }
 
-/// `__read`, at the place to which an error about `on_cache_error` belongs.
-pub(crate) fn read_ident(options: &Options) -> Ident {
-    let span = options.propagate().unwrap_or_else(Span::mixed_site);
-    Ident::new("__read", span.resolved_at(Span::mixed_site()))
-}
-
 /// How failures of `ret` reach those who wait; see `memoize::sharing`.
 pub(crate) fn sharing(memoize: &TokenStream, ret: &TokenStream) -> TokenStream {
-    quote! {{
+    emit! {{
         use #memoize::sharing::{AsClone as _, AsError as _, Unshared as _};
         (&&&#memoize::sharing::Sharing::<#ret>::new()).share()
     }}
@@ -79,7 +71,7 @@ pub(crate) fn check_result(options: &Options, function: &Function, names: &[&str
     let is_argument = function.bindings().iter().any(|(ident, _)| ident == "result");
     for name in names {
         if let Some(value) = options.get(name)
-            && let Some(token) = names::uses(quote!(#value), "result")
+            && let Some(token) = names::uses(value.to_token_stream(), "result")
             && !is_argument
         {
             errors.push(syn::Error::new(

@@ -1,7 +1,7 @@
 //! `cache_put`, `cache_evict` and `cache_evict_batch`: what the cache needs is copied, the body runs, the cache is told.
 
-use proc_macro2::{Ident, Span, TokenStream, TokenTree};
-use quote::{ToTokens, quote};
+use proc_macro2::{Ident, Span, TokenStream};
+use quote::ToTokens;
 use syn::{Error, Expr};
 
 use crate::errors::Errors;
@@ -39,12 +39,13 @@ pub(crate) fn expand(of: &Macro, options: &Options, function: Function, memoize:
     if options.is_true("before") {
         return before(of, options, function, memoize);
     }
-    let (name, ret, body) = (Ident::new(of.name, Span::mixed_site()), &function.ret, &function.body);
+    let (at, located) = options.blame(&function.ret, memoize);
+    let name = Ident::new(of.name, at.resolved_at(Span::mixed_site()));
     let plan = Plan::new(of, options, memoize);
     let (kept, cache) = cache(options, &function, &plan, memoize);
     let settings = settings(options, memoize);
     let (first, then) = (&plan.first, &plan.then);
-    let first = function.localize(quote!(#settings #kept #first));
+    let first = function.localize(emit!(#settings #kept #first));
     // What is said after the body may name arguments that the body only borrows.
     let shares = plan.after.iter().any(|tokens| {
         let named = |(ident, passing): &(Ident, Passing)| {
@@ -52,32 +53,32 @@ pub(crate) fn expand(of: &Macro, options: &Options, function: Function, memoize:
         };
         function.bindings().iter().any(named)
     });
-    let capture = (!shares).then(|| quote!(move));
-    let tell = function.localize(quote!(#memoize::#name(&(#cache), __out, __write, #then).await));
-    let statements = quote! {
-        #first
-        let __out = #memoize::run((), async #capture |()| -> #ret #body).await;
-        #tell
-    };
-    function.with_body(statements)
+    let body = function.future((!shares).then(Default::default), &TokenStream::new());
+    let tell = emit!(at at; #located::#name(#cache, __out, __write, #then).await);
+    let tell = function.localize(tell);
+    function.with_body(emit!(#first let __out = #body.await; #tell))
 }
 
 /// `before = true`
 fn before(of: &Macro, options: &Options, function: Function, memoize: &TokenStream) -> TokenStream {
-    let first = if of.name == CACHE_EVICT_BATCH.name { quote!(evict_batch_first) } else { quote!(evict_first) };
-    let (cache, settings) = (options.required("cache"), settings(options, memoize));
-    let what = told(of).iter().find_map(|name| options.get(name)).map(|what| names::lend(what, memoize));
-    let mut evict = quote!(#memoize::#first(&(#cache), &(#what), __write).await);
+    let (at, located) = options.blame(&function.ret, memoize);
+    let first =
+        if of.name == CACHE_EVICT_BATCH.name { emit!(at at; evict_batch_first) } else { emit!(at at; evict_first) };
+    let settings = settings(options, memoize);
+    let cache = options.borrowed("cache", ToTokens::to_token_stream);
+    let what: TokenStream =
+        told(of).iter().map(|name| options.borrowed(name, |what| names::lend(what, memoize))).collect();
+    let mut evict = emit!(at at; #located::#first(#cache, #what, __write).await);
     if let Some(condition) = options.get("condition") {
-        evict = quote!({ let __condition: bool = #condition; if __condition { #evict } else { ::core::option::Option::None } });
+        evict = emit!({ let __condition: ::core::primitive::bool = #condition; if __condition { #evict } else { ::core::option::Option::None } });
     }
-    let before = function.localize(quote!(#settings let __first = #evict;));
-    let (ret, body) = (&function.ret, &function.body);
-    let statements = quote! {
+    let before = function.localize(emit!(#settings let __first = #evict;));
+    let body = function.future(Some(Default::default()), &TokenStream::new());
+    let statements = emit! {
         #before
         match __first {
             ::core::option::Option::Some(__out) => __out,
-            ::core::option::Option::None => #memoize::run((), async move |()| -> #ret #body).await,
+            ::core::option::Option::None => #body.await,
         }
     };
     function.with_body(statements)
@@ -85,8 +86,8 @@ fn before(of: &Macro, options: &Options, function: Function, memoize: &TokenStre
 
 fn settings(options: &Options, memoize: &TokenStream) -> TokenStream {
     let calls = options.calls(&["ttl"]);
-    let propagate = options.propagate().map(|_| quote!(.propagate()));
-    quote!(let __write = #memoize::Write::new() #calls #propagate;)
+    let propagate = options.propagate().map(|_| emit!(.propagate()));
+    emit!(let __write = #memoize::Write::new() #calls #propagate;)
 }
 
 /// What is evaluated before the body, and the closure that says the rest after it.
@@ -102,9 +103,9 @@ impl Plan {
         let mut result = None;
         let mut after = Vec::new();
         let mut is_after = |expr: &Expr| {
-            let token = names::uses(quote!(#expr), "result");
+            let token = names::uses(expr.to_token_stream(), "result");
             if token.is_some() {
-                after.push(quote!(#expr));
+                after.push(expr.to_token_stream());
             }
             result = result.take().or(token.clone());
             token.is_some()
@@ -115,67 +116,68 @@ impl Plan {
                 let expr = options.get(name)?;
                 let local = Ident::new(&format!("__{name}"), Span::mixed_site());
                 let value = if names::is_only(expr, "result") {
-                    quote!(::core::clone::Clone::clone(#expr))
+                    emit!(::core::clone::Clone::clone(#expr))
                 } else {
                     names::keep(expr, memoize)
                 };
                 Some((local, value, is_after(expr)))
             })
             .collect();
-        let condition = options.get("condition").map(|condition| (quote!(#condition), is_after(condition)));
+        let condition = options.get("condition").map(|condition| (condition.to_token_stream(), is_after(condition)));
         let locals = |late: bool| told.iter().filter(move |told| told.2 == late).map(|(local, ..)| local);
         let values = |late: bool| told.iter().filter(move |told| told.2 == late).map(|(_, value, _)| value);
         let (early, early_values, late, late_values) =
             (Vec::from_iter(locals(false)), values(false), locals(true), values(true));
         let all = match told.as_slice() {
-            [(local, ..)] => quote!(#local),
+            [(local, ..)] => emit!(#local),
             several => {
                 let several = several.iter().map(|(local, ..)| local);
-                quote!((#(#several),*))
+                emit!((#(#several),*))
             }
         };
         let (first, mut then) = match &condition {
             Some((condition, false)) => (
-                quote! {
-                    let __condition: bool = #condition;
+                emit! {
+                    let __condition: ::core::primitive::bool = #condition;
                     let __before = if __condition { ::core::option::Option::Some((#(#early_values,)*)) }
                         else { ::core::option::Option::None };
                 },
-                quote! {
+                emit! {
                     let (#(#early,)*) = __before?;
                     #(let #late = #late_values;)*
                     ::core::option::Option::Some(#all)
                 },
             ),
             _ => (
-                quote!(#(let #early = #early_values;)*),
-                quote! {
+                emit!(#(let #early = #early_values;)*),
+                emit! {
                     #(let #late = #late_values;)*
                     ::core::option::Option::Some(#all)
                 },
             ),
         };
         if let Some((condition, true)) = condition {
-            then = quote! {
-                let __condition: bool = #condition;
+            then = emit! {
+                let __condition: ::core::primitive::bool = #condition;
                 if __condition { #then } else { ::core::option::Option::None }
             };
         }
-        let parameter = result.map_or_else(|| quote!(_), |token| parameter(&token));
-        Self { first, then: quote!(move |#parameter| { #then }), after }
+        let then = match result {
+            None => emit!(move |_| { #then }),
+            Some(token) => {
+                // Bound so that the expressions see it.
+                let parameter = Ident::new("result", token.span());
+                emit!(at token.span(); move |#[allow(unused_variables)] #parameter| { #then })
+            }
+        };
+        Self { first, then, after }
     }
-}
-
-/// `result`, bound so that the expressions see it.
-fn parameter(token: &TokenTree) -> TokenStream {
-    let ident = Ident::new("result", token.span());
-    quote!(#[allow(unused_variables)] #ident)
 }
 
 /// Where the cache is reached through something that the body may take with it, a copy of the handle is made before;
 /// otherwise it is borrowed after the body.
 fn cache(options: &Options, function: &Function, plan: &Plan, memoize: &TokenStream) -> (TokenStream, TokenStream) {
-    let cache = options.required("cache");
+    let cache = options.get("cache").to_token_stream();
     let taken = function.bindings().into_iter().any(|(ident, passing)| {
         let name = ident.to_string();
         let used = |tokens: &TokenStream| names::uses(function.localize(tokens.clone()), &name).is_some();
@@ -186,7 +188,8 @@ fn cache(options: &Options, function: &Function, plan: &Plan, memoize: &TokenStr
             && (in_body || plan.after.iter().any(used))
     });
     if !taken {
-        return (TokenStream::new(), cache);
+        return (TokenStream::new(), options.borrowed("cache", ToTokens::to_token_stream));
     }
-    (quote!(let __cache = #memoize::owned(&(#cache));), quote!(__cache))
+    let owned = options.borrowed("cache", ToTokens::to_token_stream);
+    (emit!(let __cache = #memoize::owned(#owned);), emit!(&__cache))
 }
