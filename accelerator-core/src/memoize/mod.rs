@@ -35,7 +35,7 @@ pub use options::{Ignore, OnCacheError, Propagate, Read, Write};
 pub use rebind::Rebind;
 pub use returned::{Done, Found, FromCacheError, Returned, ReturnedMap};
 pub use single::{Begun, begin, bypass, cacheable};
-pub use write::{cache_evict, cache_evict_batch, cache_put, evict_batch_first, evict_first, owned, run};
+pub use write::{cache_evict, cache_evict_batch, cache_put, evict_batch_first, evict_first, owned};
 
 /// How many bodies run at once among those who waited for a body that failed with an error that can't be copied.
 pub const TOGETHER: usize = 64;

@@ -1,7 +1,6 @@
 //! Cached writes: the body first, then the cache, only where the body was `Ok`.
 
 use std::borrow::Borrow;
-use std::future::Future;
 
 use crate::cache::Cache;
 use crate::memoize::options::{OnCacheError, Write};
@@ -10,12 +9,6 @@ use crate::memoize::returned::Done;
 /// A copy, so that the original stays with the body.
 pub fn owned<T: Clone>(value: &T) -> T {
     value.clone()
-}
-
-/// Runs a body on its arguments, as a function of its own would: what it captures by value it owns.
-#[inline]
-pub fn run<A, F: FnOnce(A) -> Fut, Fut: Future>(arguments: A, body: F) -> Fut {
-    body(arguments)
 }
 
 /// Passes `out` on. Where it is `Ok`, `what` says which key gets which value (`None` of it: leave the cache alone).
