@@ -6,9 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use accelerator::{Cache, L1Store, ReadOptions};
-use accelerator_benches::{
-    Payload, WARM, batch_cache, cache, entry, fresh_keys, make, mini_moka, moka, now, quick, raw_batch_miss,
-};
+use accelerator_benches::direct::{batch_cache, cache, entry, fresh_keys, mini_moka, moka, quick, raw_batch_miss};
+use accelerator_benches::matrix::{Payload, WARM, make, now};
 use criterion::{Criterion, criterion_group, criterion_main};
 
 fn hits<S: L1Store<u64, Payload> + Clone>(c: &mut Criterion, name: &str, store: impl Fn() -> S) {

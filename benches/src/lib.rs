@@ -1,99 +1,23 @@
-//! What the benchmarks share: keys, values, raw stores and caches over them.
+//! One benchmark for every pair of stores, and the gate that compares its runs.
+//!
+//! ```text
+//! benches/cache_path_bench.rs       the matrix: every pair through the same scenarios
+//! benches/hit_path.rs               caches with loaders beside the raw stores, also on two threads
+//! src/bin/bench_counts.rs           allocations, instructions, round trips and loads of the same rows
+//! src/bin/hit_counts.rs             instructions of each verb
+//! src/bin/export_bench_baseline.rs  writes the baseline
+//! src/bin/check_bench_regression.rs compares a run with it
+//! ```
+//! `scripts/bench.sh` drives them; `docs/performance-playbook.md` says how to read them.
 
-use std::collections::HashMap;
-use std::future::Future;
-use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
-use std::time::Duration;
+// What isn't here can't be measured: a benchmark has nothing better to do than stop.
+#![expect(clippy::expect_used, reason = "see above")]
 
-use accelerator::stores::{MiniMokaL1, MokaL1, QuickCacheL1};
-use accelerator::{Entry, L1Store, LevelCache};
-
-/// The value of all rows: cheap to clone, so that the rows show the cache.
-pub type Payload = Arc<[u64; 4]>;
-
-/// Keys that are warm.
-pub const WARM: u64 = 256;
-
-/// Entries a store may hold.
-pub const CAPACITY: u64 = 10_000;
-
-/// What a load makes.
-pub fn make(key: u64) -> Payload {
-    Arc::new([key; 4])
-}
-
-/// The entry that a raw store holds, the same type that ours hold.
-pub fn entry(key: u64) -> Entry<Payload> {
-    Entry::new(Some(make(key)), 0, 3_600_000, 3_600_000, 1)
-}
-
-/// The stores of this workspace, built alike.
-pub fn quick() -> QuickCacheL1<u64, Payload> {
-    QuickCacheL1::new(CAPACITY)
-}
-
-/// See [`quick`].
-pub fn moka() -> MokaL1<u64, Payload> {
-    MokaL1::new(CAPACITY)
-}
-
-/// See [`quick`].
-pub fn mini_moka() -> MiniMokaL1<u64, Payload> {
-    MiniMokaL1::new(CAPACITY)
-}
-
-/// A cache over `store`, with a loader that is ready at once.
-pub fn cache<S: L1Store<u64, Payload> + Clone>(store: S) -> LevelCache<u64, Payload, S> {
-    let built = LevelCache::<u64, Payload>::builder()
-        .area("bench")
-        .l1(store)
-        .ttl(Duration::from_secs(3600))
-        .loader(|key| std::future::ready(Ok::<_, std::io::Error>(Some(make(key)))))
-        .build();
-    built.expect("the settings above are valid")
-}
-
-/// Polls once; the rows here never wait. Inlined, as an `.await` in the caller would be.
-#[inline(always)]
-pub fn now<F: Future>(future: F) -> Option<F::Output> {
-    let mut future = std::pin::pin!(future);
-    match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(out) => Some(out),
-        Poll::Pending => None,
-    }
-}
-
-/// A cache over `store`, with a batch loader that is ready at once.
-pub fn batch_cache<S: L1Store<u64, Payload> + Clone>(store: S) -> LevelCache<u64, Payload, S> {
-    let built = LevelCache::<u64, Payload>::builder()
-        .area("bench")
-        .l1(store)
-        .ttl(Duration::from_secs(3600))
-        .batch_loader(|keys: Vec<u64>| std::future::ready(Ok::<_, std::io::Error>(load_many(&keys))))
-        .build();
-    built.expect("the settings above are valid")
-}
-
-/// What a batch load makes.
-fn load_many(keys: &[u64]) -> HashMap<u64, Option<Payload>> {
-    keys.iter().map(|&k| (k, Some(make(k)))).collect()
-}
-
-/// 32 keys that nobody has asked for.
-pub fn fresh_keys(i: u64) -> [u64; 32] {
-    std::array::from_fn(|at| (1 << 40) + i * 32 + at as u64)
-}
-
-/// What a careful engineer writes: load the batch, keep and return what was found, in the order of the keys.
-pub fn raw_batch_miss(store: &impl L1Store<u64, Payload>, keys: &[u64]) -> Vec<Option<Payload>> {
-    let missing: Vec<u64> = keys.iter().copied().filter(|k| store.get(k).is_none()).collect();
-    let mut found = load_many(&missing);
-    let mut out = Vec::with_capacity(keys.len());
-    for key in missing {
-        let value = found.remove(&key).flatten();
-        store.insert(key, Entry::new(value.clone(), 0, 3_600_000, 3_600_000, 1));
-        out.push(value);
-    }
-    out
-}
+pub mod baseline;
+pub mod command;
+pub mod compare;
+pub mod counts;
+pub mod direct;
+pub mod matrix;
+pub mod rows;
+pub mod run;

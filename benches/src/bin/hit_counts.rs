@@ -8,9 +8,8 @@ use std::process::Command;
 use std::sync::Arc;
 
 use accelerator::{Cache, L1Store, ReadOptions};
-use accelerator_benches::{
-    Payload, WARM, batch_cache, cache, entry, fresh_keys, make, mini_moka, moka, now, quick, raw_batch_miss,
-};
+use accelerator_benches::direct::{batch_cache, cache, entry, fresh_keys, mini_moka, moka, quick, raw_batch_miss};
+use accelerator_benches::matrix::{Payload, WARM, make, now};
 
 const ROWS: [&str; 22] = [
     "quick-cache/raw",

@@ -1,0 +1,42 @@
+//! What the rows run: stores by name, one service on any pair, and the stores alone.
+
+mod limits;
+mod service;
+mod stores;
+mod storm;
+mod subject;
+
+use std::future::Future;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+pub use limits::Raw;
+pub use service::{Failed, Service, Source};
+pub use stores::{Built, build};
+pub use storm::{Storm, Way};
+pub use subject::{CHUNK, Subject};
+
+/// The value of all rows: cheap to clone, so that the rows show the cache.
+pub type Payload = Arc<[u64; 4]>;
+
+/// Keys that are warm.
+pub const WARM: u64 = 256;
+
+/// Entries that an L1 may hold.
+pub const CAPACITY: u64 = 10_000;
+
+/// What a load makes.
+#[must_use]
+pub fn make(key: u64) -> Payload {
+    Arc::new([key; 4])
+}
+
+/// Polls once; a hit never waits. Inlined, as an `.await` in the caller would be.
+#[inline(always)]
+pub fn now<F: Future>(future: F) -> Option<F::Output> {
+    let mut future = std::pin::pin!(future);
+    match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(out) => Some(out),
+        Poll::Pending => None,
+    }
+}

@@ -1,0 +1,104 @@
+//! From two names to a cache.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use accelerator::stores::{MiniMokaL1, MokaL1, QuickCacheL1};
+use accelerator::testkit::MemoryL2;
+use accelerator::{Builder, Cache, L1Store, LevelCache, NoL1};
+
+use crate::matrix::storm::{Storm, Way, storm};
+use crate::matrix::{CAPACITY, Payload};
+use crate::rows::Pair;
+
+/// A cache, and what a benchmark needs to do behind its back.
+pub struct Built {
+    /// What the rows use.
+    pub cache: Arc<dyn Cache<u64, Payload>>,
+    /// L2, if there is one in memory.
+    pub memory: Option<MemoryL2>,
+    handle: Box<dyn Handle>,
+}
+
+impl Built {
+    /// So many hits on warm keys, through the handle and no `dyn`.
+    pub fn static_hits(&self, from: u64, count: u64) {
+        self.handle.hits(from, count);
+    }
+
+    /// Removes keys from L1.
+    pub fn forget_l1(&self, keys: &[u64]) {
+        self.handle.forget(keys);
+    }
+
+    /// So many tasks on one cold key, in one way; `allocations` counts those of the process so far.
+    #[must_use]
+    pub fn storm(&self, way: Way, tasks: u64, allocations: &dyn Fn() -> u64) -> Storm {
+        self.handle.storm(way, tasks, allocations)
+    }
+}
+
+/// What needs the store's own type.
+trait Handle {
+    fn hits(&self, from: u64, count: u64);
+    fn forget(&self, keys: &[u64]);
+    fn storm(&self, way: Way, tasks: u64, allocations: &dyn Fn() -> u64) -> Storm;
+}
+
+struct Over<S, F> {
+    store: S,
+    cache: LevelCache<u64, Payload, S>,
+    build: F,
+}
+
+impl<S, F> Handle for Over<S, F>
+where
+    S: L1Store<u64, Payload> + Clone,
+    F: Fn(S) -> Builder<u64, Payload, S>,
+{
+    fn hits(&self, from: u64, count: u64) {
+        super::subject::static_hits(&self.cache, from, count);
+    }
+
+    fn forget(&self, keys: &[u64]) {
+        keys.iter().for_each(|key| self.store.remove(key));
+    }
+
+    fn storm(&self, way: Way, tasks: u64, allocations: &dyn Fn() -> u64) -> Storm {
+        storm((self.build)(self.store.clone()), way, tasks, allocations)
+    }
+}
+
+/// The cache of a pair.
+///
+/// # Panics
+/// For a name that no store has.
+#[must_use]
+pub fn build(pair: Pair) -> Built {
+    match pair.l1 {
+        "none" => over(NoL1, pair.l2),
+        "moka" => over(MokaL1::new(CAPACITY), pair.l2),
+        "mini-moka" => over(MiniMokaL1::new(CAPACITY), pair.l2),
+        "quick-cache" => over(QuickCacheL1::new(CAPACITY), pair.l2),
+        other => unreachable!("no L1 is called {other}"),
+    }
+}
+
+fn over<S: L1Store<u64, Payload> + Clone>(store: S, l2: &str) -> Built {
+    let memory = match l2 {
+        "none" => None,
+        "memory" => Some(MemoryL2::new()),
+        other => unreachable!("no L2 is called {other}"),
+    };
+    let shared = memory.clone();
+    let build = move |store| {
+        let builder = LevelCache::builder().area("bench").l1(store).ttl(Duration::from_secs(3600));
+        match &shared {
+            Some(memory) => builder.l2(memory.clone()),
+            None => builder,
+        }
+    };
+    let cache = build(store.clone()).build().expect("the settings above are valid");
+    let handle = Over { store, cache: cache.clone(), build };
+    Built { cache: Arc::new(cache), memory, handle: Box::new(handle) }
+}

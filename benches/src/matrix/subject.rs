@@ -1,0 +1,113 @@
+//! What a row runs: so many operations at a time, and what must be done in between.
+
+use std::hint::black_box;
+
+use accelerator::{L1Store, LevelCache, WriteOptions};
+
+use crate::matrix::{Built, Payload, Service, WARM, build, make};
+use crate::rows::{BATCH, Row, Via, What};
+
+/// Operations on single keys between two preparations.
+pub const CHUNK: u64 = 256;
+
+/// Far from the warm keys.
+const FRESH: u64 = 1 << 40;
+
+/// The stores, service and position of one row.
+pub struct Subject {
+    row: Row,
+    /// The cache of the row.
+    pub built: Built,
+    /// The service over it.
+    pub service: Service,
+    at: u64,
+}
+
+impl Subject {
+    /// A row with warm keys in every level.
+    pub async fn new(row: Row) -> Self {
+        let built = build(row.pair);
+        let service = Service::new(built.cache.clone());
+        let subject = Self { row, built, service, at: 0 };
+        for key in 0..WARM {
+            subject.warm(key).await;
+        }
+        if row.what == What::Miss {
+            // As full as it will be all the time.
+            for key in WARM..2 * super::CAPACITY {
+                subject.warm(key).await;
+            }
+        }
+        subject
+    }
+
+    async fn warm(&self, key: u64) {
+        let set = self.built.cache.set(&key, Some(make(key)), WriteOptions::new()).await;
+        set.expect("the stores here take everything");
+    }
+
+    /// Operations that [`run`](Self::run) may do after one [`prepare`](Self::prepare).
+    #[must_use]
+    pub fn chunk(&self) -> u64 {
+        if self.row.batch { CHUNK / BATCH } else { CHUNK }
+    }
+
+    /// What has to be so before the next chunk, and is not the row's business.
+    pub fn prepare(&self) {
+        match self.row.what {
+            What::Hit => {}
+            // Or memory would grow with every miss.
+            What::Miss => {
+                if let Some(memory) = &self.built.memory {
+                    memory.wipe();
+                }
+            }
+            What::L2Hit => self.built.forget_l1(&(0..WARM).collect::<Vec<_>>()),
+        }
+    }
+
+    fn key(&self, i: u64) -> u64 {
+        if self.row.what == What::Miss { FRESH + i } else { i % WARM }
+    }
+
+    fn keys(&self, i: u64) -> [u64; BATCH as usize] {
+        std::array::from_fn(|at| self.key(i * BATCH + at as u64))
+    }
+
+    /// So many operations, one after another.
+    pub async fn run(&mut self, count: u64) {
+        let from = self.at;
+        self.at += count;
+        let (service, range) = (&self.service, from..from + count);
+        match (self.row.batch, self.row.via) {
+            (_, Via::Static) => self.built.static_hits(from, count),
+            (false, Via::Manual) => {
+                for i in range {
+                    let _ = black_box(service.get_by_hand(black_box(self.key(i))).await);
+                }
+            }
+            (false, Via::Macro) => {
+                for i in range {
+                    let _ = black_box(service.get(black_box(self.key(i))).await);
+                }
+            }
+            (true, Via::Manual) => {
+                for i in range {
+                    let _ = black_box(service.get_many_by_hand(black_box(&self.keys(i))).await);
+                }
+            }
+            (true, Via::Macro) => {
+                for i in range {
+                    let _ = black_box(service.get_many(black_box(&self.keys(i))).await);
+                }
+            }
+        }
+    }
+}
+
+/// Hits through the handle, whose store the compiler knows.
+pub(super) fn static_hits<S: L1Store<u64, Payload>>(cache: &LevelCache<u64, Payload, S>, from: u64, count: u64) {
+    for i in from..from + count {
+        black_box(crate::matrix::now(cache.get(black_box(&(i % WARM)))));
+    }
+}
