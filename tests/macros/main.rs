@@ -1,0 +1,7 @@
+//! What a function under an attribute does: one file per promise, each test against three caches.
+
+#[macro_use]
+mod common;
+
+mod fake;
+mod reads;
