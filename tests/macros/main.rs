@@ -3,5 +3,7 @@
 #[macro_use]
 mod common;
 
+mod failures;
 mod fake;
 mod reads;
+mod trouble;
