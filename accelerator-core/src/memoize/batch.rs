@@ -46,7 +46,7 @@ where
     let keys = keys.as_ref();
     let options = ReadOptions::new().allow_stale(read.allow_stale);
     // 1
-    let Batch { mut hits, mut led, followed, unavailable } =
+    let Batch { mut hits, mut led, followed, mut unavailable } =
         if keys.is_empty() { Batch::default() } else { cache.begin_many_with(keys, options).await };
     // 2
     let (mut failed, mut open) = (None, vec![false; keys.len()]);
@@ -61,8 +61,13 @@ where
             match begin {
                 Begin::Hit(value) => hits.push((i, value)),
                 Begin::Lead(ticket) => led.push((i, ticket)),
-                Begin::Failed(error) | Begin::Unavailable(error) => {
+                Begin::Failed(error) => {
                     failed.get_or_insert(error);
+                    continue;
+                }
+                // So says a cache that begins a batch key by key.
+                Begin::Unavailable(error) => {
+                    unavailable.get_or_insert(error);
                     continue;
                 }
             }
