@@ -185,7 +185,9 @@ impl Source {
             calls.len()
         };
         let _inside = Inside::new(inner);
+        // As it is when the call begins.
         let (version, away) = (inner.version.load(SeqCst), inner.away.load(SeqCst));
+        let (panics, left_out) = (inner.panics.load(SeqCst), lock(&inner.left_out).clone());
         let door = lock(&inner.doors).pop_front();
         if let Some(door) = door {
             door.pass().await;
@@ -194,11 +196,10 @@ impl Source {
             0 => {}
             slow => tokio::time::sleep(ms(slow)).await,
         }
-        assert!(!inner.panics.load(SeqCst), "the source was told to panic");
+        assert!(!panics, "the source was told to panic");
         if away {
             return Err(Away(run));
         }
-        let left_out = lock(&inner.left_out);
         let told = ids.iter().filter(|id| !left_out.contains(id));
         Ok(told.map(|&id| (id, user(id, version).filter(|_| version > 0))).collect())
     }
@@ -394,6 +395,23 @@ macro_rules! on_real {
                 Box::pin(super::$test(World::<Level>::new())).await;
             }
             #[tokio::test(start_paused = true)]
+            async fn erased() {
+                Box::pin(super::$test(World::<Erased>::new())).await;
+            }
+        }
+    )*};
+}
+
+/// As `on_real`, on two threads and in real time.
+macro_rules! on_threads {
+    ($($test:ident),* $(,)?) => {$(
+        mod $test {
+            use crate::common::{Erased, Level, World};
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn level_cache() {
+                Box::pin(super::$test(World::<Level>::new())).await;
+            }
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn erased() {
                 Box::pin(super::$test(World::<Erased>::new())).await;
             }

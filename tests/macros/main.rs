@@ -3,7 +3,12 @@
 #[macro_use]
 mod common;
 
+mod batch;
+mod crowd;
 mod failures;
 mod fake;
+mod log;
 mod reads;
 mod trouble;
+mod waiting;
+mod writes;
