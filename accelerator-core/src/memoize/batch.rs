@@ -49,9 +49,13 @@ where
     let Batch { mut hits, mut led, followed, mut unavailable } =
         if keys.is_empty() { Batch::default() } else { cache.begin_many_with(keys, options).await };
     // 2
-    let (mut failed, mut open) = (None, vec![false; keys.len()]);
-    followed.iter().for_each(|(i, _)| open[*i] = true);
-    if led.is_empty() {
+    let (mut failed, mut open) = (None, Vec::new());
+    // Hits alone allocate nothing here.
+    if !followed.is_empty() {
+        open.resize(keys.len(), false);
+        followed.iter().for_each(|(i, _)| open[*i] = true);
+    }
+    if led.is_empty() && !followed.is_empty() {
         let mut waits: FuturesUnordered<_> =
             followed.into_iter().map(|(i, wait)| wait.map(move |begin| (i, begin))).collect();
         // From the first ticket on only what is ready counts.
