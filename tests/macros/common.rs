@@ -298,6 +298,8 @@ pub(crate) struct World<C> {
     pub(crate) clock: ManualClock,
     pub(crate) l2: Faulty<MemoryL2>,
     pub(crate) source: Source,
+    /// The path of the test, where it has need of it.
+    pub(crate) test: &'static str,
     kind: PhantomData<C>,
 }
 
@@ -305,7 +307,11 @@ impl<C: Kind> World<C> {
     pub(crate) fn new() -> Self {
         let clock = ManualClock::new();
         let l2 = Faulty::new(MemoryL2::with_clock(clock.clone()));
-        Self { clock, l2, source: Source::new(), kind: PhantomData }
+        Self { clock, l2, source: Source::new(), test: "", kind: PhantomData }
+    }
+
+    pub(crate) fn named(self, test: &'static str) -> Self {
+        Self { test, ..self }
     }
 
     /// What is on its way to L2 arrives, then time passes.
@@ -371,15 +377,15 @@ macro_rules! on_all {
             use crate::common::{Erased, Faked, Level, World};
             #[tokio::test(start_paused = true)]
             async fn level_cache() {
-                Box::pin(super::$test(World::<Level>::new())).await;
+                Box::pin(super::$test(World::<Level>::new().named(concat!(module_path!(), "::level_cache")))).await;
             }
             #[tokio::test(start_paused = true)]
             async fn erased() {
-                Box::pin(super::$test(World::<Erased>::new())).await;
+                Box::pin(super::$test(World::<Erased>::new().named(concat!(module_path!(), "::erased")))).await;
             }
             #[tokio::test(start_paused = true)]
             async fn fake() {
-                Box::pin(super::$test(World::<Faked>::new())).await;
+                Box::pin(super::$test(World::<Faked>::new().named(concat!(module_path!(), "::fake")))).await;
             }
         }
     )*};

@@ -84,14 +84,14 @@ impl Subscriber for Records {
 }
 
 /// Whether this process is for this test alone; where not, the test has been run in one that is.
-fn is_alone() -> bool {
+fn is_alone<K: Kind>(w: &World<K>) -> bool {
     const ALONE: &str = "ACCELERATOR_TEST_ALONE";
     if std::env::var_os(ALONE).is_some() {
         return true;
     }
-    let own = std::thread::current().name().expect("a test's thread has its name").to_owned();
+    let (_, own) = w.test.split_once("::").expect("the name of this binary comes first");
     let exe = std::env::current_exe().expect("a test is a program");
-    let out = Command::new(exe).args(["--exact", &own]).env(ALONE, "1").output().expect("a process");
+    let out = Command::new(exe).args(["--exact", own]).env(ALONE, "1").output().expect("a process");
     let said = String::from_utf8_lossy(&out.stdout);
     assert!(out.status.success() && said.contains("1 passed"), "{said}");
     false
@@ -100,7 +100,7 @@ fn is_alone() -> bool {
 on_all!(an_ignored_error_of_the_cache_is_a_record, nothing_else_is_a_record, a_cache_that_is_down_is_no_flood_of_records);
 
 async fn an_ignored_error_of_the_cache_is_a_record<K: Kind>(w: World<K>) {
-    if !is_alone() {
+    if !is_alone(&w) {
         return;
     }
     let records = Records::default();
@@ -130,7 +130,7 @@ async fn an_ignored_error_of_the_cache_is_a_record<K: Kind>(w: World<K>) {
 }
 
 async fn nothing_else_is_a_record<K: Kind>(w: World<K>) {
-    if !is_alone() {
+    if !is_alone(&w) {
         return;
     }
     let records = Records::default();
@@ -145,7 +145,7 @@ async fn nothing_else_is_a_record<K: Kind>(w: World<K>) {
 }
 
 async fn a_cache_that_is_down_is_no_flood_of_records<K: Kind>(w: World<K>) {
-    if !is_alone() {
+    if !is_alone(&w) {
         return;
     }
     let records = Records::default();
