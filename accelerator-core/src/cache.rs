@@ -73,14 +73,14 @@ pub enum Begin<V> {
     Lead(LoadTicket<V>),
     /// Somebody else's load of this key, which the caller waited for, failed.
     Failed(CacheError),
-    /// The cache can't take part (shut down, no runtime): load without it.
+    /// The cache can't take part (it is shut down): load without it.
     Unavailable(CacheError),
 }
 
-/// What [`Cache::begin_many`] found: each distinct key once, at the index of its first occurrence.
+/// What [`Cache::begin_many`] found. A key that is led or followed is there once, at the index of its first occurrence.
 #[derive(Debug)]
 pub struct Batch<'a, V> {
-    /// In the cache.
+    /// In the cache; a key that was asked for twice may be here twice.
     pub hits: Vec<(usize, Option<V>)>,
     /// The caller's turn to load.
     pub led: Vec<(usize, LoadTicket<V>)>,
@@ -126,8 +126,10 @@ impl<V> LoadTicket<V> {
     /// Hands in what was loaded. It is cached unless an invalidation came since the ticket was given, and goes to all
     /// who wait.
     pub fn fill(mut self, loaded: impl Into<Loaded<V>>) {
+        // Before the ticket is used up: user code, which may panic.
+        let loaded = loaded.into();
         if let Some(flight) = self.0.take() {
-            flight.complete(loaded.into());
+            flight.complete(loaded);
         }
     }
 
@@ -266,7 +268,7 @@ pub trait Cache<K: Sync + 'static, V: Send + 'static>: Send + Sync {
     /// The first error; the other keys were still tried.
     ///
     /// # Cancel safety
-    /// As `set`.
+    /// As `set`, in a `LevelCache`; the provided method writes one key after another while it is polled.
     fn mset<'a>(&'a self, items: Vec<(K, Option<V>)>, options: WriteOptions) -> CacheFuture<'a, CacheResult<()>>
     where
         K: Send,

@@ -85,6 +85,7 @@ impl Config {
             ttl_ms: if self.l2 { self.l2_ttl } else { self.l1_ttl },
             null_ttl_ms: self.null_ttl,
             stale_ms: self.stale,
+            loader_timeout_ms: self.loader_timeout,
         }
     }
 

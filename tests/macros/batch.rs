@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use accelerator::Cache;
 use accelerator::macros::{cacheable, cacheable_batch};
 use accelerator::testkit::settle;
-use accelerator::Cache;
 
 use crate::common::{Away, Copied, Kind, Row, Rows, TTL, User, Users, World, ms, secs, user};
 
@@ -77,7 +77,12 @@ fn rows(ids: impl IntoIterator<Item = u64>, version: u64) -> Rows {
 }
 
 on_all!(each_key_reaches_the_body_once_in_the_order_of_the_call, only_the_misses_reach_the_body_in_every_shape_of_keys);
-on_all!(no_keys_run_nothing, hits_alone_run_nothing, the_answer_has_every_key, a_key_that_is_left_out_is_not_cached_as_absent);
+on_all!(
+    no_keys_run_nothing,
+    hits_alone_run_nothing,
+    the_answer_has_every_key,
+    a_key_that_is_left_out_is_not_cached_as_absent
+);
 on_all!(where_the_condition_is_false_all_keys_reach_the_body_once, a_failing_body_is_the_error_of_its_caller);
 on_real!(what_a_batch_found_is_cached_for_one_and_many, cache_none_and_ttl_hold_for_each_key);
 on_real!(stale_values_stand_in_where_there_is_one_for_each_key);

@@ -97,7 +97,11 @@ fn is_alone<K: Kind>(w: &World<K>) -> bool {
     false
 }
 
-on_all!(an_ignored_error_of_the_cache_is_a_record, nothing_else_is_a_record, a_cache_that_is_down_is_no_flood_of_records);
+on_all!(
+    an_ignored_error_of_the_cache_is_a_record,
+    nothing_else_is_a_record,
+    a_cache_that_is_down_is_no_flood_of_records
+);
 
 async fn an_ignored_error_of_the_cache_is_a_record<K: Kind>(w: World<K>) {
     if !is_alone(&w) {
@@ -124,7 +128,10 @@ async fn an_ignored_error_of_the_cache_is_a_record<K: Kind>(w: World<K>) {
     assert_eq!(said, expected);
     for fields in &records {
         assert_eq!((&*fields["level"], &*fields["result"], &*fields["left_out"]), ("WARN", "ignored", "0"));
-        assert!(fields["error"].contains("the cache was shut down") || fields["error"].contains("is stopped"), "{fields:?}");
+        assert!(
+            fields["error"].contains("the cache was shut down") || fields["error"].contains("is stopped"),
+            "{fields:?}"
+        );
         assert!(!format!("{fields:?}").contains("4711"), "no keys in a log: {fields:?}");
     }
 }

@@ -47,11 +47,18 @@ impl<C: Cache<u64, Arc<User>>> Users<C> {
 
     #[cacheable(cache = self.cache, key = id)]
     async fn find_with_error_of_cache(&self, id: u64) -> CacheResult<Row> {
-        self.source.find(id).await.map_err(|Away(run)| accelerator::CacheError::loader(std::io::Error::other(run.to_string())))
+        self.source
+            .find(id)
+            .await
+            .map_err(|Away(run)| accelerator::CacheError::loader(std::io::Error::other(run.to_string())))
     }
 }
 
-on_all!(a_hit_is_the_answer_and_no_body_runs, a_known_absence_is_the_answer, an_always_present_type_asks_past_an_absence);
+on_all!(
+    a_hit_is_the_answer_and_no_body_runs,
+    a_known_absence_is_the_answer,
+    an_always_present_type_asks_past_an_absence
+);
 on_all!(where_the_condition_is_false_the_cache_has_no_part);
 on_real!(what_a_body_found_is_cached_for_the_ttl, an_absence_is_honoured_until_null_ttl_is_over);
 on_real!(without_cache_none_an_absence_is_not_kept, a_ttl_of_the_function_beats_that_of_the_cache);

@@ -3,9 +3,9 @@
 
 use std::sync::Arc;
 
+use accelerator::Cache;
 use accelerator::macros::{cacheable, cacheable_batch};
 use accelerator::testkit::settle;
-use accelerator::Cache;
 use tokio::time::Instant;
 
 use crate::common::{Away, Kind, Row, Rows, Told, User, Users, World, secs, user};
@@ -67,7 +67,11 @@ impl<C: Cache<u64, Arc<User>> + Clone + 'static> Users<C> {
     }
 }
 
-on_real!(waiting_is_bounded_by_loader_timeout, a_body_that_asks_for_its_own_key_ends, a_batch_that_asks_for_its_own_keys_ends);
+on_real!(
+    waiting_is_bounded_by_loader_timeout,
+    a_body_that_asks_for_its_own_key_ends,
+    a_batch_that_asks_for_its_own_keys_ends
+);
 on_real!(after_a_panic_of_the_body_nobody_hangs, after_a_panic_of_a_batch_nobody_hangs);
 on_real!(when_the_caller_goes_the_next_who_waits_runs, when_the_caller_of_a_batch_goes_those_who_wait_run);
 on_real!(a_waiter_may_go_without_harm);

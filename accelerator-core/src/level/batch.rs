@@ -12,6 +12,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use futures_util::FutureExt;
+use futures_util::future::join_all;
+
 use crate::cache::{Batch, Begin, CacheFuture, LoadTicket};
 use crate::error::{CacheError, CacheResult};
 use crate::level::LevelCache;
@@ -48,7 +51,8 @@ impl<K: Key, V: Value, L1: L1Store<K, V>> LevelCache<K, V, L1> {
                 }
                 other => {
                     let found = other.filter(|_| !options.force_refresh);
-                    let found = found.and_then(|entry| self.engine.uneasy(key, entry, options.allow_stale));
+                    let found = found
+                        .and_then(|entry| self.engine.uneasy(key, entry, options.allow_stale, !options.disable_load));
                     if found.is_none() && first.replace(first.unwrap_or(i)).is_some() {
                         more.push(i);
                     }
@@ -140,14 +144,23 @@ impl<K: Key, V: Value> Engine<K, V> {
         self.move_foreign_to_tasks(&led, &followed);
         // 3
         Leading { engine: self.clone(), run }.await;
-        // 4 and 5
+        // 4 and 5: together, so that the limits of all waits begin now.
+        let mut waits = Vec::new();
         for (i, flight) in led.into_iter().chain(followed) {
             let over = flight.result().cloned().and_then(|outcome| self.answer(outcome, options.allow_stale));
-            values[i] = match over {
-                Some(answer) => answer,
-                None if !loads && flight.result().is_some() => Ok(None),
-                None => self.get_on(&keys[i], options, Stage::Joined(Step::Follow(flight))).await,
-            };
+            match over {
+                Some(answer) => values[i] = answer,
+                None if !loads && flight.result().is_some() => values[i] = Ok(None),
+                None => {
+                    let stage = Stage::Joined(Step::Follow(flight));
+                    waits.push(self.get_on(&keys[i], options, stage).map(move |answer| (i, answer)));
+                }
+            }
+        }
+        if !waits.is_empty() {
+            for (i, answer) in join_all(waits).await {
+                values[i] = answer;
+            }
         }
         values
     }

@@ -11,8 +11,9 @@ use futures_util::{FutureExt, StreamExt, stream};
 use hashbrown::HashTable;
 
 use crate::cache::BoxFuture;
-use crate::error::{CacheError, CacheResult, ErrorKind};
+use crate::error::{CacheError, CacheResult};
 use crate::level::engine::{Arrived, End, Engine, Flight, Key, Stale, Value};
+use crate::level::finish::{Ending, Held};
 use crate::level::load::{How, Limited};
 use crate::level::place::Place;
 use crate::level::policy::BATCH_CONCURRENCY;
@@ -100,8 +101,7 @@ impl<K: Key, V: Value> Drop for Wanted<K, V> {
         let Some(flight) = self.flight.take() else { return };
         let engine = flight.context.clone();
         if std::thread::panicking() {
-            let error = CacheError::new(ErrorKind::Panic, "a batch load panicked");
-            engine.finish(flight, End::Failed { error, stale: None });
+            drop(Ending::new(&engine, Held::Flight(flight)));
         } else {
             engine.give_up(&flight);
         }

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::hash::Hash;
+use std::panic::catch_unwind;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -117,7 +118,8 @@ impl<K: Key, V: Value> Engine<K, V> {
             Ok(_) => None,
             Err(_) => Some(self.runtime.as_ref()?.enter()),
         };
-        Some(Timer::start(after))
+        // A runtime may have been built without timers, and then says so by a panic.
+        catch_unwind(|| Timer::start(after)).ok()
     }
 
     /// Runs `work` in a task of its own. `false`: there is no runtime; `work` was dropped.
@@ -128,6 +130,13 @@ impl<K: Key, V: Value> Engine<K, V> {
     /// Joins the flight of `key` or starts one; `fresh_is_enough`: a fresh value in L1 ends it here.
     pub(crate) fn join(self: &Arc<Self>, key: &K, borrowed: bool, fresh_is_enough: bool) -> Joined<K, V> {
         self.join_as(key, fresh_is_enough, |key, hash, token| Flight::new(key, hash, token, borrowed, self.clone()))
+    }
+
+    /// [`join`](Self::join) by one who was counted when it joined first.
+    pub(crate) fn join_again(self: &Arc<Self>, key: &K, borrowed: bool, fresh_is_enough: bool) -> Joined<K, V> {
+        let make = |key, hash, token| Flight::new(key, hash, token, borrowed, self.clone());
+        let probe = || if fresh_is_enough { self.fresh(key) } else { None };
+        self.table.join(key, self, || self.generation(), make, probe)
     }
 
     /// [`join`](Self::join) with a flight of the caller's making.

@@ -12,14 +12,14 @@ use crate::traits::l1::L1Store;
 impl<K: Key, V: Value, L1: L1Store<K, V>> Cache<K, V> for LevelCache<K, V, L1> {
     #[inline]
     fn begin<'a>(&'a self, key: &'a K) -> CacheFuture<'a, Begin<V>> {
-        match self.probe(key, true) {
+        match self.probe(key, true, true) {
             Some(value) => CacheFuture::ready(Begin::Hit(value)),
             None => self.begin_missed(key, true),
         }
     }
 
     fn begin_with<'a>(&'a self, key: &'a K, options: ReadOptions) -> CacheFuture<'a, Begin<V>> {
-        match self.probe(key, options.allow_stale) {
+        match self.probe(key, options.allow_stale, true) {
             Some(value) => CacheFuture::ready(Begin::Hit(value)),
             None => self.begin_missed(key, options.allow_stale),
         }
@@ -29,7 +29,7 @@ impl<K: Key, V: Value, L1: L1Store<K, V>> Cache<K, V> for LevelCache<K, V, L1> {
         let mut batch = Batch { hits: Vec::with_capacity(keys.len()), ..Batch::default() };
         let mut missing = Vec::new();
         for (i, key) in keys.iter().enumerate() {
-            match self.probe(key, options.allow_stale) {
+            match self.probe(key, options.allow_stale, true) {
                 Some(value) => batch.hits.push((i, value)),
                 None => missing.push(i),
             }
@@ -42,7 +42,7 @@ impl<K: Key, V: Value, L1: L1Store<K, V>> Cache<K, V> for LevelCache<K, V, L1> {
 
     #[inline]
     fn get<'a>(&'a self, key: &'a K) -> CacheFuture<'a, CacheResult<Option<V>>> {
-        match self.probe(key, true) {
+        match self.probe(key, true, true) {
             Some(value) => CacheFuture::ready(Ok(value)),
             None => CacheFuture::boxed(self.engine.get_missed(key, ReadOptions::default())),
         }

@@ -60,6 +60,15 @@ impl<K: Key, V: Value> Engine<K, V> {
         self.table.commit(flight.key(), flight.hash(), flight.token(), Some(flight), || self.generation(), |_| {});
     }
 
+    /// The error of all who gave up waiting for a flight.
+    pub(crate) fn too_late(&self, flight: &Flight<K, V>) -> CacheError {
+        let timeout = || CacheError::timeout(self.policy.loader_timeout);
+        match flight.late(|| Outcome::Failed { error: timeout(), stale: None }) {
+            Outcome::Failed { error, .. } => error.clone(),
+            _ => timeout(),
+        }
+    }
+
     /// The leader of a flight gives up: the next who waits takes over, or the flight ends.
     pub(crate) fn give_up(&self, flight: &Arc<Flight<K, V>>) {
         if flight.vacate() {
@@ -88,8 +97,8 @@ impl<K: Key, V: Value> Engine<K, V> {
 }
 
 impl<K: Key, V: Value> Engine<K, V> {
-    /// Commits what the source answered to a latent flight: [`Ending::end`] for the way that most misses take. Until
-    /// user code has run, `latent` is the caller's, who ends it if that panics.
+    /// Commits what the source answered to a latent flight: [`Ending::end`] for the way that most keys of a batch take.
+    /// Until user code has run, `latent` is the caller's, who ends it if that panics; the caller counts the load.
     #[inline(always)]
     pub(crate) fn land(&self, key: &K, latent: &mut Option<Latent>, arrived: Arrived<V>) -> Option<V> {
         let Arrived { value, lives, at } = arrived;
@@ -214,7 +223,7 @@ impl<K: Key, V: Value> Drop for Ending<'_, K, V> {
     fn drop(&mut self) {
         if let Some(held) = self.held.take() {
             let ending = Ending { engine: self.engine, held: Some(held) };
-            ending.commit(Change::Nothing, &Outcome::Failed { error: storing_panicked(), stale: None });
+            ending.commit(Change::Nothing, &Outcome::Failed { error: panicked(), stale: None });
         }
     }
 }
@@ -237,11 +246,11 @@ impl<K: Key, V: Value> Telling<K, V> {
 impl<K: Key, V: Value> Drop for Telling<K, V> {
     fn drop(&mut self) {
         if let Some(flight) = self.0.take() {
-            flight.publish(Outcome::Failed { error: storing_panicked(), stale: None });
+            flight.publish(Outcome::Failed { error: panicked(), stale: None });
         }
     }
 }
 
-fn storing_panicked() -> CacheError {
-    CacheError::new(ErrorKind::Panic, "storing the loaded value panicked")
+fn panicked() -> CacheError {
+    CacheError::new(ErrorKind::Panic, "user code panicked while the flight was under way (a Clone, a Drop, a store)")
 }

@@ -20,6 +20,8 @@ pub(crate) struct Flight<K, R, W, X> {
     token: Token,
     pub(crate) context: X,
     result: OnceLock<R>,
+    // What those are told who gave up waiting.
+    late: OnceLock<R>,
     state: Mutex<State<W>>,
 }
 
@@ -68,7 +70,7 @@ impl<K, R, W, X> Flight<K, R, W, X> {
 
     fn in_phase(key: K, hash: u64, token: Token, phase: Phase<W>, borrowed: bool, context: X) -> Self {
         let state = Mutex::new(State { phase, waiting: Slab::new(), borrowed });
-        Self { key, hash, token, context, result: OnceLock::new(), state }
+        Self { key, hash, token, context, result: OnceLock::new(), late: OnceLock::new(), state }
     }
 
     pub(crate) fn key(&self) -> &K {
@@ -85,6 +87,11 @@ impl<K, R, W, X> Flight<K, R, W, X> {
 
     pub(crate) fn result(&self) -> Option<&R> {
         self.result.get()
+    }
+
+    /// What those are told who gave up waiting: the same for all.
+    pub(crate) fn late(&self, tell: impl FnOnce() -> R) -> &R {
+        self.late.get_or_init(tell)
     }
 
     fn state(&self) -> MutexGuard<'_, State<W>> {

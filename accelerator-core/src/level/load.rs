@@ -79,6 +79,11 @@ pub(crate) struct How {
 }
 
 impl<V: Value> Work<V> {
+    /// Drops it. A load that timed out is unfinished: user code, whose panic is nobody's any more.
+    pub(crate) fn end(self) {
+        let _ = catch_unwind(AssertUnwindSafe(|| drop(self)));
+    }
+
     /// One poll; a panic of user code becomes the end of this flight.
     pub(crate) fn poll<K: Key>(&mut self, engine: &Engine<K, V>, cx: &mut Context<'_>) -> Poll<End<V>> {
         let polled = catch_unwind(AssertUnwindSafe(|| match self {
@@ -153,8 +158,9 @@ impl<K: Key, V: Value> Engine<K, V> {
         };
         match work.poll(self, cx) {
             Poll::Ready(end) => {
-                drop(work);
-                Ok(self.finish(flight, end))
+                let ending = Ending::new(self, Held::Flight(flight));
+                work.end();
+                Ok(ending.end(end))
             }
             Poll::Pending => {
                 if let Some(work) = flight.park(work, cx.waker()) {
@@ -179,7 +185,7 @@ impl<K: Key, V: Value> Engine<K, V> {
         };
         match work.poll(self, cx) {
             Poll::Ready(end) => {
-                drop(work);
+                work.end();
                 Ok(ending.end(end))
             }
             Poll::Pending => {
@@ -299,8 +305,10 @@ impl<K: Key, V: Value> Engine<K, V> {
         }
     }
 
-    /// For [`Duration`]s of limits in messages.
-    pub(crate) fn loader_timeout(&self) -> Duration {
-        self.policy.loader_timeout
+    /// How long a follower waits for somebody's ticket: the leader reads L2 and runs its body in this time, and its own
+    /// timeout, which all who wait share, comes first.
+    pub(crate) fn longest_wait(&self) -> Duration {
+        let l2 = self.remote.as_ref().map_or(Duration::ZERO, |_| self.policy.l2_read_timeout);
+        self.policy.loader_timeout + l2 + (self.policy.loader_timeout / 8).max(Duration::from_millis(20))
     }
 }

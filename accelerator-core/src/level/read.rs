@@ -110,9 +110,9 @@ impl<K: Key, V: Value> Step<K, V> {
 }
 
 impl<K: Key, V: Value, L1: L1Store<K, V>> LevelCache<K, V, L1> {
-    /// Steps 1 and 2.
+    /// Steps 1 and 2; `refresh`: a refresh may start.
     #[inline(always)]
-    pub(crate) fn probe(&self, key: &K, allow_stale: bool) -> Option<Option<V>> {
+    pub(crate) fn probe(&self, key: &K, allow_stale: bool, refresh: bool) -> Option<Option<V>> {
         // The clock first: nothing has to be kept across its call then.
         let now = self.engine.clock.now();
         match self.calm(now, key)? {
@@ -120,7 +120,7 @@ impl<K: Key, V: Value, L1: L1Store<K, V>> LevelCache<K, V, L1> {
                 self.engine.counters.l1_hit(value.is_none());
                 Some(value)
             }
-            Err(NotCalm) => self.engine.look_again(key, allow_stale),
+            Err(NotCalm) => self.engine.look_again(key, allow_stale, refresh),
         }
     }
 
@@ -140,20 +140,28 @@ struct NotCalm;
 impl<K: Key, V: Value> Engine<K, V> {
     #[cold]
     #[inline(never)]
-    fn look_again(self: &Arc<Self>, key: &K, allow_stale: bool) -> Option<Option<V>> {
-        self.uneasy(key, self.l1.recheck(key)?, allow_stale)
+    fn look_again(self: &Arc<Self>, key: &K, allow_stale: bool, refresh: bool) -> Option<Option<V>> {
+        self.uneasy(key, self.l1.recheck(key)?, allow_stale, refresh)
     }
 
     /// Step 2 for an entry that is not simply fresh.
     #[cold]
     #[inline(never)]
-    pub(crate) fn uneasy(self: &Arc<Self>, key: &K, entry: Entry<V>, allow_stale: bool) -> Option<Option<V>> {
+    pub(crate) fn uneasy(
+        self: &Arc<Self>,
+        key: &K,
+        entry: Entry<V>,
+        allow_stale: bool,
+        refresh: bool,
+    ) -> Option<Option<V>> {
         if !self.is_of_now(&entry) {
             return None;
         }
         let now = self.now();
         if now < entry.fresh_until() {
-            self.refresh_ahead(key, now);
+            if refresh {
+                self.refresh_ahead(key, now);
+            }
             let value = entry.into_value();
             self.counters.l1_hit(value.is_none());
             return Some(value);
@@ -175,7 +183,7 @@ impl<K: Key, V: Value> Engine<K, V> {
         mut stage: Stage<K, V>,
     ) -> CacheResult<Option<V>> {
         let loads = self.sources.exist() && !options.disable_load;
-        let mut how = How { skip_l2: options.force_refresh, ..How::default() };
+        let (mut how, mut late) = (How { skip_l2: options.force_refresh, ..How::default() }, false);
         loop {
             let follow = match stage {
                 Stage::Joined(Step::Hit(value)) => return Ok(value),
@@ -206,7 +214,7 @@ impl<K: Key, V: Value> Engine<K, V> {
                     None if !loads => return Ok(None),
                     None => {
                         how.skip_l2 = true;
-                        Stage::Joined(Step::new(self.join(key, false, !options.force_refresh)))
+                        Stage::Joined(Step::new(self.join_again(key, false, !options.force_refresh)))
                     }
                 },
                 Waited::Lead(led) if loads => Stage::Joined(Step::Lead(led)),
@@ -214,9 +222,14 @@ impl<K: Key, V: Value> Engine<K, V> {
                     let outcome = self.read_only(led).await;
                     return self.answer(outcome, options.allow_stale).unwrap_or(Ok(None));
                 }
-                Waited::Restart => Stage::Joined(Step::new(self.join(key, !loads, !options.force_refresh))),
-                Waited::TooLong if loads => return self.load_alone(key).await,
-                Waited::TooLong => return Ok(None),
+                Waited::Restart => Stage::Joined(Step::new(self.join_again(key, !loads, !options.force_refresh))),
+                // One of all who waited leads anew, and the others wait once more.
+                Waited::TooLong(_) if loads && !late => {
+                    late = true;
+                    Stage::Joined(Step::new(self.join_again(key, false, !options.force_refresh)))
+                }
+                Waited::TooLong(_) if loads => return self.load_alone(key).await,
+                Waited::TooLong(_) => return Ok(None),
             };
         }
     }
@@ -272,7 +285,7 @@ impl<K: Key, V: Value> Engine<K, V> {
     /// A read that leads with a future of its own: the value, or the ticket.
     pub(crate) async fn begin_on(self: &Arc<Self>, key: &K, first: Step<K, V>, allow_stale: bool) -> Begin<V> {
         let mut step = first;
-        let mut skip_l2 = false;
+        let (mut skip_l2, mut late) = (false, false);
         loop {
             let waited = match step {
                 Step::Hit(value) => return Begin::Hit(value),
@@ -285,7 +298,7 @@ impl<K: Key, V: Value> Engine<K, V> {
             step = match waited {
                 Waited::Over(Outcome::Missed) => {
                     skip_l2 = true;
-                    Step::new(self.join(key, true, true))
+                    Step::new(self.join_again(key, true, true))
                 }
                 Waited::Over(Outcome::Failed { stale: Some(value), .. }) if allow_stale => {
                     self.counters.one(Count::StaleServed);
@@ -297,8 +310,13 @@ impl<K: Key, V: Value> Engine<K, V> {
                     let found = if skip_l2 { Found::Nothing { fill: true } } else { self.l2_only(&led).await };
                     return self.begin_with(led, found);
                 }
-                Waited::Restart => Step::new(self.join(key, true, true)),
-                Waited::TooLong => return Begin::Lead(LoadTicket::detached()),
+                Waited::Restart => Step::new(self.join_again(key, true, true)),
+                // One of all who waited leads anew, and the others wait once more.
+                Waited::TooLong(_) if !late => {
+                    late = true;
+                    Step::new(self.join_again(key, true, true))
+                }
+                Waited::TooLong(flight) => return Begin::Failed(self.too_late(&flight)),
             };
         }
     }

@@ -30,11 +30,12 @@ pub(crate) struct Remembered<K, T> {
 struct Inner<K, T> {
     map: HashTable<(K, u64, T)>,
     all_until: u64,
+    sweep_after: u64,
 }
 
 impl<K: Hash + Eq + Clone, T: Clone> Remembered<K, T> {
     pub(crate) fn new(when_full: WhenFull) -> Self {
-        let inner = Mutex::new(Inner { map: HashTable::new(), all_until: 0 });
+        let inner = Mutex::new(Inner { map: HashTable::new(), all_until: 0, sweep_after: 0 });
         Self { len: AtomicUsize::new(0), when_full, hasher: RandomState::default(), inner }
     }
 
@@ -45,8 +46,10 @@ impl<K: Hash + Eq + Clone, T: Clone> Remembered<K, T> {
         if let Some(old) = inner.map.find_mut(hash, |e| e.0 == *key) {
             *old = (key.clone(), until, payload);
         } else {
-            if inner.map.len() >= MAX_REMEMBERED {
+            if inner.map.len() >= MAX_REMEMBERED && now >= inner.sweep_after {
                 inner.map.retain(|e| e.1 > now);
+                // A full map of living keys is not searched for dead ones again and again.
+                inner.sweep_after = now + 100;
             }
             if inner.map.len() < MAX_REMEMBERED {
                 let hasher = &self.hasher;

@@ -1,6 +1,7 @@
 //! The L2 side of an engine: names, envelopes, time limits. Every failure here is a miss and a counter.
 
 use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -113,7 +114,8 @@ impl<K: Key, V: Value> Remote<K, V> {
     pub(crate) fn seal(&self, name: &Name, value: Option<&V>, life: Life, now: u64) -> Result<Sealed, Unsealed> {
         let mut buffer = envelope::open_buffer();
         if let Some(value) = value {
-            self.codec.encode(value, &mut buffer).map_err(Unsealed::NotEncoded)?;
+            let encoded = catch_unwind(AssertUnwindSafe(|| self.codec.encode(value, &mut buffer)));
+            encoded.unwrap_or_else(|_| Err("the codec panicked".into())).map_err(Unsealed::NotEncoded)?;
         }
         let limit = MAX_VALUE_BYTES.min(self.limits.max_value_bytes);
         if buffer.len() > limit {
@@ -153,7 +155,11 @@ impl<K: Key, V: Value> Remote<K, V> {
         let value = match meta.head.kind {
             Kind::Absent if payload.is_empty() => None,
             Kind::Absent => return Err(Unreadable::Garbage),
-            _ => Some(self.codec.decode(payload).map_err(|_| Unreadable::Garbage)?),
+            _ => {
+                // A codec that panics on bytes is one that can't read them.
+                let decoded = catch_unwind(AssertUnwindSafe(|| self.codec.decode(payload)));
+                Some(decoded.ok().and_then(Result::ok).ok_or(Unreadable::Garbage)?)
+            }
         };
         Ok(Some((value, left)))
     }
@@ -167,8 +173,13 @@ impl<K: Key, V: Value> Engine<K, V> {
         };
         let (mut op, mut timer) = (std::pin::pin!(op), std::pin::pin!(timer));
         std::future::poll_fn(|cx| {
-            if let std::task::Poll::Ready(out) = op.as_mut().poll(cx) {
-                return std::task::Poll::Ready(Ok(out));
+            let polled = catch_unwind(AssertUnwindSafe(|| op.as_mut().poll(cx)));
+            match polled {
+                Ok(std::task::Poll::Ready(out)) => return std::task::Poll::Ready(Ok(out)),
+                Ok(std::task::Poll::Pending) => {}
+                Err(_) => {
+                    return std::task::Poll::Ready(Err(StoreError::new(StoreErrorKind::Other, "the store panicked")));
+                }
             }
             let over = || StoreError::new(StoreErrorKind::Timeout, format!("L2 did not answer within {limit:?}"));
             timer.as_mut().poll(cx).map(|()| Err(over()))

@@ -171,12 +171,22 @@ impl<K: Hash + Eq + Clone, R, W, X> SlotTable<K, R, W, X> {
         if let Some(found) = probe().filter(|_| !cfg!(accelerator_mutant = "no-recheck")) {
             return Join::Hit(found);
         }
-        let mut slot = entry.or_insert_with(|| Slot::new(key, hash, next_version));
-        let slot = slot.get_mut();
-        let token = Token { generation, version: slot.version };
-        let led = lead(&mut slot.flight, hash, token, next_version);
-        slot.registered += 1;
-        Join::Lead(led)
+        let register = |slot: &mut Slot<K, R, W, X>, next_version: &mut u64| {
+            let token = Token { generation, version: slot.version };
+            let led = lead(&mut slot.flight, hash, token, next_version);
+            slot.registered += 1;
+            led
+        };
+        Join::Lead(match entry {
+            Entry::Occupied(mut known) => register(known.get_mut(), next_version),
+            // Into the map only when no user code can panic any more.
+            Entry::Vacant(place) => {
+                let mut slot = Slot::new(key, hash, next_version);
+                let led = register(&mut slot, next_version);
+                place.insert(slot);
+                led
+            }
+        })
     }
 
     /// The flight of a leader whose load is not ready at once. `true`: somebody follows it already.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::cache::{FlightOps, LoadTicket};
 use crate::error::CacheError;
 use crate::level::engine::{Arrived, End, Engine, Flight, Key, Stale, Value};
+use crate::level::finish::{Ending, Held};
 use crate::level::policy::Until;
 use crate::level::remote::Fill;
 use crate::level::slots::Registered;
@@ -72,10 +73,13 @@ impl<K: Key, V: Value> Engine<K, V> {
     /// A ticket's load ended well: L1 and those who wait at once, L2 in a task (the ticket's holder doesn't wait).
     fn complete(self: &Arc<Self>, flight: Arc<Flight<K, V>>, loaded: Loaded<V>, fill: bool, occupied: bool) {
         let loaded = self.arrived(loaded);
+        // From here on a panic of a `Clone` is the end of this flight, too.
+        let ending = Ending::new(self, Held::Flight(flight.clone()));
         if fill && self.remote.is_some() && (loaded.lives.is_some() || occupied) {
             self.fill_in_task(&flight, &loaded);
         }
-        self.finish(flight, End::Loaded(loaded));
+        drop(flight);
+        ending.end(End::Loaded(loaded));
     }
 
     fn serve_stale(&self, flight: &Flight<K, V>, from_l2: Option<Stale<V>>) -> Option<Option<V>> {

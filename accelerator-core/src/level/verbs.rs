@@ -38,7 +38,7 @@ impl<V> Lookup<V> {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct WarmupReport {
-    /// Keys that are cached now, or known to be absent.
+    /// Keys that were answered: cached now (as far as L1 has room), known to be absent, or in neither level.
     pub ready: usize,
     /// Keys whose load failed.
     pub failed: usize,
@@ -58,13 +58,13 @@ impl<K: Key, V: Value, L1: L1Store<K, V>> LevelCache<K, V, L1> {
     ///
     /// # Errors
     /// The loader's error, timeout or panic, unless a stale value may be served; a failing L2 is a miss. `NoRuntime`
-    /// where a load suspends outside tokio.
+    /// where a load suspends outside tokio. `Shutdown` after `shutdown`, where L1 has no answer.
     ///
     /// # Cancel safety
     /// Dropping the future changes nothing for others, and a load that has begun goes on.
     #[inline]
     pub async fn get(&self, key: &K) -> CacheResult<Option<V>> {
-        match self.probe(key, true) {
+        match self.probe(key, true, true) {
             Some(value) => Ok(value),
             None => self.engine.get_missed(key, ReadOptions::default()).await,
         }
@@ -80,25 +80,25 @@ impl<K: Key, V: Value, L1: L1Store<K, V>> LevelCache<K, V, L1> {
     #[inline]
     pub async fn get_with(&self, key: &K, options: ReadOptions) -> CacheResult<Option<V>> {
         if !options.force_refresh
-            && let Some(value) = self.probe(key, options.allow_stale)
+            && let Some(value) = self.probe(key, options.allow_stale, !options.disable_load)
         {
             return Ok(value);
         }
         self.engine.get_missed(key, options).await
     }
 
-    /// What L1 has, now. Neither waits nor loads.
+    /// What L1 has, now. Neither waits nor loads, nor starts a refresh.
     #[inline]
     pub fn try_get(&self, key: &K) -> Lookup<V> {
-        self.probe(key, true).map_or(Lookup::Miss, Lookup::of)
+        self.probe(key, true, false).map_or(Lookup::Miss, Lookup::of)
     }
 
-    /// What the two levels have. Never loads, and joins no load.
+    /// What the two levels have. Never loads, starts no refresh, and joins no load.
     ///
     /// # Cancel safety
     /// Dropping the future changes nothing.
     pub async fn lookup(&self, key: &K) -> Lookup<V> {
-        if let Some(value) = self.probe(key, true) {
+        if let Some(value) = self.probe(key, true, false) {
             return Lookup::of(value);
         }
         if self.engine.remote.is_none() {
@@ -129,8 +129,8 @@ impl<K: Key, V: Value, L1: L1Store<K, V>> LevelCache<K, V, L1> {
     }
 
     /// [`get`](Self::get) for many keys: one pass over L1, one L2 read and one batch load for what is missing (each in
-    /// chunks of `max_batch`). Duplicates cost nothing. The answers come in the order of `keys`, each with its own
-    /// outcome.
+    /// chunks of `max_batch`, one after another). Duplicates cost nothing. The answers come in the order of `keys`, each
+    /// with its own outcome. A `get` of a key in a later chunk waits for the chunks before it.
     ///
     /// # Cancel safety
     /// As `get`.
@@ -150,8 +150,9 @@ impl<K: Key, V: Value, L1: L1Store<K, V>> LevelCache<K, V, L1> {
     /// ask for the key at the same time. `Ok(None)` from the body is cached as absent.
     ///
     /// # Errors
-    /// The body's error (as `Loader`, with its type), shared with those who waited; `Timeout` after `loader_timeout`.
-    /// A stale value is served instead where `stale_on_error` allows it.
+    /// The body's error (as `Loader`, with its type), shared with those who waited; `Timeout` after `loader_timeout`
+    /// (outside a runtime a body has no limit); `Panic` of somebody else's body; `Shutdown` after `shutdown`. A stale
+    /// value is served instead where `stale_on_error` allows it.
     ///
     /// # Cancel safety
     /// Dropping the future drops the body; if it was running, the next who waits runs its own.
@@ -161,7 +162,7 @@ impl<K: Key, V: Value, L1: L1Store<K, V>> LevelCache<K, V, L1> {
         T: Into<Loaded<V>>,
         E: Into<LoadError>,
     {
-        if let Some(value) = self.probe(key, true) {
+        if let Some(value) = self.probe(key, true, true) {
             return Ok(value);
         }
         self.engine.get_or_load_on(key, body).await
@@ -172,7 +173,8 @@ impl<K: Key, V: Value, L1: L1Store<K, V>> LevelCache<K, V, L1> {
     ///
     /// # Errors
     /// `Unconfirmed` where L2 did not confirm: L1 of this node then holds no older value, and this node reads past L2
-    /// for the key. `Codec` where the value can't be encoded: nothing has changed.
+    /// for the key. `Codec` where the value can't be encoded, or is larger than L2 takes: nothing has changed. `NoRuntime`
+    /// outside a runtime, where there is an L2. `Shutdown` after `shutdown`.
     ///
     /// # Cancel safety
     /// Dropping the future does not stop the write.
@@ -199,7 +201,8 @@ impl<K: Key, V: Value, L1: L1Store<K, V>> LevelCache<K, V, L1> {
     /// [`set`](Self::set) for many keys, one L2 write per `max_batch`. Of duplicates the last one counts.
     ///
     /// # Errors
-    /// The first error; the other keys were still written.
+    /// As `set`. `Codec`, for any of the values: nothing has changed. Else the first error; the other keys were still
+    /// written.
     ///
     /// # Cancel safety
     /// As `set`.
@@ -226,7 +229,8 @@ impl<K: Key, V: Value, L1: L1Store<K, V>> LevelCache<K, V, L1> {
     /// value. L1 is purged when the method is called.
     ///
     /// # Errors
-    /// `Unconfirmed` where L2 did not confirm; this node reads past L2 for the key then.
+    /// `Unconfirmed` where L2 did not confirm; this node reads past L2 for the key then. `NoRuntime` outside a runtime,
+    /// where there is an L2. `Shutdown` after `shutdown`.
     ///
     /// # Cancel safety
     /// Dropping the future does not stop the delete.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use crate::level::engine::{Engine, Flight, Key, Outcome, Value};
+use crate::level::finish::{Ending, Held};
 use crate::level::flight::Turn;
 use crate::level::timer::Timer;
 
@@ -17,8 +18,8 @@ pub(crate) enum Waited<K: Key, V: Value> {
     Lead(Led<K, V>),
     /// The flight is gone: start again.
     Restart,
-    /// `loader_timeout` is over and somebody still holds the ticket.
-    TooLong,
+    /// The leader's time is over, and somebody still holds the ticket.
+    TooLong(Arc<Flight<K, V>>),
 }
 
 /// The ticket of a flight. Dropped, it passes on.
@@ -98,12 +99,14 @@ impl<K: Key, V: Value> Future for Follow<K, V> {
                     flight.context.move_to_task(flight);
                 }
                 if flight.is_borrowed() && this.limit.is_none() {
-                    let timer = flight.context.timer(flight.context.loader_timeout());
-                    this.limit = timer;
+                    this.limit = flight.context.timer(flight.context.longest_wait());
                 }
                 match this.limit.as_mut().map(|limit| Pin::new(limit).poll(cx)) {
-                    // Dropping this future leaves the seat.
-                    Some(Poll::Ready(())) => return Poll::Ready(Waited::TooLong),
+                    // Dropping this future leaves the seat. Later readers start anew.
+                    Some(Poll::Ready(())) => {
+                        flight.context.table.detach(flight);
+                        return Poll::Ready(Waited::TooLong(flight.clone()));
+                    }
                     _ => return Poll::Pending,
                 }
             }
@@ -135,9 +138,11 @@ impl<K: Key, V: Value> Future for InPlace<K, V> {
         let engine: &Arc<Engine<K, V>> = &flight.context;
         match work.poll(engine, cx) {
             Poll::Ready(end) => {
-                drop(work);
                 let engine = engine.clone();
-                Poll::Ready(slot.take().map(|flight| engine.finish(flight, end)).ok_or(None))
+                let Some(flight) = slot.take() else { return Poll::Ready(Err(None)) };
+                let ending = Ending::new(&engine, Held::Flight(flight));
+                work.end();
+                Poll::Ready(Ok(ending.end(end)))
             }
             Poll::Pending => match flight.park(work, cx.waker()) {
                 None => Poll::Pending,

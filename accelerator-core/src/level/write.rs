@@ -17,6 +17,15 @@ use crate::level::remote::Sealed;
 use crate::level::ticket::Registration;
 use crate::options::WriteOptions;
 
+/// A key with its value, its life in L1, its name in L2 and its bytes there.
+type SealedWrite<K, V> = (K, Option<V>, Life, String, Sealed);
+
+/// Writes that can no longer fail before they begin.
+enum Ready<K, V> {
+    L1(Vec<(K, Option<V>, Life)>),
+    Both(Vec<SealedWrite<K, V>>),
+}
+
 impl<K: Key, V: Value> Engine<K, V> {
     /// Writes many keys (one is many); later items win over earlier ones of the same key.
     pub(crate) fn write(
@@ -37,37 +46,54 @@ impl<K: Key, V: Value> Engine<K, V> {
                 (key, value, lives)
             })
             .partition(|(_, _, lives)| lives.is_some());
+        let items = keep.into_iter().filter_map(|(key, value, lives)| lives.map(|l| (key, value, l)));
+        // 1: an error here has changed nothing.
+        let ready = match self.ready_to_write(items) {
+            Ok(ready) => ready,
+            Err(e) => return CacheFuture::ready(Err(e)),
+        };
         let deleted =
             if drop.is_empty() { None } else { Some(self.delete(op, drop.into_iter().map(|(key, ..)| key).collect())) };
-        let items = keep.into_iter().filter_map(|(key, value, lives)| lives.map(|l| (key, value, l))).collect();
-        let written = self.write_lives(op, items);
+        let written = match ready {
+            Ready::L1(items) => {
+                self.write_l1(items);
+                CacheFuture::ready(Ok(()))
+            }
+            Ready::Both(writes) => self.write_both(op, writes),
+        };
         match deleted {
             None => written,
             Some(deleted) => CacheFuture::boxed(async move { written.await.and(deleted.await) }),
         }
     }
 
-    fn write_lives(
+    fn ready_to_write(&self, items: impl Iterator<Item = (K, Option<V>, (Life, Life))>) -> CacheResult<Ready<K, V>> {
+        let Some(remote) = &self.remote else {
+            return Ok(Ready::L1(items.map(|(key, value, (l1, _))| (key, value, l1)).collect()));
+        };
+        let sealed = items.map(|(key, value, (l1, l2))| {
+            let name = remote.name(&key);
+            let sealed = remote.seal(&name, value.as_ref(), l2, self.clock.unix())?;
+            Ok((key, value, l1, name.wire().to_owned(), sealed))
+        });
+        sealed.collect::<CacheResult<_>>().map(Ready::Both)
+    }
+
+    fn write_l1(&self, items: Vec<(K, Option<V>, Life)>) {
+        // 4
+        for (key, value, life) in items {
+            let entry = self.policy.entry(value, life, self.now(), self.generation());
+            self.table.invalidate(&key, || self.l1.insert(key.clone(), entry));
+        }
+    }
+
+    fn write_both(
         self: &Arc<Self>,
         op: &'static str,
-        items: Vec<(K, Option<V>, (Life, Life))>,
+        mut writes: Vec<SealedWrite<K, V>>,
     ) -> CacheFuture<'static, CacheResult<()>> {
-        let Some(remote) = &self.remote else {
-            // 4
-            for (key, value, (life, _)) in items {
-                let entry = self.policy.entry(value, life, self.now(), self.generation());
-                self.table.invalidate(&key, || self.l1.insert(key.clone(), entry));
-            }
+        if writes.is_empty() {
             return CacheFuture::ready(Ok(()));
-        };
-        // 1: an error here has changed nothing.
-        let mut writes = Vec::with_capacity(items.len());
-        for (key, value, (l1, l2)) in items {
-            let name = remote.name(&key);
-            match remote.seal(&name, value.as_ref(), l2, self.clock.unix()) {
-                Ok(sealed) => writes.push((key, value, l1, name.wire().to_owned(), sealed)),
-                Err(e) => return CacheFuture::ready(Err(e.into())),
-            }
         }
         // Sorted: two batches take their turns in the same order, so neither waits for the other.
         writes.sort_by(|a, b| a.3.cmp(&b.3));

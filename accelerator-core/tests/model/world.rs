@@ -35,6 +35,7 @@ pub(crate) struct Facts {
     /// The same for "absent"; `None`: never cached.
     pub(crate) null_ttl_ms: Option<u64>,
     pub(crate) stale_ms: u64,
+    pub(crate) loader_timeout_ms: u64,
 }
 
 /// The loader's own error.
@@ -372,9 +373,11 @@ impl World {
             ErrorKind::Loader => error.downcast_ref::<Down>().is_some_and(|down| down.keys.contains(&start.key)),
             kind => matches!(kind, ErrorKind::Timeout | ErrorKind::Panic | ErrorKind::NotLoaded),
         };
+        // Who waited for two holders of tickets in turn, each as long as a load may take, is told so.
+        let patient = now - start.time >= 2 * self.facts.loader_timeout_ms;
         if !known {
             state.violation(start, now, &format!("{error:?}"));
-        } else if !state.failed_lately(start, self.facts.stale_ms) {
+        } else if !(patient && error.kind() == ErrorKind::Timeout) && !state.failed_lately(start, self.facts.stale_ms) {
             state.violation(start, now, &format!("{error:?}, and no load failed"));
         }
     }

@@ -8,6 +8,8 @@ mod flights;
 mod invalidation;
 mod lives;
 mod outage;
+mod panics;
+mod patience;
 mod refresh;
 mod runtime;
 mod stale;

@@ -1,0 +1,198 @@
+//! I2 and I6: a panic of user code, wherever it runs, ends one flight at most. It leaves no slot behind, nobody waits
+//! for it, and a store or codec that panics is one that failed.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use accelerator_core::testkit::{MemoryL1, MemoryL2, settle};
+use accelerator_core::{
+    Begin, Bytes, Cache, Codec, ErrorKind, L2Store, LevelCache, LoadError, Loaded, StoreResult, async_trait,
+};
+
+use crate::common::{TTL, ms, ok};
+
+fn panics() -> ! {
+    std::panic::resume_unwind(Box::new("user code"))
+}
+
+/// A load that never ends, and panics when it is dropped.
+struct Stuck;
+
+impl Future for Stuck {
+    type Output = Result<Option<u64>, std::io::Error>;
+    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Self::Output> {
+        Poll::Pending
+    }
+}
+
+impl Drop for Stuck {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            panics();
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_load_that_panics_when_its_timeout_drops_it_is_a_timeout() {
+    for l2 in [false, true] {
+        let builder = LevelCache::<u64, u64>::builder().area("a").l1(MemoryL1::new()).ttl(TTL).loader_timeout(ms(50));
+        let builder = if l2 { builder.l2(MemoryL2::new()) } else { builder };
+        let cache = ok(builder.loader(|_| Stuck));
+        for _ in 0..2 {
+            let answer = tokio::time::timeout(Duration::from_secs(60), cache.get(&1)).await.expect("nobody hangs");
+            assert!(matches!(answer.unwrap_err().kind(), ErrorKind::Timeout | ErrorKind::Panic));
+            assert_eq!(cache.stats().flights, 0);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_ticket_filled_with_what_panics_ends_its_flight() {
+    struct Bad;
+    impl From<Bad> for Loaded<u64> {
+        fn from(_: Bad) -> Self {
+            panics()
+        }
+    }
+    let cache = ok(LevelCache::<u64, u64>::builder().area("a").l1(MemoryL1::new()).ttl(TTL));
+    let Begin::Lead(ticket) = cache.begin(&1).await else { unreachable!("nothing is cached") };
+    assert!(catch_unwind(AssertUnwindSafe(|| ticket.fill(Bad))).is_err());
+    assert_eq!(cache.stats().flights, 0);
+}
+
+static VALUES: AtomicBool = AtomicBool::new(false);
+
+#[derive(Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+struct Fragile(u64);
+
+impl Clone for Fragile {
+    fn clone(&self) -> Self {
+        if VALUES.load(SeqCst) { panics() } else { Self(self.0) }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_value_that_panics_when_it_is_cloned_ends_its_flight() {
+    let builder = LevelCache::<u64, Fragile>::builder().area("a").l1(MemoryL1::new()).l2(MemoryL2::new());
+    let cache = builder.ttl(TTL).build().unwrap();
+    let Begin::Lead(ticket) = cache.begin(&1).await else { unreachable!("nothing is cached") };
+    VALUES.store(true, SeqCst);
+    assert!(catch_unwind(AssertUnwindSafe(|| ticket.fill(Some(Fragile(1))))).is_err());
+    VALUES.store(false, SeqCst);
+    settle().await;
+    assert_eq!(cache.stats().flights, 0);
+    let start = tokio::time::Instant::now();
+    let body = async { Ok::<_, std::io::Error>(Some(Fragile(2))) };
+    assert_eq!(cache.get_or_load(&1, body).await.unwrap(), Some(Fragile(2)));
+    assert_eq!(start.elapsed(), Duration::ZERO, "nobody waits for the flight that is gone");
+}
+
+static KEYS: AtomicUsize = AtomicUsize::new(usize::MAX);
+
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Key(u64);
+
+impl Clone for Key {
+    fn clone(&self) -> Self {
+        let left = KEYS.load(SeqCst);
+        if left != usize::MAX {
+            KEYS.store(left.wrapping_sub(1), SeqCst);
+        }
+        if left == 0 { panics() } else { Self(self.0) }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_that_panics_when_it_is_cloned_leaves_no_slot() {
+    let mut panicked = 0;
+    for at in 0..12 {
+        for batch in [false, true] {
+            let builder = LevelCache::<Key, u64>::builder().area("a").l1(MemoryL1::new()).ttl(TTL);
+            let load = |keys: Vec<Key>| {
+                std::future::ready(Ok::<_, LoadError>(keys.into_iter().map(|key| (key, Some(1))).collect::<Vec<_>>()))
+            };
+            let cache = if batch { builder.batch_loader(load) } else { builder }.build().unwrap();
+            let asks = cache.clone();
+            KEYS.store(at, SeqCst);
+            let keys = [Key(1), Key(2), Key(1)];
+            let task = tokio::spawn(async move {
+                if batch {
+                    drop(asks.mget(&keys).await);
+                } else {
+                    drop(asks.get_or_load(&keys[0], async { Ok::<_, LoadError>(Some(1)) }).await);
+                }
+            });
+            panicked += usize::from(task.await.is_err());
+            KEYS.store(usize::MAX, SeqCst);
+            assert_eq!(cache.stats().flights, 0, "at clone {at}");
+        }
+    }
+    assert!(panicked > 4, "{panicked} panics reached");
+}
+
+/// Panics at 13.
+struct Superstitious {
+    encoding: bool,
+}
+
+impl Codec<u64> for Superstitious {
+    fn id(&self) -> u8 {
+        200
+    }
+    fn encode(&self, value: &u64, out: &mut Vec<u8>) -> Result<(), LoadError> {
+        if *value == 13 && self.encoding {
+            panics();
+        }
+        out.extend(value.to_le_bytes());
+        Ok(())
+    }
+    fn decode(&self, bytes: &[u8]) -> Result<u64, LoadError> {
+        let value = u64::from_le_bytes(bytes.try_into()?);
+        if value == 13 { panics() } else { Ok(value) }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_codec_that_panics_is_a_miss_of_its_key_alone() {
+    for encoding in [false, true] {
+        let builder = LevelCache::<u64, u64>::builder().area("a").ttl(TTL);
+        let builder = builder.l2_with_codec(MemoryL2::new(), Superstitious { encoding });
+        let cache = builder.loader(|key| async move { Ok::<_, LoadError>(Some(key)) }).build().unwrap();
+        for _ in 0..2 {
+            assert_eq!(cache.mget(&[1, 13, 3]).await.into_values().unwrap(), [Some(1), Some(13), Some(3)]);
+            assert_eq!(cache.get(&13).await.unwrap(), Some(13));
+        }
+        assert_eq!(cache.stats().loads_panic, 0);
+    }
+}
+
+struct Explosive;
+
+#[async_trait]
+impl L2Store for Explosive {
+    async fn get(&self, _: &str) -> StoreResult<Option<Bytes>> {
+        panics()
+    }
+    async fn set(&self, _: &str, _: Bytes, _: Duration) -> StoreResult<()> {
+        panics()
+    }
+    async fn del(&self, _: &str) -> StoreResult<()> {
+        panics()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_panics_is_a_store_that_failed() {
+    let builder = LevelCache::<u64, u64>::builder().area("a").l1(MemoryL1::new()).l2(Explosive).ttl(TTL);
+    let cache = ok(builder.loader(|key| async move { Ok::<_, LoadError>(Some(key)) }));
+    assert_eq!(cache.get(&1).await.unwrap(), Some(1));
+    assert_eq!(cache.mget(&[1, 2]).await.into_values().unwrap(), [Some(1), Some(2)]);
+    assert_eq!(cache.del(&1).await.unwrap_err().kind(), ErrorKind::Unconfirmed);
+    assert_eq!(cache.get(&1).await.unwrap(), Some(1));
+    settle().await;
+    assert_eq!((cache.stats().loads_panic, cache.stats().flights), (0, 0));
+}
