@@ -36,8 +36,8 @@ fn directory(name: &str) -> PathBuf {
     dir
 }
 
-fn package(name: &str) -> String {
-    format!("[package]\nname = \"consumer-{name}\"\nedition = \"2024\"\npublish = false\n")
+fn package(name: &str, edition: u32) -> String {
+    format!("[package]\nname = \"consumer-{name}\"\nedition = \"{edition}\"\npublish = false\n")
 }
 
 /// The same versions as here: nothing is fetched.
@@ -82,7 +82,7 @@ fn assert_silent(dir: &Path) {
 fn a_consumer_compiles_the_template_without_a_warning() {
     let dir = directory("plain");
     let manifest =
-        format!("{}\n[dependencies]\naccelerator = {{ path = '{ROOT}' }}\n\n[workspace]\n", package("plain"));
+        format!("{}\n[dependencies]\naccelerator = {{ path = '{ROOT}' }}\n\n[workspace]\n", package("plain", 2024));
     write(&dir, &manifest, &source("accelerator"));
     assert_silent(&dir);
 }
@@ -91,7 +91,7 @@ fn a_consumer_compiles_the_template_without_a_warning() {
 fn a_consumer_that_renames_the_library_compiles_the_template() {
     let dir = directory("renamed");
     let dependency = format!("cachelib = {{ package = 'accelerator', path = '{ROOT}' }}");
-    let manifest = format!("{}\n[dependencies]\n{dependency}\n\n[workspace]\n", package("renamed"));
+    let manifest = format!("{}\n[dependencies]\n{dependency}\n\n[workspace]\n", package("renamed", 2021));
     write(&dir, &manifest, &source("cachelib"));
     assert_silent(&dir);
 }
@@ -106,7 +106,7 @@ fn a_consumer_that_inherits_a_renamed_library_compiles_the_template() {
         format!("[workspace]\nresolver = '3'\nmembers = ['member']\n\n[workspace.dependencies]\n{dependency}\n");
     fs::write(dir.join("Cargo.toml"), workspace).unwrap();
     fs::copy(Path::new(ROOT).join("Cargo.lock"), dir.join("Cargo.lock")).unwrap();
-    let manifest = format!("{}\n[dependencies]\ncachelib.workspace = true\n", package("inherited"));
+    let manifest = format!("{}\n[dependencies]\ncachelib.workspace = true\n", package("inherited", 2024));
     fs::write(member.join("Cargo.toml"), manifest).unwrap();
     fs::write(member.join("src/lib.rs"), source("cachelib")).unwrap();
     assert_silent(&member);
@@ -117,7 +117,7 @@ fn a_consumer_that_inherits_a_renamed_library_compiles_the_template() {
 fn what_is_wrong_inside_of_a_body_is_still_reported() {
     let dir = directory("wrong");
     let manifest =
-        format!("{}\n[dependencies]\naccelerator = {{ path = '{ROOT}' }}\n\n[workspace]\n", package("wrong"));
+        format!("{}\n[dependencies]\naccelerator = {{ path = '{ROOT}' }}\n\n[workspace]\n", package("wrong", 2024));
     let body = "let nobody_uses_this = id; Ok(Some((id as u32).to_string()))";
     let item = format!(
         "#[accelerator::macros::cacheable(cache = cache, key = id)]\n\
