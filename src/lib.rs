@@ -57,3 +57,8 @@ pub mod stores {
     #[cfg(feature = "quick-cache")]
     pub use accelerator_backend_quick_cache::{QuickCacheL1, QuickCacheL1Builder, QuickCacheL1Start};
 }
+
+/// The code of the guide is compiled and run.
+#[cfg(all(doctest, feature = "macros", feature = "moka"))]
+#[doc = include_str!("../docs/guide/macros.md")]
+mod guide {}
