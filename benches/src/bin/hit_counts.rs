@@ -7,11 +7,12 @@ use std::hint::black_box;
 use std::process::Command;
 use std::sync::Arc;
 
-use accelerator::{Cache, L1Store, ReadOptions};
+use accelerator::macros::cacheable;
+use accelerator::{Begin, Cache, CacheResult, L1Store, ReadOptions};
 use accelerator_benches::direct::{batch_cache, cache, entry, fresh_keys, mini_moka, moka, quick, raw_batch_miss};
 use accelerator_benches::matrix::{Payload, WARM, make, now};
 
-const ROWS: [&str; 22] = [
+const ROWS: [&str; 26] = [
     "quick-cache/raw",
     "quick-cache/store",
     "quick-cache/get",
@@ -20,6 +21,8 @@ const ROWS: [&str; 22] = [
     "quick-cache/get_or_load",
     "quick-cache/dyn_get",
     "quick-cache/dyn_begin",
+    "quick-cache/by_hand",
+    "quick-cache/macro",
     "quick-cache/mget32",
     "quick-cache/raw32",
     "quick-cache/miss",
@@ -30,6 +33,8 @@ const ROWS: [&str; 22] = [
     "moka/get",
     "moka/dyn_get",
     "moka/dyn_begin",
+    "moka/by_hand",
+    "moka/macro",
     "mini-moka/store",
     "mini-moka/get",
     "mini-moka/dyn_get",
@@ -108,6 +113,7 @@ fn verbs<S: L1Store<u64, Payload> + Clone>(store: S, verb: &str, n: u64) {
     // Each verb is called in one place only, as it would be in a service: what the compiler makes of it is the same.
     drop(cache.mset((0..WARM).map(|k| (k, Some(make(k))))));
     let keys: Vec<u64> = (0..32).collect();
+    let users = Users { cache: erased.clone() };
     match verb {
         "store" => each(n, |k| store.get(&k)),
         "get" => each(n, |k| now(cache.get(&k))),
@@ -116,6 +122,8 @@ fn verbs<S: L1Store<u64, Payload> + Clone>(store: S, verb: &str, n: u64) {
         "get_or_load" => each(n, |k| now(cache.get_or_load(&k, async { Ok::<_, std::io::Error>(Some(make(k))) }))),
         "dyn_get" => each(n, |k| now(erased.get(&k))),
         "dyn_begin" => each(n, |k| now(erased.begin(&k))),
+        "by_hand" => each(n, |k| now(users.find_by_hand(k))),
+        "macro" => each(n, |k| now(users.find(k))),
         "mget32" => each(n, |_| now(cache.mget(&keys)).map(accelerator::Answers::into_results)),
         "raw32" => each(n, |_| keys.iter().map(|k| store.get(k).and_then(|e| e.into_value())).collect::<Vec<_>>()),
         "miss" => {
@@ -132,6 +140,31 @@ fn verbs<S: L1Store<u64, Payload> + Clone>(store: S, verb: &str, n: u64) {
             fresh(n, |i| raw_batch_miss(&store, &fresh_keys(i)));
         }
         _ => {}
+    }
+}
+
+/// A service: the row `macro` against what a careful engineer writes.
+struct Users {
+    cache: Arc<dyn Cache<u64, Payload>>,
+}
+
+impl Users {
+    #[cacheable(cache = self.cache, key = id)]
+    async fn find(&self, id: u64) -> CacheResult<Option<Payload>> {
+        Ok(Some(make(id)))
+    }
+
+    async fn find_by_hand(&self, id: u64) -> CacheResult<Option<Payload>> {
+        match self.cache.begin(&id).await {
+            Begin::Hit(value) => Ok(value),
+            Begin::Lead(ticket) => {
+                let value = Some(make(id));
+                ticket.fill(value.clone());
+                Ok(value)
+            }
+            Begin::Failed(error) => Err(error),
+            _ => Ok(Some(make(id))),
+        }
     }
 }
 
