@@ -35,7 +35,7 @@ impl<C: Cache<u64, Arc<User>>> Users<C> {
         self.source.find(id).await
     }
 
-    #[cacheable(cache = self.cache, key = id, condition = id % 2 == 0 && !fresh)]
+    #[cacheable(cache = self.cache, key = id, condition = id.is_multiple_of(2) && !fresh)]
     async fn find_even(&self, id: u64, fresh: bool) -> Result<Row, Away> {
         self.source.find(id).await
     }
