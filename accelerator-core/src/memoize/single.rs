@@ -6,10 +6,14 @@
 //! 4. somebody else's body failed: a copy of its error, or a body of our own, not too many at once
 
 use std::borrow::Borrow;
-use std::future::Future;
+use std::future::{Future, ready};
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use crate::cache::{Begin, Cache, LoadTicket};
+use futures_util::future::Either;
+
+use crate::cache::{Begin, Cache, CacheFuture, LoadTicket};
 use crate::memoize::TOGETHER;
 use crate::memoize::options::{OnCacheError, Read};
 use crate::memoize::returned::{Found, Returned};
@@ -26,7 +30,7 @@ pub struct Begun<V>(Option<Begin<V>>);
 /// # Cancel safety
 /// Dropping the future changes nothing for others; a turn to load passes on.
 #[inline]
-pub async fn begin<K, V, C, Q, P>(cache: &C, key: &Q, read: &Read<P>) -> Begun<V>
+pub fn begin<'a, K, V, C, Q, P>(cache: &'a C, key: &'a Q, read: &Read<P>) -> Beginning<'a, V>
 where
     K: Sync + 'static,
     V: Send + 'static,
@@ -34,11 +38,40 @@ where
     Q: Borrow<K>,
 {
     let key = key.borrow();
-    Begun(Some(if read.allow_stale {
-        cache.begin(key).await
+    Beginning(if read.allow_stale {
+        cache.begin(key)
     } else {
-        cache.begin_with(key, ReadOptions::new().allow_stale(false)).await
-    }))
+        cache.begin_with(key, ReadOptions::new().allow_stale(false))
+    })
+}
+
+/// The future of [`begin`]: written by hand, since a hit pays for every state machine that it passes.
+#[must_use = "futures do nothing unless awaited"]
+#[derive(Debug)]
+pub struct Beginning<'a, V>(CacheFuture<'a, Begin<V>>);
+
+impl<V> Future for Beginning<'_, V> {
+    type Output = Begun<V>;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Begun<V>> {
+        Pin::new(&mut self.get_mut().0).poll(cx).map(|begin| Begun(Some(begin)))
+    }
+}
+
+impl<V> Begun<V> {
+    /// Step 2 by itself, which costs a hit nothing. `Err`: go on with [`cacheable`].
+    ///
+    /// # Errors
+    /// This is no hit, or one that `R` can't say.
+    #[inline]
+    pub fn hit<R: Returned<V>>(self) -> Result<R, Self> {
+        match self.0 {
+            // Known to be absent, which this type can't say: as without the cache.
+            Some(Begin::Hit(value)) => R::from_cached(value).ok_or(Self(None)),
+            rest => Err(Self(rest)),
+        }
+    }
 }
 
 /// The cache is not asked: the body runs, and nothing is cached.
@@ -52,7 +85,24 @@ pub fn bypass<V>() -> Begun<V> {
 /// # Cancel safety
 /// Dropping the future drops the body; if it was running, the next who waits runs its own.
 #[inline]
-pub async fn cacheable<V, R, F, Fut, S, P>(begun: Begun<V>, read: Read<P>, share: S, body: F) -> R
+pub fn cacheable<V, R, F, Fut, S, P>(begun: Begun<V>, read: Read<P>, share: S, body: F) -> impl Future<Output = R>
+where
+    V: Clone,
+    R: Returned<V>,
+    F: FnOnce() -> Fut,
+    Fut: Future<Output = R>,
+    S: Share<R>,
+    P: OnCacheError<R>,
+{
+    // 2
+    match begun.hit() {
+        Ok(out) => Either::Left(ready(out)),
+        Err(begun) => Either::Right(missed(begun, read, share, body)),
+    }
+}
+
+/// Steps 3 and 4.
+async fn missed<V, R, F, Fut, S, P>(begun: Begun<V>, read: Read<P>, share: S, body: F) -> R
 where
     V: Clone,
     R: Returned<V>,
@@ -62,12 +112,6 @@ where
     P: OnCacheError<R>,
 {
     match begun.0 {
-        // 2
-        Some(Begin::Hit(value)) => match R::from_cached(value) {
-            Some(out) => out,
-            // Known to be absent, which this type can't say.
-            None => body().await,
-        },
         // 3
         Some(Begin::Lead(ticket)) => {
             let out = body().await;
@@ -88,7 +132,7 @@ where
             Some(out) => out,
             None => body().await,
         },
-        None => body().await,
+        Some(Begin::Hit(_)) | None => body().await,
     }
 }
 
