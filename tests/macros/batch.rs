@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use accelerator::Cache;
 use accelerator::macros::{cacheable, cacheable_batch};
+use accelerator::memoize::TOGETHER;
 use accelerator::testkit::settle;
 
-use crate::common::{Away, Copied, Kind, Row, Rows, TTL, User, Users, World, ms, secs, user};
+use crate::common::{Away, Copied, Kind, Row, Rows, TTL, User, Users, Wide, World, ms, secs, user};
 
 pub(crate) struct Request {
     pub(crate) ids: Vec<u64>,
@@ -66,6 +67,11 @@ impl<C: Cache<u64, Arc<User>> + Clone + 'static> Users<C> {
         Ok(self.source.find_many(&ids).await?)
     }
 
+    #[cacheable_batch(cache = self.cache, keys = ids, on_cache_error = "propagate")]
+    async fn many_or_wide(&self, ids: Vec<u64>) -> Result<Rows, Wide> {
+        Ok(self.source.find_many(&ids).await?)
+    }
+
     #[cacheable(cache = self.cache, key = id)]
     async fn single(&self, id: u64) -> Result<Row, Away> {
         self.source.find(id).await
@@ -88,6 +94,7 @@ on_real!(what_a_batch_found_is_cached_for_one_and_many, cache_none_and_ttl_hold_
 on_real!(stale_values_stand_in_where_there_is_one_for_each_key);
 on_real!(keys_that_others_load_go_to_the_body_too_without_fill, a_batch_with_nothing_to_load_waits_for_others);
 on_real!(two_batches_crosswise_end_without_waiting, a_batch_that_waits_for_a_failing_body_shares_its_error);
+on_real!(a_batch_that_gets_a_ticket_while_it_waits_starts_at_once, batches_that_waited_run_together);
 on_real!(a_left_out_key_makes_its_waiters_ask_for_themselves);
 
 async fn each_key_reaches_the_body_once_in_the_order_of_the_call<K: Kind>(w: World<K>) {
@@ -291,16 +298,60 @@ async fn a_batch_that_waits_for_a_failing_body_shares_its_error<K: Kind>(w: Worl
     let leader = users.clone();
     let leader = tokio::spawn(async move { leader.many_or_copied(vec![1, 2]).await });
     door.reached().await;
-    let (copied, own) = (users.clone(), users.clone());
+    let (copied, own, wide) = (users.clone(), users.clone(), users.clone());
     let copied = tokio::spawn(async move { copied.many_or_copied(vec![2, 1]).await });
     let own = tokio::spawn(async move { own.many(vec![1, 2]).await });
+    let wide = tokio::spawn(async move { wide.many_or_wide(vec![1, 2]).await });
     settle().await;
     assert_eq!(w.source.runs(), 1);
     door.open();
     assert_eq!(leader.await.expect("no panic"), Err(Copied(1)));
     assert_eq!(copied.await.expect("no panic"), Err(Copied(1)), "a copy");
     assert_eq!(own.await.expect("no panic"), Err(Away(2)), "an error of its own type, by its own body");
+    assert!(matches!(wide.await.expect("no panic"), Err(Wide::Cache(_))), "propagated");
     assert_eq!(w.source.calls(), [[1, 2], [1, 2]]);
+}
+
+/// Needs flights.
+async fn a_batch_that_gets_a_ticket_while_it_waits_starts_at_once<K: Kind>(w: World<K>) {
+    let users = w.users();
+    let (first, second) = (w.source.door(), w.source.door());
+    let (one, two, both) = (users.clone(), users.clone(), users.clone());
+    let one = tokio::spawn(async move { one.single(1).await });
+    first.reached().await;
+    let two = tokio::spawn(async move { two.single(2).await });
+    second.reached().await;
+    let both = tokio::spawn(async move { both.many(vec![2, 1]).await });
+    settle().await;
+    w.source.put(2);
+    one.abort();
+    assert_eq!(both.await.expect("no panic"), Ok(rows([1, 2], 2)));
+    assert_eq!(w.source.calls(), [vec![1], vec![2], vec![2, 1]]);
+    assert!(!two.is_finished(), "2 is not waited for any more");
+    second.open();
+    assert_eq!(two.await.expect("no panic"), Ok(user(2, 1)));
+    assert_eq!((users.cached(1).await, users.cached(2).await), (Some(user(1, 2)), Some(user(2, 1))));
+}
+
+/// Needs flights.
+async fn batches_that_waited_run_together<K: Kind>(w: World<K>) {
+    let (users, door) = (w.users(), w.source.door());
+    w.source.away(true);
+    w.source.slow(ms(50));
+    let spawn = || {
+        let users = users.clone();
+        tokio::spawn(async move { users.many(vec![1, 2]).await })
+    };
+    let leader = spawn();
+    door.reached().await;
+    let waiters: Vec<_> = (0..3 * TOGETHER).map(|_| spawn()).collect();
+    settle().await;
+    assert_eq!(w.source.runs(), 1);
+    door.open();
+    for one in std::iter::once(leader).chain(waiters) {
+        one.await.expect("no panic").expect_err("it failed");
+    }
+    assert_eq!((w.source.runs(), w.source.most_at_once()), (1 + 3 * TOGETHER, TOGETHER as u64));
 }
 
 /// Needs flights.
