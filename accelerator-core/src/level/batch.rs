@@ -21,7 +21,7 @@ use crate::level::LevelCache;
 use crate::level::answers::Answers;
 use crate::level::batch_latent::Begun;
 use crate::level::batch_load::{BatchRun, Wanted, batch_work};
-use crate::level::engine::{End, Engine, Flight, Key, Value};
+use crate::level::engine::{Engine, Flight, Key, Value};
 use crate::level::load::{How, Work};
 use crate::level::read::{Stage, Step};
 use crate::level::remote::Found;
@@ -184,20 +184,17 @@ impl<K: Key, V: Value> Engine<K, V> {
     async fn read_only_many(&self, flights: Vec<Arc<Flight<K, V>>>) {
         let led: Vec<_> = flights.into_iter().map(Led::new).collect();
         for (led, found) in self.l2_only_many(led).await {
-            let end = match found {
-                Found::Hit { value, until } if until.is_fresh(self.now(), 0) => End::Found { value, until },
-                _ => End::Missed,
-            };
+            let end = self.found_or_missed(found);
             if let Some(flight) = led.take() {
                 self.finish(flight, end);
             }
         }
     }
 
-    /// Reads L2 for many tickets, in chunks of one call each.
-    async fn l2_only_many(&self, led: Vec<Led<K, V>>) -> Vec<(Led<K, V>, Found<V>)> {
+    /// Reads L2 for many tickets, in chunks of one call each; `None`: there is no L2.
+    async fn l2_only_many(&self, led: Vec<Led<K, V>>) -> Vec<(Led<K, V>, Option<Found<V>>)> {
         let Some(remote) = &self.remote else {
-            return led.into_iter().map(|led| (led, Found::Nothing { fill: true })).collect();
+            return led.into_iter().map(|led| (led, None)).collect();
         };
         let mut out = Vec::with_capacity(led.len());
         for chunk in led.chunks(self.policy.max_batch) {
@@ -205,7 +202,7 @@ impl<K: Key, V: Value> Engine<K, V> {
             let asked: Vec<_> = flights.map(|f| (f.key(), remote.name(f.key()))).collect();
             out.extend(self.l2_mget(remote, &asked).await);
         }
-        led.into_iter().zip(out).collect()
+        led.into_iter().zip(out.into_iter().map(Some)).collect()
     }
 
     /// `begin_many`: probes are done; `missing` are indices of `keys`.
@@ -241,9 +238,7 @@ impl<K: Key, V: Value> Engine<K, V> {
             batch.followed.push((i, wait));
         }
         if self.remote.is_none() {
-            batch.led.extend(
-                led.into_iter().map(|(i, led)| (i, ticket_of(self.begin_with(led, Found::Nothing { fill: true })))),
-            );
+            batch.led.extend(led.into_iter().map(|(i, led)| (i, ticket_of(self.begin_with(led, None)))));
             return CacheFuture::ready(batch);
         }
         CacheFuture::boxed(async move {

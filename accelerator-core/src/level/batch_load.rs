@@ -19,6 +19,7 @@ use crate::level::place::Place;
 use crate::level::policy::BATCH_CONCURRENCY;
 use crate::level::remote::{Fill, Found, Name, Remote};
 use crate::level::sources::not_loaded;
+use crate::level::stats::Count;
 use crate::sync::{Mutex, lock};
 use crate::traits::loader::Loaded;
 
@@ -159,6 +160,7 @@ async fn read_chunk<K: Key, V: Value>(
             }
             Found::Nothing { fill } => wanted.fill = fill,
         }
+        engine.counters.one(Count::L2Miss);
         let may_be_stale = wanted.stale.is_some() && engine.policy.stale > 0;
         let failed = if may_be_stale { engine.throttle.get(key, engine.now()).flatten() } else { None };
         wanted.name = Some(name);

@@ -5,7 +5,6 @@ use crate::error::{CacheError, CacheResult};
 use crate::level::LevelCache;
 use crate::level::engine::{Key, Value};
 use crate::level::read::Step;
-use crate::level::remote::Found;
 use crate::options::{ReadOptions, WriteOptions};
 use crate::traits::l1::L1Store;
 
@@ -79,9 +78,7 @@ impl<K: Key, V: Value, L1: L1Store<K, V>> LevelCache<K, V, L1> {
         }
         match Step::new(engine.join(key, true, true)) {
             Step::Hit(value) => CacheFuture::ready(Begin::Hit(value)),
-            Step::Lead(led) if engine.remote.is_none() => {
-                CacheFuture::ready(engine.begin_with(led, Found::Nothing { fill: true }))
-            }
+            Step::Lead(led) if engine.remote.is_none() => CacheFuture::ready(engine.begin_with(led, None)),
             step => CacheFuture::boxed(engine.begin_on(key, step, allow_stale)),
         }
     }

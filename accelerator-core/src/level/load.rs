@@ -23,6 +23,7 @@ use crate::level::finish::{Ending, Held};
 use crate::level::latent::Latent;
 use crate::level::remote::{Fill, Found, Name};
 use crate::level::sources::LoadFuture;
+use crate::level::stats::Count;
 use crate::level::timer::Timer;
 use crate::traits::loader::Loaded;
 use futures_util::FutureExt;
@@ -139,7 +140,7 @@ impl<K: Key, V: Value> Engine<K, V> {
     pub(crate) async fn load_alone(&self, key: &K) -> CacheResult<Option<V>> {
         let answer = self.load_one(key.clone()).await;
         match &answer {
-            Ok(_) => self.counters.one(crate::level::stats::Count::LoadOk),
+            Ok(_) => self.counters.one(Count::LoadOk),
             Err(e) => self.counters.load_failed(e.kind()),
         }
         answer.map(|loaded| loaded.value)
@@ -269,6 +270,7 @@ async fn fly<K: Key, V: Value>(engine: Arc<Engine<K, V>>, flight: Arc<Flight<K, 
             Found::Hit { value, until } => stale = Some(Stale { value, until }),
             Found::Nothing { fill: may } => fill = may,
         }
+        engine.counters.one(Count::L2Miss);
     } else {
         fill = remote.bypass.get(key, engine.now()).is_none();
     }

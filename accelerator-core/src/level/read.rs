@@ -264,21 +264,30 @@ impl<K: Key, V: Value> Engine<K, V> {
 
     /// A flight without a loader: what L2 has, or nothing.
     async fn read_only(&self, led: Led<K, V>) -> Outcome<V> {
-        let end = match self.l2_only(&led).await {
-            Found::Hit { value, until } if until.is_fresh(self.now(), 0) => End::Found { value, until },
-            _ => End::Missed,
-        };
+        let end = self.found_or_missed(self.l2_only(&led).await);
         led.take().map_or(Outcome::Missed, |flight| self.finish(flight, end))
     }
 
-    /// Reads L2 for a ticket.
-    async fn l2_only(&self, led: &Led<K, V>) -> Found<V> {
+    /// The end of a flight without a loader.
+    pub(crate) fn found_or_missed(&self, found: Option<Found<V>>) -> End<V> {
+        match found {
+            Some(Found::Hit { value, until }) if until.is_fresh(self.now(), 0) => End::Found { value, until },
+            Some(_) => {
+                self.counters.one(Count::L2Miss);
+                End::Missed
+            }
+            None => End::Missed,
+        }
+    }
+
+    /// Reads L2 for a ticket; `None`: there is no L2.
+    async fn l2_only(&self, led: &Led<K, V>) -> Option<Found<V>> {
         match (led.flight(), &self.remote) {
             (Some(flight), Some(remote)) => {
                 let name = remote.name(flight.key());
-                self.l2_get(remote, flight.key(), &name).await
+                Some(self.l2_get(remote, flight.key(), &name).await)
             }
-            _ => Found::Nothing { fill: true },
+            _ => None,
         }
     }
 
@@ -307,7 +316,7 @@ impl<K: Key, V: Value> Engine<K, V> {
                 Waited::Over(Outcome::Failed { error, .. }) => return Begin::Failed(error),
                 Waited::Over(Outcome::Value(value)) => return Begin::Hit(value),
                 Waited::Lead(led) => {
-                    let found = if skip_l2 { Found::Nothing { fill: true } } else { self.l2_only(&led).await };
+                    let found = if skip_l2 { None } else { self.l2_only(&led).await };
                     return self.begin_with(led, found);
                 }
                 Waited::Restart => Step::new(self.join_again(key, true, true)),
@@ -321,19 +330,22 @@ impl<K: Key, V: Value> Engine<K, V> {
         }
     }
 
-    /// What the holder of a ticket gets, given what L2 has.
-    pub(crate) fn begin_with(&self, led: Led<K, V>, found: Found<V>) -> Begin<V> {
+    /// What the holder of a ticket gets, given what L2 has; `None`: it was not asked.
+    pub(crate) fn begin_with(&self, led: Led<K, V>, found: Option<Found<V>>) -> Begin<V> {
         let Some(flight) = led.take() else { return Begin::Lead(LoadTicket::detached()) };
-        match found {
-            Found::Hit { value, until } if until.is_fresh(self.now(), 0) => {
-                match self.finish(flight, End::Found { value, until }) {
+        let (fill, stale) = match found {
+            Some(Found::Hit { value, until }) if until.is_fresh(self.now(), 0) => {
+                return match self.finish(flight, End::Found { value, until }) {
                     Outcome::Value(value) => Begin::Hit(value),
                     _ => Begin::Lead(LoadTicket::detached()),
-                }
+                };
             }
-            Found::Hit { value, until } => Begin::Lead(ticket(flight, true, Some(Stale { value, until }))),
-            Found::Nothing { fill } => Begin::Lead(ticket(flight, fill, None)),
-        }
+            Some(Found::Hit { value, until }) => (true, Some(Stale { value, until })),
+            Some(Found::Nothing { fill }) => (fill, None),
+            None => return Begin::Lead(ticket(flight, true, None)),
+        };
+        self.counters.one(Count::L2Miss);
+        Begin::Lead(ticket(flight, fill, stale))
     }
 
     /// `get_or_load` behind the L1 hit.

@@ -12,6 +12,7 @@ pub(crate) enum Count {
     L1Absent,
     L2Hit,
     L2Absent,
+    L2Miss,
     Miss,
     LoadOk,
     LoadError,
@@ -20,6 +21,8 @@ pub(crate) enum Count {
     Joined,
     StaleServed,
     Refresh,
+    RefreshOk,
+    RefreshFailed,
     FillRefused,
     Undecodable,
 }
@@ -118,6 +121,7 @@ impl Counters {
             l1_hits: of(Count::L1Hit) + of(Count::L1Absent),
             l2_hits: of(Count::L2Hit) + of(Count::L2Absent),
             absent_hits: of(Count::L1Absent) + of(Count::L2Absent),
+            l2_misses: of(Count::L2Miss),
             misses: of(Count::Miss),
             loads_ok: of(Count::LoadOk),
             loads_error: of(Count::LoadError),
@@ -126,6 +130,8 @@ impl Counters {
             joined: of(Count::Joined),
             stale_served: of(Count::StaleServed),
             refreshes: of(Count::Refresh),
+            refreshes_ok: of(Count::RefreshOk),
+            refreshes_failed: of(Count::RefreshFailed),
             fills_refused: of(Count::FillRefused),
             undecodable: of(Count::Undecodable),
             l2_errors,
@@ -151,6 +157,8 @@ pub struct Stats {
     pub l2_hits: u64,
     /// Of the hits in both levels: those whose answer was "known to be absent".
     pub absent_hits: u64,
+    /// Flights that wanted an answer of L2 and got none that is fresh: L2 has nothing, failed, or is read past.
+    pub l2_misses: u64,
     /// Reads (`lookup` and `try_get` aside) that L1 could not answer.
     pub misses: u64,
     /// Keys loaded, absent ones included.
@@ -167,6 +175,10 @@ pub struct Stats {
     pub stale_served: u64,
     /// Background refreshes started.
     pub refreshes: u64,
+    /// Background refreshes that ended with a new answer, of the source or of L2.
+    pub refreshes_ok: u64,
+    /// Background refreshes that ended without one, or were given up because their runtime ended.
+    pub refreshes_failed: u64,
     /// Values not stored in L1 because an invalidation came while they were on their way.
     pub fills_refused: u64,
     /// L2 values that could not be read: damaged, foreign, or of another version, schema or codec.

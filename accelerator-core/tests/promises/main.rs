@@ -13,3 +13,4 @@ mod patience;
 mod refresh;
 mod runtime;
 mod stale;
+mod stats;

@@ -32,6 +32,8 @@ async fn a_hit_in_the_window_answers_at_once_and_refreshes_both_levels_behind_th
     assert_eq!(cache.try_get(&1), Lookup::Hit(1002), "with a whole new life");
     settle().await;
     assert_eq!(cache.stats().flights, 0);
+    let stats = cache.stats();
+    assert_eq!((stats.refreshes, stats.refreshes_ok, stats.refreshes_failed), (2, 2, 0), "the last hit began another");
 }
 
 #[tokio::test(start_paused = true)]
@@ -73,6 +75,30 @@ async fn a_reader_of_an_expired_value_joins_the_refresh() {
     let (value, ()) = tokio::join!(cache.get(&1), async { door.open() });
     assert_eq!(value.unwrap(), Some(1002));
     assert_eq!(w.source.asked(), 2);
+    settle().await;
+    let stats = cache.stats();
+    assert_eq!((stats.refreshes, stats.refreshes_ok, stats.refreshes_failed), (1, 1, 0), "its work has moved");
+}
+
+#[test]
+fn a_refresh_whose_runtime_ends_has_failed() {
+    let w = World::new();
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+    let (first, second) = (runtime(), runtime());
+    let cache = cache(&w);
+    first.block_on(async {
+        cache.get(&1).await.unwrap();
+        w.clock.advance(secs(55)).await;
+        let door = w.source.door();
+        cache.get(&1).await.unwrap();
+        door.reached().await;
+    });
+    let stats = cache.stats();
+    assert_eq!((stats.refreshes, stats.refreshes_ok, stats.refreshes_failed), (1, 0, 0), "in progress");
+    drop(first);
+    second.block_on(settle());
+    let stats = cache.stats();
+    assert_eq!((stats.refreshes, stats.refreshes_ok, stats.refreshes_failed), (1, 0, 1));
 }
 
 #[tokio::test(start_paused = true)]
@@ -93,6 +119,8 @@ async fn a_failed_refresh_keeps_the_old_value_and_waits_a_second() {
         }
         let asked = w.source.asked() - 1;
         assert!((2..=3).contains(&asked), "asked {asked} times in 3 s");
+        let stats = cache.stats();
+        assert_eq!((stats.refreshes_failed, stats.refreshes_ok), (stats.refreshes, 0));
         w.clock.advance(secs(10)).await;
         assert_eq!(cache.get(&1).await.unwrap_err().kind(), ErrorKind::Loader, "a failed refresh renews nothing");
     }
@@ -114,6 +142,7 @@ async fn a_panicking_refresh_harms_nobody() {
     settle().await;
     assert_eq!(cache.get(&1).await.unwrap(), Some(1));
     assert_eq!((cache.stats().loads_panic, cache.stats().flights), (1, 0));
+    assert_eq!(cache.stats().refreshes_failed, 1);
     w.clock.advance(secs(2)).await;
     assert_eq!(cache.get(&1).await.unwrap(), Some(1));
     settle().await;
@@ -134,6 +163,7 @@ async fn what_another_node_refreshed_is_taken_from_l2() {
     settle().await;
     assert_eq!(second.try_get(&1), Lookup::Hit(1002));
     assert_eq!(w.source.asked(), 2, "one load at first, one refresh, for two nodes");
+    assert_eq!(second.stats().refreshes_ok, 1, "a new answer all the same");
 }
 
 #[tokio::test(start_paused = true)]
