@@ -22,6 +22,8 @@ pub use codecs::postcard::Postcard;
 pub use entry::Entry;
 pub use error::{CacheError, CacheResult, ErrorKind, LoadError, StoreError, StoreErrorKind, StoreResult};
 pub use key::CacheKey;
+#[cfg(feature = "metrics")]
+pub use level::METRIC_NAMES;
 pub use level::{Answers, Builder, Key, LevelCache, Lookup, ShutdownReport, Stats, Value, WarmupReport};
 pub use options::{ReadOptions, WriteOptions};
 pub use time::Clock;

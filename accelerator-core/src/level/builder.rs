@@ -233,10 +233,13 @@ impl<K: Key, V: Value, L1> Builder<K, V, L1> {
             }),
             (Some(_), None) => return Err(CacheError::config("codec", "none", "an l2 needs one")),
         };
+        let counters = Counters::default();
         let engine = Engine {
             clock: set.clock,
             generation: AtomicU32::new(1),
-            counters: Counters::default(),
+            #[cfg(feature = "metrics")]
+            reporter: crate::level::metrics::Reporter::new(&set.area, &counters),
+            counters,
             table: SlotTable::new(),
             l1: Arc::new(self.l1.clone()),
             remote,

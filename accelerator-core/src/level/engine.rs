@@ -83,6 +83,8 @@ pub(crate) struct Engine<K, V> {
     pub(crate) clock: TimeSource,
     pub(crate) generation: AtomicU32,
     pub(crate) counters: Counters,
+    #[cfg(feature = "metrics")]
+    pub(crate) reporter: Arc<crate::level::metrics::Reporter>,
     pub(crate) table: Table<K, V>,
     pub(crate) l1: Arc<dyn L1Store<K, V>>,
     pub(crate) remote: Option<Remote<K, V>>,

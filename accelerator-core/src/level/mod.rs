@@ -17,6 +17,8 @@ mod flight;
 mod invalidate;
 mod latent;
 mod load;
+#[cfg(feature = "metrics")]
+mod metrics;
 mod place;
 mod policy;
 mod read;
@@ -42,6 +44,8 @@ use crate::traits::l1::L1Store;
 pub use answers::Answers;
 pub use builder::Builder;
 pub use engine::{Key, Value};
+#[cfg(feature = "metrics")]
+pub use metrics::METRIC_NAMES;
 pub use stats::Stats;
 pub use verbs::{Lookup, ShutdownReport, WarmupReport};
 

@@ -1,5 +1,6 @@
 //! Counters: one cell per thread and cache, written by its owner alone, summed by the reader.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use crate::error::{ErrorKind, StoreErrorKind};
@@ -30,10 +31,10 @@ pub(crate) enum Count {
 const COUNTS: usize = Count::Undecodable as usize + 1;
 const ERRORS: usize = StoreErrorKind::ALL.len();
 
-/// The cells of one cache.
-#[derive(Default)]
+/// The cells of one cache. Clones are the same cells.
+#[derive(Clone, Default)]
 pub(crate) struct Counters {
-    lines: Box<Lines>,
+    lines: Arc<Lines>,
 }
 
 struct Lines {
