@@ -1,0 +1,100 @@
+//! The builder's options, with what they take.
+
+use std::collections::HashMap;
+use std::future::ready;
+use std::io;
+use std::time::Duration;
+
+use accelerator::stores::MokaL1;
+use accelerator::{
+    Builder, Bytes, CacheResult, Clock, Entry, L1Stats, L1Store, L2Store, LevelCache, Loaded, NoL1, Postcard,
+    StoreResult, async_trait,
+};
+
+type B<L1 = NoL1> = Builder<u64, String, L1>;
+
+/// A store that never has anything needs five methods as an L1, three as an L2, and never more.
+#[derive(Clone)]
+struct Nothing;
+
+impl L1Store<u64, String> for Nothing {
+    fn get(&self, _: &u64) -> Option<Entry<String>> {
+        None
+    }
+    fn insert(&self, _: u64, _: Entry<String>) {}
+    fn remove(&self, _: &u64) {}
+    fn clear(&self) {}
+    fn stats(&self) -> L1Stats {
+        L1Stats::new(0, None)
+    }
+}
+
+#[async_trait]
+impl L2Store for Nothing {
+    async fn get(&self, _: &str) -> StoreResult<Option<Bytes>> {
+        Ok(None)
+    }
+    async fn set(&self, _: &str, _: Bytes, _: Duration) -> StoreResult<()> {
+        Ok(())
+    }
+    async fn del(&self, _: &str) -> StoreResult<()> {
+        Ok(())
+    }
+}
+
+/// A clock needs two methods, and never more.
+struct Stopped;
+
+impl Clock for Stopped {
+    fn monotonic_ms(&self) -> u64 {
+        1
+    }
+    fn unix_ms(&self) -> u64 {
+        1
+    }
+}
+
+#[test]
+fn stores() {
+    let _: fn() -> B = LevelCache::<u64, String>::builder;
+    let _: fn(B, Nothing) -> B<Nothing> = B::l1;
+    let _: fn(B, Nothing) -> B = B::l2;
+    let _: fn(B, Nothing, Postcard) -> B = B::l2_with_codec;
+    let _: fn(B, Postcard) -> B = B::codec;
+    let _: fn(B<Nothing>) -> CacheResult<LevelCache<u64, String, Nothing>> = B::build;
+    let _: fn(u64) -> MokaL1<u64, String> = MokaL1::new;
+}
+
+#[test]
+fn times_and_limits() {
+    let durations: [fn(B, Duration) -> B; 8] = [
+        B::ttl,
+        B::l1_ttl,
+        B::l2_ttl,
+        B::null_ttl,
+        B::refresh_ahead_window,
+        B::stale_on_error,
+        B::loader_timeout,
+        B::l2_timeout,
+    ];
+    assert_eq!(durations.len(), 8);
+    let _: fn(B, bool) -> B = B::cache_null_value;
+    let _: fn(B, f64) -> B = B::ttl_jitter_ratio;
+    let _: fn(B, usize) -> B = B::max_batch;
+    let _: fn(B, u32) -> B = B::schema_version;
+    let _: fn(B, Stopped) -> B = B::clock;
+    let _: fn(B, tokio::runtime::Handle) -> B = B::runtime;
+    let _: fn(B, &'static str) -> B = B::area;
+    let _: fn(B, String) -> B = B::area;
+}
+
+#[test]
+fn loaders() {
+    type Answer<T> = Result<T, io::Error>;
+    let _: fn(B) -> B = |builder| builder.loader(|key: u64| ready(Answer::Ok(Some(key.to_string()))));
+    let _: fn(B) -> B = |builder| builder.loader(|key: u64| ready(Answer::Ok(Loaded::from(Some(key.to_string())))));
+    let _: fn(B) -> B =
+        |builder| builder.batch_loader(|_: Vec<u64>| ready(Answer::Ok(HashMap::<u64, Option<String>>::new())));
+    let _: fn(B) -> B =
+        |builder| builder.batch_loader(|_: Vec<u64>| ready(Answer::Ok(Vec::<(u64, Option<String>)>::new())));
+}

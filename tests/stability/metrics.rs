@@ -1,0 +1,52 @@
+//! The names of the counters: dashboards and alerts are written against them.
+
+use std::time::Duration;
+
+use accelerator::stores::MokaL1;
+use accelerator::{CacheFuture, CacheResult, LevelCache, METRIC_NAMES};
+
+const PUBLISHED: [&str; 16] = [
+    "accelerator_cache_local_hit_total",
+    "accelerator_cache_local_miss_total",
+    "accelerator_cache_remote_hit_total",
+    "accelerator_cache_remote_miss_total",
+    "accelerator_cache_load_total",
+    "accelerator_cache_load_success_total",
+    "accelerator_cache_load_timeout_total",
+    "accelerator_cache_load_error_total",
+    "accelerator_cache_stale_fallback_total",
+    "accelerator_cache_refresh_attempts_total",
+    "accelerator_cache_refresh_success_total",
+    "accelerator_cache_refresh_failures_total",
+    "accelerator_cache_invalidation_publish_total",
+    "accelerator_cache_invalidation_publish_failures_total",
+    "accelerator_cache_invalidation_receive_total",
+    "accelerator_cache_invalidation_receive_failures_total",
+];
+
+type C = LevelCache<u64, u64, MokaL1<u64, u64>>;
+
+#[test]
+fn published_names_stay() {
+    for name in PUBLISHED {
+        assert!(METRIC_NAMES.contains(&name), "{name} is gone");
+    }
+    for name in METRIC_NAMES {
+        assert!(PUBLISHED.contains(&name), "{name} is new: add it here");
+    }
+}
+
+#[test]
+fn the_guide_describes_them_all() {
+    let guide = include_str!("../../docs/guide/metrics.md");
+    for name in METRIC_NAMES {
+        let short = name.strip_prefix("accelerator_cache_").unwrap();
+        assert_eq!(guide.matches(&format!("| `{short}` |")).count(), 1, "{short}");
+    }
+}
+
+#[test]
+fn reports() {
+    let _: fn(&C) = C::report_metrics;
+    let _: fn(&C, Duration) -> CacheFuture<'static, CacheResult<()>> = C::report_metrics_every;
+}

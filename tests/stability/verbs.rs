@@ -1,0 +1,121 @@
+//! The signatures of the verbs, as coercions: one that changes does not compile.
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use accelerator::stores::MokaL1;
+use accelerator::{
+    Answers, Batch, Begin, BoxFuture, Cache, CacheError, CacheFuture, CacheResult, L1Stats, LevelCache, LoadTicket,
+    Lookup, ReadOptions, ShutdownReport, Stats, WarmupReport, WriteOptions,
+};
+
+type V = Arc<str>;
+type C = LevelCache<u64, V, MokaL1<u64, V>>;
+/// What services hold.
+type D = Arc<dyn Cache<u64, V>>;
+
+type One = for<'a> fn(&'a C, &'a u64) -> BoxFuture<'a, CacheResult<Option<V>>>;
+type Written = CacheFuture<'static, CacheResult<()>>;
+
+#[test]
+fn reads_of_a_level_cache() {
+    let _: One = |cache, key| Box::pin(cache.get(key));
+    let _: for<'a> fn(&'a C, &'a u64, ReadOptions) -> BoxFuture<'a, CacheResult<Option<V>>> =
+        |cache, key, options| Box::pin(cache.get_with(key, options));
+    let _: fn(&C, &u64) -> Lookup<V> = C::try_get;
+    let _: for<'a> fn(&'a C, &'a u64) -> BoxFuture<'a, Lookup<V>> = |cache, key| Box::pin(cache.lookup(key));
+    let _: for<'a> fn(&'a C, &'a [u64]) -> BoxFuture<'a, Answers<'a, u64, V>> =
+        |cache, keys| Box::pin(cache.mget(keys));
+    let _: for<'a> fn(&'a C, &'a [u64], ReadOptions) -> BoxFuture<'a, Answers<'a, u64, V>> =
+        |cache, keys, options| Box::pin(cache.mget_with(keys, options));
+    let _: One = |cache, key| Box::pin(cache.get_or_load(key, async { Ok::<_, io::Error>(None::<V>) }));
+    let _: One = |cache, key| Box::pin(cache.get_or_load(key, async { Ok::<_, CacheError>(Some(V::from("v"))) }));
+}
+
+#[test]
+fn answers_of_a_batch() {
+    let _: fn(&Answers<'static, u64, V>) -> usize = Answers::len;
+    let _: fn(&Answers<'static, u64, V>) -> bool = Answers::is_empty;
+    let _: for<'a> fn(&'a Answers<'static, u64, V>, usize) -> Option<&'a CacheResult<Option<V>>> = Answers::get;
+    let _: fn(Answers<'static, u64, V>) -> Vec<CacheResult<Option<V>>> = Answers::into_results;
+    let _: fn(Answers<'static, u64, V>) -> CacheResult<Vec<Option<V>>> = Answers::into_values;
+    let _: fn(Answers<'static, u64, V>) -> CacheResult<HashMap<u64, Option<V>>> = Answers::into_map;
+}
+
+#[test]
+fn writes_of_a_level_cache() {
+    let _: fn(&C, &u64, V) -> Written = C::set;
+    let _: fn(&C, &u64, Option<V>) -> Written = C::set;
+    let _: fn(&C, &u64, Option<V>, WriteOptions) -> Written = C::set_with;
+    let _: fn(&C, Vec<(u64, Option<V>)>) -> Written = C::mset;
+    let _: fn(&C, HashMap<u64, Option<V>>) -> Written = C::mset;
+    let _: fn(&C, Vec<(u64, Option<V>)>, WriteOptions) -> Written = C::mset_with;
+    let _: fn(&C, &u64) -> Written = C::del;
+    let _: fn(&C, &[u64]) -> Written = C::mdel;
+    let _: fn(&C) -> Written = C::clear;
+}
+
+#[test]
+fn the_life_of_a_level_cache() {
+    let _: for<'a> fn(&'a C, Vec<u64>) -> BoxFuture<'a, WarmupReport> = |cache, keys| Box::pin(cache.warmup(keys));
+    let _: for<'a> fn(&'a C, Duration) -> BoxFuture<'a, ShutdownReport> = |cache, by| Box::pin(cache.shutdown(by));
+    let _: fn(&C) -> Stats = C::stats;
+    let _: fn(&C) -> L1Stats = C::l1_stats;
+    let _: fn(&C) -> C = C::clone;
+    let _: fn(C) -> D = |cache| Arc::new(cache);
+}
+
+#[test]
+fn options() {
+    let _: fn() -> ReadOptions = ReadOptions::new;
+    let _: fn(ReadOptions, bool) -> ReadOptions = ReadOptions::allow_stale;
+    let _: fn(ReadOptions, bool) -> ReadOptions = ReadOptions::disable_load;
+    let _: fn(ReadOptions, bool) -> ReadOptions = ReadOptions::force_refresh;
+    let _: fn() -> WriteOptions = WriteOptions::new;
+    let _: fn(WriteOptions, Duration) -> WriteOptions = WriteOptions::ttl;
+}
+
+#[test]
+fn verbs_of_any_cache() {
+    type Of<'a, T> = CacheFuture<'a, T>;
+    let _: for<'a> fn(&'a D, &'a u64) -> Of<'a, Begin<V>> = D::begin;
+    let _: for<'a> fn(&'a D, &'a u64, ReadOptions) -> Of<'a, Begin<V>> = D::begin_with;
+    let _: for<'a> fn(&'a D, &'a [u64]) -> Of<'a, Batch<'a, V>> = D::begin_many;
+    let _: for<'a> fn(&'a D, &'a [u64], ReadOptions) -> Of<'a, Batch<'a, V>> = D::begin_many_with;
+    let _: for<'a> fn(&'a D, &'a u64) -> Of<'a, CacheResult<Option<V>>> = D::get;
+    let _: for<'a> fn(&'a D, &'a u64, Option<V>, WriteOptions) -> Of<'a, CacheResult<()>> = D::set;
+    let _: for<'a> fn(&'a D, &'a u64) -> Of<'a, CacheResult<()>> = D::del;
+    let _: for<'a> fn(&'a D, Vec<(u64, Option<V>)>, WriteOptions) -> Of<'a, CacheResult<()>> = D::mset;
+    let _: for<'a> fn(&'a D, &'a [u64]) -> Of<'a, CacheResult<()>> = D::mdel;
+    let _: for<'a> fn(&'a D) -> Of<'a, CacheResult<()>> = D::clear;
+    let _: fn(LoadTicket<V>, Option<V>) = LoadTicket::fill;
+    let _: fn(LoadTicket<V>, CacheError) = LoadTicket::fail;
+    let _: fn(&LoadTicket<V>) -> Option<Option<V>> = LoadTicket::stale;
+    let _: fn() -> LoadTicket<V> = LoadTicket::detached;
+}
+
+/// A fake needs four methods, and never more.
+struct Off;
+
+impl Cache<u64, V> for Off {
+    fn begin<'a>(&'a self, _: &'a u64) -> CacheFuture<'a, Begin<V>> {
+        CacheFuture::ready(Begin::Lead(LoadTicket::detached()))
+    }
+    fn set<'a>(&'a self, _: &'a u64, _: Option<V>, _: WriteOptions) -> CacheFuture<'a, CacheResult<()>> {
+        CacheFuture::ready(Ok(()))
+    }
+    fn del<'a>(&'a self, _: &'a u64) -> CacheFuture<'a, CacheResult<()>> {
+        CacheFuture::ready(Ok(()))
+    }
+    fn clear(&self) -> CacheFuture<'_, CacheResult<()>> {
+        CacheFuture::boxed(async { Ok(()) })
+    }
+}
+
+#[tokio::test]
+async fn a_fake_needs_four_methods() {
+    let off: D = Arc::new(Off);
+    assert_eq!(off.get(&1).await.unwrap(), None);
+}
