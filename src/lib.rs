@@ -11,6 +11,7 @@
 //! | `postcard` (default) | [`Postcard`], the default codec for L2 |
 //! | `macros` (default) | [`macros`]: `#[cacheable]` and its like, `#[derive(CacheKey)]` |
 //! | `uuid` | `CacheKey` for `uuid::Uuid` |
+//! | `metrics` | `LevelCache::report_metrics`: counters for the crate `metrics`, and so for Prometheus |
 //! | `testkit` | `testkit`: in-memory stores, faults, a manual clock, and the laws a store must keep |
 #![doc = ""]
 #![doc = include_str!("../README.md")]
@@ -58,7 +59,12 @@ pub mod stores {
     pub use accelerator_backend_quick_cache::{QuickCacheL1, QuickCacheL1Builder, QuickCacheL1Start};
 }
 
-/// The code of the guide is compiled and run.
+/// The guides, so that their examples are compiled and run.
 #[cfg(all(doctest, feature = "macros", feature = "moka"))]
-#[doc = include_str!("../docs/guide/macros.md")]
-mod guide {}
+mod guides {
+    #[doc = include_str!("../docs/guide/macros.md")]
+    struct Macros;
+    #[cfg(feature = "metrics")]
+    #[doc = include_str!("../docs/guide/metrics.md")]
+    struct Metrics;
+}
