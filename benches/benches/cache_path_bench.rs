@@ -77,12 +77,13 @@ fn measure(
     group.bench_function(row.function(), |bencher| {
         bencher.iter_custom(|iterations| {
             runtime.block_on(async {
-                let mut state = state.borrow_mut();
-                if state.is_none() {
-                    *state = Some((Subject::new(*row).await, Raw::new(row.limit()).await));
-                }
-                let Some((subject, raw)) = state.as_mut() else { return Duration::ZERO };
-                let (ours, theirs) = in_turns(subject, raw, iterations).await;
+                let known = state.take();
+                let (mut subject, mut raw) = match known {
+                    Some(known) => known,
+                    None => (Subject::new(*row).await, Raw::new(row.limit()).await),
+                };
+                let (ours, theirs) = in_turns(&mut subject, &mut raw, iterations).await;
+                state.replace(Some((subject, raw)));
                 taken.borrow_mut().push((iterations, ours, theirs));
                 ours
             })

@@ -66,7 +66,7 @@ async fn outcome_of<K: Key, V: Value>(flight: Arc<Flight<K, V>>) -> Option<Outco
         Err(Some(flight)) => match Follow::new(flight, false).await {
             Waited::Over(outcome) => Some(outcome),
             // The other task was given up. A ticket passes on when it is dropped.
-            Waited::Lead(_) | Waited::Restart | Waited::TooLong => None,
+            Waited::Lead(_) | Waited::Restart | Waited::TooLong(_) => None,
         },
     }
 }

@@ -173,7 +173,7 @@ fn storm(pair: Pair, row: String, way: Way, tasks: u64) -> CountRow {
 fn count_instructions(row: &Row) -> Option<f64> {
     let (few, many) = if row.batch { (64, 320) } else { (1_024, 5_120) };
     let (short, long) = (callgrind(&row.id(), few)?, callgrind(&row.id(), many)?);
-    Some((long as f64 - short as f64) / (many - few) as f64).map(round)
+    Some(round((long as f64 - short as f64) / (many - few) as f64))
 }
 
 fn callgrind(id: &str, times: u64) -> Option<u64> {
