@@ -374,10 +374,10 @@ impl World {
             kind => matches!(kind, ErrorKind::Timeout | ErrorKind::Panic | ErrorKind::NotLoaded),
         };
         // Who waited for two holders of tickets in turn, each as long as a load may take, is told so.
-        let patient = now - start.time >= 2 * self.facts.loader_timeout_ms;
+        let patient = error.kind() == ErrorKind::Timeout && now - start.time >= 2 * self.facts.loader_timeout_ms;
         if !known {
             state.violation(start, now, &format!("{error:?}"));
-        } else if !(patient && error.kind() == ErrorKind::Timeout) && !state.failed_lately(start, self.facts.stale_ms) {
+        } else if !patient && !state.failed_lately(start, self.facts.stale_ms) {
             state.violation(start, now, &format!("{error:?}, and no load failed"));
         }
     }
