@@ -80,7 +80,8 @@ impl<K: Key, V: Value, L1> Builder<K, V, L1> {
         self
     }
 
-    /// How long a value is fresh, in both levels unless `l1_ttl` or `l2_ttl` say otherwise. Required if they don't.
+    /// How long a value is fresh, in both levels unless `l1_ttl` or `l2_ttl` say otherwise. Required if they don't. With
+    /// an L2 nothing lives longer than 49.7 days (2^32 ms), stale time included.
     pub fn ttl(mut self, ttl: Duration) -> Self {
         self.set.ttl = Some(ttl);
         self
@@ -128,7 +129,9 @@ impl<K: Key, V: Value, L1> Builder<K, V, L1> {
         self
     }
 
-    /// Hard limit of one load, and of waiting for a load that another caller runs itself. Default: 2 s.
+    /// Hard limit of one load. It also bounds the wait for a load that another caller runs itself: that of one load, the
+    /// L2 read before it, and an eighth more. Of all who waited in vain one loads anew; who has waited twice is told
+    /// `Timeout`, or loads alone where there is a loader. Default: 2 s.
     pub fn loader_timeout(mut self, limit: Duration) -> Self {
         self.set.loader_timeout = limit;
         self

@@ -61,7 +61,7 @@ pub struct LeaseToken(pub [u8; 32]);
 pub struct Limits {
     /// Longest key in bytes; the engine hashes longer ones.
     pub max_key_bytes: usize,
-    /// Longest value in bytes; the engine does not send longer ones.
+    /// Longest value in bytes; the engine does not send longer ones, nor any of more than 1 MiB.
     pub max_value_bytes: usize,
     /// TTLs are rounded up to a multiple of this by the engine.
     pub ttl_granularity: Duration,
