@@ -82,37 +82,47 @@ fn limited<K: Kind>(w: &World<K>) -> Users<K::Cache> {
     w.users_with(|b| b.loader_timeout(LIMIT))
 }
 
+/// What a leader may take: its load, the read of L2 before it, and a little more.
+fn is_one_wait(took: std::time::Duration) -> bool {
+    (LIMIT..LIMIT * 3 / 2).contains(&took)
+}
+
 async fn waiting_is_bounded_by_loader_timeout<K: Kind>(w: World<K>) {
-    let (users, door) = (limited(&w), w.source.door());
-    let slow = users.clone();
-    let slow = tokio::spawn(async move { slow.one(1).await });
-    door.reached().await;
-    let start = Instant::now();
-    assert_eq!(users.one(1).await, Ok(user(1, 1)), "it ran its own body");
-    assert_eq!(start.elapsed(), LIMIT);
-    assert_eq!(users.some(vec![1]).await.map(|rows| rows.len()), Ok(1));
-    assert_eq!(start.elapsed(), LIMIT * 2, "a batch waits as long where it has nothing to load");
-    assert_eq!(w.source.runs(), 3);
-    assert!(!slow.is_finished(), "the body itself has no limit");
-    w.source.put(2);
-    door.open();
-    assert_eq!(slow.await.expect("no panic"), Ok(user(1, 1)));
-    settle().await;
-    assert_eq!(users.cached(1).await, Some(user(1, 1)), "what the leader found is cached");
+    let users = limited(&w);
+    for (key, batch) in [(1, false), (2, true)] {
+        let (slow, door, before) = (users.clone(), w.source.door(), w.source.runs());
+        let slow = tokio::spawn(async move { slow.one(key).await });
+        door.reached().await;
+        let start = Instant::now();
+        if batch {
+            assert_eq!(users.some(vec![key]).await.map(|rows| rows.len()), Ok(1));
+        } else {
+            assert_eq!(users.one(key).await, Ok(user(key, 1)), "it ran its own body");
+        }
+        assert!(is_one_wait(start.elapsed()), "{:?}", start.elapsed());
+        assert_eq!(w.source.runs(), before + 2);
+        assert!(!slow.is_finished(), "the body itself has no limit");
+        settle().await;
+        assert_eq!(users.cached(key).await, Some(user(key, 1)), "it led anew, for all who waited");
+        door.open();
+        assert_eq!(slow.await.expect("no panic"), Ok(user(key, 1)));
+    }
 }
 
 async fn a_body_that_asks_for_its_own_key_ends<K: Kind>(w: World<K>) {
     let users = limited(&w);
     let start = Instant::now();
     assert_eq!(users.by_another(1).await, Ok(user(1, 1)));
-    assert_eq!((start.elapsed(), w.source.runs()), (LIMIT, 1));
+    assert!(is_one_wait(start.elapsed()), "{:?}", start.elapsed());
+    assert_eq!(w.source.runs(), 1);
     let again = World::<K>::new();
     let (users, start) = (limited(&again), Instant::now());
     assert_eq!(users.by_itself(1).await, Ok(user(1, 1)));
-    assert_eq!((start.elapsed(), again.source.runs()), (LIMIT, 2));
+    assert!(is_one_wait(start.elapsed()), "{:?}", start.elapsed());
+    assert_eq!(again.source.runs(), 2);
     let start = Instant::now();
     assert_eq!(users.by_the_cache(2).await, Ok(user(2, 1)));
-    assert!(start.elapsed() <= LIMIT, "{:?}", start.elapsed());
+    assert!(start.elapsed() < LIMIT * 3, "{:?}", start.elapsed());
     settle().await;
     assert_eq!(users.cached(2).await, Some(user(2, 1)));
 }
@@ -121,10 +131,12 @@ async fn a_batch_that_asks_for_its_own_keys_ends<K: Kind>(w: World<K>) {
     let users = limited(&w);
     let start = Instant::now();
     assert_eq!(users.some_by_another(vec![1, 2]).await.map(|rows| rows.len()), Ok(2));
-    assert_eq!((start.elapsed(), w.source.runs()), (LIMIT, 1), "the keys are waited for at once");
+    assert!(is_one_wait(start.elapsed()), "the keys are waited for at once: {:?}", start.elapsed());
+    assert_eq!(w.source.runs(), 1);
     let start = Instant::now();
     assert_eq!(users.some_by_one(vec![3, 4]).await.map(|rows| rows.len()), Ok(2));
-    assert_eq!((start.elapsed(), w.source.runs()), (LIMIT * 2, 3));
+    assert!(start.elapsed() < LIMIT * 3, "{:?}", start.elapsed());
+    assert_eq!(w.source.runs(), 3);
 }
 
 async fn after_a_panic_of_the_body_nobody_hangs<K: Kind>(w: World<K>) {

@@ -7,6 +7,7 @@ mod answers;
 mod batch;
 mod batch_latent;
 mod batch_load;
+mod borrow;
 mod builder;
 mod cells;
 mod engine;

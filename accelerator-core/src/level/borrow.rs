@@ -1,0 +1,126 @@
+//! Read: a caller who loads with a future of its own, by ticket (`begin`) or lent (`get_or_load`).
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::Poll;
+
+use crate::cache::{Begin, LoadTicket};
+use crate::error::{CacheError, CacheResult, LoadError};
+use crate::level::engine::{End, Engine, Key, Outcome, Stale, Value};
+use crate::level::read::Step;
+use crate::level::remote::Found;
+use crate::level::stats::Count;
+use crate::level::ticket::ticket;
+use crate::level::wait::{Follow, Led, Waited};
+use crate::traits::loader::Loaded;
+
+impl<K: Key, V: Value> Engine<K, V> {
+    /// A read that leads with a future of its own: the value, or the ticket.
+    pub(crate) async fn begin_on(self: &Arc<Self>, key: &K, first: Step<K, V>, allow_stale: bool) -> Begin<V> {
+        let mut step = first;
+        let (mut skip_l2, mut late) = (false, false);
+        loop {
+            let waited = match step {
+                Step::Hit(value) => return Begin::Hit(value),
+                Step::Lead(led) => Waited::Lead(led),
+                Step::Follow(flight) => {
+                    self.move_to_task(&flight);
+                    Follow::new(flight, true).await
+                }
+            };
+            step = match waited {
+                Waited::Over(Outcome::Missed) => {
+                    skip_l2 = true;
+                    Step::new(self.join_again(key, true, true))
+                }
+                Waited::Over(Outcome::Failed { stale: Some(value), .. }) if allow_stale => {
+                    self.counters.one(Count::StaleServed);
+                    return Begin::Hit(value);
+                }
+                Waited::Over(Outcome::Failed { error, .. }) => return Begin::Failed(error),
+                Waited::Over(Outcome::Value(value)) => return Begin::Hit(value),
+                Waited::Lead(led) => {
+                    let found = if skip_l2 { None } else { self.l2_only(&led).await };
+                    return self.begin_with(led, found);
+                }
+                Waited::Restart => Step::new(self.join_again(key, true, true)),
+                // One of all who waited leads anew, and the others wait once more.
+                Waited::TooLong(_) if !late => {
+                    late = true;
+                    Step::new(self.join_again(key, true, true))
+                }
+                Waited::TooLong(flight) => return Begin::Failed(self.too_late(&flight)),
+            };
+        }
+    }
+
+    /// What the holder of a ticket gets, given what L2 has; `None`: it was not asked.
+    pub(crate) fn begin_with(&self, led: Led<K, V>, found: Option<Found<V>>) -> Begin<V> {
+        let Some(flight) = led.take() else { return Begin::Lead(LoadTicket::detached()) };
+        let (fill, stale) = match found {
+            Some(Found::Hit { value, until }) if until.is_fresh(self.now(), 0) => {
+                return match self.finish(flight, End::Found { value, until }) {
+                    Outcome::Value(value) => Begin::Hit(value),
+                    _ => Begin::Lead(LoadTicket::detached()),
+                };
+            }
+            Some(Found::Hit { value, until }) => (true, Some(Stale { value, until })),
+            Some(Found::Nothing { fill }) => (fill, None),
+            None => return Begin::Lead(ticket(flight, true, None)),
+        };
+        self.counters.one(Count::L2Miss);
+        Begin::Lead(ticket(flight, fill, stale))
+    }
+
+    /// `get_or_load` behind the L1 hit.
+    pub(crate) async fn get_or_load_on<T, E>(
+        self: &Arc<Self>,
+        key: &K,
+        body: impl Future<Output = Result<T, E>>,
+    ) -> CacheResult<Option<V>>
+    where
+        T: Into<Loaded<V>>,
+        E: Into<LoadError>,
+    {
+        if self.is_closed() {
+            return Err(CacheError::shutdown());
+        }
+        let first = Step::new(self.join(key, true, true));
+        let ticket = match self.begin_on(key, first, true).await {
+            Begin::Hit(value) => return Ok(value),
+            Begin::Failed(error) | Begin::Unavailable(error) => return Err(error),
+            Begin::Lead(ticket) => ticket,
+        };
+        // The body runs here, under the hard limit; if this future is dropped, so is the ticket.
+        let (mut body, mut timer) = (std::pin::pin!(body), None);
+        let limit = self.policy.loader_timeout;
+        let answer = std::future::poll_fn(|cx| {
+            if let Poll::Ready(answer) = body.as_mut().poll(cx) {
+                return Poll::Ready(answer.map_err(CacheError::loader));
+            }
+            if timer.is_none() {
+                timer = self.timer(limit);
+            }
+            match &mut timer {
+                Some(timer) => Pin::new(timer).poll(cx).map(|()| Err(CacheError::timeout(limit))),
+                // Without a runtime the body is its caller's own business; it has no limit then.
+                None => Poll::Pending,
+            }
+        })
+        .await;
+        match answer {
+            Ok(loaded) => {
+                let loaded: Loaded<V> = loaded.into();
+                let value = loaded.value.clone();
+                ticket.fill(loaded);
+                Ok(value)
+            }
+            Err(error) => {
+                let stale = ticket.stale();
+                ticket.fail(error.clone());
+                stale.ok_or(error)
+            }
+        }
+    }
+}
