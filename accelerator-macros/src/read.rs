@@ -18,7 +18,10 @@ pub(crate) fn expand(options: &Options, function: Function, memoize: &TokenStrea
     let share = sharing(memoize, &function.ret);
     let body = function.future(Some(Default::default()), &TokenStream::new());
     let (at, located) = options.blame(&function.ret, memoize);
-    let call = emit!(at at; #located::cacheable(__begun, __read, #share, move || #body).await);
+    let call = emit!(at at; match __begun.hit() {
+        ::core::result::Result::Ok(__out) => __out,
+        ::core::result::Result::Err(__begun) => #located::cacheable(__begun, __read, #share, move || #body).await,
+    });
     function.with_body(emit!(#settings #begun #call))
 }
 
