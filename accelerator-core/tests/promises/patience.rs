@@ -44,9 +44,10 @@ async fn followers_wait_as_long_as_a_leader_may_take() {
     assert_eq!(crowd(&cache, 100, ms(180)).await, (1, 100));
 }
 
+// In real time, as the leader's timer and the others' are on two threads; a busy machine has 250 ms.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_body_that_hangs_fails_for_all_who_wait_and_runs_once() {
-    let cache = ok(LevelCache::builder().area("a").l1(MemoryL1::new()).ttl(TTL).loader_timeout(ms(100)));
+    let cache = ok(LevelCache::builder().area("a").l1(MemoryL1::new()).ttl(TTL).loader_timeout(secs(2)));
     assert_eq!(crowd(&cache, 1000, secs(3600)).await, (1, 0));
     assert_eq!(cache.stats().loads_timeout, 1);
 }
