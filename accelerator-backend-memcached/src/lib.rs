@@ -1,0 +1,1 @@
+//! The L2 store of the accelerator cache on memcached.
