@@ -1,0 +1,18 @@
+//! Ports for servers that come and go.
+
+use std::net::{Ipv4Addr, TcpListener};
+use std::ops::Range;
+
+/// Below the ports that systems give to outgoing connections: a server that is down for a moment must find its port
+/// free again, and a client that dials it meanwhile must not be given that very port and so reach itself.
+const PORTS: Range<u16> = 20_000..32_000;
+
+/// A port of the loopback address on which nobody listened a moment ago.
+pub(super) fn free() -> u16 {
+    loop {
+        let port = fastrand::u16(PORTS);
+        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+            return port;
+        }
+    }
+}
