@@ -5,6 +5,8 @@
 mod life;
 #[path = "server/missing.rs"]
 mod missing;
+#[path = "server/proxy.rs"]
+mod proxy;
 #[path = "server/settings.rs"]
 mod settings;
 #[path = "server/wire.rs"]

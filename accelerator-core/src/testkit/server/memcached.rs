@@ -2,11 +2,12 @@
 
 use std::ffi::OsString;
 use std::io::{self, BufRead, BufReader, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::net::TcpStream;
 use std::path::Path;
 use std::time::Duration;
 
 use super::daemon::{Daemon, Program};
+use super::ports;
 
 /// How long an answer to the first question may take, before it is asked again.
 const ANSWER: Duration = Duration::from_secs(1);
@@ -120,7 +121,7 @@ impl MemcachedServerBuilder {
 
 /// Asks for the version, and whether it is this process that answers: the port may be somebody else's.
 fn version(port: u16, _: &Path, pid: u32) -> io::Result<()> {
-    let mut stream = TcpStream::connect_timeout(&SocketAddr::from((Ipv4Addr::LOCALHOST, port)), ANSWER)?;
+    let mut stream = TcpStream::connect_timeout(&ports::addr(port), ANSWER)?;
     stream.set_read_timeout(Some(ANSWER))?;
     stream.set_write_timeout(Some(ANSWER))?;
     stream.write_all(b"version\r\nstats\r\n")?;

@@ -14,10 +14,13 @@ mod daemon;
 mod memcached;
 mod ports;
 mod process;
+mod proxy;
+mod pump;
 mod redis;
 mod shared;
 mod tls;
 
 pub use memcached::{MemcachedServer, MemcachedServerBuilder};
+pub use proxy::CountingProxy;
 pub use redis::{RedisServer, RedisServerBuilder};
 pub use shared::{memcached_addr, redis_url};
