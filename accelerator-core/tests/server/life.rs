@@ -114,6 +114,27 @@ fn a_stopped_server_answers_nobody_until_it_is_continued() {
     }
 }
 
+/// The states of a process's threads, as the system names them.
+#[cfg(target_os = "linux")]
+fn states(pid: u32) -> Vec<String> {
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).expect("a process");
+    let stats = tasks.map(|task| std::fs::read_to_string(task.expect("a thread").path().join("stat")).expect("a stat"));
+    stats.map(|stat| stat.rsplit(") ").next().expect("a state")[..1].to_owned()).collect()
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn when_stop_returns_no_thread_runs() {
+    for server in Server::each() {
+        let id = server.id().expect("a running server");
+        for _ in 0..100 {
+            server.stop();
+            assert!(states(id).iter().all(|state| state == "T"), "{:?}", states(id));
+            server.cont();
+        }
+    }
+}
+
 #[test]
 fn a_killed_server_refuses_connections_and_breaks_those_it_had() {
     for server in Server::each() {

@@ -2,11 +2,12 @@
 //! again, with another environment and one of the tests below.
 
 use std::io::{BufRead, BufReader};
-use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, Output, Stdio};
 
 use accelerator_core::testkit::server::{MemcachedServer, RedisServer, memcached_addr, redis_url};
 
-use super::wire::{comes_true, connect};
+use super::wire::{comes_true, connect, exists};
 
 #[test]
 #[ignore = "run by the tests of this file"]
@@ -26,6 +27,15 @@ fn print_shared() {
     assert_eq!((redis_url(), memcached_addr()), (redis_url(), memcached_addr()));
     println!("\nshared {} {}", redis_url().unwrap_or("none"), memcached_addr().unwrap_or("none"));
     // Until the other process has seen enough.
+    let _ = std::io::stdin().read_line(&mut String::new());
+}
+
+#[test]
+#[ignore = "run by the tests of this file"]
+fn print_stopped() {
+    let Some(server) = RedisServer::start() else { return println!("\nstopped none") };
+    server.stop();
+    println!("\nstopped {}", server.id().expect("a stopped server"));
     let _ = std::io::stdin().read_line(&mut String::new());
 }
 
@@ -81,26 +91,24 @@ fn given_servers_are_used_as_they_are() {
     assert!(said.contains("shared redis://u:p@cache.example:1/2 cache.example:2\n"), "{said}");
 }
 
-/// A process with shared servers, and their addresses.
-fn sharing() -> Option<(Child, BufReader<ChildStdout>, Vec<String>)> {
+/// Starts a process with servers, in a process group of its own; with what it printed of them.
+fn keeping(test: &str) -> (Child, Vec<String>) {
     let skip = std::env::var("ACCELERATOR_SKIP_SERVERS").unwrap_or_default();
-    let mut command = this_program("print_shared", &[("ACCELERATOR_SKIP_SERVERS", &skip)]);
-    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("this program");
-    let mut lines = BufReader::new(child.stdout.take().expect("piped"));
-    let shared = loop {
-        let mut line = String::new();
-        assert!(lines.read_line(&mut line).expect("a line") > 0, "no servers");
-        if let Some(shared) = line.strip_prefix("shared ") {
-            break shared.trim().to_owned();
-        }
-    };
-    let addresses = shared.split(' ').filter(|addr| *addr != "none").map(|addr| addr.replace("redis://", ""));
-    Some((child, lines, addresses.collect::<Vec<_>>())).filter(|(_, _, addresses)| !addresses.is_empty())
+    let mut command = this_program(test, &[("ACCELERATOR_SKIP_SERVERS", &skip)]);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).process_group(0);
+    let mut child = command.spawn().expect("this program");
+    let (_, word) = test.split_once('_').expect("print_ and the word before what is printed");
+    let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines().map_while(Result::ok);
+    let printed = lines.find_map(|line| line.strip_prefix(word).map(str::to_owned)).expect("a line about servers");
+    // What it prints from now on is the test runner's, and nobody's concern.
+    std::thread::spawn(move || lines.for_each(drop));
+    let words = printed.split_whitespace().filter(|word| *word != "none");
+    (child, words.map(|word| word.replace("redis://", "")).collect())
 }
 
 #[test]
 fn shared_servers_end_with_the_process_that_shares_them() {
-    let Some((mut child, _lines, addresses)) = sharing() else { return };
+    let (mut child, addresses) = keeping("print_shared");
     for addr in &addresses {
         connect(addr).expect("a shared server");
     }
@@ -113,10 +121,23 @@ fn shared_servers_end_with_the_process_that_shares_them() {
 
 #[test]
 fn servers_end_with_a_process_that_is_killed() {
-    let Some((mut child, _lines, addresses)) = sharing() else { return };
+    let (mut child, addresses) = keeping("print_shared");
     child.kill().expect("a kill");
     child.wait().expect("an end");
     for addr in &addresses {
         assert!(comes_true(|| connect(addr).is_err()), "{addr} is still there");
+    }
+}
+
+/// A Ctrl-C goes to all processes of the terminal's group. A stopped server doesn't act on it; its watchdog must live.
+#[test]
+fn a_stopped_server_ends_with_a_process_that_is_interrupted() {
+    let (mut child, ids) = keeping("print_stopped");
+    let interrupt = format!("kill -INT -{}", child.id());
+    assert!(Command::new("/bin/sh").args(["-c", &interrupt]).status().expect("sh").success());
+    child.wait().expect("an end");
+    for id in &ids {
+        let id = id.parse().expect("a process id");
+        assert!(comes_true(|| !exists(id)), "process {id} is still there");
     }
 }
