@@ -5,7 +5,7 @@
 
 use std::fmt;
 use std::mem;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 
@@ -27,6 +27,8 @@ pub(crate) struct Line {
     /// How long the server may be silent while calls wait.
     pub(crate) silence: Duration,
     state: RwLock<State>,
+    /// Calls that wait for their answer.
+    in_flight: AtomicUsize,
     born: Instant,
     /// A call was sent since somebody looked.
     asked: AtomicBool,
@@ -94,6 +96,7 @@ impl Line {
             dialer,
             silence,
             state: RwLock::new(state),
+            in_flight: AtomicUsize::new(0),
             born: Instant::now(),
             asked: AtomicBool::new(false),
             heard: AtomicBool::new(false),
@@ -192,6 +195,10 @@ impl Line {
     fn is_asleep(&self, more: Duration) -> bool {
         let overdue = self.silence * MISSED_LOOKS + more;
         self.now().saturating_sub(self.looked.load(Ordering::Relaxed)) > millis(overdue)
+    }
+
+    pub(crate) fn in_flight(&self) -> usize {
+        self.in_flight.load(Ordering::Relaxed)
     }
 
     /// An answer came, of whatever kind.
@@ -305,6 +312,7 @@ pub(crate) struct Waiting<'a> {
 
 impl<'a> Waiting<'a> {
     pub(crate) fn new(line: &'a Line) -> Self {
+        line.in_flight.fetch_add(1, Ordering::Relaxed);
         Self { line, answered: false }
     }
 
@@ -315,6 +323,7 @@ impl<'a> Waiting<'a> {
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
+        self.line.in_flight.fetch_sub(1, Ordering::Relaxed);
         if !self.answered {
             self.line.abandoned();
         }
