@@ -90,35 +90,35 @@ async fn attend(tenure: &Tenure, connected: Connected) -> Option<Missing> {
     let mut ping = None;
     let mut gave_way = false;
     let end = poll_fn(|cx| {
-        gave_way = !gave_way && line.in_flight() >= CROWD;
+        gave_way = !gave_way && line.signs.in_flight() >= CROWD;
         if gave_way {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
         if driver.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(Missing::Closed);
+            return Poll::Ready(Some(Missing::Closed));
         }
         while looks.poll_tick(cx).is_ready() {
-            let look = tenure.look();
+            let Some(look) = tenure.look() else { return Poll::Ready(None) };
             if look.replica && since.elapsed() >= REPLICA {
-                return Poll::Ready(Missing::Replica);
+                return Poll::Ready(Some(Missing::Replica));
             } else if look.heard {
                 ping = None;
             } else if ping.is_some() {
-                return Poll::Ready(Missing::Silent);
+                return Poll::Ready(Some(Missing::Silent));
             } else if look.asked {
                 ping = Some(Box::pin(sign_of_life(connection.clone())));
             }
         }
         if ping.as_mut().is_some_and(|ping| ping.as_mut().poll(cx).is_ready()) {
             ping = None;
-            line.hear();
+            line.signs.hear();
         }
         Poll::Pending
     })
     .await;
     // Before the driver goes and its calls with it: they tell their callers why.
-    tenure.down(end.clone()).then_some(end)
+    end.filter(|end| tenure.down(end.clone()))
 }
 
 /// Any answer is one.
