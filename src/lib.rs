@@ -71,7 +71,7 @@ mod guides {
     #[cfg(feature = "metrics")]
     #[doc = include_str!("../docs/guide/metrics.md")]
     struct Metrics;
-    #[cfg(all(feature = "redis", feature = "postcard"))]
+    #[cfg(all(feature = "redis-tls", feature = "postcard"))]
     #[doc = include_str!("../docs/guide/backends-redis.part.md")]
     struct Redis;
 }
