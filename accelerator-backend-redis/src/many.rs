@@ -8,7 +8,7 @@ use redis::{Pipeline, Value};
 
 use crate::chunks::{Answers, chunks};
 use crate::command::{self, Op, ScriptCall};
-use crate::lease::{leased, unleased};
+use crate::lease::{filled, leased, unleased};
 use crate::refusal::{self, Refusal};
 use crate::script::{self, Script};
 use crate::store::Inner;
@@ -39,7 +39,7 @@ impl Inner {
             match self.ask_all(command::SET, pipeline).await {
                 Ok(values) => {
                     for (at, value) in chunk.into_iter().zip(values) {
-                        answers.put(at, self.done(command::SET, &value));
+                        answers.put(at, refusal::done(command::SET, &value));
                     }
                 }
                 Err(error) => answers.fail(&chunk, &error),
@@ -53,7 +53,7 @@ impl Inner {
         for chunk in self.chunks(keys.iter().map(|key| (*key, 0)), &mut answers) {
             let doomed: Vec<&str> = chunk.iter().map(|&at| keys[at]).collect();
             let answer = self.ask(command::DEL, self.commands.unlink(&doomed)).await;
-            match answer.and_then(|answer| self.done(command::DEL, &answer)) {
+            match answer.and_then(|answer| refusal::done(command::DEL, &answer)) {
                 Ok(()) => chunk.into_iter().for_each(|at| answers.put(at, Ok(()))),
                 Err(error) => answers.fail(&chunk, &error),
             }
@@ -97,7 +97,7 @@ impl Inner {
                 pipeline.add_command(self.commands.read_or_lease(keys[at], head, lease));
             }
             let values = self.ask_all(command::LEASE, pipeline).await;
-            let is_old = |values: &Vec<Value>| values.iter().any(|v| self.note(v) == Some(Refusal::Syntax));
+            let is_old = |values: &Vec<Value>| values.iter().any(|v| refusal::of(v) == Some(Refusal::Syntax));
             if values.as_ref().is_ok_and(is_old) {
                 self.line.signs.note_old();
                 None
@@ -125,7 +125,7 @@ impl Inner {
         let mut outcomes = heads.iter().zip(values);
         chunk.retain(|&at| {
             let Some((head, value)) = outcomes.next() else { return false };
-            let refused = self.note(&value) == Some(Refusal::Writes);
+            let refused = refusal::of(&value) == Some(Refusal::Writes);
             if !refused {
                 answers.put(at, leased(head, value));
             }
@@ -162,7 +162,7 @@ impl Inner {
             match self.run_many(command::FILL, &script::FILL, &calls).await {
                 Ok(values) => {
                     for (at, value) in chunk.into_iter().zip(values) {
-                        answers.put(at, self.filled(&value));
+                        answers.put(at, filled(&value));
                     }
                 }
                 Err(error) => answers.fail(&chunk, &error),
@@ -186,10 +186,7 @@ impl Inner {
                     answers.put(at, read(value));
                 }
             }
-            Ok(other) => {
-                self.note(&other);
-                answers.fail(chunk, &refusal::unexpected(command::MGET, &other));
-            }
+            Ok(other) => answers.fail(chunk, &refusal::unexpected(command::MGET, &other)),
             Err(error) => answers.fail(chunk, &error),
         }
     }
@@ -202,7 +199,7 @@ impl Inner {
             pipeline.add_command(self.commands.script(script, false, call));
         }
         let mut values = self.ask_all(op, pipeline).await?;
-        let unknown = |value: &Value| self.note(value) == Some(Refusal::NoScript);
+        let unknown = |value: &Value| refusal::of(value) == Some(Refusal::NoScript);
         let missed: Vec<usize> = (0..calls.len()).filter(|&at| unknown(&values[at])).collect();
         if missed.is_empty() {
             return Ok(values);

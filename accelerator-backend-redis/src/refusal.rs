@@ -1,6 +1,6 @@
 //! What the server says when it doesn't do what it is told.
 
-use accelerator_core::{StoreError, StoreErrorKind};
+use accelerator_core::{StoreError, StoreErrorKind, StoreResult};
 use redis::{RedisError, ServerError, Value};
 
 use crate::command::Op;
@@ -27,6 +27,11 @@ pub(crate) enum Refusal {
     Elsewhere,
     /// Anything else.
     Other,
+}
+
+/// The class of an answer that is a refusal.
+pub(crate) fn of(answer: &Value) -> Option<Refusal> {
+    if let Value::ServerError(said) = answer { Some(class(said)) } else { None }
 }
 
 /// The class of what the server said. Before 7.0 what happens inside of a script is text behind `ERR`.
@@ -92,6 +97,14 @@ fn words(error: &ServerError) -> String {
 /// An answer that the command can't have.
 pub(crate) fn nonsense(op: Op) -> StoreError {
     StoreError::new(StoreErrorKind::Protocol, format!("{}: an answer that makes no sense", op.name))
+}
+
+/// The answer to a write that has nothing to tell.
+pub(crate) fn done(op: Op, answer: &Value) -> StoreResult<()> {
+    match answer {
+        Value::Okay | Value::Int(_) => Ok(()),
+        refused => Err(unexpected(op, refused)),
+    }
 }
 
 /// An answer that is neither what was asked for nor a refusal that means something else.
