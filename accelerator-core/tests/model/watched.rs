@@ -19,20 +19,20 @@ pub(crate) struct Watched {
 struct Writing<'a> {
     world: &'a World,
     node: usize,
-    keys: Vec<u32>,
+    writes: Vec<(u32, usize)>,
 }
 
 impl Drop for Writing<'_> {
     fn drop(&mut self) {
-        self.world.l2_written(self.node, &self.keys);
+        self.world.l2_written(self.node, &self.writes);
     }
 }
 
 impl Watched {
     fn writing<'a>(&'a self, wires: impl Iterator<Item = &'a str>) -> Writing<'a> {
         let keys: Vec<u32> = wires.filter_map(|wire| wire.strip_prefix("model.")?.parse().ok()).collect();
-        self.world.l2_writing(self.node, &keys);
-        Writing { world: &self.world, node: self.node, keys }
+        let writes = self.world.l2_writing(self.node, &keys);
+        Writing { world: &self.world, node: self.node, writes }
     }
 }
 
