@@ -45,6 +45,11 @@ impl<'a, K: Key, V: Value> Fill<'a, K, V> {
     }
 }
 
+/// A plain write: its bytes, or that the key must go, and its turn.
+type Plain<K, V> = (Permit<K, V>, Option<Sealed>, OwnedMutexGuard<()>);
+/// A write that L2 compares: what was there must be still there.
+type Leased<K, V> = (Permit<K, V>, LeaseToken, Option<Sealed>);
+
 impl<K: Key, V: Value> Engine<K, V> {
     /// Stores what was loaded in L2: under its lease, or without one unless an invalidation came since its token or
     /// somebody writes the key right now. Failures are counted; the loaded value reaches its callers all the same.
@@ -85,7 +90,7 @@ impl<K: Key, V: Value> Engine<K, V> {
         }
     }
 
-    async fn fill_plain(&self, remote: &Remote<K, V>, fills: &[(Permit<K, V>, Option<Sealed>, OwnedMutexGuard<()>)]) {
+    async fn fill_plain(&self, remote: &Remote<K, V>, fills: &[Plain<K, V>]) {
         let (mut items, mut gone) = (Vec::with_capacity(fills.len()), Vec::new());
         for (permit, sealed, _) in fills {
             match sealed {
@@ -103,7 +108,7 @@ impl<K: Key, V: Value> Engine<K, V> {
         }
     }
 
-    async fn fill_leased(&self, remote: &Remote<K, V>, fills: Vec<(Permit<K, V>, LeaseToken, Option<Sealed>)>) {
+    async fn fill_leased(&self, remote: &Remote<K, V>, fills: Vec<Leased<K, V>>) {
         let (keep, gone): (Vec<_>, Vec<_>) = fills.into_iter().partition(|(.., sealed)| sealed.is_some());
         // A lease that is not needed goes back by itself; a value that was seen must go, while the others are written.
         let seen = gone.iter().filter(|(permit, ..)| matches!(permit.may, May::Replace(_)));
@@ -111,7 +116,7 @@ impl<K: Key, V: Value> Engine<K, V> {
         join(self.fill_under(remote, keep), join_all(removals)).await;
     }
 
-    async fn fill_under(&self, remote: &Remote<K, V>, mut fills: Vec<(Permit<K, V>, LeaseToken, Option<Sealed>)>) {
+    async fn fill_under(&self, remote: &Remote<K, V>, mut fills: Vec<Leased<K, V>>) {
         let items = fills.iter().filter_map(|(permit, token, sealed)| {
             sealed.as_ref().map(|sealed| (permit.name.wire(), *token, sealed.bytes.clone(), sealed.ttl))
         });
