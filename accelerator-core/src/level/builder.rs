@@ -17,6 +17,7 @@ use crate::level::settings::{Settings, area_prefix};
 use crate::level::slots::SlotTable;
 use crate::level::sources::{ByTrait, FromFn};
 use crate::level::stats::Counters;
+use crate::level::ticker::Ticker;
 use crate::time::{Clock, TimeSource};
 use crate::traits::codec::Codec;
 use crate::traits::l1::{L1Store, NoL1};
@@ -259,6 +260,7 @@ impl<K: Key, V: Value, L1> Builder<K, V, L1> {
             sources: set.sources,
             policy,
             runtime: set.runtime,
+            ticker: Ticker::new(),
             closed: AtomicBool::new(false),
             refreshing: AtomicUsize::new(0),
             throttle: Remembered::new(WhenFull::Forget),
