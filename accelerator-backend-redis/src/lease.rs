@@ -19,16 +19,16 @@ impl Inner {
     pub(crate) async fn get_or_lease(&self, key: &str, lease: Duration) -> StoreResult<L2Read> {
         self.check(key, 0)?;
         // 1
-        if self.line.is_cooling() {
+        if self.line.signs.is_cooling() {
             return self.read_without_lease(key).await;
         }
         // The nonce is this attempt's own: with one that is used again, a fill that comes late would look like ours.
         let head = Head::random(Kind::Lease).to_bytes();
         // 2
-        if !self.line.is_old() {
+        if !self.line.signs.is_old() {
             let answer = self.ask(command::LEASE, self.commands.read_or_lease(key, &head, lease)).await?;
             match self.note(&answer) {
-                Some(Refusal::Syntax) => self.line.note_old(),
+                Some(Refusal::Syntax) => self.line.signs.note_old(),
                 Some(Refusal::Writes) => return self.read_without_lease(key).await,
                 _ => return leased(&head, answer),
             }
@@ -50,7 +50,7 @@ impl Inner {
     pub(crate) async fn fill(&self, key: &str, token: &LeaseToken, value: &[u8], ttl: Duration) -> StoreResult<Filled> {
         self.check(key, value.len())?;
         let Some(seen) = token::seen(token) else { return Ok(Filled::Lost) };
-        if self.line.is_cooling() {
+        if self.line.signs.is_cooling() {
             return Ok(Filled::Refused);
         }
         let call = ScriptCall { key, args: &[seen, value], ttl: Some(ttl) };

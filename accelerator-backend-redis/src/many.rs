@@ -66,8 +66,11 @@ impl Inner {
         let mut answers = Answers::new(keys.len());
         for chunk in self.chunks(keys.iter().map(|key| (*key, 0)), &mut answers) {
             // 1
-            let refused =
-                if self.line.is_cooling() { chunk } else { self.lease_many(keys, chunk, lease, &mut answers).await };
+            let refused = if self.line.signs.is_cooling() {
+                chunk
+            } else {
+                self.lease_many(keys, chunk, lease, &mut answers).await
+            };
             // 4
             if !refused.is_empty() {
                 self.read_many(keys, &refused, &mut answers, unleased).await;
@@ -86,7 +89,7 @@ impl Inner {
     ) -> Vec<usize> {
         let heads: Vec<_> = chunk.iter().map(|_| Head::random(Kind::Lease).to_bytes()).collect();
         // 2
-        let values = if self.line.is_old() {
+        let values = if self.line.signs.is_old() {
             None
         } else {
             let mut pipeline = Pipeline::with_capacity(chunk.len());
@@ -96,7 +99,7 @@ impl Inner {
             let values = self.ask_all(command::LEASE, pipeline).await;
             let is_old = |values: &Vec<Value>| values.iter().any(|v| self.note(v) == Some(Refusal::Syntax));
             if values.as_ref().is_ok_and(is_old) {
-                self.line.note_old();
+                self.line.signs.note_old();
                 None
             } else {
                 Some(values)
@@ -135,7 +138,7 @@ impl Inner {
         let mut answers = Answers::new(items.len());
         for mut chunk in self.chunks(items.iter().map(|(key, _, value, _)| (*key, value.len())), &mut answers) {
             let mut args: Vec<[&[u8]; 2]> = Vec::with_capacity(chunk.len());
-            let cooling = self.line.is_cooling();
+            let cooling = self.line.signs.is_cooling();
             chunk.retain(|&at| {
                 let (_, token, value, _) = &items[at];
                 match token::seen(token) {

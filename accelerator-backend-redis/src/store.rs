@@ -132,7 +132,7 @@ impl Inner {
     fn heard<T>(&self, op: Op, answer: Result<T, RedisError>) -> StoreResult<T> {
         match answer {
             Ok(answer) => {
-                self.line.hear();
+                self.line.signs.hear();
                 Ok(answer)
             }
             Err(_) if matches!(self.line.missing(), Missing::Silent) => {
@@ -148,10 +148,10 @@ impl Inner {
         let Value::ServerError(said) = answer else { return None };
         let class = refusal::class(said);
         if class == Refusal::Writes {
-            self.line.cool_down();
+            self.line.signs.cool_down();
         }
         if refusal::is_replica(said) {
-            self.line.note_replica();
+            self.line.signs.note_replica();
         }
         Some(class)
     }
