@@ -7,7 +7,7 @@ use accelerator_backend_memcached::MemcachedStore;
 use accelerator_core::testkit::server::MemcachedServer;
 use accelerator_core::{Bytes, Filled, L2Read, L2Store, StoreErrorKind};
 
-use crate::tools::{LONG, NEVER, builder, connect, leased, raw, value};
+use crate::tools::{LONG, builder, connect, leased, raw, value};
 
 fn keys(n: usize) -> Vec<String> {
     (0..n).map(|n| format!("key.{n}")).collect()

@@ -8,7 +8,7 @@ use accelerator_core::testkit::server::{MemcachedServer, memcached_addr};
 use accelerator_core::{Bytes, L2Store};
 use futures_util::future::BoxFuture;
 
-use crate::tools::{LONG, NEVER, Raw, builder, connect, once, value};
+use crate::tools::{LONG, Raw, builder, connect, once, value};
 
 /// Polls a call so many times at most, with the replies coming in between. Whether it ended.
 async fn polled(times: usize, call: impl Future) -> bool {

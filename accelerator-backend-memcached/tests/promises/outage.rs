@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use accelerator_core::testkit::server::MemcachedServer;
 use accelerator_core::{Filled, L2Store, StoreErrorKind};
 
-use crate::tools::{LONG, NEVER, builder, connect, kind, lease, until_it_works, value};
+use crate::tools::{LONG, builder, connect, kind, lease, until_it_works, value};
 
 const SOON: Duration = Duration::from_secs(2);
 

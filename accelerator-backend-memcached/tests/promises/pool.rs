@@ -7,7 +7,7 @@ use accelerator_core::L2Store;
 use accelerator_core::testkit::server::MemcachedServer;
 use futures_util::future::join_all;
 
-use crate::tools::{NEVER, Raw, builder, connect};
+use crate::tools::{Raw, builder, connect};
 
 /// So many calls at the same time.
 async fn calls(store: &MemcachedStore, n: usize) {

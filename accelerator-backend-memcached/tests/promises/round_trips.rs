@@ -3,7 +3,7 @@
 use accelerator_core::testkit::server::{CountingProxy, memcached_addr};
 use accelerator_core::{Filled, L2Read, L2Store};
 
-use crate::tools::{LONG, NEVER, builder, leased, value};
+use crate::tools::{LONG, builder, leased, value};
 
 #[tokio::test]
 async fn every_call_is_one_round_trip() {

@@ -10,7 +10,7 @@ use memcache::exp::{AsyncMetaClient, Ttl};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::tools::{LONG, NEVER, builder, connect, error, kind, leased, value};
+use crate::tools::{LONG, builder, connect, error, kind, leased, value};
 
 /// Pretends to be a server. Answers the greeting with `version` and what `noop` says, every other line with what
 /// `answer` makes of the line, and ends the connection after an empty answer.
