@@ -62,7 +62,11 @@ fn unix_ms_in(ttl: Duration) -> u64 {
 }
 
 fn failed(error: io::Error) -> StoreError {
-    StoreError::new(StoreErrorKind::Unavailable, "a file can't be used").with_source(error)
+    let kind = match error.kind() {
+        io::ErrorKind::InvalidFilename => StoreErrorKind::TooLarge, // a key beyond the limits
+        _ => StoreErrorKind::Unavailable,
+    };
+    StoreError::new(kind, "a file can't be used").with_source(error)
 }
 
 fn if_there<T>(done: io::Result<T>) -> StoreResult<Option<T>> {
