@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use accelerator::testkit::MemoryL2;
 use accelerator::{Bytes, L2Store, Limits, StoreResult, async_trait};
+use accelerator_backend_memcached::MemcachedStore;
+use accelerator_backend_redis::RedisStore;
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
@@ -20,10 +22,11 @@ pub(crate) enum Backend {
 }
 
 /// A new store of this process, with connections of its own.
-pub(crate) fn store(backend: Backend, _url: &str, _prefix: &str, leases: bool) -> anyhow::Result<Arc<dyn L2Store>> {
+pub(crate) fn store(backend: Backend, url: &str, prefix: &str, leases: bool) -> anyhow::Result<Arc<dyn L2Store>> {
     static MEMORY: LazyLock<MemoryL2> = LazyLock::new(MemoryL2::new);
     let store: Arc<dyn L2Store> = match backend {
-        Backend::Redis | Backend::Memcached => anyhow::bail!("not yet"),
+        Backend::Redis => Arc::new(RedisStore::builder().url(url).key_prefix(prefix).build()?),
+        Backend::Memcached => Arc::new(MemcachedStore::builder().servers(url.split(',')).key_prefix(prefix).build()?),
         Backend::Memory => Arc::new(MEMORY.clone()),
     };
     Ok(if leases { store } else { Arc::new(NoLeases(store)) })

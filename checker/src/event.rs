@@ -70,8 +70,8 @@ pub(crate) struct Event {
 
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(crate) enum What {
-    /// A read by this verb showed this.
-    Read(Verb, Seen),
+    /// A read by this verb showed this. `joined`: when the oldest flight that it may have joined began.
+    Read { verb: Verb, seen: Seen, joined: u64 },
     /// The loader read this version from the database.
     Loaded(u64),
     /// The invalidation after this version was confirmed: nobody may read an older one from now on.
@@ -109,7 +109,7 @@ pub(crate) struct Summary {
     pub(crate) longest: [u64; Verb::ALL.len()],
     /// Calls longer than their hard timeout and the grace.
     pub(crate) late: u64,
-    /// The longest time that the machine kept a thread waiting, in nanoseconds.
+    /// The longest time that the machine kept a task waiting, in nanoseconds.
     pub(crate) stall: u64,
     /// Errors of reads whose loader was well.
     pub(crate) errors: u64,

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::fmt::Write;
 
-use crate::event::Event;
+use crate::event::{Event, What};
 use crate::row::Id;
 use crate::time::millis;
 
@@ -33,7 +33,15 @@ impl History {
         let mut text = format!("{what}\n  begin ms      end ms  process  event of key {id}");
         for (process, event) in &events {
             let (begin, end) = (millis(event.begin - zero), millis(event.end - zero));
-            let _ = write!(text, "\n{begin:10.3}  {end:10.3}  {process:7}  {:?}", event.what);
+            let _ = write!(text, "\n{begin:10.3}  {end:10.3}  {process:7}  ");
+            let _ = match event.what {
+                What::Read { verb, seen, joined } if joined < event.begin => {
+                    let older = millis(event.begin - joined);
+                    write!(text, "Read({verb:?}, {seen:?}), beside one that began {older:.3} ms before")
+                }
+                What::Read { verb, seen, .. } => write!(text, "Read({verb:?}, {seen:?})"),
+                what => write!(text, "{what:?}"),
+            };
         }
         text
     }

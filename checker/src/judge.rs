@@ -78,7 +78,7 @@ impl Judge {
         for event in events {
             self.history.push(process, event);
             match event.what {
-                What::Read(..) => self.reads.push_back((process, event)),
+                What::Read { .. } => self.reads.push_back((process, event)),
                 What::Acknowledged(..) | What::Unconfirmed(..) => self.floors.push((process, event)),
                 What::AtRest(seen) => self.at_rest(process, event, seen),
                 What::Loaded(_) => {}
@@ -116,21 +116,22 @@ impl Judge {
     fn raise(&mut self, process: usize, event: &Event) {
         let id = event.id as usize;
         match event.what {
-            What::Acknowledged(_, version) if event.id < self.near => self.all[id].raise(event.end, version),
             What::Acknowledged(_, version) => {
                 self.own[process][id].raise(event.end, version);
-                self.all[id].raise(event.end + self.lag, version);
+                let lag = if event.id < self.near { 0 } else { self.lag };
+                self.all[id].raise(event.end + lag, version);
             }
             What::Unconfirmed(_, version) => self.own[process][id].raise(event.end, version),
-            What::Read(..) | What::Loaded(_) | What::AtRest(_) => {}
+            What::Read { .. } | What::Loaded(_) | What::AtRest(_) => {}
         }
     }
 
     fn judge(&mut self, process: usize, event: &Event) {
-        let What::Read(verb, seen) = event.what else { return };
+        let What::Read { verb, seen, joined } = event.what else { return };
         let id = event.id as usize;
         self.reads_judged += 1;
-        let (all, own) = (self.all[id].before(event.begin), self.own[process][id].before(event.begin));
+        // What this process has invalidated itself has detached its flights.
+        let (all, own) = (self.all[id].before(joined), self.own[process][id].before(event.begin));
         let (floor, since) = all.max(own);
         if seen.may_be(floor, self.version(id)) {
             return;
@@ -138,9 +139,11 @@ impl Judge {
         self.stale_reads += 1;
         if self.first.is_none() {
             let ago = millis(event.begin.saturating_sub(since));
+            let alone = millis(event.begin - joined);
             let what = format!(
                 "stale read: process {process} read {seen:?} of key {id} by {verb:?}; \
-                 version {floor} had been acknowledged {ago:.3} ms before the read began"
+                 version {floor} had been acknowledged {ago:.3} ms before the read began \
+                 (it may have joined a flight that began {alone:.3} ms before it)"
             );
             self.first = Some(self.history.tell(&what, event.id));
         }
@@ -184,7 +187,7 @@ mod tests {
     }
 
     fn read(id: Id, begin: u64, version: u64) -> Event {
-        event(id, begin, begin + 10, What::Read(Verb::Get, Seen::Version(version)))
+        event(id, begin, begin + 10, What::Read { verb: Verb::Get, seen: Seen::Version(version), joined: begin })
     }
 
     fn acknowledged(id: Id, end: u64, version: u64) -> Event {
@@ -220,6 +223,19 @@ mod tests {
         judge.journal(0, 300, vec![unconfirmed, read(0, 110, 3)]);
         judge.journal(1, 300, vec![read(0, 110, 3)]);
         assert_eq!((judge.reads_judged, judge.stale_reads), (2, 1));
+    }
+
+    #[test]
+    fn who_may_have_joined_an_older_flight_is_held_against_what_its_own_process_has_done() {
+        let mut judge = judge();
+        let late = event(0, 110, 120, What::Read { verb: Verb::Get, seen: Seen::Version(3), joined: 95 });
+        judge.journal(0, 300, vec![acknowledged(0, 100, 4), late]);
+        judge.journal(
+            1,
+            300,
+            vec![late, event(0, 110, 120, What::Read { verb: Verb::Get, seen: Seen::Version(3), joined: 101 })],
+        );
+        assert_eq!((judge.reads_judged, judge.stale_reads), (3, 2));
     }
 
     #[test]

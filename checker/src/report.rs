@@ -26,7 +26,7 @@ pub(crate) struct Report {
     max_call_ms: u64,
     /// The longest hard timeout of any verb.
     max_timeout_ms: u64,
-    /// Calls longer than the hard timeout of their own verb, the grace, and what the machine kept threads waiting.
+    /// Calls longer than the hard timeout of their own verb, the grace, and what the machine kept tasks waiting.
     late_calls: u64,
     loader_healthy_errors: u64,
     recovery_ms_max: u64,

@@ -1,8 +1,8 @@
 //! How long calls take, and how long they may.
 //!
-//! A worker's limits are the builder's defaults but for the loader's. A read takes at most one L2 read, one wait for
-//! another's lease, one load and one fill of L2; a delete waits for its turn as long as a write may take, and writes; a
-//! write guard writes twice.
+//! A worker's limits are the builder's defaults but for the loader's. A read takes at most a wait for another's lease, with
+//! an L2 read at its begin and one at its end, then one load and one fill of L2; a delete is one L2 write, its turn
+//! included; a write guard is two.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -24,11 +24,11 @@ pub(crate) const GRACE: Duration = Duration::from_millis(50);
 pub(crate) fn limit(verb: Verb) -> Duration {
     match verb {
         Verb::Get | Verb::Mget | Verb::GetOrLoad | Verb::ForceRefresh => {
-            L2_READ + LEASE_WAIT + LOADER_TIMEOUT + L2_WRITE
+            LEASE_WAIT + 2 * L2_READ + LOADER_TIMEOUT + L2_WRITE
         }
         Verb::Lookup => L2_READ,
-        Verb::Del | Verb::Mdel => 2 * L2_WRITE,
-        Verb::WriteGuard => 4 * L2_WRITE,
+        Verb::Del | Verb::Mdel => L2_WRITE,
+        Verb::WriteGuard => 2 * L2_WRITE,
     }
 }
 
@@ -48,10 +48,10 @@ pub(crate) struct Calls {
 }
 
 impl Calls {
+    /// Inside of the runtime that makes the calls.
     pub(crate) fn start() -> Self {
         let calls = Self::default();
-        let stalls = calls.stalls.clone();
-        std::thread::spawn(move || stalls.watch());
+        tokio::spawn(calls.stalls.clone().watch());
         calls
     }
 
@@ -61,7 +61,7 @@ impl Calls {
         let took = end.saturating_sub(begin);
         self.longest[verb as usize].fetch_max(took, Relaxed);
         let allowed = nanos(limit(verb) + GRACE);
-        // A machine that does not run our threads is not the cache's fault.
+        // A machine that does not run our tasks is not the cache's fault.
         if took > allowed && took > allowed + self.stalls.since(begin) {
             self.late.fetch_add(1, Relaxed);
         }
@@ -87,7 +87,7 @@ impl Calls {
     }
 }
 
-/// Times at which the machine did not run a thread that wanted to: seen by one that sleeps and looks how long it slept.
+/// Times at which the machine did not run what was ready: seen by a task that sleeps and looks how long it slept.
 #[derive(Default)]
 struct Stalls {
     recent: Mutex<VecDeque<(u64, u64)>>,
@@ -100,10 +100,10 @@ impl Stalls {
     const SHORTEST: u64 = 10_000_000;
     const KEPT: usize = 1000;
 
-    fn watch(&self) {
+    async fn watch(self: Arc<Self>) {
         loop {
             let begin = now();
-            std::thread::sleep(Self::SLEEP);
+            tokio::time::sleep(Self::SLEEP).await;
             let stall = now().saturating_sub(begin).saturating_sub(nanos(Self::SLEEP));
             self.longest.fetch_max(stall, Relaxed);
             if stall > Self::SHORTEST {

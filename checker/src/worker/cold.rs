@@ -87,5 +87,7 @@ pub(crate) async fn run(
         first_error: first.lock().unwrap_or_else(PoisonError::into_inner).clone(),
         longest: longest.load(Relaxed),
     }));
+    // Until the parent has enough.
+    while orders.recv().await.is_some() {}
     Ok(())
 }

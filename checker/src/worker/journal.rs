@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::event::{Event, Message, Verb, What, send};
-use crate::row::{Id, Seen};
+use crate::event::{Event, Message, What, send};
+use crate::row::Id;
 use crate::time::now;
 
 const EVERY: Duration = Duration::from_millis(5);
@@ -23,11 +23,6 @@ impl Journal {
     fn lock(&self) -> MutexGuard<'_, Vec<Event>> {
         // Nothing panics while it is held; a vector would be whole all the same.
         self.events.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// A read that began at `begin` has ended.
-    pub(crate) fn read(&self, verb: Verb, id: Id, begin: u64, seen: Seen) {
-        self.push(id, begin, What::Read(verb, seen));
     }
 
     /// Something ends now. Its time is taken under the lock: who empties the journal knows up to when it is complete.

@@ -8,6 +8,7 @@ mod journal;
 mod memory;
 mod operations;
 mod probe;
+mod reading;
 mod rest;
 mod source;
 mod steps;

@@ -13,6 +13,7 @@ use crate::row::{Id, Row};
 use crate::worker::calls::Calls;
 use crate::worker::client::Client;
 use crate::worker::journal::{Journal, Outbox};
+use crate::worker::reading::Readings;
 use crate::worker::source::Source;
 use crate::worker::{Order, caches, rest};
 
@@ -31,6 +32,7 @@ pub(crate) struct Shared {
     pub(crate) client: Client,
     pub(crate) journal: Arc<Journal>,
     pub(crate) calls: Calls,
+    pub(crate) readings: Readings,
     stop: AtomicBool,
 }
 
@@ -78,7 +80,13 @@ pub(crate) async fn run(
 ) -> anyhow::Result<()> {
     let store = crate::backend::store(setup.backend, &setup.url, &setup.prefix, setup.leases)?;
     let source = Source { client: client.clone(), journal: journal.clone() };
-    let shared = Arc::new(Shared { client, journal, calls: Calls::start(), stop: AtomicBool::new(false) });
+    let shared = Arc::new(Shared {
+        client,
+        journal,
+        calls: Calls::start(),
+        readings: Readings::new(keys.all),
+        stop: AtomicBool::new(false),
+    });
     let far = Arc::new(Space {
         cache: caches::far(store.clone(), source.clone())?,
         keys: 0..keys.near,
@@ -140,7 +148,6 @@ pub(crate) async fn run(
             Order::Rest => {
                 let events = rest::look(setup, keys).await?;
                 outbox.send(&Message::Journal { until: u64::MAX, ops: 0, events });
-                return Ok(());
             }
         }
     }

@@ -11,6 +11,7 @@ use crate::event::{Verb, What};
 use crate::row::{Id, Row, Seen};
 use crate::time::now;
 use crate::worker::operations::Space;
+use crate::worker::reading::Reading;
 use crate::worker::source::{Source, is_injected};
 
 const MOST_KEYS: usize = 16;
@@ -26,7 +27,8 @@ impl<L1: L1Store<Id, Row>> Space<L1> {
             810..840 => self.cancelled_get(id, random.u64(..3000)).await,
             840..860 => self.lookup(id).await,
             860..960 => self.del(id).await,
-            960..970 => self.forgotten_del(id).await,
+            960..965 => self.forgotten_del(id).await,
+            965..975 => self.write_guard(id, random.u32(..20) == 0).await,
             _ => self.mdel(self.several(random)).await,
         }
     }
@@ -48,63 +50,71 @@ impl<L1: L1Store<Id, Row>> Space<L1> {
     }
 
     async fn get(&self, id: Id) {
-        let begin = now();
+        let reading = self.shared.readings.begin(id);
         let answer = self.cache.get(&id).await;
-        self.answered(Verb::Get, id, begin, answer);
+        self.answered(Verb::Get, &reading, answer);
     }
 
     async fn mget(&self, ids: Vec<Id>) {
+        let readings: Vec<_> = ids.iter().map(|id| self.shared.readings.begin(*id)).collect();
         let begin = now();
         let answers = self.cache.mget(&ids).await;
         self.shared.calls.ended(Verb::Mget, begin);
-        for (id, answer) in ids.iter().zip(answers.into_results()) {
-            self.seen(Verb::Mget, *id, begin, answer);
+        for (reading, answer) in readings.iter().zip(answers.into_results()) {
+            self.seen(Verb::Mget, reading, answer);
         }
     }
 
     async fn get_or_load(&self, id: Id) {
-        let begin = now();
+        let reading = self.shared.readings.begin(id);
         let asked = AssertUnwindSafe(self.cache.get_or_load(&id, self.source().load(id))).catch_unwind().await;
         // A body that panics does so in its caller's hands.
         if let Ok(answer) = asked {
-            self.answered(Verb::GetOrLoad, id, begin, answer);
+            self.answered(Verb::GetOrLoad, &reading, answer);
         }
     }
 
     async fn force_refresh(&self, id: Id) {
-        let begin = now();
+        let reading = self.shared.readings.begin(id);
         let answer = self.cache.get_with(&id, ReadOptions::new().force_refresh(true)).await;
-        self.answered(Verb::ForceRefresh, id, begin, answer);
+        self.answered(Verb::ForceRefresh, &reading, answer);
     }
 
     async fn cancelled_get(&self, id: Id, micros: u64) {
-        let begin = now();
-        let patience = Duration::from_micros(micros);
-        if let Ok(answer) = tokio::time::timeout(patience, self.cache.get(&id)).await {
-            self.answered(Verb::Get, id, begin, answer);
+        let reading = self.shared.readings.begin(id);
+        match tokio::time::timeout(Duration::from_micros(micros), self.cache.get(&id)).await {
+            Ok(answer) => self.answered(Verb::Get, &reading, answer),
+            // Its flight goes on. Who asks again joins it, and ends with it or after it; so `reading` does.
+            Err(_) => self.get(id).await,
         }
     }
 
     async fn lookup(&self, id: Id) {
-        let begin = now();
+        let reading = self.shared.readings.begin(id);
         let found = self.cache.lookup(&id).await;
-        self.shared.calls.ended(Verb::Lookup, begin);
+        self.shared.calls.ended(Verb::Lookup, reading.begin);
         let seen = match &found {
             Lookup::Hit(row) => Seen::of(id, Some(row)),
             Lookup::Absent => Seen::Absent,
             Lookup::Miss | Lookup::Unavailable => return,
         };
-        self.shared.journal.read(Verb::Lookup, id, begin, seen);
+        // It joins nobody.
+        let what = What::Read { verb: Verb::Lookup, seen, joined: reading.begin };
+        self.shared.journal.push(id, reading.begin, what);
     }
 
-    fn answered(&self, verb: Verb, id: Id, begin: u64, answer: CacheResult<Option<Row>>) {
-        self.shared.calls.ended(verb, begin);
-        self.seen(verb, id, begin, answer);
+    fn answered(&self, verb: Verb, reading: &Reading<'_>, answer: CacheResult<Option<Row>>) {
+        self.shared.calls.ended(verb, reading.begin);
+        self.seen(verb, reading, answer);
     }
 
-    fn seen(&self, verb: Verb, id: Id, begin: u64, answer: CacheResult<Option<Row>>) {
+    fn seen(&self, verb: Verb, reading: &Reading<'_>, answer: CacheResult<Option<Row>>) {
+        let Reading { id, begin, joined, .. } = *reading;
         match answer {
-            Ok(row) => self.shared.journal.read(verb, id, begin, Seen::of(id, row.as_ref())),
+            Ok(row) => {
+                let what = What::Read { verb, seen: Seen::of(id, row.as_ref()), joined };
+                self.shared.journal.push(id, begin, what);
+            }
             Err(error) if is_injected(&error) => {}
             Err(error) => self.shared.calls.failed(verb, &error),
         }
@@ -135,6 +145,23 @@ impl<L1: L1Store<Id, Row>> Space<L1> {
         for (id, version) in ids.into_iter().zip(versions) {
             self.invalidated(Verb::Mdel, id, begin, version, done.is_ok());
         }
+    }
+
+    /// A change inside of a guard; `forgotten`: the writer is gone after its commit, and the hold ends by itself.
+    async fn write_guard(&self, id: Id, forgotten: bool) {
+        let begin = now();
+        let guard = match self.cache.write_guard(&id).await {
+            Ok(guard) => guard,
+            // The store has no leases, or did not confirm the hold.
+            Err(_) => return self.del(id).await,
+        };
+        let version = self.shared.client.write(id).await;
+        if forgotten {
+            return drop(guard);
+        }
+        let done = guard.finish().await;
+        self.shared.calls.ended(Verb::WriteGuard, begin);
+        self.invalidated(Verb::WriteGuard, id, begin, version, done.is_ok());
     }
 
     fn invalidated(&self, verb: Verb, id: Id, begin: u64, version: u64, confirmed: bool) {
