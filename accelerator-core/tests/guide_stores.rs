@@ -85,8 +85,12 @@ fn millis(time: Duration) -> u64 {
 }
 
 fn failed(op: &str, error: io::Error) -> StoreError {
-    let full = error.kind() == ErrorKind::StorageFull;
-    let kind = if full { StoreErrorKind::Rejected } else { StoreErrorKind::Unavailable };
+    let kind = match error.kind() {
+        ErrorKind::StorageFull => StoreErrorKind::Rejected,
+        // A key beyond the limits below.
+        ErrorKind::InvalidFilename => StoreErrorKind::TooLarge,
+        _ => StoreErrorKind::Unavailable,
+    };
     StoreError::new(kind, op).with_source(error)
 }
 

@@ -86,7 +86,7 @@ impl MemoryL2 {
     }
 
     fn build(clock: Arc<dyn Clock>, limits: Limits) -> Self {
-        let (contents, round_trips, writes) = (Mutex::default(), AtomicU64::new(0), AtomicU64::new(0));
+        let (contents, round_trips, writes) = (Mutex::default(), AtomicU64::new(0), AtomicU64::new(1));
         Self(Arc::new(Inner { clock, limits, contents, round_trips, writes }))
     }
 
