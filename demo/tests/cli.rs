@@ -68,7 +68,7 @@ fn every_pair_of_stores_works() {
     let directory = directory();
     let trace = directory.path().join("plain");
     for l1 in ["moka", "mini-moka", "quick-cache", "none"] {
-        for l2 in ["none", "memory"] {
+        for l2 in ["none", "memory", "redis", "memcached"] {
             if (l1, l2) == ("none", "none") {
                 continue;
             }
@@ -78,7 +78,7 @@ fn every_pair_of_stores_works() {
             assert_eq!(json["l1_hits"] == 0, l1 == "none", "{json}");
             // What does not fit into L1 is in L2: each key is loaded once.
             assert_eq!(json["l2_hits"] == 0, l2 == "none", "{json}");
-            assert_eq!(json["loads"] == json["distinct"], l2 == "memory", "{json}");
+            assert_eq!(json["loads"] == json["distinct"], l2 != "none", "{json}");
             assert!(json["raw_hit_ratio"].is_f64(), "{json}");
         }
     }
@@ -136,7 +136,11 @@ fn bad_options_are_refused() {
         refused(&[option], &[option]);
     }
     refused(&["--l1", "redis"], &["--l1", "moka", "mini-moka", "quick-cache", "none"]);
-    refused(&["--l2", "redis"], &["--l2", "memory", "none"]);
+    refused(&["--l2", "postgres"], &["--l2", "memory", "none", "redis://", "memcache://"]);
+    // The discard port: nobody answers.
+    refused(&["--requests", "1", "--l2", "redis://127.0.0.1:9"], &["--l2", "127.0.0.1:9"]);
+    refused(&["--requests", "1", "--l2", "memcache://127.0.0.1:9"], &["--l2", "127.0.0.1:9"]);
+    refused(&["--requests", "1", "--l2", "memcache://"], &["--l2"]);
     refused(&["--l1", "none"], &["--l1", "--l2 memory", "moka"]);
     refused(&["--capasity", "7"], &["--capasity", "--capacity"]);
     refused(&["word"], &["word", "--help"]);
