@@ -66,10 +66,16 @@ fn run(args: &Args, stream: &Stream, shared: &Shared, runtime: &Runtime) -> anyh
     let raw_hit_ratio = args.compare_raw.then(|| replay::raw_hit_ratio(&*stores::l1(args), &stream.keys));
 
     let stats = cache.stats();
+    let report = Report { args, stream, direct, cached, stats, raw_hit_ratio, bytes: catalogue.bytes()?, begin };
+    if args.json {
+        report.json()?
+    } else {
+        report.table()?
+    }
     if shared.borrowed {
         // The TTL is long, and the server not ours.
-        runtime.block_on(cache.mdel(&stream.products)).context("can't delete what was written to --l2")?;
+        let deleted = runtime.block_on(async { cache.mdel(&stream.products).await });
+        deleted.context("can't delete what was written to --l2")?;
     }
-    let report = Report { args, stream, direct, cached, stats, raw_hit_ratio, bytes: catalogue.bytes()?, begin };
-    if args.json { report.json() } else { report.table() }
+    Ok(())
 }
