@@ -115,10 +115,14 @@ impl Args {
             }
             _ => refuse(&one_line(&error.to_string())),
         })?;
-        match (&args.command, args.run.check()) {
-            (None, Err(why)) => Err(refuse(why)),
-            _ => Ok(args),
-        }
+        let checked = match &args.command {
+            None => args.run.check(),
+            Some(Command::ColdKey(cold)) if cold.backend == Backend::Memory => {
+                Err("--backend memory is for one process; here it takes redis or memcached")
+            }
+            Some(_) => Ok(()),
+        };
+        checked.map_err(refuse).map(|()| args)
     }
 }
 

@@ -1,7 +1,7 @@
 //! The server of a run: one of its own, or the one that was given.
 
 use accelerator::testkit::server::{MemcachedServer, RedisServer};
-use anyhow::Context;
+use anyhow::{Context, ensure};
 
 use crate::backend::Backend;
 
@@ -18,10 +18,9 @@ impl Server {
         if let Some(url) = url {
             return Ok(Self::Given(url.to_owned()));
         }
-        // They answer `None` only where tests may be skipped; a checker without a server checks nothing.
         Ok(match backend {
-            Backend::Redis => Self::Redis(RedisServer::start().context("redis-server is not installed")?),
-            Backend::Memcached => Self::Memcached(MemcachedServer::start().context("memcached is not installed")?),
+            Backend::Redis => Self::Redis(own("redis-server", RedisServer::start)?),
+            Backend::Memcached => Self::Memcached(own("memcached", MemcachedServer::start)?),
             Backend::Memory => Self::Given("memory".into()),
         })
     }
@@ -65,4 +64,13 @@ impl Server {
             Self::Given(_) => {}
         }
     }
+}
+
+fn own<S>(program: &str, start: impl FnOnce() -> Option<S>) -> anyhow::Result<S> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    ensure!(
+        std::env::split_paths(&path).any(|directory| directory.join(program).is_file()),
+        "{program} is not installed (on Debian: apt-get install {program}); or give --url"
+    );
+    start().with_context(|| format!("{program} is gone"))
 }
