@@ -2,10 +2,11 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
-use tokio::io::Interest;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use tokio::net::TcpStream;
 
 use crate::command::Command;
@@ -41,10 +42,10 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    pub(crate) async fn open(address: SocketAddr) -> io::Result<Self> {
+    pub(crate) async fn open(address: SocketAddr) -> io::Result<Box<Self>> {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
-        Ok(Self {
+        Ok(Box::new(Self {
             id: 0,
             era: 0,
             peer: address,
@@ -54,15 +55,22 @@ impl Connection {
             outgoing: Vec::new(),
             next: 0,
             in_step: true,
-        })
+        }))
     }
 
     /// Whether another exchange may begin here. Between exchanges a connection is silent: bytes, an error or its end mean
-    /// that it is of no use. This asks the socket, so it doesn't miss what happened a moment ago.
+    /// that it is of no use. Costs no system call; what happened a moment ago may be missed.
     pub(crate) fn is_fit(&self) -> bool {
-        let silent =
-            || matches!(self.stream.try_read(&mut [0]), Err(error) if error.kind() == io::ErrorKind::WouldBlock);
-        self.in_step && !self.is_old() && silent()
+        let mut nobody = Context::from_waker(Waker::noop());
+        let silent = match self.stream.poll_read_ready(&mut nobody) {
+            Poll::Pending => true,
+            Poll::Ready(Ok(())) => {
+                matches!(self.stream.try_read(&mut [0]), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+            }
+            // The runtime that it was made on is gone.
+            Poll::Ready(Err(_)) => false,
+        };
+        self.in_step && silent && !self.is_old()
     }
 
     /// Whether it was idle for too long.
@@ -115,9 +123,11 @@ impl Connection {
                     Err(error) => return Err(lost(error)),
                 }
             }
-            let more_to_send = sent < self.outgoing.len();
-            self.receive(if more_to_send { Interest::READABLE | Interest::WRITABLE } else { Interest::READABLE })
-                .await?;
+            if sent < self.outgoing.len() {
+                self.receive_or_send().await?;
+            } else {
+                self.receive().await?;
+            }
             while answered < commands.len() {
                 let opaque = first.wrapping_add(answered as u32);
                 let Some(reply) = reply::next(&mut self.incoming, opaque, limit)? else { break };
@@ -131,16 +141,7 @@ impl Connection {
     /// Asks for the version, and whether meta commands are understood: the line that answers each.
     pub(crate) async fn greet(&mut self) -> Result<(String, String), Fault> {
         self.in_step = false;
-        self.outgoing.extend_from_slice(b"version\r\nmn\r\n");
-        let mut sent = 0;
-        while sent < self.outgoing.len() {
-            self.stream.writable().await.map_err(lost)?;
-            match self.stream.try_write(&self.outgoing[sent..]) {
-                Ok(written) => sent += written,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Err(lost(error)),
-            }
-        }
+        self.stream.write_all(b"version\r\nmn\r\n").await.map_err(lost)?;
         let answers = (self.line().await?, self.line().await?);
         self.settle()?;
         Ok(answers)
@@ -153,18 +154,22 @@ impl Connection {
                 return Ok(String::from_utf8_lossy(&text[..line.length]).into_owned());
             }
             self.incoming.reserve(CHUNK);
-            self.receive(Interest::READABLE).await?;
+            self.receive().await?;
         }
     }
 
-    /// Waits until something can be done, and reads what is there.
-    async fn receive(&mut self, interest: Interest) -> Result<(), Fault> {
-        self.stream.ready(interest).await.map_err(lost)?;
+    /// Reads what comes.
+    async fn receive(&mut self) -> Result<(), Fault> {
+        let read = self.stream.read_buf(&mut self.incoming).await;
+        read.map_err(lost).and_then(some)
+    }
+
+    /// Waits until something can be read or written, and reads what is there.
+    async fn receive_or_send(&mut self) -> Result<(), Fault> {
+        self.stream.ready(Interest::READABLE | Interest::WRITABLE).await.map_err(lost)?;
         match self.stream.try_read_buf(&mut self.incoming) {
-            Ok(0) => Err(Fault::unavailable("it closed the connection")),
-            Ok(_) => Ok(()),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
-            Err(error) => Err(lost(error)),
+            read => read.map_err(lost).and_then(some),
         }
     }
 
@@ -182,6 +187,10 @@ impl Connection {
         self.in_step = true;
         Ok(())
     }
+}
+
+fn some(bytes: usize) -> Result<(), Fault> {
+    if bytes == 0 { Err(Fault::unavailable("it closed the connection")) } else { Ok(()) }
 }
 
 fn lost(error: io::Error) -> Fault {

@@ -39,6 +39,11 @@ impl Fault {
         Self::unavailable("a call needs a tokio runtime with I/O and time enabled")
     }
 
+    /// Whether the server was not there, or not any more.
+    pub(crate) fn is_absence(&self) -> bool {
+        self.kind == StoreErrorKind::Unavailable
+    }
+
     /// The error of a call to the server `name`.
     pub(crate) fn of(&self, name: &str) -> StoreError {
         let error = StoreError::new(self.kind, format!("memcached {name}: {}", self.what));

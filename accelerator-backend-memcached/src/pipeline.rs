@@ -58,15 +58,22 @@ impl Servers {
     pub(crate) async fn exchange(&self, server: &Arc<Server>, which: Which, commands: &[Command<'_>]) -> Outcome {
         let (mut witnesses, mut replies) = (which, Vec::with_capacity(commands.len()));
         let run = async {
-            let lent = match which {
-                Which::Any => Some(server.checkout().await?),
-                which => server.borrow(which).await?,
-            };
-            let Some(mut lent) = lent else { return Ok(End::NoWitness) };
-            witnesses = lent.witnesses();
             let (prefix, limit) = (&self.settings.key_prefix, self.settings.max_value_bytes);
-            lent.connection().exchange(prefix, commands, limit, |reply| replies.push(reply)).await?;
-            Ok(End::Whole)
+            loop {
+                let lent = match which {
+                    Which::Any => Some(server.checkout().await?),
+                    which => server.borrow(which).await?,
+                };
+                let Some(mut lent) = lent else { return Ok(End::NoWitness) };
+                witnesses = lent.witnesses();
+                match lent.connection().exchange(prefix, commands, limit, |reply| replies.push(reply)).await {
+                    Ok(()) => return Ok(End::Whole),
+                    // It had ended while it was idle, and nobody had noticed. What isn't bound to connections can be said
+                    // twice: reads, deletes and writes alike.
+                    Err(why) if why.is_absence() && lent.was_idle() && replies.is_empty() && which == Which::Any => {}
+                    Err(why) => return Err(why),
+                }
+            }
         };
         let end = self.timed(run).await.unwrap_or_else(End::Broken);
         Outcome { witnesses, replies, end }

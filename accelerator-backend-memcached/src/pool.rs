@@ -11,7 +11,7 @@ use crate::fault::Fault;
 #[derive(Debug, Default)]
 pub(crate) struct Pool {
     /// The one used last is at the back.
-    idle: VecDeque<Connection>,
+    idle: VecDeque<Box<Connection>>,
     /// Idle or in use.
     living: Vec<u64>,
     /// Where the newest connection leads.
@@ -45,7 +45,7 @@ impl Which {
 
 /// What is there of the connections that will do.
 pub(crate) enum Lookup {
-    Idle(Connection),
+    Idle(Box<Connection>),
     /// All are in use.
     InUse,
     /// None is left, and none will come.
@@ -55,7 +55,7 @@ pub(crate) enum Lookup {
 impl Pool {
     /// Counts a new connection, which belongs to whoever made it. Those that lead elsewhere are of no use any more: that
     /// process has values and CAS numbers of its own.
-    pub(crate) fn admit(&mut self, connection: &mut Connection) -> VecDeque<Connection> {
+    pub(crate) fn admit(&mut self, connection: &mut Connection) -> VecDeque<Box<Connection>> {
         self.down = None;
         let mut elsewhere = VecDeque::new();
         if self.peer.is_some_and(|peer| peer != connection.peer) {
@@ -81,7 +81,7 @@ impl Pool {
     }
 
     /// Takes a connection back. Hands out one to close where there are `most` already, or one that was idle for too long.
-    pub(crate) fn give_back(&mut self, mut connection: Connection, most: usize) -> Option<Connection> {
+    pub(crate) fn give_back(&mut self, mut connection: Box<Connection>, most: usize) -> Option<Box<Connection>> {
         if self.idle.len() >= most || self.era != connection.era {
             self.forget(connection.id);
             return Some(connection);

@@ -1,10 +1,9 @@
 //! One server: making connections, lending them, and noticing that it is gone and back.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use parking_lot::Mutex;
 use tokio::net::lookup_host;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
@@ -42,7 +41,8 @@ pub(crate) struct Server {
 pub(crate) struct Lent {
     server: Arc<Server>,
     // Empty only while it is dropped.
-    connection: Option<Connection>,
+    connection: Option<Box<Connection>>,
+    was_idle: bool,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -59,7 +59,7 @@ impl Server {
     pub(crate) async fn checkout(self: &Arc<Self>) -> Result<Lent, Fault> {
         let permit = self.permit().await?;
         if let Lookup::Idle(connection) = self.take(Which::Any) {
-            return Ok(self.lend(connection, permit));
+            return Ok(self.lend(connection, permit, true));
         }
         let down = self.why_down();
         let why = match down {
@@ -77,18 +77,25 @@ impl Server {
 
     /// A connection that will do: idle, or as soon as one comes back. `None` when there is none left.
     pub(crate) async fn borrow(self: &Arc<Self>, which: Which) -> Result<Option<Lent>, Fault> {
+        // The runtime hears what happened to its sockets when it waits for them: what ended a moment ago vouches for nothing.
+        tokio::task::yield_now().await;
         loop {
             let mut returned = std::pin::pin!(self.returned.notified());
             // From here on no return is missed.
             returned.as_mut().enable();
             let permit = self.permit().await?;
             match self.take(which) {
-                Lookup::Idle(connection) => return Ok(Some(self.lend(connection, permit))),
+                Lookup::Idle(connection) => return Ok(Some(self.lend(connection, permit, true))),
                 Lookup::Gone => return Ok(None),
                 Lookup::InUse => drop(permit),
             }
             returned.await;
         }
+    }
+
+    /// Nothing that could panic is done under this lock.
+    fn pool(&self) -> MutexGuard<'_, Pool> {
+        self.pool.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn permit(&self) -> Result<OwnedSemaphorePermit, Fault> {
@@ -98,7 +105,7 @@ impl Server {
 
     fn take(&self, which: Which) -> Lookup {
         loop {
-            let found = self.pool.lock().take(which);
+            let found = self.pool().take(which);
             match found {
                 // The socket is asked outside of the lock.
                 Lookup::Idle(connection) if !connection.is_fit() => self.forget(connection.id),
@@ -107,18 +114,18 @@ impl Server {
         }
     }
 
-    fn lend(self: &Arc<Self>, connection: Connection, permit: OwnedSemaphorePermit) -> Lent {
-        Lent { server: Arc::clone(self), connection: Some(connection), _permit: permit }
+    fn lend(self: &Arc<Self>, connection: Box<Connection>, permit: OwnedSemaphorePermit, was_idle: bool) -> Lent {
+        Lent { server: Arc::clone(self), connection: Some(connection), was_idle, _permit: permit }
     }
 
     fn forget(&self, id: u64) {
-        self.pool.lock().forget(id);
+        self.pool().forget(id);
         self.returned.notify_waiters();
     }
 
     fn why_down(self: &Arc<Self>) -> Option<Fault> {
         let (why, probing) = {
-            let pool = self.pool.lock();
+            let pool = self.pool();
             (pool.down.clone(), pool.probing)
         };
         if why.is_some() && !probing {
@@ -134,9 +141,9 @@ impl Server {
         let server = Arc::clone(self);
         let task = runtime.spawn(async move {
             match server.open().await {
-                Ok(connection) => Ok(server.lend(connection, permit)),
+                Ok(connection) => Ok(server.lend(connection, permit, false)),
                 Err(why) => {
-                    server.pool.lock().down = Some(why.clone());
+                    server.pool().down = Some(why.clone());
                     server.begin_to_probe();
                     Err(why)
                 }
@@ -147,20 +154,20 @@ impl Server {
     }
 
     /// A new connection to a server that greeted well.
-    async fn open(&self) -> Result<Connection, Fault> {
+    async fn open(&self) -> Result<Box<Connection>, Fault> {
         let made = timeout(self.settings.connect_timeout, self.greeted()).await;
         let mut connection =
             made.unwrap_or_else(|_| Err(Fault::unavailable("no connection within connect_timeout")))?;
         connection.id = MADE.fetch_add(1, Ordering::AcqRel) + 1;
-        let elsewhere = self.pool.lock().admit(&mut connection);
+        let elsewhere = self.pool().admit(&mut connection);
         drop(elsewhere);
         Ok(connection)
     }
 
-    async fn greeted(&self) -> Result<Connection, Fault> {
+    async fn greeted(&self) -> Result<Box<Connection>, Fault> {
         let refused = |error| Fault::io("no connection", error);
         let mut addresses: Vec<_> = lookup_host(self.name.as_str()).await.map_err(refused)?.collect();
-        let known = self.pool.lock().peer;
+        let known = self.pool().peer;
         // As long as the name still means the server that we know, this is the one to ask.
         addresses.sort_by_key(|address| Some(*address) != known);
         let share = self.settings.connect_timeout / u32::try_from(addresses.len().max(1)).unwrap_or(u32::MAX);
@@ -182,7 +189,7 @@ impl Server {
     /// Tries in the background until there is a connection again, or the store is gone.
     fn begin_to_probe(self: &Arc<Self>) {
         let Ok(runtime) = Handle::try_current() else { return };
-        if std::mem::replace(&mut self.pool.lock().probing, true) {
+        if std::mem::replace(&mut self.pool().probing, true) {
             return;
         }
         // Outside of the lock: a runtime that ends drops the task at once.
@@ -192,7 +199,7 @@ impl Server {
                 let most = PAUSES_MS.0.checked_shl(attempt).unwrap_or(u64::MAX).min(PAUSES_MS.1);
                 sleep(Duration::from_millis(fastrand::u64(0..=most))).await;
                 let Some(server) = prober.0.upgrade() else { return };
-                if server.pool.lock().down.is_none() {
+                if server.pool().down.is_none() {
                     return;
                 }
                 match server.open().await {
@@ -200,14 +207,14 @@ impl Server {
                         server.give_back(connection);
                         return;
                     }
-                    Err(why) => server.pool.lock().down.iter_mut().for_each(|down| *down = why.clone()),
+                    Err(why) => server.pool().down.iter_mut().for_each(|down| *down = why.clone()),
                 }
             }
         });
     }
 
-    fn give_back(&self, connection: Connection) {
-        let too_much = self.pool.lock().give_back(connection, self.settings.max_idle());
+    fn give_back(&self, connection: Box<Connection>) {
+        let too_much = self.pool().give_back(connection, self.settings.max_idle());
         drop(too_much);
         self.returned.notify_waiters();
     }
@@ -219,7 +226,7 @@ struct Prober(Weak<Server>);
 impl Drop for Prober {
     fn drop(&mut self) {
         if let Some(server) = self.0.upgrade() {
-            server.pool.lock().probing = false;
+            server.pool().probing = false;
         }
     }
 }
@@ -227,6 +234,11 @@ impl Drop for Prober {
 impl Lent {
     pub(crate) fn connection(&mut self) -> &mut Connection {
         self.connection.as_mut().expect("taken only by drop")
+    }
+
+    /// Whether it comes from the pool, and so may have ended there.
+    pub(crate) fn was_idle(&self) -> bool {
+        self.was_idle
     }
 
     /// The connections that lead to the process which now gives a lease, if it gives one over this connection: those that

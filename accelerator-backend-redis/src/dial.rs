@@ -1,10 +1,12 @@
 //! From an address to a connection that has answered once.
 
 use std::io;
+use std::pin::Pin;
 use std::time::Duration;
 
 use accelerator_core::{StoreError, StoreErrorKind, StoreResult};
-use redis::{Cmd, ConnectionAddr, Pipeline, Value};
+use redis::aio::MultiplexedConnection;
+use redis::{AsyncConnectionConfig, Cmd, ConnectionAddr, Pipeline, RedisConnectionInfo, Value};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -14,15 +16,23 @@ use crate::target::Target;
 #[cfg(feature = "tls")]
 use crate::tls::Tls;
 
+/// Commands that wait for the connection's attention. More than callers at once in most services: waiting for room
+/// costs more than the room.
+const QUEUE: usize = 1024;
 /// The longest greeting that is read.
 const LONGEST_GREETING: usize = 16 << 10;
 
 /// Bytes in both directions.
-pub(crate) trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
+trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
 
-/// A connection that has been greeted.
-pub(crate) type Stream = Box<dyn Duplex>;
+type Stream = Box<dyn Duplex>;
+
+/// A connection that has been greeted, and what carries its bytes while it is polled.
+pub(crate) struct Connected {
+    pub(crate) connection: MultiplexedConnection,
+    pub(crate) driver: Pin<Box<dyn Future<Output = ()> + Send>>,
+}
 
 /// All that is needed to connect.
 pub(crate) struct Dialer {
@@ -34,11 +44,11 @@ pub(crate) struct Dialer {
 
 impl Dialer {
     /// Connects, logs in, and waits for a first answer: a server that only accepts may be stopped.
-    pub(crate) async fn dial(&self) -> StoreResult<Stream> {
+    pub(crate) async fn dial(&self) -> StoreResult<Connected> {
         let connected = async {
             let mut stream = self.open().await?;
             self.greet(&mut stream).await?;
-            Ok(stream)
+            self.hand_over(stream).await
         };
         match tokio::time::timeout(self.limit, connected).await {
             Ok(result) => result,
@@ -122,6 +132,19 @@ impl Dialer {
             (Step::Life, Refusal::Right | Refusal::Other | Refusal::Syntax) => Ok(()),
             (step, _) => Err(refusal::error(step.op(), &answer)),
         }
+    }
+
+    /// The client's connection on a stream that was greeted. No time limits: callers have theirs, and a timer per call
+    /// costs more than a look now and then.
+    async fn hand_over(&self, stream: Stream) -> StoreResult<Connected> {
+        let login = RedisConnectionInfo::default().set_skip_set_lib_name();
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(None)
+            .set_response_timeout(None)
+            .set_pipeline_buffer_size(QUEUE);
+        let opened = MultiplexedConnection::new_with_config(&login, stream, config).await;
+        let (connection, driver) = opened.map_err(|error| self.failed("no connection").with_source(error))?;
+        Ok(Connected { connection, driver: Box::pin(driver) })
     }
 
     fn failed(&self, what: &str) -> StoreError {

@@ -2,17 +2,15 @@
 //!
 //! 1 dial · 2 carry the connection until it ends · 3 wait a moment, and again
 
-use std::future::{Future, poll_fn};
-use std::pin::pin;
+use std::future::poll_fn;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use accelerator_core::StoreErrorKind;
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, RedisConnectionInfo};
 use tokio::time::{MissedTickBehavior, interval_at};
 
-use crate::dial::Stream;
+use crate::dial::Connected;
 use crate::line::{Missing, Tenure};
 
 /// The longest wait before the first retry; each failure doubles it.
@@ -25,27 +23,27 @@ pub(crate) const LONGEST_REFUSED_WAIT: Duration = Duration::from_secs(5);
 const GOOD: Duration = Duration::from_secs(1);
 /// How often the name of a server that became a replica is asked anew for the one that took its place.
 const REPLICA: Duration = Duration::from_secs(10);
-/// Commands that wait for the connection's attention. More than callers at once in most services: waiting for room
-/// costs more than the room.
-const QUEUE: usize = 1024;
-
-/// Connects and stays connected, until it is dropped.
-pub(crate) async fn keep(tenure: Tenure, mut first: Option<Stream>) {
+/// Connects and stays connected, until it is dropped. A connection that is there already is published.
+pub(crate) async fn keep(tenure: Tenure, mut first: Option<Connected>) {
     let target = &tenure.line.dialer.target;
     let mut failures = 0_u32;
     let mut said = String::new();
     loop {
         // 1
-        let stream = match first.take() {
-            Some(stream) => Ok(stream),
-            None => tenure.line.dialer.dial().await,
+        let connected = match first.take() {
+            Some(connected) => Ok(connected),
+            None => match tenure.line.dialer.dial().await {
+                Ok(connected) if !tenure.up(connected.connection.clone()) => return,
+                dialed => dialed,
+            },
         };
         let mut longest = LONGEST_WAIT;
-        let missing = match stream {
-            Ok(stream) => {
+        let missing = match connected {
+            Ok(connected) => {
+                tracing::info!(server = %target, "connected to Redis");
                 let since = Instant::now();
                 // 2
-                let Some(end) = carry(&tenure, stream).await else { return };
+                let Some(end) = attend(&tenure, connected).await else { return };
                 if since.elapsed() >= GOOD {
                     failures = 0;
                 }
@@ -74,31 +72,14 @@ pub(crate) async fn keep(tenure: Tenure, mut first: Option<Stream>) {
     }
 }
 
-/// Publishes the connection and carries its bytes until it ends, and says why. None, if another task has taken over.
-async fn carry(tenure: &Tenure, stream: Stream) -> Option<Missing> {
-    // The login is behind us. No time limits: callers have theirs, and a timer per call costs more than a look now and
-    // then.
-    let login = RedisConnectionInfo::default().set_skip_set_lib_name();
-    let config = AsyncConnectionConfig::new()
-        .set_connection_timeout(None)
-        .set_response_timeout(None)
-        .set_pipeline_buffer_size(QUEUE);
-    let Ok((connection, driver)) = MultiplexedConnection::new_with_config(&login, stream, config).await else {
-        return Some(Missing::Closed);
-    };
-    if !tenure.up(connection.clone()) {
-        return None;
-    }
-    tracing::info!(server = %tenure.line.dialer.target, "connected to Redis");
-    attend(tenure, connection, driver).await
-}
-
 /// Runs the driver, and looks regularly whether answers come. Where calls were sent and none came since the last look,
 /// the server is asked for a sign of life; without one until the next look the connection is given up.
-async fn attend(tenure: &Tenure, connection: MultiplexedConnection, driver: impl Future<Output = ()>) -> Option<Missing> {
+///
+/// Says why the connection is over. None, if another task has taken over.
+async fn attend(tenure: &Tenure, connected: Connected) -> Option<Missing> {
     let line = &tenure.line;
     let since = Instant::now();
-    let mut driver = pin!(driver);
+    let Connected { connection, mut driver } = connected;
     let mut looks = interval_at(tokio::time::Instant::now() + line.silence, line.silence);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut ping = None;

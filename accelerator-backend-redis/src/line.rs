@@ -14,7 +14,7 @@ use redis::aio::MultiplexedConnection;
 use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 
-use crate::dial::{Dialer, Stream};
+use crate::dial::{Connected, Dialer};
 use crate::keeper;
 
 /// How long nothing is written after the server refused to.
@@ -128,7 +128,7 @@ impl Line {
     }
 
     /// Starts the task, unless there is one. Without a runtime there can't be any.
-    pub(crate) fn start(self: &Arc<Self>, first: Option<Stream>) {
+    pub(crate) fn start(self: &Arc<Self>, first: Option<Connected>) {
         let Ok(runtime) = Handle::try_current() else { return self.missing_runtime() };
         let epoch = {
             let mut state = self.write();
@@ -138,6 +138,7 @@ impl Line {
             state.epoch += 1;
             state.task = Task::Starting;
             state.missing = Missing::Connecting;
+            state.connection = first.as_ref().map(|first| first.connection.clone());
             state.epoch
         };
         self.look();
@@ -272,9 +273,11 @@ impl Tenure {
     /// A regular look at what happened since the last.
     pub(crate) fn look(&self) -> Look {
         self.line.look();
+        let heard = self.line.heard.swap(false, Ordering::Relaxed);
         Look {
-            heard: self.line.heard.swap(false, Ordering::Relaxed),
-            asked: self.line.asked.swap(false, Ordering::Relaxed),
+            heard,
+            // Kept beside an answer, which may be that of an earlier call.
+            asked: !heard && self.line.asked.swap(false, Ordering::Relaxed),
             replica: self.line.replica.swap(false, Ordering::Relaxed),
         }
     }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::{join, join_all};
 use tokio::sync::OwnedMutexGuard;
 
 use crate::error::{StoreError, StoreErrorKind, StoreResult};
@@ -44,6 +45,11 @@ impl<'a, K: Key, V: Value> Fill<'a, K, V> {
     }
 }
 
+/// A plain write: its bytes, or that the key must go, and its turn.
+type Plain<K, V> = (Permit<K, V>, Option<Sealed>, OwnedMutexGuard<()>);
+/// A write that L2 compares: what was there must be still there.
+type Leased<K, V> = (Permit<K, V>, LeaseToken, Option<Sealed>);
+
 impl<K: Key, V: Value> Engine<K, V> {
     /// Stores what was loaded in L2: under its lease, or without one unless an invalidation came since its token or
     /// somebody writes the key right now. Failures are counted; the loaded value reaches its callers all the same.
@@ -59,7 +65,11 @@ impl<K: Key, V: Value> Engine<K, V> {
                     continue;
                 }
             };
-            match fill.permit.may {
+            let may = match fill.permit.may {
+                May::Fill(_) if cfg!(accelerator_mutant = "lease-not-compared") => May::Write { occupied: false },
+                may => may,
+            };
+            match may {
                 May::Nothing => {}
                 May::Write { .. } => {
                     let turn = self.table.turn_to_fill(fill.key, fill.hash, fill.token, || self.generation());
@@ -80,7 +90,7 @@ impl<K: Key, V: Value> Engine<K, V> {
         }
     }
 
-    async fn fill_plain(&self, remote: &Remote<K, V>, fills: &[(Permit<K, V>, Option<Sealed>, OwnedMutexGuard<()>)]) {
+    async fn fill_plain(&self, remote: &Remote<K, V>, fills: &[Plain<K, V>]) {
         let (mut items, mut gone) = (Vec::with_capacity(fills.len()), Vec::new());
         for (permit, sealed, _) in fills {
             match sealed {
@@ -98,31 +108,35 @@ impl<K: Key, V: Value> Engine<K, V> {
         }
     }
 
-    async fn fill_leased(&self, remote: &Remote<K, V>, fills: Vec<(Permit<K, V>, LeaseToken, Option<Sealed>)>) {
-        let (mut keep, gone): (Vec<_>, Vec<_>) = fills.into_iter().partition(|(.., sealed)| sealed.is_some());
-        let items = keep.iter().filter_map(|(permit, token, sealed)| {
+    async fn fill_leased(&self, remote: &Remote<K, V>, fills: Vec<Leased<K, V>>) {
+        let (keep, gone): (Vec<_>, Vec<_>) = fills.into_iter().partition(|(.., sealed)| sealed.is_some());
+        // A lease that is not needed goes back by itself; a value that was seen must go, while the others are written.
+        let seen = gone.iter().filter(|(permit, ..)| matches!(permit.may, May::Replace(_)));
+        let removals = seen.map(|(permit, token, _)| self.l2_release(permit.name.wire(), *token));
+        join(self.fill_under(remote, keep), join_all(removals)).await;
+    }
+
+    async fn fill_under(&self, remote: &Remote<K, V>, mut fills: Vec<Leased<K, V>>) {
+        let items = fills.iter().filter_map(|(permit, token, sealed)| {
             sealed.as_ref().map(|sealed| (permit.name.wire(), *token, sealed.bytes.clone(), sealed.ttl))
         });
         let items: Vec<_> = items.collect();
         let wanted = items.len();
-        if wanted > 0 {
-            let filled = self.timed(self.policy.l2_write_timeout, remote.fill_all(items)).await;
-            for ((permit, ..), filled) in keep.iter_mut().zip(self.per_key(filled, wanted)) {
-                match filled {
-                    Ok(Filled::Stored) => permit.spend(),
-                    Ok(Filled::Lost) => {
-                        self.counters.one(Count::FillLost);
-                        permit.spend();
-                    }
-                    // Whatever became of it: the lease is given back, if it is still there.
-                    Ok(Filled::Refused) => self.counters.l2_error(StoreErrorKind::Rejected),
-                    Err(_) => {}
-                }
-            }
+        if wanted == 0 {
+            return;
         }
-        for (mut permit, token, _) in gone {
-            self.l2_release(permit.name.wire(), token).await;
-            permit.spend();
+        let filled = self.timed(self.policy.l2_write_timeout, remote.fill_all(items)).await;
+        for ((permit, ..), filled) in fills.iter_mut().zip(self.per_key(filled, wanted)) {
+            match filled {
+                Ok(Filled::Stored) => permit.spend(),
+                Ok(Filled::Lost) => {
+                    self.counters.one(Count::FillLost);
+                    permit.spend();
+                }
+                // Whatever became of it: the lease is given back, if it is still there.
+                Ok(Filled::Refused) => self.counters.l2_error(StoreErrorKind::Rejected),
+                Err(_) => {}
+            }
         }
     }
 

@@ -87,10 +87,9 @@ impl<K: Key, V: Value> Drop for Permit<K, V> {
         let May::Fill(token) = self.may else { return };
         let (engine, wire) = (self.engine.clone(), self.name.wire().to_owned());
         // Without a runtime the lease ends by itself.
-        #[cfg(not(accelerator_mutant = "lease-not-released"))]
-        self.engine.spawn(async move { engine.l2_release(&wire, token).await });
-        #[cfg(accelerator_mutant = "lease-not-released")]
-        drop((engine, wire, token));
+        if !cfg!(accelerator_mutant = "lease-not-released") {
+            self.engine.spawn(async move { engine.l2_release(&wire, token).await });
+        }
     }
 }
 
@@ -141,7 +140,10 @@ impl<K: Key, V: Value> Engine<K, V> {
             let asked = remote.store.get_or_lease(name.wire(), self.policy.lease);
             let answer = self.timed(self.policy.l2_read_timeout, asked).await;
             match self.understand_lease(remote, &name, answer.and_then(|a| a), l2) {
-                Leased::Busy if l2 != L2Use::Refresh && Instant::now() < deadline => {}
+                Leased::Busy
+                    if l2 != L2Use::Refresh
+                        && Instant::now() < deadline
+                        && !cfg!(accelerator_mutant = "busy-loads-too") => {}
                 other => return self.look(name, other),
             }
             self.counters.one(Count::LeaseWait);
