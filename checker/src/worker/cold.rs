@@ -20,6 +20,8 @@ use crate::worker::{Order, probe::Probe};
 
 const KEY: Id = 0;
 const LOAD: Duration = Duration::from_millis(100);
+/// Longer than a lease lasts: who waits takes it over from a holder that died.
+const LEASE_WAIT: Duration = Duration::from_secs(10);
 
 /// The least that a lease of the cache below lasts: the default, less what a slow begin takes off, and the seconds in
 /// which memcached counts.
@@ -41,6 +43,7 @@ pub(crate) async fn run(
         .l1(QuickCacheL1::new(100))
         .l2(store)
         .ttl(Duration::from_secs(60))
+        .lease_wait(LEASE_WAIT)
         .loader(move |id| {
             let client = client.clone();
             async move {
