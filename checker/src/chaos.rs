@@ -108,6 +108,15 @@ impl Interruptions {
         }
     }
 
+    /// What the last one was.
+    pub(crate) fn name(&self) -> &'static str {
+        match self.kinds.get(self.done) {
+            Some(Kind::Restart) => "restart",
+            Some(Kind::Stop) => "stop",
+            None => "begin",
+        }
+    }
+
     /// A worker has recovered.
     pub(crate) fn recovered(&mut self) {
         if let State::Recovering(left) = self.state {

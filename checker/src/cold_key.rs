@@ -75,9 +75,8 @@ impl Report {
     fn new(args: &ColdKey, loads: &[u64], killed: usize, all: &[ColdSummary]) -> Self {
         let sum = |of: fn(&ColdSummary) -> u64| all.iter().map(of).sum();
         // A lease that was not given back ends a full period after it was taken, and not before.
-        let period = nanos(shortest_lease(args.backend));
-        let periods = loads.iter().zip(loads.first()).map(|(at, first)| at.saturating_sub(*first) / period);
-        let most_loads = 1 + periods.max().unwrap_or(0) as usize;
+        let since_first = loads.iter().max().zip(loads.first()).map_or(0, |(last, first)| last - first);
+        let most_loads = 1 + (since_first / nanos(shortest_lease(args.backend))) as usize;
         Self {
             loads: loads.len(),
             most_loads,

@@ -89,8 +89,8 @@ pub(crate) enum Message {
     Ready,
     /// What happened since the last journal; nothing is missing up to the time `until`.
     Journal { until: u64, ops: u64, events: Vec<Event> },
-    /// The store works again after an interruption; the time it took, in nanoseconds.
-    Recovered { took: u64 },
+    /// The store works again after an interruption; the time it took, in nanoseconds, and what was tried meanwhile.
+    Recovered { took: u64, tried: String },
     /// All operations have ended, and the cache is shut down.
     Ended(Summary),
     /// Answers of the cold key.
@@ -109,6 +109,7 @@ pub(crate) struct Summary {
     pub(crate) longest: [u64; Verb::ALL.len()],
     /// Calls longer than their hard timeout and the grace.
     pub(crate) late: u64,
+    pub(crate) first_late: Option<String>,
     /// The longest time that the machine kept a task waiting, in nanoseconds.
     pub(crate) stall: u64,
     /// Errors of reads whose loader was well.

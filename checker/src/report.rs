@@ -48,11 +48,22 @@ pub(crate) struct Report {
     #[serde(skip)]
     longest: [u64; Verb::ALL.len()],
     #[serde(skip)]
+    recovery: String,
+    #[serde(skip)]
+    first_late: Option<String>,
+    #[serde(skip)]
     first_error: Option<String>,
 }
 
 impl Report {
-    pub(crate) fn new(args: &Run, seed: u64, took: Duration, ops: u64, all: &[Summary], recovery: u64) -> Self {
+    pub(crate) fn new(
+        args: &Run,
+        seed: u64,
+        took: Duration,
+        ops: u64,
+        all: &[Summary],
+        recovery: &(u64, String),
+    ) -> Self {
         let mut longest = [0; Verb::ALL.len()];
         for summary in all {
             for (longest, one) in longest.iter_mut().zip(summary.longest) {
@@ -69,7 +80,7 @@ impl Report {
             max_timeout_ms: longest_limit().as_millis() as u64,
             late_calls: sum(|s| s.late),
             loader_healthy_errors: sum(|s| s.errors),
-            recovery_ms_max: whole_millis(recovery),
+            recovery_ms_max: whole_millis(recovery.0),
             flights_left: all.iter().map(|s| s.flights_left).sum(),
             rss_growth_kib: all.iter().map(|s| s.rss_growth_kib).max().unwrap_or(0),
             reads_judged: 0,
@@ -85,6 +96,8 @@ impl Report {
             seed,
             json: args.json,
             longest,
+            recovery: recovery.1.clone(),
+            first_late: all.iter().find_map(|s| s.first_late.clone()),
             first_error: all.iter().find_map(|s| s.first_error.clone()),
         }
     }
@@ -120,11 +133,15 @@ impl Report {
         no(self.late_calls, "calls longer than their hard timeout");
         no(self.loader_healthy_errors, "errors of reads whose loader was well");
         no(self.flights_left as u64, "flights left at the end");
+        if let Some(late) = &self.first_late {
+            found.push(format!("the first late call: {late}"));
+        }
         if let Some(error) = &self.first_error {
             found.push(format!("the first error: {error}"));
         }
         if self.recovery_ms_max > RECOVERY_MS {
-            found.push(format!("a recovery took {} ms, of at most {RECOVERY_MS}", self.recovery_ms_max));
+            let (took, how) = (self.recovery_ms_max, &self.recovery);
+            found.push(format!("a recovery took {took} ms, of at most {RECOVERY_MS}: {how}"));
         }
         if self.rss_growth_kib > GROWTH_KIB {
             found.push(format!("a process grew by {} KiB, of at most {GROWTH_KIB}", self.rss_growth_kib));

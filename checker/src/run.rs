@@ -47,7 +47,7 @@ pub(crate) fn run(args: &Run) -> anyhow::Result<bool> {
         interruptions: Interruptions::new(args.chaos, args.ops, &mut random, server.clone()),
         ops: vec![0; args.processes],
         summaries: Vec::new(),
-        recovery: 0,
+        recovery: (0, String::new()),
         at_rest: false,
     };
     fleet.order(Order::Go)?;
@@ -64,7 +64,7 @@ pub(crate) fn run(args: &Run) -> anyhow::Result<bool> {
         conductor.listen(&mut fleet, HANGS)?;
     }
     conductor.judge.close();
-    let report = Report::new(args, seed, took, conductor.ops.iter().sum(), &conductor.summaries, conductor.recovery);
+    let report = Report::new(args, seed, took, conductor.ops.iter().sum(), &conductor.summaries, &conductor.recovery);
     report.tell(&conductor.judge)
 }
 
@@ -74,8 +74,8 @@ struct Conductor {
     /// Of each process.
     ops: Vec<u64>,
     summaries: Vec<Summary>,
-    /// The longest one, in nanoseconds.
-    recovery: u64,
+    /// The longest one, in nanoseconds, and what happened.
+    recovery: (u64, String),
     at_rest: bool,
 }
 
@@ -116,8 +116,11 @@ impl Conductor {
                 self.ops[process] = ops.max(self.ops[process]);
                 self.judge.journal(process, until, events);
             }
-            Message::Recovered { took } => {
-                self.recovery = self.recovery.max(took);
+            Message::Recovered { took, tried } => {
+                if took > self.recovery.0 {
+                    self.recovery =
+                        (took, format!("{tried}, by process {process} after a {}", self.interruptions.name()));
+                }
                 self.interruptions.recovered();
             }
             Message::Ended(summary) => self.summaries.push(summary),

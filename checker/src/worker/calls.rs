@@ -6,17 +6,17 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::event::{Summary, Verb};
-use crate::time::now;
+use crate::time::{now, whole_millis};
 
 const L2_READ: Duration = Duration::from_millis(100);
 const L2_WRITE: Duration = Duration::from_millis(250);
 const LEASE_WAIT: Duration = Duration::from_millis(500);
 /// Shorter than the default, so that a call that hangs is seen.
-pub(crate) const LOADER_TIMEOUT: Duration = Duration::from_millis(500);
+pub(crate) const LOADER_TIMEOUT: Duration = Duration::from_secs(1);
 /// A call may be this much later than its limit: timers and schedulers are not exact.
 pub(crate) const GRACE: Duration = Duration::from_millis(50);
 
@@ -44,6 +44,7 @@ pub(crate) struct Calls {
     pub(crate) unconfirmed: AtomicU64,
     errors: AtomicU64,
     first_error: Mutex<Option<String>>,
+    first_late: Mutex<Option<String>>,
     stalls: Arc<Stalls>,
 }
 
@@ -62,16 +63,18 @@ impl Calls {
         self.longest[verb as usize].fetch_max(took, Relaxed);
         let allowed = nanos(limit(verb) + GRACE);
         // A machine that does not run our tasks is not the cache's fault.
-        if took > allowed && took > allowed + self.stalls.since(begin) {
+        let stalled = if took > allowed { self.stalls.since(begin) } else { 0 };
+        if took > allowed + stalled {
             self.late.fetch_add(1, Relaxed);
+            let (took, stalled) = (whole_millis(took), whole_millis(stalled));
+            note(&self.first_late, || format!("{verb:?} took {took} ms; the machine stalled for {stalled} ms of it"));
         }
     }
 
     /// A read failed though its loader was well.
     pub(crate) fn failed(&self, verb: Verb, error: &accelerator::CacheError) {
         self.errors.fetch_add(1, Relaxed);
-        let mut first = self.first_error.lock().unwrap_or_else(PoisonError::into_inner);
-        first.get_or_insert_with(|| format!("{verb:?}: {error:?}"));
+        note(&self.first_error, || format!("{verb:?}: {error:?}"));
     }
 
     pub(crate) fn summary(&self) -> Summary {
@@ -80,17 +83,29 @@ impl Calls {
             longest: self.longest.each_ref().map(|longest| longest.load(Relaxed)),
             late: self.late.load(Relaxed),
             errors: self.errors.load(Relaxed),
-            first_error: self.first_error.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            first_error: lock(&self.first_error).clone(),
+            first_late: lock(&self.first_late).clone(),
             stall: self.stalls.longest.load(Relaxed),
             ..Summary::default()
         }
     }
 }
 
+fn note(first: &Mutex<Option<String>>, what: impl FnOnce() -> String) {
+    lock(first).get_or_insert_with(what);
+}
+
+/// Nothing panics while it is held.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Times at which the machine did not run what was ready: seen by a task that sleeps and looks how long it slept.
 #[derive(Default)]
 struct Stalls {
     recent: Mutex<VecDeque<(u64, u64)>>,
+    /// Since when the watch sleeps.
+    asleep: AtomicU64,
     longest: AtomicU64,
 }
 
@@ -103,11 +118,12 @@ impl Stalls {
     async fn watch(self: Arc<Self>) {
         loop {
             let begin = now();
+            self.asleep.store(begin, Relaxed);
             tokio::time::sleep(Self::SLEEP).await;
             let stall = now().saturating_sub(begin).saturating_sub(nanos(Self::SLEEP));
             self.longest.fetch_max(stall, Relaxed);
             if stall > Self::SHORTEST {
-                let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut recent = lock(&self.recent);
                 recent.push_back((now(), stall));
                 if recent.len() > Self::KEPT {
                     recent.pop_front();
@@ -116,10 +132,12 @@ impl Stalls {
         }
     }
 
-    /// All stalls that ended since `begin`.
+    /// All stalls that ended since `begin`, and one that has not ended yet.
     fn since(&self, begin: u64) -> u64 {
-        let recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
-        recent.iter().filter(|(end, _)| *end > begin).map(|(_, stall)| stall).sum()
+        let slept = now().saturating_sub(self.asleep.load(Relaxed));
+        let stalled = slept.saturating_sub(nanos(Self::SLEEP));
+        let ended: u64 = lock(&self.recent).iter().filter(|(end, _)| *end > begin).map(|(_, stall)| stall).sum();
+        stalled + ended
     }
 }
 

@@ -121,9 +121,9 @@ pub(crate) async fn run(
             Order::Back { at } => {
                 let (probe, outbox) = (probe.clone(), outbox.clone());
                 tokio::spawn(async move {
-                    probe.recover().await;
+                    let tried = probe.recover().await;
                     let took = crate::time::now().saturating_sub(at);
-                    outbox.send(&Message::Recovered { took });
+                    outbox.send(&Message::Recovered { took, tried });
                 });
             }
             Order::Stop => {

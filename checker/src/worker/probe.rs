@@ -28,12 +28,18 @@ impl Probe {
         Ok(Self { cache, next: AtomicU64::new((process as u64) << 32) })
     }
 
-    /// Returns when the store works.
-    pub(crate) async fn recover(&self) {
-        let begin = Instant::now();
+    /// Returns when the store works, with what was tried until then.
+    pub(crate) async fn recover(&self) -> String {
+        let (begin, before, mut tries) = (Instant::now(), self.cache.stats(), 1);
         while begin.elapsed() < GIVE_UP && !self.works().await {
             tokio::time::sleep(Duration::from_millis(10)).await;
+            tries += 1;
         }
+        let after = self.cache.stats();
+        let errors = after.l2_errors.iter().zip(before.l2_errors).map(|((kind, now), (_, then))| (kind, now - then));
+        let errors: Vec<_> = errors.filter(|(_, n)| *n > 0).collect();
+        let (leases, lost) = (after.leases - before.leases, after.fills_lost - before.fills_lost);
+        format!("{tries} tries with {leases} leases and {lost} lost fills; errors: {errors:?}")
     }
 
     async fn works(&self) -> bool {
