@@ -33,6 +33,9 @@ step "the slot table through a million schedules"
 ACCELERATOR_SCHEDULES="${ACCELERATOR_SCHEDULES:-1000000}" \
     cargo test --release --package accelerator-proofs -- --nocapture
 
+step "stale reads, looked for with real servers"
+./scripts/check-l2.sh
+
 step "the crates of the default features"
 crates=$(cargo tree --package accelerator --edges normal,build --prefix none --format '{p}' | sed 's/ (.*//' | sort -u | wc -l)
 echo "default features compile $crates crates, of at most 50"

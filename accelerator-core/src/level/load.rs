@@ -23,7 +23,6 @@ use crate::level::fill::Fill;
 use crate::level::finish::{Ending, Held};
 use crate::level::latent::Latent;
 use crate::level::lease::{L2Use, Look, Permit};
-use crate::level::policy::LEASE_WAIT;
 use crate::level::sources::LoadFuture;
 use crate::level::stats::Count;
 use crate::level::ticker::{Limit, NoRuntime};
@@ -311,7 +310,7 @@ impl<K: Key, V: Value> Engine<K, V> {
     pub(crate) fn longest_wait(&self) -> Duration {
         let read = self.policy.l2_read_timeout;
         let l2 = self.remote.as_ref().map_or(Duration::ZERO, |remote| match remote.limits.leases {
-            true => read * 2 + LEASE_WAIT,
+            true => read * 2 + self.policy.lease_wait,
             false => read,
         });
         self.policy.loader_timeout + l2 + (self.policy.loader_timeout / 8).max(Duration::from_millis(20))
