@@ -15,6 +15,7 @@
 //! | `uuid` | `CacheKey` for `uuid::Uuid` |
 //! | `metrics` | `LevelCache::report_metrics`: counters for the crate `metrics`, and so for Prometheus |
 //! | `testkit` | `testkit`: in-memory stores, faults, a manual clock, and the laws a store must keep |
+//! | `testkit-server` | `testkit::server`: Redis and memcached started for tests, a proxy that counts round trips (Unix) |
 #![doc = ""]
 #![doc = include_str!("../README.md")]
 
