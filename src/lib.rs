@@ -8,6 +8,7 @@
 //! | `moka` (default) | [`stores::MokaL1`]: the all-round L1, dead entries leave by themselves |
 //! | `mini-moka` | `stores::MiniMokaL1`: a smaller moka |
 //! | `quick-cache` | `stores::QuickCacheL1`: the fastest hit |
+//! | `memcached` | `stores::MemcachedStore`: an L2 on memcached, with leases |
 //! | `postcard` (default) | [`Postcard`], the default codec for L2 |
 //! | `macros` (default) | [`macros`]: `#[cacheable]` and its like, `#[derive(CacheKey)]` |
 //! | `uuid` | `CacheKey` for `uuid::Uuid` |
@@ -51,6 +52,8 @@ pub mod macros {
 
 /// The stores that the enabled features bring.
 pub mod stores {
+    #[cfg(feature = "memcached")]
+    pub use accelerator_backend_memcached::{MemcachedStore, MemcachedStoreBuilder};
     #[cfg(feature = "mini-moka")]
     pub use accelerator_backend_moka::{MiniMokaL1, MiniMokaL1Builder, MiniMokaL1Start};
     #[cfg(feature = "moka")]
