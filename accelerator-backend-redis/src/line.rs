@@ -1,0 +1,242 @@
+//! The connection of one store, as its calls see it: there or not, and never waited for.
+//!
+//! One task of the store (`keeper`) connects, carries the connection and connects again. It runs on the runtime of
+//! whichever call first found nobody at it, and dies with that runtime; the next call then starts another.
+
+use std::fmt;
+use std::mem;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::Duration;
+
+use accelerator_core::{StoreError, StoreErrorKind, StoreResult};
+use redis::aio::MultiplexedConnection;
+use tokio::runtime::Handle;
+use tokio::task::AbortHandle;
+
+use crate::dial::{Connected, Dialer};
+use crate::keeper;
+use crate::signs::{Look, Signs};
+
+/// A task that has missed this many of its regular looks isn't run any more.
+const MISSED_LOOKS: u32 = 4;
+
+pub(crate) struct Line {
+    pub(crate) dialer: Dialer,
+    /// How long the server may be silent while calls wait.
+    pub(crate) silence: Duration,
+    pub(crate) signs: Signs,
+    state: RwLock<State>,
+}
+
+struct State {
+    /// Which task this is the state of.
+    epoch: u64,
+    task: Task,
+    connection: Option<MultiplexedConnection>,
+    /// Why there is none, where there is none.
+    missing: Missing,
+}
+
+enum Task {
+    None,
+    Starting,
+    Running(AbortHandle),
+}
+
+/// Why there is no connection.
+#[derive(Clone, Debug)]
+pub(crate) enum Missing {
+    NotTried,
+    NoRuntime,
+    Connecting,
+    /// The last try failed.
+    Failed(String),
+    Closed,
+    Silent,
+    Replica,
+    /// The runtime of the task has ended, or isn't run; or the task panicked, as it does where the runtime can't do
+    /// what it needs.
+    Asleep,
+}
+
+impl fmt::Display for Missing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NotTried => "not tried yet",
+            Self::NoRuntime => "it takes a tokio runtime",
+            Self::Connecting => "connecting",
+            Self::Failed(why) => why,
+            Self::Closed => "the server closed the connection",
+            Self::Silent => "the server was silent",
+            Self::Replica => "the server has become a replica",
+            Self::Asleep => "the runtime of the connection has ended, isn't run, or has no I/O or time (enable_all)",
+        })
+    }
+}
+
+impl Line {
+    pub(crate) fn new(dialer: Dialer, silence: Duration) -> Self {
+        let state = State { epoch: 0, task: Task::None, connection: None, missing: Missing::NotTried };
+        Self { dialer, silence, signs: Signs::new(), state: RwLock::new(state) }
+    }
+
+    /// The connection, if there is one now. If there isn't and nobody is at it, a task starts to connect.
+    pub(crate) fn connection(self: &Arc<Self>) -> StoreResult<MultiplexedConnection> {
+        if let Some(connection) = &self.read().connection {
+            self.signs.ask();
+            return Ok(connection.clone());
+        }
+        self.leave_asleep(self.dialer.limit + keeper::LONGEST_REFUSED_WAIT);
+        self.start(None);
+        let context = format!("not connected to {}: {}", self.dialer.target, self.missing());
+        Err(StoreError::new(StoreErrorKind::Unavailable, context))
+    }
+
+    /// Why there is no connection, or was none.
+    pub(crate) fn missing(&self) -> Missing {
+        self.read().missing.clone()
+    }
+
+    pub(crate) fn is_connected(&self) -> bool {
+        self.read().connection.is_some()
+    }
+
+    /// Starts the task, unless there is one. Without a runtime there can't be any.
+    pub(crate) fn start(self: &Arc<Self>, first: Option<Connected>) {
+        let runtime = Handle::try_current();
+        let epoch = {
+            let mut state = self.write();
+            match (&state.task, &runtime) {
+                (Task::None, Ok(_)) => {}
+                (Task::None, Err(_)) => return state.missing = Missing::NoRuntime,
+                _ => return,
+            }
+            state.epoch += 1;
+            state.task = Task::Starting;
+            // Else what ended the last task is worth more.
+            if matches!(state.missing, Missing::NotTried | Missing::NoRuntime) {
+                state.missing = Missing::Connecting;
+            }
+            state.connection = first.as_ref().map(|first| first.connection.clone());
+            state.epoch
+        };
+        let Ok(runtime) = runtime else { return };
+        self.signs.pulse();
+        // Outside of the lock: a runtime that shuts down drops the task at once, and that takes the lock.
+        let task = runtime.spawn(keeper::keep(Tenure { line: Arc::clone(self), epoch }, first)).abort_handle();
+        let mut state = self.write();
+        if state.epoch == epoch {
+            state.task = Task::Running(task);
+        }
+    }
+
+    /// Ends the task and the connection, if `epoch` is still the one that is there.
+    fn end(&self, epoch: u64, why: Missing) {
+        let (task, connection) = {
+            let mut state = self.write();
+            if epoch != state.epoch {
+                return;
+            }
+            state.epoch += 1;
+            state.missing = why;
+            (mem::replace(&mut state.task, Task::None), state.connection.take())
+        };
+        if let Task::Running(task) = task {
+            task.abort();
+        }
+        drop(connection);
+    }
+
+    /// The last handle is gone.
+    pub(crate) fn close(&self) {
+        let epoch = self.read().epoch;
+        self.end(epoch, Missing::Closed);
+    }
+
+    /// Leaves a task that hasn't looked for so long that its runtime, though alive, can't be running it: the next call
+    /// starts another. `more` is what else the task may have been waiting for.
+    fn leave_asleep(&self, more: Duration) {
+        let epoch = self.read().epoch;
+        if self.signs.without_pulse() > self.silence * MISSED_LOOKS + more {
+            self.end(epoch, Missing::Asleep);
+        }
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, State> {
+        self.state.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, State> {
+        self.state.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A task's right to say what the state is, until it is dropped or another has taken its place.
+pub(crate) struct Tenure {
+    pub(crate) line: Arc<Line>,
+    epoch: u64,
+}
+
+impl Tenure {
+    /// There is a connection. False, if this task's time is over.
+    pub(crate) fn up(&self, connection: MultiplexedConnection) -> bool {
+        self.line.signs.forget_server();
+        self.put(Some(connection), Missing::Connecting)
+    }
+
+    /// There is none, and why. False, if this task's time is over.
+    pub(crate) fn down(&self, why: Missing) -> bool {
+        self.put(None, why)
+    }
+
+    fn put(&self, connection: Option<MultiplexedConnection>, missing: Missing) -> bool {
+        self.line.signs.pulse();
+        let mut state = self.line.write();
+        if state.epoch != self.epoch {
+            return false;
+        }
+        let before = mem::replace(&mut state.connection, connection);
+        state.missing = missing;
+        drop(state);
+        drop(before);
+        true
+    }
+
+    /// A regular look at what happened since the last. None, if this task's time is over.
+    pub(crate) fn look(&self) -> Option<Look> {
+        (self.line.read().epoch == self.epoch).then(|| self.line.signs.look())
+    }
+}
+
+impl Drop for Tenure {
+    fn drop(&mut self) {
+        self.line.end(self.epoch, Missing::Asleep);
+    }
+}
+
+/// A call that waits for its answer.
+pub(crate) struct Waiting<'a> {
+    line: &'a Line,
+    answered: bool,
+}
+
+impl<'a> Waiting<'a> {
+    pub(crate) fn new(line: &'a Line) -> Self {
+        line.signs.wait();
+        Self { line, answered: false }
+    }
+
+    pub(crate) fn answered(mut self) {
+        self.answered = true;
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.line.signs.wait_no_more();
+        // Given up: where the task isn't run, no answer will ever come.
+        if !self.answered {
+            self.line.leave_asleep(Duration::ZERO);
+        }
+    }
+}
