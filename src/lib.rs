@@ -75,6 +75,9 @@ mod guides {
     #[cfg(feature = "metrics")]
     #[doc = include_str!("../docs/guide/metrics.md")]
     struct Metrics;
+    #[cfg(all(feature = "memcached", feature = "postcard"))]
+    #[doc = include_str!("../docs/guide/backends-memcached.part.md")]
+    struct Memcached;
     #[cfg(all(feature = "redis", feature = "postcard"))]
     #[doc = include_str!("../docs/guide/backends-redis.part.md")]
     struct Redis;

@@ -45,8 +45,8 @@
 //!
 //! - Keys of 250 bytes, with the prefix. The engine sends the beginning and a hash of longer ones.
 //! - Values of 1 MiB without the overhead of an item, unless the servers and
-//!   [`max_value_bytes`](MemcachedStoreBuilder::max_value_bytes) allow more. A larger one is not stored, and the old value
-//!   is deleted: nobody reads it any more. The cache counts it among its errors of L2 (`TooLarge`).
+//!   [`max_value_bytes`](MemcachedStoreBuilder::max_value_bytes) allow more. The store doesn't store a larger one, and deletes
+//!   the old value, as the server does where its limit is the smaller one: nobody reads an old value any more.
 //! - TTLs are whole seconds, rounded up, from 1 s to 30 days; leases last at least 2 s.
 
 mod builder;
