@@ -10,6 +10,7 @@
 //! | `quick-cache` | `stores::QuickCacheL1`: the fastest hit |
 //! | `redis` | `stores::RedisStore`: L2 on Redis or Valkey, with leases |
 //! | `redis-tls` | the same over TLS: `rediss://` |
+//! | `memcached` | `stores::MemcachedStore`: L2 on memcached, with leases |
 //! | `postcard` (default) | [`Postcard`], the default codec for L2 |
 //! | `macros` (default) | [`macros`]: `#[cacheable]` and its like, `#[derive(CacheKey)]` |
 //! | `uuid` | `CacheKey` for `uuid::Uuid` |
@@ -54,6 +55,8 @@ pub mod macros {
 
 /// The stores that the enabled features bring.
 pub mod stores {
+    #[cfg(feature = "memcached")]
+    pub use accelerator_backend_memcached::{MemcachedStore, MemcachedStoreBuilder};
     #[cfg(feature = "mini-moka")]
     pub use accelerator_backend_moka::{MiniMokaL1, MiniMokaL1Builder, MiniMokaL1Start};
     #[cfg(feature = "moka")]
@@ -72,7 +75,7 @@ mod guides {
     #[cfg(feature = "metrics")]
     #[doc = include_str!("../docs/guide/metrics.md")]
     struct Metrics;
-    #[cfg(all(feature = "redis-tls", feature = "postcard"))]
-    #[doc = include_str!("../docs/guide/backends-redis.part.md")]
-    struct Redis;
+    #[cfg(all(feature = "memcached", feature = "redis-tls", feature = "postcard"))]
+    #[doc = include_str!("../docs/guide/backends.md")]
+    struct Backends;
 }

@@ -44,8 +44,8 @@ impl MemcachedStoreBuilder {
         self
     }
 
-    /// How long a call may take as a whole, batches and the wait for a connection included. At most 60 s; 500 ms unless
-    /// given. A cache has limits of its own for each call, which are shorter by default.
+    /// How long a call may take as a whole, batches and the wait for a connection included. At most 60 s; 1 s unless given.
+    /// A cache has limits of its own for each call, which are shorter by default.
     #[must_use]
     pub fn response_timeout(mut self, limit: Duration) -> Self {
         self.settings.response_timeout = limit;

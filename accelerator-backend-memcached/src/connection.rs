@@ -13,8 +13,10 @@ use crate::command::Command;
 use crate::fault::Fault;
 use crate::reply::{self, Reply};
 
-/// How much is read at once, and how much of a batch is written ahead.
+/// How much is read at once, and how much is written ahead.
 const CHUNK: usize = 8 << 10;
+/// The same for a batch.
+const BATCH: usize = 32 << 10;
 /// Buffers above this size go after the exchange that needed them.
 const KEPT: usize = 64 << 10;
 
@@ -95,7 +97,8 @@ impl Connection {
         mut answer: impl FnMut(Reply) + Send,
     ) -> Result<(), Fault> {
         self.in_step = false;
-        self.incoming.reserve(CHUNK);
+        let chunk = if commands.len() > 1 { BATCH } else { CHUNK };
+        self.incoming.reserve(chunk);
         let first = self.next;
         self.next = first.wrapping_add(commands.len() as u32);
         let (mut encoded, mut sent, mut answered) = (0, 0, 0);
@@ -104,7 +107,7 @@ impl Connection {
             if sent == self.outgoing.len() && encoded < commands.len() {
                 self.outgoing.clear();
                 sent = 0;
-                while encoded < commands.len() && self.outgoing.len() < CHUNK {
+                while encoded < commands.len() && self.outgoing.len() < chunk {
                     commands[encoded].write(prefix, first.wrapping_add(encoded as u32), &mut self.outgoing);
                     encoded += 1;
                 }
@@ -153,13 +156,13 @@ impl Connection {
                 let text = self.incoming.split_to(line.whole);
                 return Ok(String::from_utf8_lossy(&text[..line.length]).into_owned());
             }
-            self.incoming.reserve(CHUNK);
             self.receive().await?;
         }
     }
 
     /// Reads what comes.
     async fn receive(&mut self) -> Result<(), Fault> {
+        self.make_room();
         let read = self.stream.read_buf(&mut self.incoming).await;
         read.map_err(lost).and_then(some)
     }
@@ -167,9 +170,16 @@ impl Connection {
     /// Waits until something can be read or written, and reads what is there.
     async fn receive_or_send(&mut self) -> Result<(), Fault> {
         self.stream.ready(Interest::READABLE | Interest::WRITABLE).await.map_err(lost)?;
+        self.make_room();
         match self.stream.try_read_buf(&mut self.incoming) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
             read => read.map_err(lost).and_then(some),
+        }
+    }
+
+    fn make_room(&mut self) {
+        if self.incoming.capacity() - self.incoming.len() < reply::ROOM {
+            self.incoming.reserve(CHUNK);
         }
     }
 

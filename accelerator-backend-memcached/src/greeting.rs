@@ -3,8 +3,7 @@
 use crate::fault::Fault;
 use crate::reply;
 
-/// The first version whose meta commands are those of today: before, `ms` was written differently, `HD` was `OK`, and
-/// deletes ignored CAS numbers.
+/// The first version whose meta commands are those of today: before, `ms` was written differently, and `HD` was `OK`.
 const OLDEST: [u32; 3] = [1, 6, 10];
 
 /// Judges the answers to `version` and `mn`.

@@ -7,6 +7,8 @@ use crate::fault::Fault;
 
 /// The longest line of a reply. The replies that we ask for stay far below.
 const LONGEST_LINE: usize = 2048;
+/// Below this, it is better to make room before reading on.
+pub(crate) const ROOM: usize = 1024;
 /// Values up to this size are copied out of the read buffer, so that a small value doesn't keep the buffer alive.
 const COPIED: usize = 4096;
 
@@ -58,7 +60,8 @@ pub(crate) fn next(buffer: &mut BytesMut, opaque: u32, limit: usize) -> Result<O
     }
     let whole = line.whole + length + 2;
     if buffer.len() < whole {
-        buffer.reserve(whole - buffer.len());
+        // With room for the beginning of what follows, so that nothing of this size is ever moved.
+        buffer.reserve(whole - buffer.len() + ROOM);
         return Ok(None);
     }
     if &buffer[whole - 2..whole] != b"\r\n" {

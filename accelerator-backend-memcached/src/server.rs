@@ -17,8 +17,8 @@ use crate::settings::Settings;
 
 /// Connections of this process so far, to all servers.
 static MADE: AtomicU64 = AtomicU64::new(0);
-/// First and longest mean pause between two tries to reach a server that is down, doubled: the pause is chosen at random
-/// up to it.
+/// How long the first pause is at most between two tries to reach a server that is down, and how long later ones are. Each
+/// is chosen at random, up to a limit that doubles.
 const PAUSES_MS: (u64, u64) = (50, 1000);
 
 /// One server and its connections.
@@ -158,6 +158,7 @@ impl Server {
         let made = timeout(self.settings.connect_timeout, self.greeted()).await;
         let mut connection =
             made.unwrap_or_else(|_| Err(Fault::unavailable("no connection within connect_timeout")))?;
+        // Numbered after the greeting: whoever greeted has it, while others may be waiting for the next to listen there.
         connection.id = MADE.fetch_add(1, Ordering::AcqRel) + 1;
         let elsewhere = self.pool().admit(&mut connection);
         drop(elsewhere);
@@ -196,7 +197,7 @@ impl Server {
         let prober = Prober(Arc::downgrade(self));
         runtime.spawn(async move {
             for attempt in 0.. {
-                let most = PAUSES_MS.0.checked_shl(attempt).unwrap_or(u64::MAX).min(PAUSES_MS.1);
+                let most = PAUSES_MS.0.saturating_mul(1 << attempt.min(16)).min(PAUSES_MS.1);
                 sleep(Duration::from_millis(fastrand::u64(0..=most))).await;
                 let Some(server) = prober.0.upgrade() else { return };
                 if server.pool().down.is_none() {

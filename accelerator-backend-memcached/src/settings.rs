@@ -36,7 +36,7 @@ impl Default for Settings {
         Self {
             key_prefix: String::new(),
             connect_timeout: Duration::from_millis(500),
-            response_timeout: Duration::from_millis(500),
+            response_timeout: Duration::from_secs(1),
             max_connections: 64,
             max_idle: None,
             max_value_bytes: DEFAULT_VALUE_BYTES,
