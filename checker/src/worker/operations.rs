@@ -133,10 +133,10 @@ pub(crate) async fn run(
                 }
                 let growth = super::memory::resident_kib().zip(memory).map_or(0, |(now, then)| now - then);
                 let stats = [far.settle().await, near.settle().await];
-                far.cache.shutdown(SETTLE).await;
-                near.cache.shutdown(SETTLE).await;
+                let ends = [far.cache.shutdown(SETTLE).await, near.cache.shutdown(SETTLE).await];
                 outbox.flush();
                 let mut summary = shared.calls.summary();
+                summary.unconfirmed_left = ends.iter().map(|end| end.unconfirmed).sum();
                 summary.rss_growth_kib = growth;
                 for stats in &stats {
                     summary.hits += stats.l1_hits + stats.l2_hits;
