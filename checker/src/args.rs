@@ -37,7 +37,7 @@ pub(crate) struct Run {
     /// The server behind L2
     #[arg(long, value_name = "SERVER")]
     pub(crate) backend: Option<Backend>,
-    /// Operations of all processes together; more where the chaos takes longer
+    /// Operations of all processes together, those not counted that are made while the server is away
     #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = |text: &str| up_to(text, 100_000_000_000))]
     pub(crate) ops: u64,
     /// Without leases: this must find violations

@@ -49,8 +49,8 @@ enum Kind {
 pub(crate) struct Interruptions {
     kinds: Vec<Kind>,
     done: usize,
-    /// Of operations.
-    length: u64,
+    /// So many operations are made before each, and after the last one.
+    calm: u64,
     orders: Sender<(Kind, Duration)>,
     over: Receiver<u64>,
     state: State,
@@ -58,7 +58,8 @@ pub(crate) struct Interruptions {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    Idle,
+    /// All is well, since so many operations.
+    Calm(u64),
     /// The server is away.
     Away,
     /// It is back; so many workers have not recovered.
@@ -66,7 +67,8 @@ enum State {
 }
 
 impl Interruptions {
-    /// In a run of `length` operations.
+    /// In a run of `length` operations, those not counted that are made while the server is away: they are many, and see
+    /// little.
     pub(crate) fn new(chaos: Chaos, length: u64, random: &mut fastrand::Rng, server: Arc<Server>) -> Self {
         let mut kinds = vec![Kind::Restart; chaos.restarts as usize];
         kinds.resize(kinds.len() + chaos.stops as usize, Kind::Stop);
@@ -74,26 +76,29 @@ impl Interruptions {
         let (orders, queue) = channel();
         let (tell, over) = channel();
         std::thread::spawn(move || interrupt(&server, &queue, &tell));
-        Self { kinds, done: 0, length, orders, over, state: State::Idle }
+        let calm = length / (kinds.len() as u64 + 1);
+        Self { kinds, done: 0, calm, orders, over, state: State::Calm(0) }
     }
 
-    /// Whether all are over.
-    pub(crate) fn are_over(&self) -> bool {
-        self.done == self.kinds.len()
+    /// Whether all are over, and the run is.
+    pub(crate) fn are_over(&self, ops: u64) -> bool {
+        self.done == self.kinds.len() && self.is_due(ops)
+    }
+
+    fn is_due(&self, ops: u64) -> bool {
+        matches!(self.state, State::Calm(since) if ops >= since + self.calm)
     }
 
     /// Begins the next one where it is due. Answers when one was over.
     pub(crate) fn tick(&mut self, ops: u64, workers: usize, random: &mut fastrand::Rng) -> anyhow::Result<Option<u64>> {
-        if self.state == State::Idle {
+        if self.is_due(ops) {
             let Some(kind) = self.kinds.get(self.done) else { return Ok(None) };
-            if ops >= self.length * (self.done as u64 + 1) / (self.kinds.len() as u64 + 2) {
-                let pause = match kind {
-                    Kind::Restart => random.u64(..300),
-                    Kind::Stop => random.u64(20..1200),
-                };
-                self.orders.send((*kind, Duration::from_millis(pause))).context(GONE)?;
-                self.state = State::Away;
-            }
+            let pause = match kind {
+                Kind::Restart => random.u64(..300),
+                Kind::Stop => random.u64(20..1200),
+            };
+            self.orders.send((*kind, Duration::from_millis(pause))).context(GONE)?;
+            self.state = State::Away;
         }
         if self.state != State::Away {
             return Ok(None);
@@ -117,10 +122,10 @@ impl Interruptions {
         }
     }
 
-    /// A worker has recovered.
-    pub(crate) fn recovered(&mut self) {
+    /// A worker has recovered, when so many operations were made.
+    pub(crate) fn recovered(&mut self, ops: u64) {
         if let State::Recovering(left) = self.state {
-            self.state = if left > 1 { State::Recovering(left - 1) } else { State::Idle };
+            self.state = if left > 1 { State::Recovering(left - 1) } else { State::Calm(ops) };
             self.done += usize::from(left <= 1);
         }
     }

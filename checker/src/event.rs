@@ -116,6 +116,8 @@ pub(crate) struct Summary {
     pub(crate) errors: u64,
     pub(crate) first_error: Option<String>,
     pub(crate) flights_left: usize,
+    /// Keys whose delete was still not confirmed at the end.
+    pub(crate) unconfirmed_left: usize,
     pub(crate) rss_growth_kib: i64,
 }
 

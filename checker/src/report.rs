@@ -31,6 +31,8 @@ pub(crate) struct Report {
     loader_healthy_errors: u64,
     recovery_ms_max: u64,
     flights_left: usize,
+    /// Deletes that were still not confirmed when their caches had been shut down.
+    unconfirmed_left: usize,
     rss_growth_kib: i64,
     reads_judged: u64,
     loads: u64,
@@ -82,6 +84,7 @@ impl Report {
             loader_healthy_errors: sum(|s| s.errors),
             recovery_ms_max: whole_millis(recovery.0),
             flights_left: all.iter().map(|s| s.flights_left).sum(),
+            unconfirmed_left: all.iter().map(|s| s.unconfirmed_left).sum(),
             rss_growth_kib: all.iter().map(|s| s.rss_growth_kib).max().unwrap_or(0),
             reads_judged: 0,
             loads: sum(|s| s.loads),
@@ -133,6 +136,7 @@ impl Report {
         no(self.late_calls, "calls longer than their hard timeout");
         no(self.loader_healthy_errors, "errors of reads whose loader was well");
         no(self.flights_left as u64, "flights left at the end");
+        no(self.unconfirmed_left as u64, "deletes left unconfirmed at the end");
         if let Some(late) = &self.first_late {
             found.push(format!("the first late call: {late}"));
         }

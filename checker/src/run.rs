@@ -98,7 +98,7 @@ impl Conductor {
             if let Some(at) = self.interruptions.tick(ops, args.processes, random)? {
                 fleet.order(Order::Back { at })?;
             }
-            if ops >= args.ops && self.interruptions.are_over() {
+            if self.interruptions.are_over(ops) {
                 return Ok(());
             }
         }
@@ -121,7 +121,7 @@ impl Conductor {
                     self.recovery =
                         (took, format!("{tried}, by process {process} after a {}", self.interruptions.name()));
                 }
-                self.interruptions.recovered();
+                self.interruptions.recovered(self.ops.iter().sum());
             }
             Message::Ended(summary) => self.summaries.push(summary),
             Message::Ready | Message::Cold(_) | Message::Trouble(_) => {}

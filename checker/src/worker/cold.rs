@@ -1,12 +1,11 @@
 //! One cold key: everybody asks for it at once.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use accelerator::LevelCache;
 use accelerator::stores::QuickCacheL1;
+use accelerator::{CacheResult, LevelCache};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::watch;
 
@@ -44,53 +43,69 @@ pub(crate) async fn run(
         .l2(store)
         .ttl(Duration::from_secs(60))
         .lease_wait(LEASE_WAIT)
-        .loader(move |id| {
-            let client = client.clone();
-            async move {
-                let version = client.read(id).await;
-                tokio::time::sleep(LOAD).await;
-                Ok::<_, std::convert::Infallible>(Row::of(id, version))
-            }
-        })
+        .loader(move |id| load(client.clone(), id))
         .build()?;
-    let (right, wrong, errors, longest) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
-    let counts = Arc::new((right, wrong, errors, longest, Mutex::new(None)));
+    let counts = Arc::new(Counts::default());
     let (start, go) = watch::channel(false);
-    let tasks: Vec<_> = (0..setup.tasks)
-        .map(|_| {
-            let (cache, counts, mut go) = (cache.clone(), counts.clone(), go.clone());
-            tokio::spawn(async move {
-                let _ = go.wait_for(|go| *go).await;
-                let begin = now();
-                let answer = cache.get(&KEY).await;
-                counts.3.fetch_max(now().saturating_sub(begin), Relaxed);
-                match answer {
-                    Ok(row) if row == Row::of(KEY, 0) => counts.0.fetch_add(1, Relaxed),
-                    Ok(_) => counts.1.fetch_add(1, Relaxed),
-                    Err(error) => {
-                        let mut first = counts.4.lock().unwrap_or_else(PoisonError::into_inner);
-                        first.get_or_insert_with(|| format!("{error:?}"));
-                        counts.2.fetch_add(1, Relaxed)
-                    }
-                };
-            })
+    let ask = |_| {
+        let (cache, counts, mut go) = (cache.clone(), counts.clone(), go.clone());
+        tokio::spawn(async move {
+            let _ = go.wait_for(|go| *go).await;
+            let begin = now();
+            let answer = cache.get(&KEY).await;
+            counts.count(begin, &answer);
         })
-        .collect();
+    };
+    let tasks: Vec<_> = (0..setup.tasks).map(ask).collect();
     outbox.send(&Message::Ready);
     while orders.recv().await.is_some_and(|order| order != Order::Go) {}
     start.send_replace(true);
     for task in tasks {
         task.await?;
     }
-    let (right, wrong, errors, longest, first) = &*counts;
-    outbox.send(&Message::Cold(ColdSummary {
-        right: right.load(Relaxed),
-        wrong: wrong.load(Relaxed),
-        errors: errors.load(Relaxed),
-        first_error: first.lock().unwrap_or_else(PoisonError::into_inner).clone(),
-        longest: longest.load(Relaxed),
-    }));
+    outbox.send(&Message::Cold(counts.summary()));
     // Until the parent has enough.
     while orders.recv().await.is_some() {}
     Ok(())
+}
+
+async fn load(client: Client, id: Id) -> Result<Option<Row>, std::convert::Infallible> {
+    let version = client.read(id).await;
+    tokio::time::sleep(LOAD).await;
+    Ok(Row::of(id, version))
+}
+
+#[derive(Default)]
+struct Counts {
+    right: AtomicU64,
+    wrong: AtomicU64,
+    errors: AtomicU64,
+    longest: AtomicU64,
+    first_error: Mutex<Option<String>>,
+}
+
+impl Counts {
+    fn count(&self, begin: u64, answer: &CacheResult<Option<Row>>) {
+        self.longest.fetch_max(now().saturating_sub(begin), Relaxed);
+        let counter = match answer {
+            Ok(row) if *row == Row::of(KEY, 0) => &self.right,
+            Ok(_) => &self.wrong,
+            Err(error) => {
+                let mut first = self.first_error.lock().unwrap_or_else(PoisonError::into_inner);
+                first.get_or_insert_with(|| format!("{error:?}"));
+                &self.errors
+            }
+        };
+        counter.fetch_add(1, Relaxed);
+    }
+
+    fn summary(&self) -> ColdSummary {
+        ColdSummary {
+            right: self.right.load(Relaxed),
+            wrong: self.wrong.load(Relaxed),
+            errors: self.errors.load(Relaxed),
+            first_error: self.first_error.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            longest: self.longest.load(Relaxed),
+        }
+    }
 }

@@ -5,14 +5,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
-use accelerator::{L1Store, LevelCache, Stats};
+use accelerator::stores::QuickCacheL1;
+use accelerator::{L1Store, L2Store, LevelCache, NoL1, Stats};
 use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::task::JoinHandle;
 
-use crate::event::{Message, Setup};
+use crate::event::{Message, Setup, Summary};
 use crate::row::{Id, Row};
+use crate::time::now;
 use crate::worker::calls::Calls;
 use crate::worker::client::Client;
 use crate::worker::journal::{Journal, Outbox};
+use crate::worker::memory::resident_kib;
+use crate::worker::probe::Probe;
 use crate::worker::reading::Readings;
 use crate::worker::source::Source;
 use crate::worker::{Order, caches, rest};
@@ -69,6 +74,66 @@ impl<L1: L1Store<Id, Row>> Space<L1> {
     }
 }
 
+/// The caches of this process, and the tasks that use them.
+struct Node {
+    far: Arc<Space<NoL1>>,
+    near: Arc<Space<QuickCacheL1<Id, Row>>>,
+    shared: Arc<Shared>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl Node {
+    fn new(store: &Arc<dyn L2Store>, keys: Keys, client: Client, journal: Arc<Journal>) -> anyhow::Result<Self> {
+        let source = Source { client: client.clone(), journal: journal.clone() };
+        let (calls, readings) = (Calls::start(), Readings::new(keys.all));
+        let shared = Arc::new(Shared { client, journal, calls, readings, stop: AtomicBool::new(false) });
+        let far = Space {
+            cache: caches::far(store.clone(), source.clone())?,
+            keys: 0..keys.near,
+            shared: shared.clone(),
+            pause: None,
+        };
+        let near = Space {
+            cache: caches::near(store.clone(), source)?,
+            keys: keys.near..keys.all,
+            shared: shared.clone(),
+            pause: Some(Duration::from_millis(1)),
+        };
+        Ok(Self { far: Arc::new(far), near: Arc::new(near), shared, tasks: Vec::new() })
+    }
+
+    fn go(&mut self, tasks: usize, seed: u64) {
+        for task in 0..tasks as u64 {
+            let seed = seed.wrapping_add(task);
+            self.tasks.push(tokio::spawn(self.far.clone().work(seed)));
+            // One in eight, and one at least, has an L1.
+            if task % 8 == 0 {
+                self.tasks.push(tokio::spawn(self.near.clone().work(!seed)));
+            }
+        }
+    }
+
+    /// Ends all tasks, then the caches. `memory`: what this process had when it was warm, in KiB.
+    async fn stop(&mut self, memory: Option<i64>) -> anyhow::Result<Summary> {
+        self.shared.stop.store(true, Relaxed);
+        for task in self.tasks.drain(..) {
+            task.await?;
+        }
+        let growth = resident_kib().zip(memory).map_or(0, |(now, then)| now - then);
+        let stats = [self.far.settle().await, self.near.settle().await];
+        let ends = [self.far.cache.shutdown(SETTLE).await, self.near.cache.shutdown(SETTLE).await];
+        let mut summary = self.shared.calls.summary();
+        summary.rss_growth_kib = growth;
+        summary.unconfirmed_left = ends.iter().map(|end| end.unconfirmed).sum();
+        for stats in &stats {
+            summary.hits += stats.l1_hits + stats.l2_hits;
+            summary.loads += stats.loads();
+            summary.flights_left += stats.flights;
+        }
+        Ok(summary)
+    }
+}
+
 pub(crate) async fn run(
     setup: &Setup,
     keys: Keys,
@@ -79,70 +144,27 @@ pub(crate) async fn run(
     orders: &mut UnboundedReceiver<Order>,
 ) -> anyhow::Result<()> {
     let store = crate::backend::store(setup.backend, &setup.url, &setup.prefix, setup.leases)?;
-    let source = Source { client: client.clone(), journal: journal.clone() };
-    let shared = Arc::new(Shared {
-        client,
-        journal,
-        calls: Calls::start(),
-        readings: Readings::new(keys.all),
-        stop: AtomicBool::new(false),
-    });
-    let far = Arc::new(Space {
-        cache: caches::far(store.clone(), source.clone())?,
-        keys: 0..keys.near,
-        shared: shared.clone(),
-        pause: None,
-    });
-    let near = Arc::new(Space {
-        cache: caches::near(store.clone(), source)?,
-        keys: keys.near..keys.all,
-        shared: shared.clone(),
-        pause: Some(Duration::from_millis(1)),
-    });
-    let probe = Arc::new(super::probe::Probe::new(store, setup.process)?);
+    let mut node = Node::new(&store, keys, client, journal)?;
+    let probe = Arc::new(Probe::new(store, setup.process)?);
     probe.recover().await;
     outbox.send(&Message::Ready);
-
-    let mut tasks = Vec::new();
     let mut memory = None;
     while let Some(order) = orders.recv().await {
         match order {
-            Order::Go => {
-                for task in 0..setup.tasks as u64 {
-                    // One in eight, and one at least, has an L1.
-                    let seed = seed.wrapping_add(setup.process as u64 * 1_000_003 + task);
-                    tasks.push(tokio::spawn(far.clone().work(seed)));
-                    if task % 8 == 0 {
-                        tasks.push(tokio::spawn(near.clone().work(!seed)));
-                    }
-                }
-            }
-            Order::Warm => memory = super::memory::resident_kib(),
+            Order::Go => node.go(setup.tasks, seed.wrapping_add(setup.process as u64 * 1_000_003)),
+            Order::Warm => memory = resident_kib(),
             Order::Back { at } => {
                 let (probe, outbox) = (probe.clone(), outbox.clone());
                 tokio::spawn(async move {
                     let tried = probe.recover().await;
-                    let took = crate::time::now().saturating_sub(at);
+                    let took = now().saturating_sub(at);
                     outbox.send(&Message::Recovered { took, tried });
                 });
             }
             Order::Stop => {
-                shared.stop.store(true, Relaxed);
-                for task in tasks.drain(..) {
-                    task.await?;
-                }
-                let growth = super::memory::resident_kib().zip(memory).map_or(0, |(now, then)| now - then);
-                let stats = [far.settle().await, near.settle().await];
-                far.cache.shutdown(SETTLE).await;
-                near.cache.shutdown(SETTLE).await;
+                let summary = node.stop(memory).await?;
+                // Before the end, all that happened.
                 outbox.flush();
-                let mut summary = shared.calls.summary();
-                summary.rss_growth_kib = growth;
-                for stats in &stats {
-                    summary.hits += stats.l1_hits + stats.l2_hits;
-                    summary.loads += stats.loads();
-                    summary.flights_left += stats.flights;
-                }
                 outbox.send(&Message::Ended(summary));
             }
             Order::Rest => {
