@@ -110,14 +110,14 @@ impl Report {
         (self.stale_reads, self.stale_at_rest) = (judge.stale_reads, judge.stale_at_rest);
         self.reads_judged = judge.reads_judged;
         if let Some(first) = &judge.first {
-            println!("{first}\n");
+            say!("{first}\n");
         }
         let violations = self.violations();
         for violation in &violations {
-            println!("violation: {violation}");
+            say!("violation: {violation}");
         }
         if self.json {
-            println!("{}", serde_json::to_string(&self)?);
+            say!("{}", serde_json::to_string(&self)?);
         } else {
             self.lines();
         }
@@ -155,23 +155,17 @@ impl Report {
 
     fn lines(&self) {
         let (seconds, speed) = (self.seconds, self.ops as f64 / self.seconds.max(0.1));
-        println!(
-            "operations     {} in {seconds} s, {speed:.0} per second; {} reads judged",
-            self.ops, self.reads_judged
-        );
-        println!("hits, loads    {}, {}", self.hits, self.loads);
-        println!("stale          {} reads, {} values at rest", self.stale_reads, self.stale_at_rest);
-        println!("unconfirmed    {} invalidations", self.unconfirmed);
-        println!(
-            "interruptions  {} restarts, {} stops; back in {} ms",
-            self.restarts, self.stops, self.recovery_ms_max
-        );
-        println!("left           {} flights; memory grew by {} KiB", self.flights_left, self.rss_growth_kib);
-        println!("late calls     {}; the machine stalled for up to {} ms", self.late_calls, self.stall_ms_max);
+        say!("operations     {} in {seconds} s, {speed:.0} per second; {} reads judged", self.ops, self.reads_judged);
+        say!("hits, loads    {}, {}", self.hits, self.loads);
+        say!("stale          {} reads, {} values at rest", self.stale_reads, self.stale_at_rest);
+        say!("unconfirmed    {} invalidations", self.unconfirmed);
+        say!("interruptions  {} restarts, {} stops; back in {} ms", self.restarts, self.stops, self.recovery_ms_max);
+        say!("left           {} flights; memory grew by {} KiB", self.flights_left, self.rss_growth_kib);
+        say!("late calls     {}; the machine stalled for up to {} ms", self.late_calls, self.stall_ms_max);
         for (verb, longest) in Verb::ALL.into_iter().zip(self.longest) {
             let (took, limit) = (whole_millis(longest), limit(verb).as_millis());
-            println!("{:<15}longest call {took} ms, hard timeout {limit} ms", format!("{verb:?}"));
+            say!("{:<15}longest call {took} ms, hard timeout {limit} ms", format!("{verb:?}"));
         }
-        println!("seed           {}", self.seed);
+        say!("seed           {}", self.seed);
     }
 }

@@ -4,6 +4,7 @@ use std::future::Future;
 use std::panic::catch_unwind;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+#[cfg(feature = "metrics")]
 use std::time::Duration;
 
 use tokio::runtime::{Handle, Id};
