@@ -1,4 +1,4 @@
-//! The stores alone, doing what the rows ask of the cache.
+//! Stores, codec and clock alone, doing what the rows ask of the cache.
 
 use std::hint::black_box;
 use std::time::Duration;
@@ -7,17 +7,24 @@ use accelerator::testkit::MemoryL2;
 use accelerator::{Codec, Entry, L2Store, Postcard, StoreResult};
 use bytes::Bytes;
 
-use crate::matrix::{CAPACITY, CHUNK, Payload, WARM, make};
+use crate::clock::coarse_ms;
+use crate::matrix::{CAPACITY, CHUNK, Payload, READS, WARM, make};
 use crate::rows::{BATCH, Limit};
 
 const TTL: Duration = Duration::from_secs(3600);
 const FRESH: u64 = 1 << 40;
 
-/// A store alone, with warm keys.
+/// A limit that can be run; a store has warm keys.
 pub struct Raw {
-    limit: Limit,
-    store: Store,
+    alone: Alone,
     at: u64,
+}
+
+enum Alone {
+    Store { store: Store, batch: bool, insert: bool },
+    Encode(Payload),
+    Decode(Bytes),
+    Clock,
 }
 
 enum Store {
@@ -85,25 +92,39 @@ impl Store {
 }
 
 impl Raw {
-    /// The store of `limit`, as full as a row's.
+    /// What `limit` names; a store is as full as a row's.
     pub async fn new(limit: Limit) -> Self {
-        let store = Store::new(limit.store);
-        let keys = if limit.insert { 2 * CAPACITY } else { WARM };
-        for key in 0..keys {
-            store.insert(key, make(key)).await;
-        }
-        Self { limit, store, at: 0 }
+        let alone = match (limit.of, limit.operation) {
+            ("clock", _) => Alone::Clock,
+            ("codec", "encode") => Alone::Encode(make(7)),
+            ("codec", _) => Alone::Decode(encoded(&make(7))),
+            (of, operation) => {
+                let (store, insert) = (Store::new(of), operation.starts_with("insert"));
+                let keys = if insert { 2 * CAPACITY } else { WARM };
+                for key in 0..keys {
+                    store.insert(key, make(key)).await;
+                }
+                Alone::Store { store, batch: operation.ends_with("32"), insert }
+            }
+        };
+        Self { alone, at: 0 }
     }
 
-    /// Operations of one [`run`](Self::run).
+    /// See [`Subject::chunk`](super::Subject::chunk).
     #[must_use]
     pub fn chunk(&self) -> u64 {
-        if self.limit.batch { CHUNK / BATCH } else { CHUNK }
+        match &self.alone {
+            Alone::Store { insert: true, batch, .. } | Alone::Store { store: Store::Memory(_), batch, .. } => {
+                if *batch { CHUNK / BATCH } else { CHUNK }
+            }
+            Alone::Store { batch: true, .. } => READS / BATCH,
+            _ => READS,
+        }
     }
 
     /// See [`Subject::prepare`](super::Subject::prepare).
     pub fn prepare(&self) {
-        if let (Store::Memory(store), true) = (&self.store, self.limit.insert) {
+        if let Alone::Store { store: Store::Memory(store), insert: true, .. } = &self.alone {
             store.wipe();
         }
     }
@@ -112,40 +133,62 @@ impl Raw {
     pub async fn run(&mut self, count: u64) {
         let from = self.at;
         self.at += count;
-        for i in from..from + count {
-            match (self.limit.batch, self.limit.insert) {
-                (false, false) => drop(black_box(self.store.get(black_box(i % WARM)).await)),
-                (false, true) => drop(black_box(self.load(black_box(FRESH + i)).await)),
-                (true, false) => drop(black_box(self.get_many(black_box(i)).await)),
-                (true, true) => drop(black_box(self.load_many(black_box(i)).await)),
+        let range = from..from + count;
+        match &self.alone {
+            Alone::Encode(value) => range.for_each(|_| drop(black_box(encoded(black_box(value))))),
+            Alone::Decode(bytes) => range.for_each(|_| drop(black_box(decoded(black_box(bytes))))),
+            Alone::Clock => range.for_each(|_| {
+                black_box(coarse_ms());
+            }),
+            Alone::Store { store, batch: false, insert: false } => {
+                for i in range {
+                    drop(black_box(store.get(black_box(i % WARM)).await));
+                }
+            }
+            Alone::Store { store, batch: false, insert: true } => {
+                for i in range {
+                    drop(black_box(store.load(black_box(FRESH + i)).await));
+                }
+            }
+            Alone::Store { store, batch: true, insert: false } => {
+                for i in range {
+                    drop(black_box(store.get_many(black_box(i)).await));
+                }
+            }
+            Alone::Store { store, batch: true, insert: true } => {
+                for i in range {
+                    drop(black_box(store.load_many(black_box(i)).await));
+                }
             }
         }
     }
+}
 
+impl Store {
     async fn load(&self, key: u64) -> Option<Payload> {
-        if let Some(value) = self.store.get(key).await {
+        if let Some(value) = self.get(key).await {
             return Some(value);
         }
         let value = make(key);
-        self.store.insert(key, value.clone()).await;
+        self.insert(key, value.clone()).await;
         Some(value)
     }
 
     async fn get_many(&self, i: u64) -> Vec<(u64, Option<Payload>)> {
         let keys = (0..BATCH).map(|at| (i * BATCH + at) % WARM);
-        if let Store::Memory(store) = &self.store {
+        if let Self::Memory(store) = self {
             return ask_many(store, keys.collect()).await;
         }
         let mut out = Vec::with_capacity(BATCH as usize);
         for key in keys {
-            out.push((key, self.store.get(key).await));
+            out.push((key, self.get(key).await));
         }
         out
     }
 
     async fn load_many(&self, i: u64) -> Vec<(u64, Option<Payload>)> {
         let keys = (0..BATCH).map(|at| FRESH + i * BATCH + at);
-        if let Store::Memory(store) = &self.store {
+        if let Self::Memory(store) = self {
             let mut out = ask_many(store, keys.collect()).await;
             out.iter_mut().for_each(|(key, value)| *value = Some(make(*key)));
             let names: Vec<String> = out.iter().map(|(key, _)| name(*key)).collect();

@@ -1,5 +1,7 @@
 //! What the rows run: stores by name, one service on any pair, and the stores alone.
 
+#[cfg(any(accelerator_inject = "slow", accelerator_inject = "alloc"))]
+mod inject;
 mod limits;
 mod service;
 mod stores;
@@ -14,7 +16,7 @@ pub use limits::Raw;
 pub use service::{Failed, Service, Source};
 pub use stores::{Built, build};
 pub use storm::{Storm, Way};
-pub use subject::{CHUNK, Subject};
+pub use subject::{CHUNK, READS, Subject};
 
 /// The value of all rows: cheap to clone, so that the rows show the cache.
 pub type Payload = Arc<[u64; 4]>;

@@ -6,10 +6,15 @@ use std::time::Duration;
 use accelerator::stores::{MiniMokaL1, MokaL1, QuickCacheL1};
 use accelerator::testkit::MemoryL2;
 use accelerator::{Builder, Cache, L1Store, LevelCache, NoL1};
+use foldhash::fast::FixedState;
 
 use crate::matrix::storm::{Storm, Way, storm};
 use crate::matrix::{CAPACITY, Payload};
 use crate::rows::Pair;
+
+/// The stores' own hasher with a seed that is always the same: which keys share a bucket is worth some percent of a miss,
+/// and must not differ between two runs.
+const HASHER: FixedState = FixedState::with_seed(7);
 
 /// A cache, and what a benchmark needs to do behind its back.
 pub struct Built {
@@ -24,6 +29,12 @@ impl Built {
     /// So many hits on warm keys, through the handle and no `dyn`.
     pub fn static_hits(&self, from: u64, count: u64) {
         self.handle.hits(from, count);
+    }
+
+    /// Calls to L2 so far.
+    #[must_use]
+    pub fn round_trips(&self) -> u64 {
+        self.memory.as_ref().map_or(0, MemoryL2::round_trips)
     }
 
     /// Removes keys from L1.
@@ -77,14 +88,16 @@ where
 pub fn build(pair: Pair) -> Built {
     match pair.l1 {
         "none" => over(NoL1, pair.l2),
-        "moka" => over(MokaL1::new(CAPACITY), pair.l2),
-        "mini-moka" => over(MiniMokaL1::new(CAPACITY), pair.l2),
-        "quick-cache" => over(QuickCacheL1::new(CAPACITY), pair.l2),
+        "moka" => over(MokaL1::builder().capacity(CAPACITY).hasher(HASHER).build(), pair.l2),
+        "mini-moka" => over(MiniMokaL1::builder().capacity(CAPACITY).hasher(HASHER).build(), pair.l2),
+        "quick-cache" => over(QuickCacheL1::builder().capacity(CAPACITY).hasher(HASHER).build(), pair.l2),
         other => unreachable!("no L1 is called {other}"),
     }
 }
 
 fn over<S: L1Store<u64, Payload> + Clone>(store: S, l2: &str) -> Built {
+    #[cfg(any(accelerator_inject = "slow", accelerator_inject = "alloc"))]
+    let store = super::inject::Injected::into(store);
     let memory = match l2 {
         "none" => None,
         "memory" => Some(MemoryL2::new()),

@@ -3,6 +3,7 @@
 use std::hint::black_box;
 
 use accelerator::{L1Store, LevelCache, WriteOptions};
+use tokio::runtime::Handle;
 
 use crate::matrix::{Built, Payload, Service, WARM, build, make};
 use crate::rows::{BATCH, Row, Via, What};
@@ -10,12 +11,17 @@ use crate::rows::{BATCH, Row, Via, What};
 /// Operations on single keys between two preparations.
 pub const CHUNK: u64 = 256;
 
+/// Where there is nothing to prepare: so many that reading a clock before and after does not show.
+pub const READS: u64 = 4096;
+
 /// Far from the warm keys.
 const FRESH: u64 = 1 << 40;
 
 /// The stores, service and position of one row.
 pub struct Subject {
     row: Row,
+    /// Tasks that stay: a client's connection, for one.
+    idle_tasks: usize,
     /// The cache of the row.
     pub built: Built,
     /// The service over it.
@@ -28,7 +34,7 @@ impl Subject {
     pub async fn new(row: Row) -> Self {
         let built = build(row.pair);
         let service = Service::new(built.cache.clone());
-        let subject = Self { row, built, service, at: 0 };
+        let mut subject = Self { row, idle_tasks: 0, built, service, at: 0 };
         for key in 0..WARM {
             subject.warm(key).await;
         }
@@ -38,6 +44,7 @@ impl Subject {
                 subject.warm(key).await;
             }
         }
+        subject.idle_tasks = Handle::current().metrics().num_alive_tasks();
         subject
     }
 
@@ -49,7 +56,8 @@ impl Subject {
     /// Operations that [`run`](Self::run) may do after one [`prepare`](Self::prepare).
     #[must_use]
     pub fn chunk(&self) -> u64 {
-        if self.row.batch { CHUNK / BATCH } else { CHUNK }
+        let keys = if self.row.what == What::Hit && self.row.pair.l1 != "none" { READS } else { CHUNK };
+        if self.row.batch { keys / BATCH } else { keys }
     }
 
     /// What has to be so before the next chunk, and is not the row's business.
@@ -74,8 +82,16 @@ impl Subject {
         std::array::from_fn(|at| self.key(i * BATCH + at as u64))
     }
 
-    /// So many operations, one after another.
+    /// So many operations, one after another, and the fills of L2 that they left behind.
     pub async fn run(&mut self, count: u64) {
+        self.ask(count).await;
+        let metrics = Handle::current().metrics();
+        while metrics.num_alive_tasks() > self.idle_tasks {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    async fn ask(&mut self, count: u64) {
         let from = self.at;
         self.at += count;
         let (service, range) = (&self.service, from..from + count);
