@@ -64,7 +64,11 @@ struct Inner {
 impl CacheError {
     /// An error of `kind` with a sentence for the person who reads it. Put no keys or values into it.
     pub fn new(kind: ErrorKind, context: impl Into<String>) -> Self {
-        Self(Arc::new(Inner { kind, context: context.into(), queued: false, source: None, again: OnceLock::new() }))
+        Self::made(kind, context.into(), false, None)
+    }
+
+    fn made(kind: ErrorKind, context: String, queued: bool, source: Option<Arc<dyn Error + Send + Sync>>) -> Self {
+        Self(Arc::new(Inner { kind, context, queued, source, again: OnceLock::new() }))
     }
 
     /// The error of a loader, kept with its type.
@@ -73,13 +77,7 @@ impl CacheError {
     }
 
     pub(crate) fn with_source(kind: ErrorKind, context: &str, source: Arc<dyn Error + Send + Sync>) -> Self {
-        Self(Arc::new(Inner {
-            kind,
-            context: context.into(),
-            queued: false,
-            source: Some(source),
-            again: OnceLock::new(),
-        }))
+        Self::made(kind, context.into(), false, Some(source))
     }
 
     /// `field` was given `value`, but takes `accepted`.
@@ -87,11 +85,18 @@ impl CacheError {
         Self::new(ErrorKind::InvalidConfig, format!("{field} = {value}: {accepted}"))
     }
 
-    pub(crate) fn unconfirmed(op: &str, source: StoreError) -> Self {
-        let context = format!(
-            "{op}: L1 of this node is right, L2 did not confirm (not queued; this node reads past L2 for the key)"
-        );
-        Self::with_source(ErrorKind::Unconfirmed, &context, Arc::new(source))
+    /// `queued`: a delete will be sent again by itself.
+    pub(crate) fn unconfirmed(op: &str, source: StoreError, queued: bool) -> Self {
+        let then = if queued { "a delete is queued" } else { "not queued: call again" };
+        let context =
+            format!("{op}: L1 of this node is right, L2 did not confirm ({then}; this node reads past L2 for the key)");
+        Self::made(ErrorKind::Unconfirmed, context, queued, Some(Arc::new(source)))
+    }
+
+    pub(crate) fn not_held(source: StoreError) -> Self {
+        let context =
+            "write_guard: L2 did not confirm the hold; change nothing yet, or change it and call del".to_owned();
+        Self::made(ErrorKind::Unconfirmed, context, false, Some(Arc::new(source)))
     }
 
     pub(crate) fn panic(what: &str, payload: &(dyn Any + Send)) -> Self {

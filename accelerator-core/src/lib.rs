@@ -24,7 +24,7 @@ pub use error::{CacheError, CacheResult, ErrorKind, LoadError, StoreError, Store
 pub use key::CacheKey;
 #[cfg(feature = "metrics")]
 pub use level::METRIC_NAMES;
-pub use level::{Answers, Builder, Key, LevelCache, Lookup, ShutdownReport, Stats, Value, WarmupReport};
+pub use level::{Answers, Builder, Key, LevelCache, Lookup, ShutdownReport, Stats, Value, WarmupReport, WriteGuard};
 pub use options::{ReadOptions, WriteOptions};
 pub use time::Clock;
 pub use traits::codec::Codec;

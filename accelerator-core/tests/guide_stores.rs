@@ -4,31 +4,21 @@
 
 // guide: begin
 use std::collections::HashMap;
-use std::hash::Hash;
 
-use accelerator_core::{Entry, L1Stats, L1Store};
+use accelerator_core::{Entry, Key, L1Stats, L1Store, Value};
 use parking_lot::Mutex;
 
 /// A map of at most so many entries. When it is full, any one goes.
-pub struct MapL1<K, V>(usize, Mutex<HashMap<K, Entry<V>>>);
+pub struct MapL1<K, V>(pub usize, pub Mutex<HashMap<K, Entry<V>>>);
 
-impl<K, V> MapL1<K, V> {
-    /// An empty map.
-    pub fn new(max: usize) -> Self {
-        Self(max, Mutex::default())
-    }
-}
-
-impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'static> L1Store<K, V> for MapL1<K, V> {
+impl<K: Key, V: Value> L1Store<K, V> for MapL1<K, V> {
     fn get(&self, key: &K) -> Option<Entry<V>> {
         self.1.lock().get(key).cloned()
     }
     fn insert(&self, key: K, entry: Entry<V>) {
         let mut map = self.1.lock();
-        if map.len() >= self.0 && !map.contains_key(&key) {
-            let any = map.keys().next().cloned();
-            any.and_then(|any| map.remove(&any));
-        }
+        let any = map.keys().next().filter(|_| map.len() >= self.0).cloned();
+        any.and_then(|any| map.remove(&any));
         map.insert(key, entry);
     }
     fn remove(&self, key: &K) {
@@ -44,84 +34,65 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
 // guide: end
 
 // guide: begin
-accelerator_core::l1_laws!(map_l1, MapL1::new(1000));
+accelerator_core::l1_laws!(map_l1, MapL1(1000, Mutex::default()));
 // guide: end
 
 // guide: begin
-use std::fs::{self, File};
 use std::hash::{BuildHasher, RandomState};
-use std::io::{self, ErrorKind, Write};
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::{fs, io};
 
 use accelerator_core::{Bytes, L2Store, Limits, StoreError, StoreErrorKind, StoreResult, async_trait};
 
-/// One file per key, in a directory that nobody else writes to. The first eight bytes of a file are its deadline (Unix
-/// milliseconds), the rest is the value.
-pub struct FileL2 {
-    dir: PathBuf,
-}
+/// One file per key, in a directory that is there and that nobody else writes to. The first eight bytes of a file are
+/// its deadline (Unix milliseconds), the rest is the value.
+pub struct FileL2(pub PathBuf);
 
 impl FileL2 {
-    /// The store of a directory, which is made if need be.
-    pub fn open(dir: impl Into<PathBuf>) -> io::Result<Self> {
-        let dir = dir.into();
-        fs::create_dir_all(&dir)?;
-        Ok(Self { dir })
-    }
-
     fn path(&self, key: &str) -> PathBuf {
         let hex: String = key.bytes().map(|byte| format!("{byte:02x}")).collect();
-        self.dir.join(format!("v-{hex}"))
+        self.0.join(format!("v-{hex}"))
     }
 }
 
-fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, millis)
+fn unix_ms_in(ttl: Duration) -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(now.saturating_add(ttl).as_millis()).unwrap_or(u64::MAX)
 }
 
-fn millis(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+fn failed(error: io::Error) -> StoreError {
+    let kind = match error.kind() {
+        io::ErrorKind::InvalidFilename => StoreErrorKind::TooLarge, // a key beyond the limits
+        _ => StoreErrorKind::Unavailable,
+    };
+    StoreError::new(kind, "a file can't be used").with_source(error)
 }
 
-fn failed(op: &str, error: io::Error) -> StoreError {
-    let full = error.kind() == ErrorKind::StorageFull;
-    let kind = if full { StoreErrorKind::Rejected } else { StoreErrorKind::Unavailable };
-    StoreError::new(kind, op).with_source(error)
+fn if_there<T>(done: io::Result<T>) -> StoreResult<Option<T>> {
+    match done {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        done => done.map(Some).map_err(failed),
+    }
 }
 
 #[async_trait]
 impl L2Store for FileL2 {
     async fn get(&self, key: &str) -> StoreResult<Option<Bytes>> {
-        let file = match fs::read(self.path(key)) {
-            Ok(file) => file,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(failed("read a file", error)),
-        };
+        let Some(file) = if_there(fs::read(self.path(key)))? else { return Ok(None) };
         let deadline = file.first_chunk().map_or(0, |first| u64::from_le_bytes(*first));
-        Ok((now() < deadline).then(|| Bytes::from(file).slice(8..)))
+        Ok((unix_ms_in(Duration::ZERO) < deadline).then(|| Bytes::from(file).slice(8..)))
     }
 
     async fn set(&self, key: &str, value: Bytes, ttl: Duration) -> StoreResult<()> {
-        let deadline = now().saturating_add(millis(ttl));
-        let temp = self.dir.join(format!("t-{:016x}", RandomState::new().hash_one(key)));
-        let write = || {
-            let mut file = File::create_new(&temp)?;
-            file.write_all(&deadline.to_le_bytes())?;
-            file.write_all(&value)?;
-            fs::rename(&temp, self.path(key))
-        };
-        write().map_err(|error| {
-            let _ = fs::remove_file(&temp);
-            failed("write a file", error)
-        })
+        let temp = self.0.join(format!("t-{:016x}", RandomState::new().hash_one(key)));
+        let file = [&unix_ms_in(ttl).to_le_bytes(), &*value].concat();
+        let done = fs::write(&temp, file).and_then(|()| fs::rename(&temp, self.path(key)));
+        done.inspect_err(|_| drop(fs::remove_file(&temp))).map_err(failed)
     }
 
     async fn del(&self, key: &str) -> StoreResult<()> {
-        match fs::remove_file(self.path(key)) {
-            Err(error) if error.kind() != ErrorKind::NotFound => Err(failed("remove a file", error)),
-            _ => Ok(()),
-        }
+        if_there(fs::remove_file(self.path(key))).map(drop)
     }
 
     fn limits(&self) -> Limits {
@@ -132,7 +103,7 @@ impl L2Store for FileL2 {
 // guide: end
 
 // guide: begin
-accelerator_core::l2_laws!(file_l2, FileL2::open(directory()).unwrap());
+accelerator_core::l2_laws!(file_l2, FileL2(directory()));
 // guide: end
 
 /// A directory for each thread, and so for each law, removed when the thread ends.
@@ -149,7 +120,9 @@ fn directory() -> PathBuf {
             Directory(PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name))
         };
     }
-    DIRECTORY.with(|own| own.0.clone())
+    let own = DIRECTORY.with(|own| own.0.clone());
+    fs::create_dir_all(&own).unwrap();
+    own
 }
 
 #[tokio::test]
@@ -160,8 +133,8 @@ async fn both_stores_serve_a_cache_that_is_built_again() {
         // guide: begin
         let users = LevelCache::<u64, String>::builder()
             .area("user")
-            .l1(std::sync::Arc::new(MapL1::new(10_000)))
-            .l2(FileL2::open(dir).expect("a directory"))
+            .l1(std::sync::Arc::new(MapL1(10_000, Mutex::default())))
+            .l2(FileL2(dir))
             .ttl(Duration::from_secs(60))
             .loader(|id| async move { Ok::<_, io::Error>(Some(format!("user {id}"))) })
             .build()?;
@@ -179,7 +152,7 @@ async fn both_stores_serve_a_cache_that_is_built_again() {
 
 #[test]
 fn a_full_map_keeps_its_bound() {
-    let store = MapL1::new(2);
+    let store = MapL1(2, Mutex::default());
     (0..10).for_each(|key| store.insert(key, Entry::new(Some(key), 0, 10, 10, 0)));
     assert_eq!(store.stats().entries, 2);
     assert!(store.get(&9).is_some(), "the newest is there");
@@ -187,7 +160,7 @@ fn a_full_map_keeps_its_bound() {
 
 #[tokio::test]
 async fn file_names_that_mean_something_else_are_keys() {
-    let store = FileL2::open(directory()).unwrap();
+    let store = FileL2(directory());
     for key in ["", ".", "..", "~", "-", "CON", "con"] {
         store.set(key, key.to_owned().into(), Duration::from_secs(60)).await.unwrap();
     }
@@ -198,7 +171,7 @@ async fn file_names_that_mean_something_else_are_keys() {
 
 #[tokio::test]
 async fn a_file_without_a_deadline_is_missing() {
-    let store = FileL2::open(directory()).unwrap();
+    let store = FileL2(directory());
     for bytes in [&b""[..], b"short"] {
         fs::write(store.path("damaged"), bytes).unwrap();
         assert_eq!(store.get("damaged").await.unwrap(), None);
@@ -207,13 +180,13 @@ async fn a_file_without_a_deadline_is_missing() {
 
 #[tokio::test]
 async fn a_write_leaves_no_other_file_behind() {
-    let store = FileL2::open(directory()).unwrap();
+    let store = FileL2(directory());
     let week = Duration::from_secs(7 * 24 * 3600);
     for round in 0..10 {
         store.set("key", format!("{round}").into(), week).await.unwrap();
     }
-    assert_eq!(fs::read_dir(&store.dir).unwrap().count(), 1);
-    fs::remove_dir_all(&store.dir).unwrap();
+    assert_eq!(fs::read_dir(&store.0).unwrap().count(), 1);
+    fs::remove_dir_all(&store.0).unwrap();
     let error = store.set("key", Bytes::new(), week).await.unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Unavailable);
     assert!(!error.to_string().contains("file-l2"), "an error names no path, and so no key: {error}");

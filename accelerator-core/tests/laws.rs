@@ -16,7 +16,7 @@ mod tools;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use accelerator_core::testkit::{Faulty, ManualClock, MemoryL1, MemoryL2};
+use accelerator_core::testkit::{ManualClock, MemoryL1, MemoryL2};
 use accelerator_core::{Limits, Postcard};
 use serde::{Deserialize, Serialize};
 
@@ -26,17 +26,12 @@ accelerator_core::l1_laws!(memory_l1, MemoryL1::new());
 accelerator_core::l1_laws!(memory_l1_bounded, MemoryL1::with_capacity(1000));
 
 accelerator_core::l2_laws!(memory_l2, MemoryL2::new());
-accelerator_core::l2_laws!(faulty_without_faults, Faulty::new(MemoryL2::new()));
+accelerator_core::l2_laws!(memory_l2_leasing, MemoryL2::new().with_leases());
 accelerator_core::l2_laws!(leasing_l2, LeasingL2::new(ManualClock::new()), advance = |l2, by| l2.clock.tick(by));
-accelerator_core::l2_laws!(
-    faulty_leasing,
-    Faulty::new(LeasingL2::new(ManualClock::new())),
-    advance = |l2, by| { l2.inner().clock.tick(by) }
-);
 // The limits of memcached: the laws must not ask for more.
 accelerator_core::l2_laws!(memory_l2_narrow, {
     let limits = Limits::default().max_key_bytes(250).max_value_bytes(1000);
-    MemoryL2::new().with_limits(limits.ttl_granularity(std::time::Duration::from_millis(100)))
+    MemoryL2::new().with_limits(limits.ttl_granularity(std::time::Duration::from_millis(100)).leases(true))
 });
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -100,7 +95,12 @@ fn every_law_is_on_its_list() {
         (l2, l2),
         (l2, include_str!("../src/testkit/laws/l2_batch.rs")),
         (l2, include_str!("../src/testkit/laws/l2_lease.rs")),
+        (l2, include_str!("../src/testkit/laws/l2_lease_batch.rs")),
+        (l2, include_str!("../src/testkit/laws/l2_lease_time.rs")),
+        (l2, include_str!("../src/testkit/laws/l2_limits.rs")),
+        (l2, include_str!("../src/testkit/laws/l2_race.rs")),
         (l2, include_str!("../src/testkit/laws/l2_time.rs")),
+        (l2, include_str!("../src/testkit/laws/l2_token.rs")),
         (codec, codec),
         (key, key),
     ] {
@@ -112,5 +112,18 @@ fn every_law_is_on_its_list() {
             let listed = list.contains(&format!("            {name},\n"));
             assert!(listed || ["failures", "erase"].contains(&name), "{name} is on no list");
         }
+    }
+}
+
+/// A law that no broken store is caught by would be a law that asks nothing.
+#[test]
+fn every_law_of_an_l2_catches_a_defect() {
+    let list = include_str!("../src/testkit/laws/l2.rs");
+    let catches = [include_str!("laws/catch_l2.rs"), include_str!("laws/catch_lease.rs")].concat();
+    let laws = list.lines().filter_map(|line| line.strip_prefix("            ")?.strip_suffix(','));
+    let laws: Vec<&str> = laws.filter(|law| law.chars().all(|c| c == '_' || c.is_ascii_lowercase())).collect();
+    assert!(laws.len() > 50, "only {} laws were found", laws.len());
+    for law in laws {
+        assert!(catches.contains(&format!("\"{law}\"")), "nothing is caught by {law}");
     }
 }

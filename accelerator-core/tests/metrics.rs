@@ -111,7 +111,11 @@ async fn each_counter_has_the_number_of_its_events() {
     };
     let builder = || {
         let builder = LevelCache::<u64, u64>::builder().area("a").clock(clock.clone()).ttl(Duration::from_secs(60));
-        builder.l2(l2.clone()).l1(MemoryL1::new()).stale_on_error(Duration::from_secs(600))
+        builder
+            .l1_ttl(Duration::from_secs(60))
+            .l2(l2.clone())
+            .l1(MemoryL1::new())
+            .stale_on_error(Duration::from_secs(600))
     };
     let (ten, window) = (Duration::from_millis(10), Duration::from_secs(10));
     let other = builder().build().expect("a good configuration");

@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use accelerator_core::testkit::{Fault, Faulty, MemoryL1, MemoryL2, Op, Then};
-use accelerator_core::{Builder, CacheResult, L1Store, LevelCache, NoL1, ReadOptions, StoreErrorKind};
+use accelerator_core::{Builder, CacheResult, L1Store, L2Store, LevelCache, NoL1, ReadOptions, StoreErrorKind};
 
 use ops::{Env, Source, Verb};
 use watched::Watched;
@@ -33,6 +33,7 @@ fn ms(ms: u64) -> Duration {
 struct Config {
     l1: Option<usize>,
     l2: bool,
+    leases: bool,
     nodes: usize,
     keys: u32,
     l1_ttl: u64,
@@ -61,6 +62,7 @@ impl Config {
         Self {
             l1: l1.then(|| [usize::MAX, usize::MAX, 6][rng.usize(..3)]),
             l2,
+            leases: l2 && rng.bool(),
             nodes: if l2 && rng.u8(..4) == 0 { 2 } else { 1 },
             keys: [4, 12, 20][rng.usize(..3)],
             l1_ttl,
@@ -175,14 +177,15 @@ fn any_fault(rng: &mut fastrand::Rng, l2: &MemoryL2, foreign: &[u8]) -> Fault {
 /// Something about L2 changes.
 fn trouble(rng: &mut fastrand::Rng, l2: &Faulty<MemoryL2>, foreign: &[u8]) {
     let any_fault = |rng: &mut fastrand::Rng| any_fault(rng, l2.inner(), foreign);
-    let ops = [Op::Get, Op::Set, Op::Del];
+    let with_leases = [Op::Lease, Op::Fill, Op::Set, Op::Del, Op::Get, Op::Release, Op::Hold];
+    let ops = if l2.inner().limits().leases { &with_leases[..] } else { &[Op::Get, Op::Set, Op::Del] };
     match rng.u8(..100) {
         0..60 => {
             for _ in 0..rng.usize(1..4) {
-                l2.push_for(ops[rng.usize(..3)], any_fault(rng));
+                l2.push_for(ops[rng.usize(..ops.len())], any_fault(rng));
             }
         }
-        60..75 => l2.always_for(ops[rng.usize(..3)], Some(any_fault(rng))),
+        60..75 => l2.always_for(ops[rng.usize(..ops.len())], Some(any_fault(rng))),
         75..78 => l2.always(Some(Fault::Error(StoreErrorKind::Unavailable))),
         78..80 => l2.inner().wipe(),
         _ => l2.heal(),
@@ -305,7 +308,10 @@ async fn episode<L1: L1Store<u32, Val> + Clone>(
     builder: impl Fn() -> Builder<u32, Val, L1>,
 ) -> (u64, Vec<String>) {
     let world = Arc::new(World::new(config.facts(), config.keys));
-    let l2 = config.l2.then(|| Faulty::new(MemoryL2::with_clock(world.clock.clone())));
+    let l2 = config.l2.then(|| {
+        let l2 = MemoryL2::with_clock(world.clock.clone());
+        Faulty::new(if config.leases { l2.with_leases() } else { l2 })
+    });
     let limit_ms = config.loader_timeout;
     let source = Arc::new(Source { world: world.clone(), healthy: AtomicBool::new(false), limit_ms });
     let caches = (0..config.nodes).map(|node| config.cache(builder(), node, &source, l2.as_ref()));

@@ -173,8 +173,14 @@ pub(crate) fn load_against_clear() {
     cache.at_rest();
 }
 
-pub(crate) fn fill_against_clear() {
+pub(crate) fn backfill_against_clear() {
     let cache = Cache::with_l2(true);
+    all(vec![reader(&cache), reader(&cache), writer(&cache, by_clear)]);
+    cache.at_rest();
+}
+
+pub(crate) fn fill_against_clear() {
+    let cache = Cache::with_l2(false);
     all(vec![reader(&cache), reader(&cache), writer(&cache, by_clear)]);
     cache.at_rest();
 }

@@ -60,7 +60,7 @@ fn leads(cache: &Arc<Cache>) -> Ending {
 /// As `Engine::launch_latent`.
 fn launch(cache: &Arc<Cache>, latent: Latent, wire: &Arc<Wire>, cx: &mut std::task::Context<'_>) -> Started {
     let mut ending = Ending { cache: cache.clone(), latent: Some(latent) };
-    let mut work = Work { wire: wire.clone() };
+    let mut work = Work::new(wire);
     if work.poll(cx).is_ready() {
         return Ok(ending.end(cache.source.load(SeqCst)));
     }

@@ -7,7 +7,7 @@ use shuttle::sync::mpsc::channel;
 use shuttle::thread::{self, JoinHandle};
 
 use crate::level::slots::Join;
-use crate::rig::{Cache, Flight, Follow, Led, Outcome, Waited, Wire, first_poll, poll_once};
+use crate::rig::{Cache, Flight, Follow, Led, Outcome, Waited, Wire, first_poll, poll_once, take_over};
 
 fn get(cache: &Arc<Cache>, wire: &Arc<Wire>) -> JoinHandle<Outcome> {
     let (cache, wire) = (cache.clone(), wire.clone());
@@ -111,10 +111,7 @@ pub(crate) fn held_heir_holds_nobody() {
                 },
                 Join::Hit(_) => None,
             };
-            let held = flight.map(|flight| {
-                flight.start_work();
-                block_on(first_poll(flight, &wire))
-            });
+            let held = flight.map(|flight| block_on(take_over(flight, &wire)));
             is_done.recv().unwrap();
             drop(held);
         })

@@ -277,8 +277,11 @@ impl Cache {
 
     /// As `Engine::clear_all`.
     pub(crate) fn clear(&self) {
-        self.cleared_at.fetch_max(self.clock.fetch_add(1, SeqCst), SeqCst);
-        let before = self.generation.fetch_add(1, SeqCst);
+        let mut before = self.generation.fetch_add(1, SeqCst);
+        if self.l2.is_some() {
+            self.cleared_at.fetch_max(self.clock.fetch_add(1, SeqCst), SeqCst);
+            before = self.generation.fetch_add(1, SeqCst);
+        }
         *lock(&self.l1) = None;
         self.cleared.fetch_max(before + 1, SeqCst);
     }
@@ -417,9 +420,10 @@ impl Drop for Follow {
     }
 }
 
-/// A load that suspends until its answer arrives.
+/// A load that suspends until its answer arrives. As every future it wakes whoever polled it last, and nobody else.
 pub(crate) struct Work {
-    pub(crate) wire: Arc<Wire>,
+    wire: Arc<Wire>,
+    place: Option<usize>,
 }
 
 /// Where the answer of a [`Work`] arrives.
@@ -452,13 +456,24 @@ impl Wire {
 }
 
 impl Work {
+    pub(crate) fn new(wire: &Arc<Wire>) -> Self {
+        Self { wire: wire.clone(), place: None }
+    }
+
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let mut line = lock(&self.wire.0);
         if line.answered {
             line.ends += 1;
             return Poll::Ready(());
         }
-        line.asking.push(cx.waker().clone());
+        let waker = cx.waker().clone();
+        match self.place.and_then(|place| line.asking.get_mut(place)) {
+            Some(last) => *last = waker,
+            None => {
+                self.place = Some(line.asking.len());
+                line.asking.push(waker);
+            }
+        }
         Poll::Pending
     }
 }
@@ -556,14 +571,21 @@ pub(crate) enum Stage {
 impl Cache {
     /// `get` with a loader: leads in place, or follows and moves the work into a task.
     pub(crate) async fn get_by_work(self: &Arc<Self>, wire: &Arc<Wire>) -> Outcome {
-        self.get_on(Stage::Joined(self.join(false)), wire).await
+        let stage = match self.join(false) {
+            Join::Lead(flight) => match first_poll(flight, wire).await {
+                Ok(outcome) => return outcome,
+                Err(in_place) => Stage::Leading(in_place),
+            },
+            joined => Stage::Joined(joined),
+        };
+        self.get_on(stage, wire).await
     }
 
     pub(crate) async fn get_on(self: &Arc<Self>, mut stage: Stage, wire: &Arc<Wire>) -> Outcome {
         loop {
             let flight = match stage {
                 Stage::Joined(Join::Hit(value)) => return Outcome::Value(value),
-                Stage::Joined(Join::Lead(flight)) => match first_poll(flight, wire).await {
+                Stage::Joined(Join::Lead(flight)) => match take_over(flight, wire).await {
                     Ok(outcome) => return outcome,
                     Err(in_place) => {
                         stage = Stage::Leading(in_place);
@@ -585,26 +607,27 @@ impl Cache {
             };
             stage = Stage::Joined(match waited {
                 Waited::Over(outcome) => return outcome,
-                Waited::Lead(led) => match led.take() {
-                    Some(flight) => {
-                        flight.start_work();
-                        Join::Lead(flight)
-                    }
-                    None => self.join(false),
-                },
+                Waited::Lead(led) => led.take().map_or_else(|| self.join(false), Join::Lead),
                 Waited::Restart => self.join(false),
             });
         }
     }
 }
 
+/// As `Engine::get_first`: nobody can have waited for this flight before.
 pub(crate) async fn first_poll(flight: Arc<Flight>, wire: &Arc<Wire>) -> Result<Outcome, InPlace> {
     let mut flight = Some(flight);
     let launched = std::future::poll_fn(|cx| {
-        let work = Work { wire: wire.clone() };
+        let work = Work::new(wire);
         Poll::Ready(flight.take().map(|flight| launch(flight, work, cx)))
     });
-    let Some(launched) = launched.await else { return Ok(Outcome::Failed) };
+    launched.await.unwrap_or(Ok(Outcome::Failed))
+}
+
+/// As `Engine::lead_in_place`: the flight may have had a leader before, for whom others wait.
+pub(crate) async fn take_over(flight: Arc<Flight>, wire: &Arc<Wire>) -> Result<Outcome, InPlace> {
+    flight.start_work();
+    let launched = first_poll(flight, wire).await;
     if let Err(in_place) = &launched
         && let Some(flight) = &in_place.0
         && flight.is_awaited()

@@ -36,6 +36,7 @@ scenarios! {
     fence::set_called_before_del,
     fence::set_called_before_set,
     fence::load_against_clear,
+    fence::backfill_against_clear,
     fence::fill_against_clear,
     flights::one_load_for_all,
     flights::one_joinable_flight,

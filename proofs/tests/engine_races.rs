@@ -12,6 +12,9 @@ use accelerator_core::testkit::{Fault, Faulty, MemoryL1, MemoryL2, Op, settle};
 use accelerator_core::{CacheResult, Entry, ErrorKind, L1Stats, L1Store, LevelCache, Lookup, StoreErrorKind};
 use tokio::sync::Notify;
 
+#[path = "engine_races/leases.rs"]
+mod leases;
+
 const KEY: u64 = 7;
 const LONG: Duration = Duration::from_secs(60);
 
@@ -88,9 +91,13 @@ struct Rig {
 
 impl Rig {
     fn new() -> Self {
-        let l1 = Watched { store: MemoryL1::new(), inserted: Arc::default() };
-        let l2 = Faulty::new(MemoryL2::new());
         let source = Arc::new(Source { value: Mutex::new(1), held: Mutex::default() });
+        Self::over(Faulty::new(MemoryL2::new()), source)
+    }
+
+    /// A node of its own.
+    fn over(l2: Faulty<MemoryL2>, source: Arc<Source>) -> Self {
+        let l1 = Watched { store: MemoryL1::new(), inserted: Arc::default() };
         let loader = source.clone();
         let cache = LevelCache::builder()
             .area("races")

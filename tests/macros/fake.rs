@@ -19,30 +19,28 @@ impl Fake {
         self.0.1.store(true, SeqCst);
     }
 
-    fn ask<'a, T: Send>(&self, then: impl FnOnce(&mut Map) -> T) -> CacheFuture<'a, CacheResult<T>> {
-        let stopped = || CacheError::new(ErrorKind::Shutdown, "the fake is stopped");
+    fn ask<T>(&self, then: impl FnOnce(&mut Map) -> T) -> CacheResult<T> {
         let up = !self.0.1.load(SeqCst);
-        CacheFuture::ready(if up { Ok(then(&mut lock(&self.0.0))) } else { Err(stopped()) })
+        up.then(|| then(&mut lock(&self.0.0)))
+            .ok_or_else(|| CacheError::new(ErrorKind::Shutdown, "the fake is stopped"))
     }
 }
 
 impl Cache<u64, Arc<User>> for Fake {
     fn begin<'a>(&'a self, key: &'a u64) -> CacheFuture<'a, Begin<Arc<User>>> {
-        CacheFuture::boxed(async move {
-            match self.ask(|map| map.get(key).cloned()).await {
-                Ok(Some(value)) => Begin::Hit(value),
-                Ok(None) => Begin::Lead(LoadTicket::detached()),
-                Err(error) => Begin::Unavailable(error),
-            }
+        CacheFuture::ready(match self.ask(|map| map.get(key).cloned()) {
+            Ok(Some(value)) => Begin::Hit(value),
+            Ok(None) => Begin::Lead(LoadTicket::detached()),
+            Err(error) => Begin::Unavailable(error),
         })
     }
     fn set<'a>(&'a self, key: &'a u64, to: Option<Arc<User>>, _: WriteOptions) -> CacheFuture<'a, CacheResult<()>> {
-        self.ask(|map| drop(map.insert(*key, to)))
+        CacheFuture::ready(self.ask(|map| drop(map.insert(*key, to))))
     }
     fn del<'a>(&'a self, key: &'a u64) -> CacheFuture<'a, CacheResult<()>> {
-        self.ask(|map| drop(map.remove(key)))
+        CacheFuture::ready(self.ask(|map| drop(map.remove(key))))
     }
     fn clear(&self) -> CacheFuture<'_, CacheResult<()>> {
-        self.ask(Map::clear)
+        CacheFuture::ready(self.ask(Map::clear))
     }
 }

@@ -67,7 +67,7 @@ fn stores() {
 
 #[test]
 fn times_and_limits() {
-    let durations: [fn(B, Duration) -> B; 8] = [
+    let durations: [fn(B, Duration) -> B; 9] = [
         B::ttl,
         B::l1_ttl,
         B::l2_ttl,
@@ -76,8 +76,9 @@ fn times_and_limits() {
         B::stale_on_error,
         B::loader_timeout,
         B::l2_timeout,
+        B::lease_ttl,
     ];
-    assert_eq!(durations.len(), 8);
+    assert_eq!(durations.len(), 9);
     let _: fn(B, bool) -> B = B::cache_null_value;
     let _: fn(B, f64) -> B = B::ttl_jitter_ratio;
     let _: fn(B, usize) -> B = B::max_batch;

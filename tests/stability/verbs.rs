@@ -8,7 +8,7 @@ use std::time::Duration;
 use accelerator::stores::MokaL1;
 use accelerator::{
     Answers, Batch, Begin, BoxFuture, Cache, CacheError, CacheFuture, CacheResult, L1Stats, LevelCache, LoadTicket,
-    Lookup, ReadOptions, ShutdownReport, Stats, WarmupReport, WriteOptions,
+    Lookup, ReadOptions, ShutdownReport, Stats, WarmupReport, WriteGuard, WriteOptions,
 };
 
 type V = Arc<str>;
@@ -55,6 +55,9 @@ fn writes_of_a_level_cache() {
     let _: fn(&C, &u64) -> Written = C::del;
     let _: fn(&C, &[u64]) -> Written = C::mdel;
     let _: fn(&C) -> Written = C::clear;
+    let _: for<'a> fn(&'a C, &'a u64) -> BoxFuture<'a, CacheResult<WriteGuard<u64, V>>> =
+        |cache, key| Box::pin(cache.write_guard(key));
+    let _: fn(WriteGuard<u64, V>) -> Written = WriteGuard::finish;
 }
 
 #[test]

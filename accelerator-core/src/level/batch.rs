@@ -21,10 +21,11 @@ use crate::level::LevelCache;
 use crate::level::answers::Answers;
 use crate::level::batch_latent::Begun;
 use crate::level::batch_load::{BatchRun, Wanted, batch_work};
-use crate::level::engine::{Engine, Flight, Key, Value};
+use crate::level::engine::{End, Engine, Flight, Key, Value};
+use crate::level::lease::{L2Use, Look};
 use crate::level::load::{How, Work};
 use crate::level::read::{Stage, Step};
-use crate::level::remote::Found;
+use crate::level::remote::{Name, Remote};
 use crate::level::slots::Join;
 use crate::level::stats::Count;
 use crate::level::wait::Led;
@@ -122,7 +123,7 @@ impl<K: Key, V: Value> Engine<K, V> {
             self.read_only_many(flights.collect()).await;
             return self.read_begun(keys, values, Begun { run: None, led, followed }, options).await;
         }
-        let how = How { skip_l2: options.force_refresh, ..How::default() };
+        let how = How::refresh(options.force_refresh);
         let wanted: Vec<_> = flights.map(Wanted::new).collect();
         let run = (!wanted.is_empty()).then_some(run);
         if let Some(run) = &run {
@@ -180,29 +181,32 @@ impl<K: Key, V: Value> Engine<K, V> {
         }
     }
 
-    /// Step 3 without a loader: what L2 has, or nothing.
+    /// Step 3 without a loader: what L2 has, or nothing; in chunks of one call each.
     async fn read_only_many(&self, flights: Vec<Arc<Flight<K, V>>>) {
         let led: Vec<_> = flights.into_iter().map(Led::new).collect();
-        for (led, found) in self.l2_only_many(led).await {
-            let end = self.found_or_missed(found);
+        let Some(remote) = &self.remote else {
+            led.into_iter().filter_map(Led::take).for_each(|flight| drop(self.finish(flight, End::Missed)));
+            return;
+        };
+        let mut found = Vec::with_capacity(led.len());
+        for chunk in led.chunks(self.policy.max_batch) {
+            found.extend(self.l2_mget(remote, &asked(remote, chunk)).await);
+        }
+        for (led, found) in led.into_iter().zip(found) {
+            let end = self.found_or_missed(Some(found));
             if let Some(flight) = led.take() {
                 self.finish(flight, end);
             }
         }
     }
 
-    /// Reads L2 for many tickets, in chunks of one call each; `None`: there is no L2.
-    async fn l2_only_many(&self, led: Vec<Led<K, V>>) -> Vec<(Led<K, V>, Option<Found<V>>)> {
-        let Some(remote) = &self.remote else {
-            return led.into_iter().map(|led| (led, None)).collect();
-        };
-        let mut out = Vec::with_capacity(led.len());
+    /// Reads L2 for many tickets, in chunks of one call each.
+    async fn look_for_tickets(self: &Arc<Self>, remote: &Remote<K, V>, led: &[Led<K, V>]) -> Vec<Look<K, V>> {
+        let mut looks = Vec::with_capacity(led.len());
         for chunk in led.chunks(self.policy.max_batch) {
-            let flights = chunk.iter().filter_map(Led::flight);
-            let asked: Vec<_> = flights.map(|f| (f.key(), remote.name(f.key()))).collect();
-            out.extend(self.l2_mget(remote, &asked).await);
+            looks.extend(self.l2_mlook(remote, asked(remote, chunk), self.policy.lease, L2Use::Read).await);
         }
-        led.into_iter().zip(out.into_iter().map(Some)).collect()
+        looks
     }
 
     /// `begin_many`: probes are done; `missing` are indices of `keys`.
@@ -237,21 +241,30 @@ impl<K: Key, V: Value> Engine<K, V> {
             let wait = CacheFuture::boxed(self.begin_on(&keys[i], Step::Follow(flight), allow_stale));
             batch.followed.push((i, wait));
         }
-        if self.remote.is_none() {
+        let Some(remote) = &self.remote else {
             batch.led.extend(led.into_iter().map(|(i, led)| (i, ticket_of(self.begin_with(led, None)))));
             return CacheFuture::ready(batch);
-        }
+        };
         CacheFuture::boxed(async move {
             let (at, led): (Vec<_>, Vec<_>) = led.into_iter().unzip();
-            for (i, (led, found)) in at.into_iter().zip(self.l2_only_many(led).await) {
-                match self.begin_with(led, found) {
+            let looks = self.look_for_tickets(remote, &led).await;
+            for ((i, led), look) in at.into_iter().zip(led).zip(looks) {
+                match self.begin_with(led, Some(look)) {
                     Begin::Hit(value) => batch.hits.push((i, value)),
-                    begin => batch.led.push((i, ticket_of(begin))),
+                    begin => {
+                        self.counters.one(Count::L2Miss);
+                        batch.led.push((i, ticket_of(begin)));
+                    }
                 }
             }
             batch
         })
     }
+}
+
+/// The keys of these flights, and their names in L2.
+fn asked<'a, K: Key, V: Value>(remote: &Remote<K, V>, led: &'a [Led<K, V>]) -> Vec<(&'a K, Name)> {
+    led.iter().filter_map(Led::flight).map(|flight| (flight.key(), remote.name(flight.key()))).collect()
 }
 
 fn ticket_of<V>(begin: Begin<V>) -> LoadTicket<V> {

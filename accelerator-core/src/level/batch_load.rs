@@ -6,6 +6,7 @@
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use futures_util::{FutureExt, StreamExt, stream};
 use hashbrown::HashTable;
@@ -13,11 +14,13 @@ use hashbrown::HashTable;
 use crate::cache::BoxFuture;
 use crate::error::{CacheError, CacheResult};
 use crate::level::engine::{Arrived, End, Engine, Flight, Key, Stale, Value};
+use crate::level::fill::Fill;
 use crate::level::finish::{Ending, Held};
+use crate::level::lease::{L2Use, Permit};
 use crate::level::load::{How, Limited};
 use crate::level::place::Place;
 use crate::level::policy::BATCH_CONCURRENCY;
-use crate::level::remote::{Fill, Found, Name, Remote};
+use crate::level::remote::{Name, Remote};
 use crate::level::sources::not_loaded;
 use crate::level::stats::Count;
 use crate::sync::{Mutex, lock};
@@ -72,16 +75,24 @@ impl BatchRun {
 /// ends) it is passed on.
 pub(crate) struct Wanted<K: Key, V: Value> {
     flight: Option<Arc<Flight<K, V>>>,
-    name: Option<Name>,
-    fill: bool,
-    /// L2 may have an older value.
-    occupied: bool,
+    permit: Option<Permit<K, V>>,
+    /// A writer holds the key: what is loaded goes into neither level.
+    held: bool,
     stale: Option<Stale<V>>,
 }
 
 impl<K: Key, V: Value> Wanted<K, V> {
     pub(crate) fn new(flight: Arc<Flight<K, V>>) -> Self {
-        Self { flight: Some(flight), name: None, fill: false, occupied: false, stale: None }
+        Self { flight: Some(flight), permit: None, held: false, stale: None }
+    }
+
+    /// What the source answered, and until when it may be cached.
+    fn arrived(&self, engine: &Engine<K, V>, loaded: Loaded<V>) -> Arrived<V> {
+        let mut loaded = engine.arrived(loaded);
+        if self.held {
+            loaded.lives = None;
+        }
+        loaded
     }
 
     fn end(mut self, end: End<V>) {
@@ -130,54 +141,48 @@ pub(crate) fn batch_work<K: Key, V: Value>(
 
 /// Steps 1 and 2: what is still wanted after the look into L2.
 async fn read_chunk<K: Key, V: Value>(
-    engine: &Engine<K, V>,
-    mut chunk: Vec<Wanted<K, V>>,
+    engine: &Arc<Engine<K, V>>,
+    chunk: Vec<Wanted<K, V>>,
     how: How,
 ) -> Vec<Wanted<K, V>> {
     let Some(remote) = &engine.remote else { return chunk };
     let keys: Vec<K> = chunk.iter().flat_map(|w| &w.flight).map(|flight| flight.key().clone()).collect();
     let asked: Vec<(&K, Name)> = keys.iter().map(|key| (key, remote.name(key))).collect();
-    if how.skip_l2 {
-        let now = engine.now();
-        for (wanted, (key, name)) in chunk.iter_mut().zip(asked) {
-            wanted.fill = remote.bypass.get(key, now).is_none();
-            wanted.occupied = true;
-            wanted.name = Some(name);
-        }
-        return chunk;
-    }
-    let found = engine.l2_mget(remote, &asked).await;
+    let looks = engine.l2_mlook(remote, asked, engine.lease_of_chunk(keys.len()), how.l2).await;
     let mut left = Vec::new();
-    for ((mut wanted, (key, name)), found) in chunk.into_iter().zip(asked).zip(found) {
-        match found {
-            Found::Hit { value, until } if until.is_fresh(engine.now(), how.min_fresh) => {
-                wanted.end(End::Found { value, until });
-                continue;
-            }
-            Found::Hit { value, until } => {
-                (wanted.fill, wanted.occupied) = (true, true);
-                wanted.stale = Some(Stale { value, until });
-            }
-            Found::Nothing { fill } => wanted.fill = fill,
+    for ((mut wanted, key), mut look) in chunk.into_iter().zip(&keys).zip(looks) {
+        if let Some(Stale { value, until }) = look.take_fresh(engine.now(), how.min_fresh) {
+            wanted.end(End::Found { value, until });
+            continue;
         }
-        engine.counters.one(Count::L2Miss);
-        let may_be_stale = wanted.stale.is_some() && engine.policy.stale > 0;
+        if how.l2 == L2Use::Read {
+            engine.counters.one(Count::L2Miss);
+        }
+        let may_be_stale = look.found.is_some() && engine.policy.stale > 0;
         let failed = if may_be_stale { engine.throttle.get(key, engine.now()).flatten() } else { None };
-        wanted.name = Some(name);
         match failed {
-            Some(error) => {
-                let stale = wanted.stale.take();
-                wanted.end(End::Throttled { error, stale });
+            Some(error) => wanted.end(End::Throttled { error, stale: look.found }),
+            None => {
+                (wanted.stale, wanted.permit, wanted.held) = (look.found, Some(look.permit), look.held);
+                left.push(wanted);
             }
-            None => left.push(wanted),
         }
     }
     left
 }
 
+impl<K: Key, V: Value> Engine<K, V> {
+    /// How long a lease of a chunk of so many keys lasts: single loads run side by side, but not all at once.
+    fn lease_of_chunk(&self, keys: usize) -> Duration {
+        let rounds = if self.sources.many.is_some() { 1 } else { keys.div_ceil(BATCH_CONCURRENCY).max(1) };
+        let more = u32::try_from(rounds - 1).unwrap_or(u32::MAX);
+        self.policy.lease.saturating_add(self.policy.loader_timeout.saturating_mul(more))
+    }
+}
+
 /// Steps 3 to 5.
 async fn load_chunk<K: Key, V: Value>(
-    engine: &Engine<K, V>,
+    engine: &Arc<Engine<K, V>>,
     wanted: Vec<Wanted<K, V>>,
     begun: Option<BatchLoad<K, V>>,
 ) {
@@ -191,9 +196,9 @@ async fn load_chunk<K: Key, V: Value>(
         let answer = load_many(engine, keys, begun).await;
         match answer {
             Ok(found) => {
-                let done = matched(engine, wanted, found);
+                let mut done = matched(engine, wanted, found);
                 if let Some(remote) = &engine.remote {
-                    fill_many(engine, remote, &done).await;
+                    fill_many(engine, remote, &mut done).await;
                 }
                 for (one, loaded) in done {
                     one.end(End::Loaded(loaded));
@@ -202,13 +207,13 @@ async fn load_chunk<K: Key, V: Value>(
             Err(error) => wanted.into_iter().for_each(|one| one.fail(error.clone())),
         }
     } else {
-        let each = |one: Wanted<K, V>| async move {
+        let each = |mut one: Wanted<K, V>| async move {
             let Some(flight) = one.flight.clone() else { return };
             match engine.load_one(flight.key().clone()).await {
                 Ok(loaded) => {
-                    let loaded = engine.arrived(loaded);
-                    if let (true, Some(name)) = (one.fill, &one.name) {
-                        engine.fill_one(&flight, name, &loaded, one.occupied).await;
+                    let loaded = one.arrived(engine, loaded);
+                    if let Some(permit) = one.permit.take() {
+                        engine.fill_one(&flight, permit, &loaded).await;
                     }
                     one.end(End::Loaded(loaded));
                 }
@@ -238,7 +243,8 @@ fn matched<K: Key, V: Value>(
             |w: &Option<Wanted<K, V>>| w.as_ref().and_then(|w| w.flight.as_ref()).is_some_and(|f| *f.key() == key);
         let at = index.find(hash, |&(_, i)| is_it(&wanted[i])).map(|entry| entry.1);
         if let Some(one) = at.and_then(|i| wanted[i].take()) {
-            done.push((one, engine.arrived(loaded)));
+            let loaded = one.arrived(engine, loaded);
+            done.push((one, loaded));
         }
     }
     wanted.into_iter().flatten().for_each(|one| one.fail(not_loaded()));
@@ -259,16 +265,13 @@ async fn load_many<K: Key, V: Value>(
 }
 
 async fn fill_many<K: Key, V: Value>(
-    engine: &Engine<K, V>,
+    engine: &Arc<Engine<K, V>>,
     remote: &Remote<K, V>,
-    done: &[(Wanted<K, V>, Arrived<V>)],
+    done: &mut [(Wanted<K, V>, Arrived<V>)],
 ) {
-    let fills = done.iter().filter(|(one, loaded)| one.fill && (loaded.lives.is_some() || one.occupied));
-    let fills = fills.filter_map(|(one, loaded)| {
-        let (flight, name) = (one.flight.as_ref()?, one.name.as_ref()?);
-        let (key, hash, token) = (flight.key(), flight.hash(), flight.token());
-        let life = loaded.lives.map(|(_, l2)| l2);
-        Some(Fill { key, hash, token, name, value: loaded.value.as_ref(), life })
+    let fills = done.iter_mut().filter_map(|(one, loaded)| {
+        let (flight, permit) = (one.flight.as_ref()?, one.permit.take()?);
+        Some(Fill::of(flight, permit, loaded))
     });
     engine.l2_fill(remote, fills.collect()).await;
 }

@@ -8,8 +8,8 @@ use std::task::Poll;
 use crate::cache::{Begin, LoadTicket};
 use crate::error::{CacheError, CacheResult, LoadError};
 use crate::level::engine::{End, Engine, Key, Outcome, Stale, Value};
+use crate::level::lease::{L2Use, Look};
 use crate::level::read::Step;
-use crate::level::remote::Found;
 use crate::level::stats::Count;
 use crate::level::ticket::ticket;
 use crate::level::wait::{Follow, Led, Waited};
@@ -19,7 +19,7 @@ impl<K: Key, V: Value> Engine<K, V> {
     /// A read that leads with a future of its own: the value, or the ticket.
     pub(crate) async fn begin_on(self: &Arc<Self>, key: &K, first: Step<K, V>, allow_stale: bool) -> Begin<V> {
         let mut step = first;
-        let (mut skip_l2, mut late) = (false, false);
+        let (mut l2, mut late) = (L2Use::Read, false);
         loop {
             let waited = match step {
                 Step::Hit(value) => return Begin::Hit(value),
@@ -31,7 +31,7 @@ impl<K: Key, V: Value> Engine<K, V> {
             };
             step = match waited {
                 Waited::Over(Outcome::Missed) => {
-                    skip_l2 = true;
+                    l2 = l2.after_miss();
                     Step::new(self.join_again(key, true, true))
                 }
                 Waited::Over(Outcome::Failed { stale: Some(value), .. }) if allow_stale => {
@@ -41,8 +41,8 @@ impl<K: Key, V: Value> Engine<K, V> {
                 Waited::Over(Outcome::Failed { error, .. }) => return Begin::Failed(error),
                 Waited::Over(Outcome::Value(value)) => return Begin::Hit(value),
                 Waited::Lead(led) => {
-                    let found = if skip_l2 { None } else { self.l2_only(&led).await };
-                    return self.begin_with(led, found);
+                    let look = self.l2_for_ticket(&led, l2).await;
+                    return self.begin_with(led, look);
                 }
                 Waited::Restart => Step::new(self.join_again(key, true, true)),
                 // One of all who waited leads anew, and the others wait once more.
@@ -55,22 +55,27 @@ impl<K: Key, V: Value> Engine<K, V> {
         }
     }
 
-    /// What the holder of a ticket gets, given what L2 has; `None`: it was not asked.
-    pub(crate) fn begin_with(&self, led: Led<K, V>, found: Option<Found<V>>) -> Begin<V> {
+    /// Reads L2 for a ticket; `None`: there is no L2.
+    async fn l2_for_ticket(self: &Arc<Self>, led: &Led<K, V>, l2: L2Use) -> Option<Look<K, V>> {
+        let (flight, remote) = (led.flight()?, self.remote.as_ref()?);
+        let look = self.l2_look(remote, flight.key(), remote.name(flight.key()), l2).await;
+        if l2 == L2Use::Read && !look.found.as_ref().is_some_and(|found| found.until.is_fresh(self.now(), 0)) {
+            self.counters.one(Count::L2Miss);
+        }
+        Some(look)
+    }
+
+    /// What the holder of a ticket gets, given what L2 has; `None`: there is no L2.
+    pub(crate) fn begin_with(&self, led: Led<K, V>, look: Option<Look<K, V>>) -> Begin<V> {
         let Some(flight) = led.take() else { return Begin::Lead(LoadTicket::detached()) };
-        let (fill, stale) = match found {
-            Some(Found::Hit { value, until }) if until.is_fresh(self.now(), 0) => {
-                return match self.finish(flight, End::Found { value, until }) {
-                    Outcome::Value(value) => Begin::Hit(value),
-                    _ => Begin::Lead(LoadTicket::detached()),
-                };
-            }
-            Some(Found::Hit { value, until }) => (true, Some(Stale { value, until })),
-            Some(Found::Nothing { fill }) => (fill, None),
-            None => return Begin::Lead(ticket(flight, true, None)),
-        };
-        self.counters.one(Count::L2Miss);
-        Begin::Lead(ticket(flight, fill, stale))
+        let Some(mut look) = look else { return Begin::Lead(LoadTicket::new(flight)) };
+        match look.take_fresh(self.now(), 0) {
+            Some(Stale { value, until }) => match self.finish(flight, End::Found { value, until }) {
+                Outcome::Value(value) => Begin::Hit(value),
+                _ => Begin::Lead(LoadTicket::detached()),
+            },
+            None => Begin::Lead(ticket(flight, look)),
+        }
     }
 
     /// `get_or_load` behind the L1 hit.

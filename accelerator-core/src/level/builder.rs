@@ -87,7 +87,9 @@ impl<K: Key, V: Value, L1> Builder<K, V, L1> {
         self
     }
 
-    /// How long a value is fresh in L1; at most `l2_ttl` where there is an L2.
+    /// How long a value is fresh in L1; at most `l2_ttl` where there is an L2. Default: `ttl`, and at most 10 s where there
+    /// is an L2: nodes don't hear of each other's writes, so a value that another node has changed or deleted is served
+    /// from this node's L1 for up to `l1_ttl`.
     pub fn l1_ttl(mut self, ttl: Duration) -> Self {
         self.set.l1_ttl = Some(ttl);
         self
@@ -130,7 +132,7 @@ impl<K: Key, V: Value, L1> Builder<K, V, L1> {
     }
 
     /// Hard limit of one load. It also bounds the wait for a load that another caller runs itself: that of one load, the
-    /// L2 read before it, and an eighth more. Of all who waited in vain one loads anew; who has waited twice is told
+    /// L2 read before it (with a lease: two, and 500 ms), and an eighth more. Of all who waited in vain one loads anew; who has waited twice is told
     /// `Timeout`, or loads alone where there is a loader. Default: 2 s.
     pub fn loader_timeout(mut self, limit: Duration) -> Self {
         self.set.loader_timeout = limit;
@@ -140,6 +142,13 @@ impl<K: Key, V: Value, L1> Builder<K, V, L1> {
     /// Hard limit of one L2 operation. Default: 100 ms for reads, 250 ms for writes.
     pub fn l2_timeout(mut self, limit: Duration) -> Self {
         self.set.l2_timeout = Some(limit);
+        self
+    }
+
+    /// How long a lease of L2 lasts if its holder disappears: as long, nobody else stores the key there. Only for stores
+    /// with leases. Default, and the least that is taken: `loader_timeout`, the limit of an L2 write, and 1 s.
+    pub fn lease_ttl(mut self, ttl: Duration) -> Self {
+        self.set.lease_ttl = Some(ttl);
         self
     }
 
@@ -232,6 +241,7 @@ impl<K: Key, V: Value, L1> Builder<K, V, L1> {
                 prefix: area_prefix(&set.area),
                 schema: set.schema,
                 bypass: Remembered::new(WhenFull::HoldForAll),
+                recovering: AtomicBool::new(false),
                 cleared_at: AtomicU64::new(0),
             }),
             (Some(_), None) => return Err(CacheError::config("codec", "none", "an l2 needs one")),

@@ -19,7 +19,7 @@ use crate::level::remembered::Remembered;
 use crate::level::remote::Remote;
 use crate::level::slots::{Join, SlotTable, Token};
 use crate::level::sources::Sources;
-use crate::level::stats::{Count, Counters};
+use crate::level::stats::{Count, Counters, Now, Stats};
 use crate::level::timer::Timer;
 use crate::time::TimeSource;
 use crate::traits::l1::L1Store;
@@ -107,6 +107,16 @@ impl<K: Key, V: Value> Engine<K, V> {
 
     pub(crate) fn is_closed(&self) -> bool {
         self.closed.load(Ordering::Relaxed)
+    }
+
+    /// Keys that this node reads past L2 for.
+    pub(crate) fn unconfirmed(&self) -> usize {
+        self.remote.as_ref().map_or(0, |remote| remote.bypass.len())
+    }
+
+    pub(crate) fn stats(&self) -> Stats {
+        let has_leases = self.remote.as_ref().is_some_and(|remote| remote.limits.leases);
+        self.counters.read(Now { flights: self.table.len(), unconfirmed: self.unconfirmed(), has_leases })
     }
 
     /// The runtime for detached work: the current one, else the builder's.

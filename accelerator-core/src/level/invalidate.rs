@@ -3,7 +3,7 @@
 //! 1. purge L1 under the fence, at the call: loads in progress can't fill any more
 //! 2. (in a task, in turn with other writers of the key) delete in L2
 //! 3. purge L1 again: a reader may have taken the old value from L2 in between
-//! 4. L2 did not confirm: read past L2 for the key, say so
+//! 4. L2 did not confirm: read past L2 for the key, send the delete again (`recovery.rs`), say so
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -29,14 +29,14 @@ impl<K: Key, V: Value> Engine<K, V> {
             .map(|key| Delete {
                 wire: remote.name(&key).wire().to_owned(),
                 slot: Registration::new(self.clone(), key),
-                confirmed: false,
+                settled: false,
             })
             .collect();
         // Sorted, as in `write`; and a key twice would wait for its own turn.
         deletes.sort_by(|a, b| a.wire.cmp(&b.wire));
         deletes.dedup_by(|b, a| {
             let same = a.wire == b.wire && a.slot.key == b.slot.key;
-            b.confirmed |= same;
+            b.settled |= same;
             same
         });
         let engine = self.clone();
@@ -54,27 +54,36 @@ impl<K: Key, V: Value> Engine<K, V> {
     async fn delete_chunk(&self, op: &'static str, mut chunk: Vec<Delete<K, V>>) -> CacheResult<()> {
         let Some(remote) = &self.remote else { return Ok(()) };
         let keys = chunk.iter().filter(|_| !cfg!(accelerator_mutant = "del-without-turn"));
-        let turns = match self.turns(keys.map(|delete| (&delete.slot.key, delete.slot.at.hash))).await {
+        let until = self.write_deadline();
+        let turns = match self.turns(until, keys.map(|delete| (&delete.slot.key, delete.slot.at.hash))).await {
             Ok(turns) => turns,
             Err(e) => {
-                chunk.iter().for_each(|delete| self.table.overtake(&delete.slot.key, &delete.slot.at));
-                return Err(CacheError::unconfirmed(op, e));
+                let mut queued = true;
+                for delete in &mut chunk {
+                    self.table.overtake(&delete.slot.key, &delete.slot.at);
+                    queued &= delete.failed();
+                }
+                return Err(CacheError::unconfirmed(op, e, queued));
             }
         };
         // 2
         let wires: Vec<&str> = chunk.iter().map(|d| d.wire.as_str()).collect();
-        let results = self.timed(self.policy.l2_write_timeout, remote.del_all(&wires)).await;
-        let results = self.per_key(results, wires.len());
+        // A key that is remembered from here on needs another delete than this one.
+        let mark = remote.bypass.mark();
+        let results = self.per_key(self.timed_until(until, remote.del_all(&wires)).await, wires.len());
         let mut first = Ok(());
         for (delete, result) in chunk.iter_mut().zip(results) {
             // Also where L2 did not confirm: an older write that came now would outlive the bypass.
             self.table.overtake(&delete.slot.key, &delete.slot.at);
             match result {
                 Ok(()) => {
-                    remote.bypass.remove(&delete.slot.key, self.now());
-                    delete.confirmed = true;
+                    remote.bypass.remove_before(&delete.slot.key, mark, self.now());
+                    delete.settled = true;
                 }
-                Err(e) => first = first.and(Err(CacheError::unconfirmed(op, e))),
+                Err(e) => {
+                    let queued = delete.failed();
+                    first = first.and(Err(CacheError::unconfirmed(op, e, queued)));
+                }
             }
         }
         // 3 and 4, before the next writer has its turn.
@@ -87,15 +96,6 @@ impl<K: Key, V: Value> Engine<K, V> {
     #[inline]
     pub(crate) fn purge(&self, key: &K) {
         self.table.invalidate(key, || self.l1.remove(key));
-    }
-
-    /// This node reads past L2 for the key until a delete succeeds, or nothing written so far can live there.
-    pub(crate) fn distrust(&self, key: &K) {
-        if let Some(remote) = &self.remote {
-            let now = self.now();
-            #[cfg(not(accelerator_mutant = "no-bypass"))]
-            remote.bypass.insert(key, now, now.saturating_add(self.policy.longest()), ());
-        }
     }
 
     /// All that is cached becomes a miss for this node.
@@ -116,15 +116,24 @@ impl<K: Key, V: Value> Engine<K, V> {
 struct Delete<K: Key, V: Value> {
     slot: Registration<K, V>,
     wire: String,
-    confirmed: bool,
+    /// Confirmed, or known not to be.
+    settled: bool,
+}
+
+impl<K: Key, V: Value> Delete<K, V> {
+    /// Step 4. `true`: the delete is queued.
+    fn failed(&mut self) -> bool {
+        self.settled = true;
+        self.slot.engine.distrust(&self.slot.key)
+    }
 }
 
 impl<K: Key, V: Value> Drop for Delete<K, V> {
     fn drop(&mut self) {
-        let (engine, key) = (&self.slot.engine, &self.slot.key);
-        if !self.confirmed {
-            engine.distrust(key);
+        if !self.settled {
+            self.failed();
         }
+        let (engine, key) = (&self.slot.engine, &self.slot.key);
         #[cfg(not(accelerator_mutant = "single-purge"))]
         engine.purge(key);
     }

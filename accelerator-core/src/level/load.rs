@@ -19,9 +19,11 @@ use crate::cache::BoxFuture;
 use crate::error::{CacheError, CacheResult};
 use crate::level::batch_load::BatchRun;
 use crate::level::engine::{Arrived, End, Engine, Flight, Key, Outcome, Stale, Value};
+use crate::level::fill::Fill;
 use crate::level::finish::{Ending, Held};
 use crate::level::latent::Latent;
-use crate::level::remote::{Fill, Found, Name};
+use crate::level::lease::{L2Use, Look, Permit};
+use crate::level::policy::LEASE_WAIT;
 use crate::level::sources::LoadFuture;
 use crate::level::stats::Count;
 use crate::level::timer::Timer;
@@ -70,11 +72,10 @@ pub(crate) enum Work<V> {
     Batch(Arc<BatchRun>),
 }
 
-/// What a flight must not do.
+/// What a flight makes of L2.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct How {
-    /// L2 is known to have nothing, or is not to be believed.
-    pub(crate) skip_l2: bool,
+    pub(crate) l2: L2Use,
     /// A value in L2 is only good enough if it has more than this many milliseconds to live (refresh-ahead).
     pub(crate) min_fresh: u64,
 }
@@ -254,26 +255,27 @@ impl<K: Key, V: Value> Drop for InTask<K, V> {
     }
 }
 
+impl How {
+    /// Whatever is cached is not wanted (`yes`), or read first.
+    pub(crate) fn refresh(yes: bool) -> Self {
+        Self { l2: if yes { L2Use::Refresh } else { L2Use::Read }, min_fresh: 0 }
+    }
+}
+
 /// Steps 1 to 4 of one flight with an L2.
 async fn fly<K: Key, V: Value>(engine: Arc<Engine<K, V>>, flight: Arc<Flight<K, V>>, how: How) -> End<V> {
     let Some(remote) = &engine.remote else { return End::Missed };
     let key = flight.key();
-    let name = remote.name(key);
-    let (mut fill, mut stale) = (true, None);
     // 1
-    if !how.skip_l2 {
-        match engine.l2_get(remote, key, &name).await {
-            // 2
-            Found::Hit { value, until } if until.is_fresh(engine.now(), how.min_fresh) => {
-                return End::Found { value, until };
-            }
-            Found::Hit { value, until } => stale = Some(Stale { value, until }),
-            Found::Nothing { fill: may } => fill = may,
-        }
-        engine.counters.one(Count::L2Miss);
-    } else {
-        fill = remote.bypass.get(key, engine.now()).is_none();
+    let mut look = engine.l2_look(remote, key, remote.name(key), how.l2).await;
+    // 2
+    if let Some(Stale { value, until }) = look.take_fresh(engine.now(), how.min_fresh) {
+        return End::Found { value, until };
     }
+    if how.l2 == L2Use::Read {
+        engine.counters.one(Count::L2Miss);
+    }
+    let Look { found: stale, permit, held } = look;
     if stale.is_some()
         && engine.policy.stale > 0
         && let Some(Some(error)) = engine.throttle.get(key, engine.now())
@@ -284,33 +286,36 @@ async fn fly<K: Key, V: Value>(engine: Arc<Engine<K, V>>, flight: Arc<Flight<K, 
         return End::Missed;
     }
     // 3
-    let loaded = match engine.load_one(key.clone()).await {
+    let mut loaded = match engine.load_one(key.clone()).await {
         Ok(loaded) => engine.arrived(loaded),
         Err(error) => return End::Failed { error, stale },
     };
     // 4
-    if fill {
-        let occupied = how.skip_l2 || stale.is_some();
-        engine.fill_one(&flight, &name, &loaded, occupied).await;
+    if held {
+        loaded.lives = None;
     }
+    engine.fill_one(&flight, permit, &loaded).await;
     End::Loaded(loaded)
 }
 
 impl<K: Key, V: Value> Engine<K, V> {
-    /// Step 4 for one key; `occupied`: L2 may have an older value.
-    pub(crate) async fn fill_one(&self, flight: &Flight<K, V>, name: &Name, loaded: &Arrived<V>, occupied: bool) {
+    /// Step 4 for one key.
+    pub(crate) async fn fill_one(self: &Arc<Self>, flight: &Flight<K, V>, permit: Permit<K, V>, loaded: &Arrived<V>) {
         let Some(remote) = &self.remote else { return };
-        let (key, hash, token) = (flight.key(), flight.hash(), flight.token());
-        let life = loaded.lives.map(|(_, l2)| l2);
-        if life.is_some() || occupied {
-            self.l2_fill(remote, vec![Fill { key, hash, token, name, value: loaded.value.as_ref(), life }]).await;
+        let fill = Fill::of(flight, permit, loaded);
+        if fill.matters() {
+            self.l2_fill(remote, vec![fill]).await;
         }
     }
 
-    /// How long a follower waits for somebody's ticket: the leader reads L2 and runs its body in this time, and its own
-    /// timeout, which all who wait share, comes first.
+    /// How long a follower waits for somebody's ticket: the leader reads L2, waits for the lease of another process and
+    /// runs its body in this time, and its own timeout, which all who wait share, comes first.
     pub(crate) fn longest_wait(&self) -> Duration {
-        let l2 = self.remote.as_ref().map_or(Duration::ZERO, |_| self.policy.l2_read_timeout);
+        let read = self.policy.l2_read_timeout;
+        let l2 = self.remote.as_ref().map_or(Duration::ZERO, |remote| match remote.limits.leases {
+            true => read * 2 + LEASE_WAIT,
+            false => read,
+        });
         self.policy.loader_timeout + l2 + (self.policy.loader_timeout / 8).max(Duration::from_millis(20))
     }
 }

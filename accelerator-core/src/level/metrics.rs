@@ -12,7 +12,7 @@ use crate::cache::CacheFuture;
 use crate::error::{CacheError, CacheResult};
 use crate::level::LevelCache;
 use crate::level::engine::{Key, Value};
-use crate::level::stats::{Counters, Stats};
+use crate::level::stats::{Counters, Now, Stats};
 use crate::level::timer::Timer;
 use crate::sync::{Mutex, lock};
 
@@ -84,7 +84,7 @@ impl Reporter {
     fn unreported(&self) -> [u64; METRICS.len()] {
         let mut reported = lock(&self.reported);
         // Under the lock: a later report reads what an earlier one has read, or more.
-        let stats = self.counters.read(0);
+        let stats = self.counters.read(Now::default());
         let now = std::array::from_fn(|i| (METRICS[i].of)(&stats));
         let before = std::mem::replace(&mut *reported, now);
         std::array::from_fn(|i| now[i].saturating_sub(before[i]))

@@ -13,16 +13,20 @@ mod cells;
 mod engine;
 mod envelope;
 mod face;
+mod fill;
 mod finish;
 mod flight;
+mod guard;
 mod invalidate;
 mod latent;
+mod lease;
 mod load;
 #[cfg(feature = "metrics")]
 mod metrics;
 mod place;
 mod policy;
 mod read;
+mod recovery;
 mod refresh;
 mod remembered;
 mod remote;
@@ -45,6 +49,7 @@ use crate::traits::l1::L1Store;
 pub use answers::Answers;
 pub use builder::Builder;
 pub use engine::{Key, Value};
+pub use guard::WriteGuard;
 #[cfg(feature = "metrics")]
 pub use metrics::METRIC_NAMES;
 pub use stats::Stats;

@@ -14,6 +14,20 @@ pub(crate) const MAX_REFRESHES: usize = 256;
 pub(crate) const MAX_REMEMBERED: usize = 10_000;
 /// Longest encoded value taken from or given to L2.
 pub(crate) const MAX_VALUE_BYTES: usize = 1 << 20;
+/// How long a load waits for the lease that another process holds; then it loads, and fills nothing.
+pub(crate) const LEASE_WAIT: Duration = Duration::from_millis(500);
+/// Pauses between two looks at another's lease, each up to half longer or shorter; the last one repeats.
+pub(crate) const LEASE_POLLS: [Duration; 5] = [
+    Duration::from_millis(5),
+    Duration::from_millis(10),
+    Duration::from_millis(20),
+    Duration::from_millis(40),
+    Duration::from_millis(50),
+];
+/// How long a writer's hold lasts where its guard is never finished.
+pub(crate) const HOLD: Duration = Duration::from_secs(10);
+/// Pauses between two tries to send deletes that L2 did not confirm: the first, and the longest that doubling leads to.
+pub(crate) const RECOVERY_PAUSE: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
 /// Single loads of one batch at once, where there is no batch loader.
 pub(crate) const BATCH_CONCURRENCY: usize = 32;
 
@@ -32,6 +46,8 @@ pub(crate) struct Policy {
     pub(crate) loader_timeout: Duration,
     pub(crate) l2_read_timeout: Duration,
     pub(crate) l2_write_timeout: Duration,
+    /// How long a lease lasts where its holder is never heard of again.
+    pub(crate) lease: Duration,
     pub(crate) max_batch: usize,
     /// The longest TTL that a call or a loader has asked for.
     pub(crate) longest_own: AtomicU64,
@@ -71,6 +87,11 @@ impl Until {
     /// Fresh for more than `least` milliseconds after `now`.
     pub(crate) fn is_fresh(self, now: u64, least: u64) -> bool {
         self.left(now).fresh > least
+    }
+
+    /// No longer fresh at `now`.
+    pub(crate) fn expired(self, now: u64) -> Self {
+        Self { fresh: self.fresh.min(now), ..self }
     }
 
     /// Of use, fresh or not.

@@ -60,9 +60,7 @@ impl<K: Key, V: Value> Engine<K, V> {
         } else {
             match self.join(key, !loads, fresh) {
                 Join::Hit(value) => return Ok(Ok(value)),
-                Join::Lead(flight) if loads => {
-                    self.launch(flight, How { skip_l2: options.force_refresh, ..How::default() }, cx)
-                }
+                Join::Lead(flight) if loads => self.launch(flight, How::refresh(options.force_refresh), cx),
                 // A miss with nothing to ask is over.
                 Join::Lead(flight) if self.remote.is_none() => {
                     self.finish(flight, End::Missed);
@@ -179,7 +177,7 @@ impl<K: Key, V: Value> Engine<K, V> {
         mut stage: Stage<K, V>,
     ) -> CacheResult<Option<V>> {
         let loads = self.sources.exist() && !options.disable_load;
-        let (mut how, mut late) = (How { skip_l2: options.force_refresh, ..How::default() }, false);
+        let (mut how, mut late) = (How::refresh(options.force_refresh), false);
         loop {
             let follow = match stage {
                 Stage::Joined(Step::Hit(value)) => return Ok(value),
@@ -209,7 +207,7 @@ impl<K: Key, V: Value> Engine<K, V> {
                     Some(answer) => return answer,
                     None if !loads => return Ok(None),
                     None => {
-                        how.skip_l2 = true;
+                        how.l2 = how.l2.after_miss();
                         Stage::Joined(Step::new(self.join_again(key, false, !options.force_refresh)))
                     }
                 },
@@ -260,7 +258,14 @@ impl<K: Key, V: Value> Engine<K, V> {
 
     /// A flight without a loader: what L2 has, or nothing.
     async fn read_only(&self, led: Led<K, V>) -> Outcome<V> {
-        let end = self.found_or_missed(self.l2_only(&led).await);
+        let found = match (led.flight(), &self.remote) {
+            (Some(flight), Some(remote)) => {
+                let name = remote.name(flight.key());
+                Some(self.l2_get(remote, flight.key(), &name).await)
+            }
+            _ => None,
+        };
+        let end = self.found_or_missed(found);
         led.take().map_or(Outcome::Missed, |flight| self.finish(flight, end))
     }
 
@@ -273,17 +278,6 @@ impl<K: Key, V: Value> Engine<K, V> {
                 End::Missed
             }
             None => End::Missed,
-        }
-    }
-
-    /// Reads L2 for a ticket; `None`: there is no L2.
-    pub(crate) async fn l2_only(&self, led: &Led<K, V>) -> Option<Found<V>> {
-        match (led.flight(), &self.remote) {
-            (Some(flight), Some(remote)) => {
-                let name = remote.name(flight.key());
-                Some(self.l2_get(remote, flight.key(), &name).await)
-            }
-            _ => None,
         }
     }
 }

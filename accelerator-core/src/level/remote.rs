@@ -3,19 +3,19 @@
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::OwnedMutexGuard;
+use tokio::time::Instant;
 use xxhash_rust::xxh3::{xxh3_64_with_seed, xxh3_128};
 
 use crate::error::{CacheError, ErrorKind, LoadError, StoreError, StoreErrorKind, StoreResult};
-use crate::level::engine::{Engine, Key, Value};
+use crate::level::engine::{Engine, Key, Stale, Value};
 use crate::level::envelope::{self, Meta, Unreadable};
 use crate::level::policy::{Life, MAX_VALUE_BYTES, Until};
 use crate::level::remembered::Remembered;
-use crate::level::slots::Token;
-use crate::level::stats::Count;
 use crate::traits::codec::Codec;
 use crate::traits::head::{Head, Kind};
 use crate::traits::l2::{L2Store, Limits};
@@ -32,8 +32,10 @@ pub(crate) struct Remote<K, V> {
     pub(crate) limits: Limits,
     /// Keys whose delete L2 did not confirm.
     pub(crate) bypass: Remembered<K, ()>,
+    /// Whether a task sends their deletes again.
+    pub(crate) recovering: AtomicBool,
     /// Values written up to this Unix millisecond are misses (`clear`).
-    pub(crate) cleared_at: std::sync::atomic::AtomicU64,
+    pub(crate) cleared_at: AtomicU64,
 }
 
 /// A key as L2 knows it.
@@ -71,7 +73,7 @@ pub(crate) enum Unsealed {
 }
 
 impl Unsealed {
-    fn kind(&self) -> StoreErrorKind {
+    pub(crate) fn kind(&self) -> StoreErrorKind {
         match self {
             Self::NotEncoded(_) => StoreErrorKind::Other,
             Self::TooLarge { .. } => StoreErrorKind::TooLarge,
@@ -140,7 +142,7 @@ impl<K: Key, V: Value> Remote<K, V> {
     }
 
     /// What the bytes mean at `now` (Unix milliseconds).
-    fn open(&self, name: &Name, bytes: &[u8], now: u64) -> Result<Option<(Option<V>, Life)>, Unreadable> {
+    pub(crate) fn open(&self, name: &Name, bytes: &[u8], now: u64) -> Result<Option<(Option<V>, Life)>, Unreadable> {
         if bytes.len() > MAX_VALUE_BYTES {
             return Err(Unreadable::Garbage);
         }
@@ -149,7 +151,7 @@ impl<K: Key, V: Value> Remote<K, V> {
             return Err(Unreadable::Foreign);
         }
         let left = meta.left(now);
-        if left.useful == 0 || meta.written_at <= self.cleared_at.load(std::sync::atomic::Ordering::Acquire) {
+        if left.useful == 0 || meta.written_at <= self.cleared_at.load(Ordering::Acquire) {
             return Ok(None);
         }
         let value = match meta.head.kind {
@@ -187,6 +189,32 @@ impl<K: Key, V: Value> Engine<K, V> {
         .await
     }
 
+    /// When a write of L2 that begins now is given up, the wait for its turn included.
+    pub(crate) fn write_deadline(&self) -> Instant {
+        Instant::now() + self.policy.l2_write_timeout
+    }
+
+    pub(crate) async fn timed_until<T>(&self, until: Instant, op: impl Future<Output = T>) -> StoreResult<T> {
+        self.timed(until.saturating_duration_since(Instant::now()), op).await
+    }
+
+    /// The turns of these keys, in their order, if they all come in time.
+    pub(crate) async fn turns(
+        &self,
+        until: Instant,
+        keys: impl Iterator<Item = (&K, u64)>,
+    ) -> StoreResult<Vec<OwnedMutexGuard<()>>> {
+        let all = async {
+            let mut turns = Vec::new();
+            for (key, hash) in keys {
+                turns.push(self.table.turn(key, hash).lock_owned().await);
+            }
+            turns
+        };
+        let turns = self.timed_until(until, all).await;
+        turns.inspect_err(|e| self.counters.l2_error(e.kind()))
+    }
+
     /// Reads one key.
     pub(crate) async fn l2_get(&self, remote: &Remote<K, V>, key: &K, name: &Name) -> Found<V> {
         if remote.bypass.get(key, self.now()).is_some() {
@@ -206,17 +234,8 @@ impl<K: Key, V: Value> Engine<K, V> {
         let mut answers = if wires.is_empty() {
             Vec::new().into_iter()
         } else {
-            match self.timed(self.policy.l2_read_timeout, remote.store.mget(&wires)).await {
-                Ok(answers) if answers.len() == wires.len() => answers.into_iter(),
-                Ok(_) => {
-                    self.counters.l2_error(StoreErrorKind::Protocol);
-                    Vec::new().into_iter()
-                }
-                Err(e) => {
-                    self.counters.l2_error(e.kind());
-                    Vec::new().into_iter()
-                }
-            }
+            let answers = self.timed(self.policy.l2_read_timeout, remote.store.mget(&wires)).await;
+            self.all_answers(answers, wires.len()).into_iter()
         };
         for (slot, (_, name)) in out.iter_mut().zip(asked) {
             if slot.is_none() {
@@ -237,97 +256,11 @@ impl<K: Key, V: Value> Engine<K, V> {
                 return Found::Nothing { fill: false };
             }
         };
-        match remote.open(name, &bytes, self.clock.unix()) {
-            Ok(Some((value, left))) => Found::Hit { value, until: left.from(self.now()) },
+        match self.open(remote, name, &bytes) {
+            Ok(Some(Stale { value, until })) => Found::Hit { value, until },
             Ok(None) => Found::Nothing { fill: true },
-            Err(why) => {
-                self.counters.one(Count::Undecodable);
-                // Old and new nodes must not fight over a key during a rolling deploy.
-                Found::Nothing { fill: why == Unreadable::Garbage }
-            }
+            // Old and new nodes must not fight over a key during a rolling deploy.
+            Err(why) => Found::Nothing { fill: why == Unreadable::Garbage },
         }
     }
-
-    /// Stores what was loaded in L2, unless an invalidation came since `token` or somebody writes the key right now.
-    /// Failures are counted; the loaded value reaches its callers all the same.
-    pub(crate) async fn l2_fill(&self, remote: &Remote<K, V>, fills: Vec<Fill<'_, K, V>>) {
-        let mut turns: Vec<OwnedMutexGuard<()>> = Vec::with_capacity(fills.len());
-        let (mut items, mut gone) = (Vec::with_capacity(fills.len()), Vec::new());
-        for fill in &fills {
-            // Sealed before the check: a `clear` that comes in between is later than `written_at`.
-            let sealed = fill.life.map(|life| remote.seal(fill.name, fill.value, life, self.clock.unix())).transpose();
-            let sealed = match sealed {
-                Ok(sealed) => sealed,
-                Err(why) => {
-                    self.counters.l2_error(why.kind());
-                    continue;
-                }
-            };
-            let turn = self.table.turn_to_fill(fill.key, fill.hash, fill.token, || self.generation());
-            if let Some(turn) = turn {
-                turns.push(turn);
-                match sealed {
-                    Some(sealed) => items.push((fill.name.wire(), sealed.bytes, sealed.ttl)),
-                    None => gone.push(fill.name.wire()),
-                }
-            }
-        }
-        let limit = self.policy.l2_write_timeout;
-        let (wanted, unwanted) = (items.len(), gone.len());
-        if wanted > 0 {
-            self.per_key(self.timed(limit, remote.set_all(items)).await, wanted);
-        }
-        if unwanted > 0 {
-            self.per_key(self.timed(limit, remote.del_all(&gone)).await, unwanted);
-        }
-    }
-
-    /// One result per key of a call that may have failed as a whole; failures are counted.
-    pub(crate) fn per_key(&self, results: StoreResult<Vec<StoreResult<()>>>, wanted: usize) -> Vec<StoreResult<()>> {
-        let all = |kind: StoreErrorKind, why: &str| -> Vec<StoreResult<()>> {
-            self.counters.l2_error(kind);
-            (0..wanted).map(|_| Err(StoreError::new(kind, why))).collect()
-        };
-        match results {
-            Ok(results) if results.len() == wanted => {
-                results.iter().flat_map(|r| r.as_ref().err()).for_each(|e| self.counters.l2_error(e.kind()));
-                results
-            }
-            Ok(_) => all(StoreErrorKind::Protocol, "a batch was answered with another length"),
-            Err(e) => all(e.kind(), &e.to_string()),
-        }
-    }
-}
-
-impl<K, V> Remote<K, V> {
-    /// Writes all, with the store's batch call where there is more than one.
-    pub(crate) async fn set_all(&self, mut items: Vec<(&str, Bytes, Duration)>) -> Vec<StoreResult<()>> {
-        match (items.len(), items.pop()) {
-            (1, Some((wire, bytes, ttl))) => vec![self.store.set(wire, bytes, ttl).await],
-            (_, Some(last)) => {
-                items.push(last);
-                self.store.mset(items).await
-            }
-            (_, None) => Vec::new(),
-        }
-    }
-
-    /// Deletes all, with the store's batch call where there is more than one.
-    pub(crate) async fn del_all(&self, wires: &[&str]) -> Vec<StoreResult<()>> {
-        match wires {
-            [one] => vec![self.store.del(one).await],
-            many => self.store.mdel(many).await,
-        }
-    }
-}
-
-/// One value on its way into L2.
-pub(crate) struct Fill<'a, K, V> {
-    pub(crate) key: &'a K,
-    pub(crate) hash: u64,
-    pub(crate) token: Token,
-    pub(crate) name: &'a Name,
-    pub(crate) value: Option<&'a V>,
-    /// `None`: what is there must go.
-    pub(crate) life: Option<Life>,
 }

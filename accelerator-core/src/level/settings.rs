@@ -33,6 +33,7 @@ pub(crate) struct Settings<K, V> {
     pub(crate) stale: Duration,
     pub(crate) loader_timeout: Duration,
     pub(crate) l2_timeout: Option<Duration>,
+    pub(crate) lease_ttl: Option<Duration>,
     pub(crate) max_batch: usize,
     pub(crate) schema: u32,
     pub(crate) clock: TimeSource,
@@ -57,6 +58,7 @@ impl<K, V> Default for Settings<K, V> {
             stale: Duration::ZERO,
             loader_timeout: Duration::from_secs(2),
             l2_timeout: None,
+            lease_ttl: None,
             max_batch: 256,
             schema: 0,
             clock: TimeSource::System,
@@ -66,6 +68,8 @@ impl<K, V> Default for Settings<K, V> {
 }
 
 const LONGEST: Duration = Duration::from_secs(3650 * 24 * 3600);
+/// The longest that L1 keeps something beside an L2, unless `l1_ttl` says otherwise: other nodes' writes are not heard of.
+const L1_BESIDE_L2: Duration = Duration::from_secs(10);
 const TTL: &str = "takes 1 ms to 10 years";
 
 impl<K, V> Settings<K, V> {
@@ -108,7 +112,10 @@ impl<K, V> Settings<K, V> {
             let fix = format!("takes at most the L2 TTL, {l2_ttl:?}: L1 never outlives L2");
             return Err(CacheError::config("l1_ttl", format!("{l1_ttl:?}"), &fix));
         }
-        let l1_ttl = if both { l1_ttl.min(l2_ttl) } else { l1_ttl };
+        let l1_ttl = match (both, self.l1_ttl) {
+            (true, None) => l1_ttl.min(l2_ttl).min(L1_BESIDE_L2),
+            _ => l1_ttl,
+        };
         if !(0.0..=1.0).contains(&self.jitter) {
             return Err(CacheError::config("ttl_jitter_ratio", self.jitter, "takes 0.0 to 1.0"));
         }
@@ -132,6 +139,13 @@ impl<K, V> Settings<K, V> {
         let limit = "takes 1 ms to 10 years; there is no \"never\"";
         duration("loader_timeout", Some(self.loader_timeout), limit)?;
         duration("l2_timeout", self.l2_timeout, limit)?;
+        let l2_read_timeout = self.l2_timeout.unwrap_or(Duration::from_millis(100));
+        let l2_write_timeout = self.l2_timeout.unwrap_or(Duration::from_millis(250));
+        let shortest_lease = self.loader_timeout + l2_write_timeout + Duration::from_secs(1);
+        if let Some(lease) = self.lease_ttl.filter(|lease| !(shortest_lease..=LONGEST).contains(lease)) {
+            let fix = format!("takes {shortest_lease:?} (loader_timeout, the L2 write, 1 s) to 10 years");
+            return Err(CacheError::config("lease_ttl", format!("{lease:?}"), &fix));
+        }
         if self.max_batch == 0 {
             return Err(CacheError::config("max_batch", 0, "takes 1 or more keys"));
         }
@@ -139,7 +153,7 @@ impl<K, V> Settings<K, V> {
             l1_ttl: millis(l1_ttl),
             l2_ttl: millis(l2_ttl),
             null_ttl: self.cache_null_value.then(|| {
-                let default = if self.has_l1 { l1_ttl } else { l2_ttl }.min(Duration::from_secs(30));
+                let default = if self.l2.is_some() { l2_ttl } else { l1_ttl }.min(Duration::from_secs(30));
                 millis(self.null_ttl.unwrap_or(default))
             }),
             longest_life: if self.l2.is_some() { u64::from(u32::MAX) } else { u64::MAX },
@@ -147,8 +161,9 @@ impl<K, V> Settings<K, V> {
             jitter: self.jitter,
             window: self.window.map_or(0, millis),
             loader_timeout: self.loader_timeout,
-            l2_read_timeout: self.l2_timeout.unwrap_or(Duration::from_millis(100)),
-            l2_write_timeout: self.l2_timeout.unwrap_or(Duration::from_millis(250)),
+            l2_read_timeout,
+            l2_write_timeout,
+            lease: self.lease_ttl.unwrap_or(shortest_lease),
             max_batch: self.max_batch,
             longest_own: AtomicU64::new(0),
             usual: None,

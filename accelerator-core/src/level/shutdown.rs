@@ -14,7 +14,7 @@ impl<K: Key, V: Value> Engine<K, V> {
     pub(crate) async fn shut(&self, deadline: Duration) -> ShutdownReport {
         self.closed.store(true, Ordering::Release);
         let wait = async {
-            while self.table.len() > 0 {
+            while self.table.len() > 0 || self.unconfirmed() > 0 {
                 match self.timer(LOOK_EVERY) {
                     Some(timer) => timer.await,
                     None => return,
@@ -23,6 +23,6 @@ impl<K: Key, V: Value> Engine<K, V> {
         };
         // Over the deadline or not, what counts is what is left.
         let _ = self.timed(deadline, wait).await;
-        ShutdownReport { unfinished: self.table.len() }
+        ShutdownReport { unfinished: self.table.len(), unconfirmed: self.unconfirmed() }
     }
 }

@@ -26,9 +26,12 @@ pub(crate) enum Count {
     RefreshFailed,
     FillRefused,
     Undecodable,
+    Lease,
+    LeaseWait,
+    FillLost,
 }
 
-const COUNTS: usize = Count::Undecodable as usize + 1;
+const COUNTS: usize = Count::FillLost as usize + 1;
 const ERRORS: usize = StoreErrorKind::ALL.len();
 
 /// The cells of one cache. Clones are the same cells.
@@ -106,7 +109,7 @@ impl Counters {
         });
     }
 
-    pub(crate) fn read(&self, flights: usize) -> Stats {
+    pub(crate) fn read(&self, now: Now) -> Stats {
         let mut sum = [0_u64; COUNTS + ERRORS];
         for cell in self.lines.own.iter().chain([&self.lines.shared]) {
             for (total, part) in sum.iter_mut().zip(&cell.0) {
@@ -135,10 +138,23 @@ impl Counters {
             refreshes_failed: of(Count::RefreshFailed),
             fills_refused: of(Count::FillRefused),
             undecodable: of(Count::Undecodable),
+            leases: of(Count::Lease),
+            lease_waits: of(Count::LeaseWait),
+            fills_lost: of(Count::FillLost),
             l2_errors,
-            flights,
+            flights: now.flights,
+            unconfirmed: now.unconfirmed,
+            has_leases: now.has_leases,
         }
     }
+}
+
+/// What is not counted, but so at the moment.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Now {
+    pub(crate) flights: usize,
+    pub(crate) unconfirmed: usize,
+    pub(crate) has_leases: bool,
 }
 
 /// What a cache has done since it was built. Each counter is exact once the threads that count are at rest; a reading
@@ -184,10 +200,22 @@ pub struct Stats {
     pub fills_refused: u64,
     /// L2 values that could not be read: damaged, foreign, or of another version, schema or codec.
     pub undecodable: u64,
+    /// Leases of L2 that were granted to this cache.
+    pub leases: u64,
+    /// Looks at keys whose lease another process held, each followed by a pause.
+    pub lease_waits: u64,
+    /// Values not stored in L2 because an invalidation or another write came while they were on their way.
+    pub fills_lost: u64,
     /// Failed L2 operations by kind.
     pub l2_errors: [(StoreErrorKind, u64); ERRORS],
     /// Keys with a load or a write in progress now.
     pub flights: usize,
+    /// Keys whose write or delete L2 has not confirmed: this node reads past L2 for them, and sends deletes until one is
+    /// confirmed.
+    pub unconfirmed: usize,
+    /// Whether L2 has leases. Without them (or without L2) one load per key, and invalidation that beats loads, hold in
+    /// this process only.
+    pub has_leases: bool,
 }
 
 impl Stats {

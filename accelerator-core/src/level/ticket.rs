@@ -1,34 +1,28 @@
 //! Tickets: a caller's own future loads, the flight takes the result.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use crate::cache::{FlightOps, LoadTicket};
 use crate::error::CacheError;
 use crate::level::engine::{Arrived, End, Engine, Flight, Key, Stale, Value};
+use crate::level::fill::Fill;
 use crate::level::finish::{Ending, Held};
+use crate::level::lease::{Look, Permit};
 use crate::level::policy::Until;
-use crate::level::remote::Fill;
 use crate::level::slots::Registered;
 use crate::level::stats::Count;
+use crate::sync::lock;
 use crate::traits::loader::Loaded;
 
-/// The ticket of a flight; `fill`: whether L2 may get the value; `stale`: what L2 had.
-pub(crate) fn ticket<K: Key, V: Value>(
-    flight: Arc<Flight<K, V>>,
-    fill: bool,
-    stale: Option<Stale<V>>,
-) -> LoadTicket<V> {
-    // The usual case needs no box of its own.
-    if fill && stale.is_none() {
-        LoadTicket::new(flight)
-    } else {
-        LoadTicket::new(Arc::new(WithL2 { flight, fill, stale }))
-    }
+/// The ticket of a flight with an L2, and what a look there gave.
+pub(crate) fn ticket<K: Key, V: Value>(flight: Arc<Flight<K, V>>, look: Look<K, V>) -> LoadTicket<V> {
+    let Look { found: stale, permit, held } = look;
+    LoadTicket::new(Arc::new(WithL2 { flight, permit: Mutex::new(Some(permit)), held, stale }))
 }
 
 impl<K: Key, V: Value> FlightOps<V> for Flight<K, V> {
     fn complete(self: Arc<Self>, loaded: Loaded<V>) {
-        self.context.clone().complete(self, loaded, true, false);
+        self.context.clone().complete(self, loaded, None, false);
     }
 
     fn fail(self: Arc<Self>, error: CacheError) {
@@ -46,13 +40,16 @@ impl<K: Key, V: Value> FlightOps<V> for Flight<K, V> {
 
 struct WithL2<K: Key, V: Value> {
     flight: Arc<Flight<K, V>>,
-    fill: bool,
+    // Taken by the first who needs it. What is left when the ticket is gone gives its lease back.
+    permit: Mutex<Option<Permit<K, V>>>,
+    held: bool,
     stale: Option<Stale<V>>,
 }
 
 impl<K: Key, V: Value> FlightOps<V> for WithL2<K, V> {
     fn complete(self: Arc<Self>, loaded: Loaded<V>) {
-        self.flight.context.complete(self.flight.clone(), loaded, self.fill, self.stale.is_some());
+        let permit = lock(&self.permit).take();
+        self.flight.context.complete(self.flight.clone(), loaded, permit, self.held);
     }
 
     fn fail(self: Arc<Self>, error: CacheError) {
@@ -61,6 +58,8 @@ impl<K: Key, V: Value> FlightOps<V> for WithL2<K, V> {
     }
 
     fn hand_over(self: Arc<Self>) {
+        // The heir asks for the lease anew.
+        drop(lock(&self.permit).take());
         self.flight.context.give_up(&self.flight);
     }
 
@@ -71,12 +70,22 @@ impl<K: Key, V: Value> FlightOps<V> for WithL2<K, V> {
 
 impl<K: Key, V: Value> Engine<K, V> {
     /// A ticket's load ended well: L1 and those who wait at once, L2 in a task (the ticket's holder doesn't wait).
-    fn complete(self: &Arc<Self>, flight: Arc<Flight<K, V>>, loaded: Loaded<V>, fill: bool, occupied: bool) {
-        let loaded = self.arrived(loaded);
+    /// `held`: a writer holds the key, neither level gets the value.
+    fn complete(
+        self: &Arc<Self>,
+        flight: Arc<Flight<K, V>>,
+        loaded: Loaded<V>,
+        permit: Option<Permit<K, V>>,
+        held: bool,
+    ) {
+        let mut loaded = self.arrived(loaded);
+        if held {
+            loaded.lives = None;
+        }
         // From here on a panic of a `Clone` is the end of this flight, too.
         let ending = Ending::new(self, Held::Flight(flight.clone()));
-        if fill && self.remote.is_some() && (loaded.lives.is_some() || occupied) {
-            self.fill_in_task(&flight, &loaded);
+        if let Some(permit) = permit.filter(|permit| permit.matters(loaded.lives.is_some())) {
+            self.fill_in_task(&flight, permit, &loaded);
         }
         drop(flight);
         ending.end(End::Loaded(loaded));
@@ -90,7 +99,7 @@ impl<K: Key, V: Value> Engine<K, V> {
         stale
     }
 
-    fn fill_in_task(self: &Arc<Self>, flight: &Arc<Flight<K, V>>, loaded: &Arrived<V>) {
+    fn fill_in_task(self: &Arc<Self>, flight: &Arc<Flight<K, V>>, permit: Permit<K, V>, loaded: &Arrived<V>) {
         // The fill has a registration of its own: the flight's ends before L2 has answered, and only while somebody is
         // registered does the slot know of an invalidation.
         let pending = Registration::again(self.clone(), flight);
@@ -101,9 +110,8 @@ impl<K: Key, V: Value> Engine<K, V> {
             if remote.bypass.get(key, engine.now()).is_some() {
                 return;
             }
-            let name = remote.name(key);
             let (hash, token) = (pending.at.hash, pending.at.token);
-            engine.l2_fill(remote, vec![Fill { key, hash, token, name: &name, value: value.as_ref(), life }]).await;
+            engine.l2_fill(remote, vec![Fill { key, hash, token, permit, value: value.as_ref(), life }]).await;
         });
     }
 }

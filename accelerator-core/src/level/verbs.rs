@@ -8,6 +8,7 @@ use crate::error::{CacheError, CacheResult, LoadError};
 use crate::level::LevelCache;
 use crate::level::answers::Answers;
 use crate::level::engine::{Key, Value};
+use crate::level::guard::WriteGuard;
 use crate::level::remote::Found;
 use crate::level::stats::Stats;
 use crate::level::ticket::Registration;
@@ -50,6 +51,9 @@ pub struct WarmupReport {
 pub struct ShutdownReport {
     /// Keys whose load or write was still in progress at the deadline.
     pub unfinished: usize,
+    /// Keys whose delete L2 had not confirmed at the deadline: their older values may be read by other nodes until their
+    /// TTL is over.
+    pub unconfirmed: usize,
 }
 
 impl<K: Key, V: Value, L1: L1Store<K, V>> LevelCache<K, V, L1> {
@@ -249,6 +253,29 @@ impl<K: Key, V: Value, L1: L1Store<K, V>> LevelCache<K, V, L1> {
         self.engine.delete("mdel", keys.to_vec())
     }
 
+    /// Announces a change of the source, for writers that want no window at all: after a `del` alone, a crash between
+    /// the change and the `del` would leave the old value in L2 until its TTL is over.
+    ///
+    /// ```
+    /// # use accelerator_core::{CacheError, LevelCache};
+    /// # async fn commit() {}
+    /// # async fn rename(cache: LevelCache<u64, String>) -> Result<(), CacheError> {
+    /// let guard = cache.write_guard(&7).await?;
+    /// commit().await; // your change of the row
+    /// guard.finish().await
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// `InvalidConfig` where L2 has no leases, or there is none. `Unconfirmed` where L2 did not confirm: nothing is held
+    /// for sure, and nothing has been changed. `Shutdown` after `shutdown`.
+    ///
+    /// # Cancel safety
+    /// Dropping the future may leave a hold, which ends by itself after 10 s.
+    pub async fn write_guard(&self, key: &K) -> CacheResult<WriteGuard<K, V>> {
+        self.engine.hold(key).await
+    }
+
     /// Makes everything cached so far a miss for this node: all of L1, and what was written to L2 until now. (Other
     /// nodes are not told.)
     ///
@@ -285,7 +312,7 @@ impl<K: Key, V: Value, L1: L1Store<K, V>> LevelCache<K, V, L1> {
     }
 
     /// Takes no new work (an L1 hit is still answered, all else is `Shutdown`) and waits for loads and writes in
-    /// progress, at most until `deadline` has passed.
+    /// progress, and for deletes that L2 has yet to confirm, at most until `deadline` has passed.
     ///
     /// # Cancel safety
     /// Dropping the future leaves the cache shut down.
@@ -296,7 +323,7 @@ impl<K: Key, V: Value, L1: L1Store<K, V>> LevelCache<K, V, L1> {
     /// What the cache has done since it was built.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        self.engine.counters.read(self.engine.table.len())
+        self.engine.stats()
     }
 
     /// What the L1 store knows about itself.

@@ -10,7 +10,7 @@
 use std::sync::Arc;
 
 use crate::cache::CacheFuture;
-use crate::error::{CacheError, CacheResult, StoreError, StoreErrorKind, StoreResult};
+use crate::error::{CacheError, CacheResult, StoreError, StoreErrorKind};
 use crate::level::engine::{Engine, Key, Value};
 use crate::level::policy::Life;
 use crate::level::remote::Sealed;
@@ -102,10 +102,10 @@ impl<K: Key, V: Value> Engine<K, V> {
         let pending: Vec<_> = writes
             .into_iter()
             .map(|(key, value, l1, wire, sealed)| Write {
-                slot: {
+                pending: {
                     // The older value goes at the call, as with `del`.
                     self.purge(&key);
-                    PendingWrite(Registration::new(self.clone(), key))
+                    PendingWrite { slot: Registration::new(self.clone(), key), settled: false }
                 },
                 value,
                 life: l1,
@@ -129,54 +129,39 @@ impl<K: Key, V: Value> Engine<K, V> {
     async fn write_chunk(&self, op: &'static str, chunk: Vec<Write<K, V>>, at: u64) -> CacheResult<()> {
         let Some(remote) = &self.remote else { return Ok(()) };
         let keys = chunk.iter().filter(|_| !cfg!(accelerator_mutant = "set-without-turn"));
-        let turns = match self.turns(keys.map(|write| (&write.slot.0.key, write.slot.0.at.hash))).await {
-            Ok(turns) => turns,
-            Err(e) => {
-                chunk.iter().for_each(|write| self.table.overtake(&write.slot.0.key, &write.slot.0.at));
-                return Err(CacheError::unconfirmed(op, e));
-            }
-        };
+        let until = self.write_deadline();
+        let turns =
+            match self.turns(until, keys.map(|write| (&write.pending.slot.key, write.pending.slot.at.hash))).await {
+                Ok(turns) => turns,
+                Err(e) => {
+                    let mut queued = true;
+                    chunk.into_iter().for_each(|write| queued &= write.pending.failed());
+                    return Err(CacheError::unconfirmed(op, e, queued));
+                }
+            };
         // A `del`, a `clear` or another `set` that was called after this one has had its turn already: writing the older
         // value now would undo it. (If it still waits for its turn, it will correct this write.)
-        let (chunk, late): (Vec<_>, Vec<_>) = chunk.into_iter().partition(|write| !write.slot.is_overtaken());
-        late.into_iter().for_each(|write| write.slot.overtaken());
+        let (chunk, late): (Vec<_>, Vec<_>) = chunk.into_iter().partition(|write| !write.pending.is_overtaken());
+        late.into_iter().for_each(|write| write.pending.overtaken());
         if chunk.is_empty() {
             return Ok(());
         }
         let items: Vec<_> = chunk.iter().map(|w| (w.wire.as_str(), w.sealed.bytes.clone(), w.sealed.ttl)).collect();
         let wanted = items.len();
-        let results = self.timed(self.policy.l2_write_timeout, remote.set_all(items)).await;
-        let results = self.per_key(results, wanted);
+        let results = self.per_key(self.timed_until(until, remote.set_all(items)).await, wanted);
         let mut first = Ok(());
         for (write, result) in chunk.into_iter().zip(results) {
             match result {
-                Ok(()) => write.slot.done(write.value, write.life, at),
-                // 5: the dropped slot corrects L1 and remembers the key. Older writes are not sent any more: one that
-                // came now would outlive the bypass.
+                Ok(()) => write.pending.done(write.value, write.life, at),
+                // 5
                 Err(e) => {
-                    self.table.overtake(&write.slot.0.key, &write.slot.0.at);
-                    first = first.and(Err(CacheError::unconfirmed(op, e)));
+                    let queued = write.pending.failed();
+                    first = first.and(Err(CacheError::unconfirmed(op, e, queued)));
                 }
             }
         }
         drop(turns);
         first
-    }
-
-    /// The turns of these keys, in their order, if they all come within the limit of a write.
-    pub(crate) async fn turns(
-        &self,
-        keys: impl Iterator<Item = (&K, u64)>,
-    ) -> StoreResult<Vec<tokio::sync::OwnedMutexGuard<()>>> {
-        let all = async {
-            let mut turns = Vec::new();
-            for (key, hash) in keys {
-                turns.push(self.table.turn(key, hash).lock_owned().await);
-            }
-            turns
-        };
-        let turns = self.timed(self.policy.l2_write_timeout, all).await;
-        turns.inspect_err(|e| self.counters.l2_error(e.kind()))
     }
 
     /// Runs the L2 part of a write from now on, whether or not its future is polled.
@@ -194,14 +179,14 @@ impl<K: Key, V: Value> Engine<K, V> {
         CacheFuture::boxed(async move {
             task.await.unwrap_or_else(|_| {
                 let lost = StoreError::new(StoreErrorKind::Other, "the task that wrote L2 was lost");
-                Err(CacheError::unconfirmed(op, lost))
+                Err(CacheError::unconfirmed(op, lost, false))
             })
         })
     }
 }
 
 struct Write<K: Key, V: Value> {
-    slot: PendingWrite<K, V>,
+    pending: PendingWrite<K, V>,
     value: Option<V>,
     life: Life,
     wire: String,
@@ -210,17 +195,37 @@ struct Write<K: Key, V: Value> {
 
 /// A write that L2 has not confirmed. Dropped like that (failure, lost task), it corrects L1 and makes this node read
 /// past L2 for the key.
-struct PendingWrite<K: Key, V: Value>(Registration<K, V>);
+struct PendingWrite<K: Key, V: Value> {
+    slot: Registration<K, V>,
+    settled: bool,
+}
 
 impl<K: Key, V: Value> PendingWrite<K, V> {
+    /// Step 5. Older writes are not sent any more: one that came now would outlive the bypass. `true`: a delete is
+    /// queued.
+    fn failed(mut self) -> bool {
+        self.slot.engine.table.overtake(&self.slot.key, &self.slot.at);
+        self.correct()
+    }
+
+    fn correct(&mut self) -> bool {
+        self.settled = true;
+        let slot = &self.slot;
+        let queued = slot.engine.distrust(&slot.key);
+        #[cfg(not(accelerator_mutant = "failed-set-keeps"))]
+        slot.engine.purge(&slot.key);
+        queued
+    }
+
     fn is_overtaken(&self) -> bool {
-        let slot = &self.0;
+        let slot = &self.slot;
         slot.engine.table.is_overtaken(&slot.key, &slot.at, slot.engine.generation())
     }
 
     /// Ends without a trace: something later counts.
     fn overtaken(mut self) {
-        let slot = &mut self.0;
+        self.settled = true;
+        let slot = &mut self.slot;
         slot.ended = true;
         let engine = &slot.engine;
         engine.table.commit(&slot.key, slot.at.hash, slot.at.token, None, || engine.generation(), |_| {});
@@ -228,7 +233,8 @@ impl<K: Key, V: Value> PendingWrite<K, V> {
 
     /// Step 4. L1's life counts from `at`, when the value was sealed for L2: it must not outlive that.
     fn done(mut self, value: Option<V>, life: Life, at: u64) {
-        let slot = &mut self.0;
+        self.settled = true;
+        let slot = &mut self.slot;
         slot.ended = true;
         let (engine, key) = (&slot.engine, &slot.key);
         let entry = engine.policy.entry(value, life, at, slot.at.token.generation);
@@ -245,11 +251,8 @@ impl<K: Key, V: Value> PendingWrite<K, V> {
 
 impl<K: Key, V: Value> Drop for PendingWrite<K, V> {
     fn drop(&mut self) {
-        let slot = &self.0;
-        if !slot.ended {
-            slot.engine.distrust(&slot.key);
-            #[cfg(not(accelerator_mutant = "failed-set-keeps"))]
-            slot.engine.purge(&slot.key);
+        if !self.settled {
+            self.correct();
         }
     }
 }

@@ -11,9 +11,11 @@ use bytes::Bytes;
 use super::{ManualClock, lock};
 use crate::error::{StoreError, StoreErrorKind, StoreResult};
 use crate::time::{Clock, millis};
-use crate::traits::l2::{L2Store, Limits};
+use crate::traits::l2::{Filled, L2Read, L2Store, LeaseToken, Limits};
 
-/// An [`L2Store`] over one map, with TTLs and without leases. A cheap handle: clones share the contents.
+/// An [`L2Store`] over one map, with TTLs. A cheap handle: clones share the contents.
+///
+/// It has no leases unless [`with_leases`](Self::with_leases) says so.
 ///
 /// Every operation gives way to the scheduler once before it happens, as a network store's would: a caller can be
 /// dropped there, and others run. It refuses what breaks its [`Limits`] or isn't a key of `[A-Za-z0-9._~-]`, so that
@@ -27,12 +29,34 @@ struct Inner {
     limits: Limits,
     contents: Mutex<HashMap<String, Stored>>,
     round_trips: AtomicU64,
+    writes: AtomicU64,
 }
 
 #[derive(Clone)]
 struct Stored {
-    bytes: Bytes,
+    what: What,
+    // Of the write that put it there: what a token proves.
+    number: u64,
     until_ms: u64,
+}
+
+#[derive(Clone)]
+enum What {
+    Value(Bytes),
+    Lease,
+    Hold,
+}
+
+impl Stored {
+    fn value(self) -> Option<Bytes> {
+        if let What::Value(bytes) = self.what { Some(bytes) } else { None }
+    }
+
+    fn token(&self) -> LeaseToken {
+        let mut token = [0; 32];
+        token[..8].copy_from_slice(&self.number.to_le_bytes());
+        LeaseToken(token)
+    }
 }
 
 impl MemoryL2 {
@@ -48,15 +72,22 @@ impl MemoryL2 {
         Self::build(Arc::new(clock), Limits::default())
     }
 
-    /// An empty store on the same clock, with other limits. `leases` is ignored: there are none.
+    /// An empty store on the same clock, with other limits; it has leases where they say so.
     #[must_use]
     pub fn with_limits(self, limits: Limits) -> Self {
-        Self::build(Arc::clone(&self.0.clock), limits.leases(false))
+        Self::build(Arc::clone(&self.0.clock), limits)
+    }
+
+    /// An empty store on the same clock, with leases.
+    #[must_use]
+    pub fn with_leases(self) -> Self {
+        let limits = self.0.limits.leases(true);
+        self.with_limits(limits)
     }
 
     fn build(clock: Arc<dyn Clock>, limits: Limits) -> Self {
-        let (contents, round_trips) = (Mutex::default(), AtomicU64::new(0));
-        Self(Arc::new(Inner { clock, limits, contents, round_trips }))
+        let (contents, round_trips, writes) = (Mutex::default(), AtomicU64::new(0), AtomicU64::new(1));
+        Self(Arc::new(Inner { clock, limits, contents, round_trips, writes }))
     }
 
     /// How many operations went over the imagined wire: a batch counts once, an empty batch not at all.
@@ -65,7 +96,7 @@ impl MemoryL2 {
         self.0.round_trips.load(Ordering::SeqCst)
     }
 
-    /// How many living keys there are.
+    /// How many living values there are.
     #[must_use]
     pub fn len(&self) -> usize {
         self.keys().len()
@@ -77,13 +108,14 @@ impl MemoryL2 {
         self.len() == 0
     }
 
-    /// The living keys, sorted.
+    /// The keys of the living values, sorted.
     #[must_use]
     pub fn keys(&self) -> Vec<String> {
         let now = self.0.clock.monotonic_ms();
         let mut contents = lock(&self.0.contents);
         contents.retain(|_, stored| stored.until_ms > now);
-        let mut keys: Vec<String> = contents.keys().cloned().collect();
+        let values = contents.iter().filter(|(_, stored)| matches!(stored.what, What::Value(_)));
+        let mut keys: Vec<String> = values.map(|(key, _)| key.clone()).collect();
         keys.sort();
         keys
     }
@@ -91,10 +123,16 @@ impl MemoryL2 {
     /// The bytes under `key`.
     #[must_use]
     pub fn peek(&self, key: &str) -> Option<Bytes> {
-        self.living(key).map(|stored| stored.bytes)
+        self.living(key).and_then(Stored::value)
     }
 
-    /// How long `key` has to live.
+    /// Whether somebody holds the lease of `key`.
+    #[must_use]
+    pub fn is_leased(&self, key: &str) -> bool {
+        self.living(key).is_some_and(|stored| matches!(stored.what, What::Lease))
+    }
+
+    /// How long `key` has to live, whatever is there.
     #[must_use]
     pub fn remaining(&self, key: &str) -> Option<Duration> {
         let stored = self.living(key)?;
@@ -103,8 +141,7 @@ impl MemoryL2 {
 
     /// Puts bytes under `key` behind everybody's back; nothing is checked.
     pub fn put_raw(&self, key: &str, bytes: impl Into<Bytes>, ttl: Duration) {
-        let until_ms = self.0.clock.monotonic_ms().saturating_add(millis(ttl));
-        lock(&self.0.contents).insert(key.to_owned(), Stored { bytes: bytes.into(), until_ms });
+        self.put(&mut lock(&self.0.contents), key, What::Value(bytes.into()), ttl);
     }
 
     /// Forgets everything, as a restarted server does.
@@ -113,8 +150,21 @@ impl MemoryL2 {
     }
 
     fn living(&self, key: &str) -> Option<Stored> {
+        self.find(&lock(&self.0.contents), key).cloned()
+    }
+
+    fn find<'a>(&self, contents: &'a HashMap<String, Stored>, key: &str) -> Option<&'a Stored> {
         let now = self.0.clock.monotonic_ms();
-        lock(&self.0.contents).get(key).filter(|stored| stored.until_ms > now).cloned()
+        contents.get(key).filter(|stored| stored.until_ms > now)
+    }
+
+    fn put(&self, contents: &mut HashMap<String, Stored>, key: &str, what: What, ttl: Duration) -> LeaseToken {
+        let number = self.0.writes.fetch_add(1, Ordering::SeqCst);
+        let until_ms = self.0.clock.monotonic_ms().saturating_add(millis(ttl));
+        let stored = Stored { what, number, until_ms };
+        let token = stored.token();
+        contents.insert(key.to_owned(), stored);
+        token
     }
 
     /// The wire: the operation happens after this. Dropped here, it has not happened.
@@ -140,18 +190,56 @@ impl MemoryL2 {
     }
 
     fn set_now(&self, key: &str, value: Bytes, ttl: Duration) -> StoreResult<()> {
-        self.check_key(key)?;
+        self.check(key, &value)?;
+        self.put_raw(key, value, ttl);
+        Ok(())
+    }
+
+    fn check(&self, key: &str, value: &Bytes) -> StoreResult<()> {
         if value.len() > self.0.limits.max_value_bytes {
             return Err(StoreError::new(StoreErrorKind::TooLarge, "value exceeds max_value_bytes"));
         }
-        self.put_raw(key, value, ttl);
-        Ok(())
+        self.check_key(key)
     }
 
     fn del_now(&self, key: &str) -> StoreResult<()> {
         self.check_key(key)?;
         lock(&self.0.contents).remove(key);
         Ok(())
+    }
+
+    fn need_leases(&self, op: &str) -> StoreResult<()> {
+        if self.0.limits.leases { Ok(()) } else { Err(StoreError::unsupported(op)) }
+    }
+
+    fn get_or_lease_now(&self, key: &str, lease: Duration) -> StoreResult<L2Read> {
+        self.need_leases("get_or_lease")?;
+        self.check_key(key)?;
+        let mut contents = lock(&self.0.contents);
+        let Some(stored) = self.find(&contents, key) else {
+            return Ok(L2Read::Leased { token: self.put(&mut contents, key, What::Lease, lease), stale: None });
+        };
+        Ok(match &stored.what {
+            What::Value(bytes) => L2Read::Hit { bytes: bytes.clone(), seen: Some(stored.token()) },
+            What::Lease => L2Read::Busy { stale: None },
+            What::Hold => L2Read::Held,
+        })
+    }
+
+    /// Whether what the token proves is still there.
+    fn stands(&self, contents: &HashMap<String, Stored>, key: &str, token: &LeaseToken) -> bool {
+        self.find(contents, key).is_some_and(|stored| stored.token() == *token)
+    }
+
+    fn fill_now(&self, key: &str, token: &LeaseToken, value: Bytes, ttl: Duration) -> StoreResult<Filled> {
+        self.need_leases("fill")?;
+        self.check(key, &value)?;
+        let mut contents = lock(&self.0.contents);
+        if !self.stands(&contents, key, token) {
+            return Ok(Filled::Lost);
+        }
+        self.put(&mut contents, key, What::Value(value), ttl);
+        Ok(Filled::Stored)
     }
 }
 
@@ -203,6 +291,48 @@ impl L2Store for MemoryL2 {
             self.travel().await;
         }
         keys.iter().map(|key| self.del_now(key)).collect()
+    }
+
+    async fn get_or_lease(&self, key: &str, lease: Duration) -> StoreResult<L2Read> {
+        self.travel().await;
+        self.get_or_lease_now(key, lease)
+    }
+
+    async fn mget_or_lease(&self, keys: &[&str], lease: Duration) -> Vec<StoreResult<L2Read>> {
+        if !keys.is_empty() {
+            self.travel().await;
+        }
+        keys.iter().map(|key| self.get_or_lease_now(key, lease)).collect()
+    }
+
+    async fn fill(&self, key: &str, token: &LeaseToken, value: Bytes, ttl: Duration) -> StoreResult<Filled> {
+        self.travel().await;
+        self.fill_now(key, token, value, ttl)
+    }
+
+    async fn mfill(&self, items: Vec<(&str, LeaseToken, Bytes, Duration)>) -> Vec<StoreResult<Filled>> {
+        if !items.is_empty() {
+            self.travel().await;
+        }
+        items.into_iter().map(|(key, token, value, ttl)| self.fill_now(key, &token, value, ttl)).collect()
+    }
+
+    async fn release(&self, key: &str, token: LeaseToken) -> StoreResult<()> {
+        self.travel().await;
+        self.need_leases("release")?;
+        let mut contents = lock(&self.0.contents);
+        if self.stands(&contents, key, &token) {
+            contents.remove(key);
+        }
+        Ok(())
+    }
+
+    async fn hold(&self, key: &str, hold: Duration) -> StoreResult<()> {
+        self.travel().await;
+        self.need_leases("hold")?;
+        self.check_key(key)?;
+        self.put(&mut lock(&self.0.contents), key, What::Hold, hold);
+        Ok(())
     }
 
     fn limits(&self) -> Limits {

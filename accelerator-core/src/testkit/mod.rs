@@ -19,6 +19,8 @@ mod gate;
 pub mod laws;
 mod memory_l1;
 mod memory_l2;
+#[cfg(all(unix, feature = "testkit-server"))]
+pub mod server;
 
 use std::future::Future;
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -36,8 +36,18 @@ enum Defect {
     AReadTakesTheValue,
     BansDeletedKeys,
     BatchSetKeepsTheFirst,
+    KeepsAPartOfALargeValue,
+    RefusesWhatIsTooLargeAsAnOutage,
+    OneLargeValueSpoilsABatch,
+    OneLongKeySpoilsABatch,
+    CutsKeysBeyondTheLimit,
+    ALongTtlIsADate,
+    NoTtlIsForEver,
 }
 use Defect::*;
+
+/// The longest key and value, in bytes: small enough that the laws go beyond them.
+const LIMITS: (usize, usize) = (1000, 100_000);
 
 struct Broken {
     defect: Defect,
@@ -50,9 +60,15 @@ impl Broken {
     fn key(&self, key: &str) -> String {
         match self.defect {
             IgnoresCase => key.to_lowercase(),
-            CutsLongKeys => key.chars().take(1000).collect(),
+            CutsLongKeys => key.chars().take(900).collect(),
+            CutsKeysBeyondTheLimit => key.chars().take(LIMITS.0).collect(),
             _ => key.to_owned(),
         }
+    }
+
+    fn too_large(&self) -> StoreError {
+        let outage = self.defect == RefusesWhatIsTooLargeAsAnOutage;
+        StoreError::new(if outage { StoreErrorKind::Unavailable } else { StoreErrorKind::TooLarge }, "too large")
     }
 }
 
@@ -65,6 +81,9 @@ impl L2Store for Broken {
             self.replies.lock().expect("lock").push(answer);
             tokio::task::yield_now().await;
             return Ok(Some(self.replies.lock().expect("lock").remove(0)).filter(|bytes| !bytes.is_empty()));
+        }
+        if self.key(key).len() > LIMITS.0 {
+            return Err(self.too_large());
         }
         match self.memory.get(&self.key(key)).await? {
             None if self.defect == MissingIsAnError => Err(StoreError::new(StoreErrorKind::Protocol, "nil")),
@@ -80,16 +99,22 @@ impl L2Store for Broken {
     async fn set(&self, key: &str, value: Bytes, ttl: Duration) -> StoreResult<()> {
         let key = self.key(key);
         let value = match self.defect {
+            KeepsAPartOfALargeValue => value.slice(..value.len().min(LIMITS.1)),
             ReadsValuesAsText => String::from_utf8_lossy(&value).into_owned().into(),
             CutsLargeValues => value.slice(..value.len().min(65_535)),
             _ => value,
         };
         let ttl = match self.defect {
-            ServesPastTtl => ttl * 2,
+            ServesPastTtl => ttl.saturating_mul(2),
             EndsTtlEarly => ttl / 3,
             KeepsTheFirstTtl => self.memory.remaining(&key).unwrap_or(ttl),
+            ALongTtlIsADate if ttl.as_secs() > 30 * 24 * 3600 => Duration::ZERO,
+            NoTtlIsForEver if ttl.is_zero() => Duration::MAX,
             _ => ttl,
         };
+        if key.len() > LIMITS.0 || value.len() > LIMITS.1 {
+            return Err(self.too_large());
+        }
         if self.defect == BansDeletedKeys && self.deleted.lock().expect("lock").contains(&key) {
             return Ok(());
         }
@@ -119,6 +144,9 @@ impl L2Store for Broken {
             EmptyBatchHasAnAnswer if keys.is_empty() => keys.push("empty"),
             _ => {}
         }
+        if self.defect == OneLongKeySpoilsABatch && keys.iter().any(|key| key.len() > LIMITS.0) {
+            return keys.iter().map(|_| Err(self.too_large())).collect();
+        }
         let mut out = Vec::new();
         for key in keys {
             out.push(self.get(key).await);
@@ -127,6 +155,9 @@ impl L2Store for Broken {
     }
 
     async fn mset(&self, items: Vec<(&str, Bytes, Duration)>) -> Vec<StoreResult<()>> {
+        if self.defect == OneLargeValueSpoilsABatch && items.iter().any(|item| item.1.len() > LIMITS.1) {
+            return items.iter().map(|_| Err(self.too_large())).collect();
+        }
         let first = items.first().map(|item| item.2);
         let mut out = Vec::new();
         for (key, value, ttl) in items {
@@ -161,7 +192,7 @@ impl L2Store for Broken {
     }
 
     fn limits(&self) -> Limits {
-        Limits::default().leases(self.defect == PromisesLeases)
+        Limits::default().max_key_bytes(LIMITS.0).max_value_bytes(LIMITS.1).leases(self.defect == PromisesLeases)
     }
 }
 
@@ -187,7 +218,6 @@ fn each_defect_is_named_by_the_laws_it_breaks() {
     let expected: &[(Defect, &[&str])] = &[
         (IgnoresDeletion, &["a_deleted_key_is_gone", "mdel_deletes_its_keys"]),
         (IgnoresBatchDeletion, &["mdel_deletes_its_keys"]),
-        (ReordersABatch, &["mget_answers_in_the_order_of_its_keys", "mget_answers_duplicates_and_missing_keys"]),
         (
             ServesPastTtl,
             &[
@@ -199,25 +229,50 @@ fn each_defect_is_named_by_the_laws_it_breaks() {
         (EndsTtlEarly, &["a_value_is_there_before_its_ttl_ends"]),
         (KeepsTheFirstTtl, &["a_later_set_brings_its_own_ttl"]),
         (OneTtlPerBatch, &["every_item_of_a_batch_has_its_own_ttl"]),
-        (DeletingMissingIsAnError, &["deleting_a_missing_key_is_no_error", "mdel_deletes_its_keys"]),
+        (
+            DeletingMissingIsAnError,
+            &[
+                "deleting_a_missing_key_is_no_error",
+                "keys_beyond_the_limit_are_refused_or_kept_apart",
+                "mdel_deletes_its_keys",
+            ],
+        ),
         (DropsDuplicates, &["mget_answers_duplicates_and_missing_keys"]),
         (DropsTheTailOfABatch, &["a_large_batch_is_answered_whole"]),
         (EmptyIsMissing, &["any_bytes_are_a_value", "set_replaces"]),
         (EmptyBatchHasAnAnswer, &["an_empty_batch_has_no_answers"]),
         (ReadsValuesAsText, &["any_bytes_are_a_value", "values_of_any_size_within_limits_are_kept"]),
-        (CutsLargeValues, &["values_of_any_size_within_limits_are_kept"]),
-        (CutsLongKeys, &["keys_of_the_greatest_length_are_kept_apart"]),
+        (
+            CutsLargeValues,
+            &["values_of_any_size_within_limits_are_kept", "values_beyond_the_limit_are_refused_or_kept_whole"],
+        ),
+        (
+            CutsLongKeys,
+            &["keys_of_the_greatest_length_are_kept_apart", "keys_beyond_the_limit_are_refused_or_kept_apart"],
+        ),
         (IgnoresCase, &["keys_of_every_allowed_character_are_kept_apart"]),
         (BatchDeletesAll, &["mdel_leaves_other_keys"]),
         (BansDeletedKeys, &["a_deleted_key_can_be_set_again"]),
-        (BatchSetKeepsTheFirst, &["mset_stores_all_its_items"]),
+        (BatchSetKeepsTheFirst, &["values_beyond_the_limit_are_refused_or_kept_whole", "mset_stores_all_its_items"]),
         (UnsupportedIsAnOutage, &["without_leases_lease_methods_are_unsupported"]),
+        (KeepsAPartOfALargeValue, &["values_beyond_the_limit_are_refused_or_kept_whole"]),
+        (
+            RefusesWhatIsTooLargeAsAnOutage,
+            &["values_beyond_the_limit_are_refused_or_kept_whole", "keys_beyond_the_limit_are_refused_or_kept_apart"],
+        ),
+        (OneLargeValueSpoilsABatch, &["values_beyond_the_limit_are_refused_or_kept_whole"]),
+        (OneLongKeySpoilsABatch, &["keys_beyond_the_limit_are_refused_or_kept_apart"]),
+        (CutsKeysBeyondTheLimit, &["keys_beyond_the_limit_are_refused_or_kept_apart"]),
+        (ALongTtlIsADate, &["an_endless_ttl_is_taken"]),
+        (NoTtlIsForEver, &["a_ttl_of_nothing_is_not_for_ever"]),
     ];
     for (defect, laws) in expected {
         assert_eq!(caught(*defect), *laws, "{defect:?}");
     }
     // These break more than one thing; the law that names the defect is among those that fail.
     for (defect, law) in [
+        (ReordersABatch, "mget_answers_in_the_order_of_its_keys"),
+        (ReordersABatch, "mget_answers_duplicates_and_missing_keys"),
         (MissingIsAnError, "a_missing_key_is_none"),
         (SetsOnlyOnce, "set_replaces"),
         (AReadTakesTheValue, "get_gives_what_was_set"),

@@ -27,11 +27,29 @@ pub(crate) struct LeasingL2 {
     pub(crate) clock: ManualClock,
     cells: Mutex<HashMap<String, Cell>>,
     next: AtomicU64,
+    // Part of each token: the numbers start again with the server.
+    starts: AtomicU64,
 }
 
 impl LeasingL2 {
     pub(crate) fn new(clock: ManualClock) -> Self {
-        Self { clock, cells: Mutex::default(), next: AtomicU64::new(1) }
+        Self { clock, cells: Mutex::default(), next: AtomicU64::new(1), starts: AtomicU64::new(1) }
+    }
+
+    /// Forgets everything and counts from the beginning, as a server does that starts again.
+    pub(crate) fn restart(&self) {
+        self.forget();
+        self.starts.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// The same, and nobody hears of it.
+    pub(crate) fn forget(&self) {
+        self.cells.lock().expect("lock").clear();
+        self.next.store(1, Ordering::SeqCst);
+    }
+
+    pub(crate) fn is_there(&self, key: &str) -> bool {
+        self.find(key).is_some()
     }
 
     fn find(&self, key: &str) -> Option<Cell> {
@@ -41,20 +59,22 @@ impl LeasingL2 {
 
     fn put(&self, key: &str, what: What, ttl: Duration) -> LeaseToken {
         let number = self.next.fetch_add(1, Ordering::SeqCst);
-        let until_ms = self.clock.monotonic_ms() + ttl.as_millis() as u64;
+        let ttl_ms = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX);
+        let until_ms = self.clock.monotonic_ms().saturating_add(ttl_ms);
         self.cells.lock().expect("lock").insert(key.to_owned(), Cell { what, number, until_ms });
-        token(number)
+        self.token(number)
     }
 
-    fn stands(&self, key: &str, of: &LeaseToken) -> bool {
-        self.find(key).is_some_and(|cell| token(cell.number) == *of && !matches!(cell.what, What::Hold))
+    pub(crate) fn stands(&self, key: &str, of: &LeaseToken) -> bool {
+        self.find(key).is_some_and(|cell| self.token(cell.number) == *of && !matches!(cell.what, What::Hold))
     }
-}
 
-fn token(number: u64) -> LeaseToken {
-    let mut out = [0; 32];
-    out[..8].copy_from_slice(&number.to_le_bytes());
-    LeaseToken(out)
+    fn token(&self, number: u64) -> LeaseToken {
+        let mut out = [0; 32];
+        out[..8].copy_from_slice(&number.to_le_bytes());
+        out[8..16].copy_from_slice(&self.starts.load(Ordering::SeqCst).to_le_bytes());
+        LeaseToken(out)
+    }
 }
 
 #[async_trait]
@@ -78,7 +98,9 @@ impl L2Store for LeasingL2 {
 
     async fn get_or_lease(&self, key: &str, lease: Duration) -> StoreResult<L2Read> {
         Ok(match self.find(key) {
-            Some(Cell { what: What::Value(bytes), number, .. }) => L2Read::Hit { bytes, seen: Some(token(number)) },
+            Some(Cell { what: What::Value(bytes), number, .. }) => {
+                L2Read::Hit { bytes, seen: Some(self.token(number)) }
+            }
             Some(Cell { what: What::Lease, .. }) => L2Read::Busy { stale: None },
             Some(Cell { what: What::Hold, .. }) => L2Read::Held,
             None => L2Read::Leased { token: self.put(key, What::Lease, lease), stale: None },

@@ -196,9 +196,10 @@ pub(crate) enum Verb {
     BeginMany,
     Warmup,
     Source,
+    Guard,
 }
 
-const WEIGHTS: [(Verb, u32); 15] = [
+const WEIGHTS: [(Verb, u32); 16] = [
     (Verb::Get, 300),
     (Verb::DynGet, 30),
     (Verb::TryGet, 40),
@@ -214,6 +215,7 @@ const WEIGHTS: [(Verb, u32); 15] = [
     (Verb::BeginMany, 30),
     (Verb::Warmup, 4),
     (Verb::Source, 40),
+    (Verb::Guard, 20),
 ];
 
 impl Verb {
@@ -276,6 +278,7 @@ impl<L1: L1Store<u32, Val> + Clone> Env<L1> {
                 let keys = self.some_keys(&mut rng);
                 cut(self.caches[node].warmup(keys), end).await;
             }
+            Verb::Guard => self.guard(&mut rng, node, key, end).await,
             Verb::Source => self.world.write_source(key, rng.u8(..5) > 0),
         }
     }
@@ -395,6 +398,20 @@ impl<L1: L1Store<u32, Val> + Clone> Env<L1> {
         self.purged(node, keys);
         let answer = if self.l2.is_none() { Some(deleting.await) } else { cut(deleting, end).await };
         self.written(node, &ranks, answer);
+    }
+
+    /// The source changes under a guard, which may be lost before its end.
+    async fn guard(&self, rng: &mut fastrand::Rng, node: usize, key: u32, end: Cut) {
+        // Without leases there are no guards.
+        let Some(Ok(guard)) = cut(self.caches[node].write_guard(&key), end).await else { return };
+        self.purged(node, &[key]);
+        self.world.write_source(key, rng.u8(..5) > 0);
+        if rng.u8(..4) == 0 {
+            return;
+        }
+        let rank = self.world.invalidating(node, key, "guard");
+        let answer = cut(guard.finish(), end).await;
+        self.written(node, &[(key, rank)], answer);
     }
 
     /// L1 is purged when the method returns, before its future is polled.

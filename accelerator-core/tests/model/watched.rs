@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use accelerator_core::testkit::{Faulty, MemoryL2};
-use accelerator_core::{Bytes, L2Store, Limits, StoreResult, async_trait};
+use accelerator_core::{Bytes, Filled, L2Read, L2Store, LeaseToken, Limits, StoreResult, async_trait};
 
 use crate::world::World;
 
@@ -19,20 +19,20 @@ pub(crate) struct Watched {
 struct Writing<'a> {
     world: &'a World,
     node: usize,
-    keys: Vec<u32>,
+    writes: Vec<(u32, usize)>,
 }
 
 impl Drop for Writing<'_> {
     fn drop(&mut self) {
-        self.world.l2_written(self.node, &self.keys);
+        self.world.l2_written(self.node, &self.writes);
     }
 }
 
 impl Watched {
     fn writing<'a>(&'a self, wires: impl Iterator<Item = &'a str>) -> Writing<'a> {
         let keys: Vec<u32> = wires.filter_map(|wire| wire.strip_prefix("model.")?.parse().ok()).collect();
-        self.world.l2_writing(self.node, &keys);
-        Writing { world: &self.world, node: self.node, keys }
+        let writes = self.world.l2_writing(self.node, &keys);
+        Writing { world: &self.world, node: self.node, writes }
     }
 }
 
@@ -59,6 +59,27 @@ impl L2Store for Watched {
     async fn mdel(&self, keys: &[&str]) -> Vec<StoreResult<()>> {
         let _writing = self.writing(keys.iter().copied());
         self.store.mdel(keys).await
+    }
+    async fn get_or_lease(&self, key: &str, lease: Duration) -> StoreResult<L2Read> {
+        self.store.get_or_lease(key, lease).await
+    }
+    async fn mget_or_lease(&self, keys: &[&str], lease: Duration) -> Vec<StoreResult<L2Read>> {
+        self.store.mget_or_lease(keys, lease).await
+    }
+    async fn fill(&self, key: &str, token: &LeaseToken, value: Bytes, ttl: Duration) -> StoreResult<Filled> {
+        let _writing = self.writing([key].into_iter());
+        self.store.fill(key, token, value, ttl).await
+    }
+    async fn mfill(&self, items: Vec<(&str, LeaseToken, Bytes, Duration)>) -> Vec<StoreResult<Filled>> {
+        let _writing = self.writing(items.iter().map(|item| item.0));
+        self.store.mfill(items).await
+    }
+    async fn release(&self, key: &str, token: LeaseToken) -> StoreResult<()> {
+        let _writing = self.writing([key].into_iter());
+        self.store.release(key, token).await
+    }
+    async fn hold(&self, key: &str, hold: Duration) -> StoreResult<()> {
+        self.store.hold(key, hold).await
     }
     fn limits(&self) -> Limits {
         self.store.limits()

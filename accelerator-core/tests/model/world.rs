@@ -232,27 +232,27 @@ impl World {
         }
     }
 
-    /// L2 begins to write these keys.
-    pub(crate) fn l2_writing(&self, node: usize, keys: &[u32]) {
+    /// L2 begins to write these keys. Answers each with the number of its write.
+    pub(crate) fn l2_writing(&self, node: usize, keys: &[u32]) -> Vec<(u32, usize)> {
         let now = self.now();
         let mut state = self.state();
-        for &key in keys.iter().filter(|&&key| key < self.keys) {
+        let keys = keys.iter().copied().filter(|&key| key < self.keys);
+        keys.map(|key| {
             let step = state.note(now, key, node, "L2 write", 0);
-            state.keys[key as usize].told[node].writes.push((step, u64::MAX));
-        }
+            let writes = &mut state.keys[key as usize].told[node].writes;
+            writes.push((step, u64::MAX));
+            (key, writes.len() - 1)
+        })
+        .collect()
     }
 
     /// L2 ends writing these keys, one way or the other.
-    pub(crate) fn l2_written(&self, node: usize, keys: &[u32]) {
+    pub(crate) fn l2_written(&self, node: usize, writes: &[(u32, usize)]) {
         let now = self.now();
         let mut state = self.state();
-        for &key in keys.iter().filter(|&&key| key < self.keys) {
+        for &(key, number) in writes {
             let step = state.note(now, key, node, "L2 write over", 0);
-            let writes = &mut state.keys[key as usize].told[node].writes;
-            // One node writes a key one at a time.
-            if let Some(write) = writes.iter_mut().rev().find(|write| write.1 == u64::MAX) {
-                write.1 = step;
-            }
+            state.keys[key as usize].told[node].writes[number].1 = step;
         }
     }
 

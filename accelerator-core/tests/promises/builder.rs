@@ -44,6 +44,9 @@ fn each_nonsense_is_refused_by_name_value_and_range() {
         (|b| b.loader_timeout(std::time::Duration::MAX), &["loader_timeout", "1 ms to 10 years"]),
         (|b| b.l2_timeout(ms(0)), &["l2_timeout = 0ns", "1 ms to 10 years"]),
         (|b| b.l2_timeout(std::time::Duration::MAX), &["l2_timeout", "1 ms to 10 years"]),
+        (|b| b.lease_ttl(ms(3249)), &["lease_ttl = 3.249s", "3.25s", "loader_timeout", "10 years"]),
+        (|b| b.loader_timeout(secs(9)).lease_ttl(secs(10)), &["lease_ttl = 10s", "10.25s"]),
+        (|b| b.lease_ttl(std::time::Duration::MAX), &["lease_ttl", "10 years"]),
         (|b| b.max_batch(0), &["max_batch = 0", "1 or more"]),
     ];
     let w = World::new();
@@ -63,6 +66,9 @@ fn what_is_missing_is_named() {
     refused(none().area("t").l2(w.l2.clone()).build(), &["ttl = none", "call ttl(..)"]);
     refused(none().area("t").l1(w.l1.clone()).l2(w.l2.clone()).l1_ttl(TTL).build(), &["ttl = none", "call ttl(..)"]);
     refused(none().area("t").l1(w.l1.clone()).l2(w.l2.clone()).l2_ttl(TTL).build(), &["ttl = none", "call ttl(..)"]);
+    // Beside an L2, L1 keeps a value for 10 s at most.
+    let window = secs(10);
+    refused(w.l1().l2(w.l2.clone()).refresh_ahead_window(window).build(), &["refresh_ahead_window", "the TTL, 10s"]);
     refused(w.no_loader().refresh_ahead_window(secs(5)).build(), &["refresh_ahead_window = 5s", "loader"]);
     refused(w.l2().refresh_ahead_window(secs(5)).build(), &["refresh_ahead_window = 5s", "needs an l1"]);
 }
@@ -84,7 +90,7 @@ fn what_makes_sense_is_accepted() {
     ok(none().area("t").l1(w.l1.clone()).l2(w.l2.clone()).l1_ttl(TTL).l2_ttl(TTL));
     ok(none().area("t").l1(NoL1).ttl(TTL));
     ok(w.both().area("é".repeat(100)));
-    ok(w.both().ttl(ms(1)));
+    ok(w.l1().l2(w.l2.clone()).ttl(ms(1)));
     ok(w.both().ttl(secs(10 * YEAR)).stale_on_error(secs(10 * YEAR)).loader_timeout(secs(10 * YEAR)));
     ok(w.both().ttl_jitter_ratio(0.0));
     ok(w.both().ttl_jitter_ratio(1.0));
@@ -93,7 +99,8 @@ fn what_makes_sense_is_accepted() {
     ok(w.both().cache_null_value(false));
     ok(w.both().null_ttl(secs(3600)));
     // L1's TTL follows L2's where it was not given itself.
-    ok(w.both().l2_ttl(secs(5)));
+    ok(w.l1().l2(w.l2.clone()).l2_ttl(secs(5)));
+    ok(w.both().loader_timeout(secs(1)).lease_ttl(ms(2250)));
 }
 
 #[test]

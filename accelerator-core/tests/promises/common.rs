@@ -191,12 +191,12 @@ impl World {
 
     /// L1, L2 and the source.
     pub(crate) fn both(&self) -> Builder<u64, u64, L1> {
-        self.l1().l2(self.l2.clone())
+        self.l1().l1_ttl(TTL).l2(self.l2.clone())
     }
 
     /// L1 and L2, without a loader.
     pub(crate) fn no_loader(&self) -> Builder<u64, u64, L1> {
-        self.bare().l1(self.l1.clone()).l2(self.l2.clone())
+        self.bare().l1_ttl(TTL).l1(self.l1.clone()).l2(self.l2.clone())
     }
 
     /// L2 and the source.
@@ -212,7 +212,7 @@ impl World {
 
     /// Another node: an L1 of its own, the same L2, no loader.
     pub(crate) fn other_node(&self) -> Level {
-        self.bare().l1(MemoryL1::new()).l2(self.l2.clone()).build().expect("a good configuration")
+        self.bare().l1_ttl(TTL).l1(MemoryL1::new()).l2(self.l2.clone()).build().expect("a good configuration")
     }
 
     /// What L2 has for the key, read by a node that knows nothing else.

@@ -156,7 +156,7 @@ async fn an_answer_that_may_not_be_cached_ends_the_older_one_in_both_levels() {
 #[tokio::test(start_paused = true)]
 async fn jitter_shortens_only_and_is_drawn_anew_for_each_fill() {
     let w = World::new();
-    let cache = ok(w.both().ttl(secs(100)).ttl_jitter_ratio(0.5));
+    let cache = ok(w.both().ttl(secs(100)).l1_ttl(secs(100)).ttl_jitter_ratio(0.5));
     let (mut seen, mut same_key) = (HashSet::new(), HashSet::new());
     for key in 0..200 {
         cache.get(&key).await.unwrap();

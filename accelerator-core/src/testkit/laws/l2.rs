@@ -8,16 +8,20 @@ use futures_util::future::join_all;
 
 pub use super::l2_batch::*;
 pub use super::l2_lease::*;
+pub use super::l2_lease_batch::*;
+pub use super::l2_lease_time::*;
+pub use super::l2_limits::*;
+pub use super::l2_race::*;
 pub use super::l2_time::*;
+pub use super::l2_token::*;
 use super::time::Time;
 use crate::error::StoreErrorKind;
 use crate::traits::l2::{L2Store, LeaseToken};
 
 /// Longer than any test takes, and gone when nobody remembers it.
 pub(super) const LONG: Duration = Duration::from_secs(600);
-/// Sizes around what buffers and length fields are made for, as far as the store takes them.
-const SIZES: [usize; 6] = [1, 255, 256, 65_535, 65_536, 1 << 20];
 
+// The laws that are over at once, and those that let time pass.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __l2_law_list {
@@ -27,12 +31,14 @@ macro_rules! __l2_law_list {
             get_gives_what_was_set,
             any_bytes_are_a_value,
             values_of_any_size_within_limits_are_kept,
+            values_beyond_the_limit_are_refused_or_kept_whole,
             set_replaces,
             a_deleted_key_is_gone,
             deleting_a_missing_key_is_no_error,
             a_deleted_key_can_be_set_again,
             keys_of_every_allowed_character_are_kept_apart,
             keys_of_the_greatest_length_are_kept_apart,
+            keys_beyond_the_limit_are_refused_or_kept_apart,
             concurrent_operations_do_not_mix,
             a_dropped_operation_leaves_the_store_usable,
             mget_answers_in_the_order_of_its_keys,
@@ -42,21 +48,42 @@ macro_rules! __l2_law_list {
             mdel_deletes_its_keys,
             mdel_leaves_other_keys,
             a_large_batch_is_answered_whole,
-            a_value_is_there_before_its_ttl_ends,
-            a_value_is_gone_after_its_ttl,
-            a_later_set_brings_its_own_ttl,
-            every_item_of_a_batch_has_its_own_ttl,
+            an_endless_ttl_is_taken,
             without_leases_lease_methods_are_unsupported,
             a_lease_is_granted_once,
             a_fill_under_the_lease_is_stored,
             a_fill_after_a_delete_is_lost,
             a_fill_after_a_set_is_lost,
-            a_used_token_fills_nothing,
-            a_value_seen_can_be_replaced_once,
             a_released_lease_is_free,
             a_hold_blocks_leases_and_older_fills,
-            a_lease_ends,
+            a_read_for_a_lease_finds_what_a_plain_read_finds,
+            a_lease_or_hold_is_no_value,
+            endless_leases_are_taken,
+            a_used_token_fills_nothing,
+            each_lease_has_a_token_of_its_own,
+            a_foreign_token_is_worth_nothing,
+            a_value_seen_can_be_replaced_once,
+            a_value_seen_and_gone_is_not_replaced,
             lease_batches_answer_in_order,
+            an_empty_lease_batch_has_no_answers,
+            a_key_named_twice_is_leased_and_filled_once,
+            a_large_lease_batch_is_answered_whole,
+            of_many_readers_at_once_one_gets_the_lease,
+            of_many_batches_at_once_one_gets_each_lease,
+            of_many_fills_at_once_one_is_stored,
+            a_fill_racing_a_delete_leaves_nothing,
+            a_dropped_lease_operation_leaves_the_store_usable,
+        ] [
+            a_value_is_there_before_its_ttl_ends,
+            a_value_is_gone_after_its_ttl,
+            a_later_set_brings_its_own_ttl,
+            every_item_of_a_batch_has_its_own_ttl,
+            a_ttl_of_nothing_is_not_for_ever,
+            a_lease_ends,
+            a_fill_after_the_end_of_its_lease_is_lost,
+            a_hold_ends,
+            leases_and_holds_of_no_time_end,
+            a_fill_brings_its_own_ttl,
         ] $($arguments)* }
     };
 }
@@ -109,17 +136,6 @@ pub async fn any_bytes_are_a_value<S: L2Store + ?Sized>(store: &S, _: &Time<'_>)
     }
 }
 
-/// Values up to `max_value_bytes` are kept whole.
-pub async fn values_of_any_size_within_limits_are_kept<S: L2Store + ?Sized>(store: &S, _: &Time<'_>) {
-    let most = store.limits().max_value_bytes;
-    for size in SIZES.map(|size| size.min(most)) {
-        let value: Bytes = (0..size).map(|i| (i * 31 + i / 251) as u8).collect();
-        let key = fresh_key();
-        store.set(&key, value.clone(), LONG).await.expect("set");
-        assert!(get(store, &key).await == Some(value), "a value of {size} bytes came back changed");
-    }
-}
-
 /// The later set wins, also where it is shorter.
 pub async fn set_replaces<S: L2Store + ?Sized>(store: &S, _: &Time<'_>) {
     let key = fresh_key();
@@ -165,21 +181,6 @@ pub async fn keys_of_every_allowed_character_are_kept_apart<S: L2Store + ?Sized>
     for key in &keys {
         assert_eq!(get(store, key).await, Some(bytes(key)), "key {key}");
     }
-}
-
-/// Keys up to `max_key_bytes` are taken, and differ in their last byte.
-pub async fn keys_of_the_greatest_length_are_kept_apart<S: L2Store + ?Sized>(store: &S, _: &Time<'_>) {
-    let most = store.limits().max_key_bytes;
-    let base = fresh_key();
-    assert!(most > base.len(), "keys of {most} bytes leave no room for the hash of a long one");
-    let stem = format!("{base}{}", "x".repeat(most - base.len() - 1));
-    let keys = ["1", "2"].map(|end| format!("{stem}{end}"));
-    for key in &keys {
-        set(store, key, &key[most - 1..]).await;
-    }
-    assert_eq!(get(store, &keys[0]).await, Some(bytes("1")));
-    assert_eq!(get(store, &keys[1]).await, Some(bytes("2")));
-    store.del(&keys[0]).await.expect("del of a long key");
 }
 
 /// Operations under way at the same time get their own answers.

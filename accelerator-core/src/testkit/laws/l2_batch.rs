@@ -9,13 +9,13 @@ use super::time::Time;
 use crate::traits::l2::L2Store;
 
 /// More than a default pipeline or argument limit is made for.
-const MANY: usize = 1_000;
+pub(super) const MANY: usize = 1_000;
 
-fn fresh_keys(n: usize) -> Vec<String> {
+pub(super) fn fresh_keys(n: usize) -> Vec<String> {
     (0..n).map(|_| fresh_key()).collect()
 }
 
-fn refs(keys: &[String]) -> Vec<&str> {
+pub(super) fn refs(keys: &[String]) -> Vec<&str> {
     keys.iter().map(String::as_str).collect()
 }
 

@@ -5,39 +5,38 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::l2::{LONG, fresh_key, get};
+use super::l2_batch::mget;
 use super::time::Time;
 use crate::traits::head::{Head, Kind};
 use crate::traits::l2::{Filled, L2Read, L2Store, LeaseToken};
 
 /// Long enough for a law, and for servers that count in seconds.
-const LEASE: Duration = Duration::from_secs(30);
+pub(super) const LEASE: Duration = Duration::from_secs(30);
 
 /// A value as the engine writes it: backends with leases read its head.
-fn value(payload: &str) -> Bytes {
+pub(super) fn value(payload: &str) -> Bytes {
     [&Head::random(Kind::Value).to_bytes()[..], payload.as_bytes()].concat().into()
 }
 
-async fn read<S: L2Store + ?Sized>(store: &S, key: &str) -> L2Read {
+pub(super) async fn read<S: L2Store + ?Sized>(store: &S, key: &str) -> L2Read {
     store.get_or_lease(key, LEASE).await.expect("get_or_lease")
 }
 
 /// Takes a lease that must be free.
-async fn lease<S: L2Store + ?Sized>(store: &S, key: &str) -> LeaseToken {
+pub(super) async fn lease<S: L2Store + ?Sized>(store: &S, key: &str) -> LeaseToken {
     let read = read(store, key).await;
-    let token = token(&read);
-    assert!(token.is_some(), "the lease of a key that nobody has: {read:?}");
-    token.expect("just asserted")
+    token(&read).ok_or(read).expect("the lease of a key that nobody has")
 }
 
-fn token(read: &L2Read) -> Option<LeaseToken> {
+pub(super) fn token(read: &L2Read) -> Option<LeaseToken> {
     if let L2Read::Leased { token, .. } = read { Some(*token) } else { None }
 }
 
-async fn fill<S: L2Store + ?Sized>(store: &S, key: &str, token: &LeaseToken, value: &Bytes) -> Filled {
+pub(super) async fn fill<S: L2Store + ?Sized>(store: &S, key: &str, token: &LeaseToken, value: &Bytes) -> Filled {
     store.fill(key, token, value.clone(), LONG).await.expect("fill")
 }
 
-fn assert_hit(read: &L2Read, value: &Bytes) {
+pub(super) fn assert_hit(read: &L2Read, value: &Bytes) {
     assert!(matches!(read, L2Read::Hit { bytes, .. } if bytes == value), "expected the value, read {read:?}");
 }
 
@@ -96,32 +95,6 @@ pub async fn a_fill_after_a_set_is_lost<S: L2Store + ?Sized>(store: &S, _: &Time
     assert_hit(&read(store, &key).await, &written);
 }
 
-/// A token is good for one fill.
-pub async fn a_used_token_fills_nothing<S: L2Store + ?Sized>(store: &S, _: &Time<'_>) {
-    if !store.limits().leases {
-        return;
-    }
-    let (key, first) = (fresh_key(), value("first"));
-    let token = lease(store, &key).await;
-    assert_eq!(fill(store, &key, &token, &first).await, Filled::Stored);
-    assert_eq!(fill(store, &key, &token, &value("second")).await, Filled::Lost);
-    assert_hit(&read(store, &key).await, &first);
-}
-
-/// Where a hit comes with proof of what was read, exactly this value can be replaced, once.
-pub async fn a_value_seen_can_be_replaced_once<S: L2Store + ?Sized>(store: &S, _: &Time<'_>) {
-    if !store.limits().leases {
-        return;
-    }
-    let (key, refreshed) = (fresh_key(), value("refreshed"));
-    store.set(&key, value("old"), LONG).await.expect("set");
-    if let L2Read::Hit { seen: Some(seen), .. } = read(store, &key).await {
-        assert_eq!(fill(store, &key, &seen, &refreshed).await, Filled::Stored);
-        assert_eq!(fill(store, &key, &seen, &value("late")).await, Filled::Lost);
-        assert_hit(&read(store, &key).await, &refreshed);
-    }
-}
-
 /// A lease given back is free for the next, and worth nothing to the one who gave it back.
 pub async fn a_released_lease_is_free<S: L2Store + ?Sized>(store: &S, _: &Time<'_>) {
     if !store.limits().leases {
@@ -155,46 +128,39 @@ pub async fn a_hold_blocks_leases_and_older_fills<S: L2Store + ?Sized>(store: &S
     lease(store, &key).await;
 }
 
-/// A holder that died doesn't block the key for ever, and its late fill is lost.
-pub async fn a_lease_ends<S: L2Store + ?Sized>(store: &S, time: &Time<'_>) {
+/// A read for a lease answers every value that a plain read answers: known absence, nothing, and what isn't ours.
+pub async fn a_read_for_a_lease_finds_what_a_plain_read_finds<S: L2Store + ?Sized>(store: &S, _: &Time<'_>) {
     if !store.limits().leases {
         return;
     }
-    let grain = store.limits().ttl_granularity.max(Duration::from_millis(50));
-    let (key, short) = (fresh_key(), grain * 2);
-    let first = store.get_or_lease(&key, short).await.expect("get_or_lease");
-    let first = token(&first).expect("the lease of a key that nobody has");
-    time.pass(short + grain).await;
-    let start = std::time::Instant::now();
-    let second = loop {
-        match read(store, &key).await {
-            L2Read::Busy { .. } if start.elapsed() < time.patience() => time.pass(grain).await,
-            ended => break token(&ended).expect("the lease after another's end"),
-        }
-    };
-    assert_eq!(fill(store, &key, &first, &value("late")).await, Filled::Lost, "a lease past its end");
-    assert_eq!(fill(store, &key, &second, &value("loaded")).await, Filled::Stored);
+    let absent = Head::random(Kind::Absent).to_bytes();
+    let half_a_head = &absent[..5];
+    for bytes in
+        [&absent[..], half_a_head, b"", b"\0", b"\r\n", b"EN\r\n", b"foreign, and longer than a head", &[0xC7; 40]]
+    {
+        let (key, stored) = (fresh_key(), Bytes::copy_from_slice(bytes));
+        store.set(&key, stored.clone(), LONG).await.expect("set");
+        assert_eq!(get(store, &key).await.as_ref(), Some(&stored), "a plain read");
+        assert_hit(&read(store, &key).await, &stored);
+        assert_hit(&read(store, &key).await, &stored);
+    }
 }
 
-/// The batch forms answer in the order of their input.
-pub async fn lease_batches_answer_in_order<S: L2Store + ?Sized>(store: &S, _: &Time<'_>) {
+/// What marks a lease or a hold in the store is no value: a plain read finds nothing, and least of all the mark.
+pub async fn a_lease_or_hold_is_no_value<S: L2Store + ?Sized>(store: &S, _: &Time<'_>) {
     if !store.limits().leases {
         return;
     }
-    let (there, busy, free) = (fresh_key(), fresh_key(), fresh_key());
+    let (leased, held, there) = (fresh_key(), fresh_key(), fresh_key());
     let stored = value("there");
+    store.set(&held, value("before the hold"), LONG).await.expect("set");
     store.set(&there, stored.clone(), LONG).await.expect("set");
-    lease(store, &busy).await;
-    let reads = store.mget_or_lease(&[&free, &there, &busy], LEASE).await;
-    let mut reads = reads.into_iter().map(|read| read.expect("mget_or_lease"));
-    let token = token(&reads.next().expect("three answers")).expect("the lease of the free key");
-    assert_hit(&reads.next().expect("three answers"), &stored);
-    let third = reads.next().expect("three answers");
-    assert!(matches!(third, L2Read::Busy { .. }), "a leased key read {third:?}");
-    assert!(reads.next().is_none(), "more answers than keys");
-    let loaded = value("loaded");
-    let items = vec![(&*busy, token, value("stale"), LONG), (&*free, token, loaded.clone(), LONG)];
-    let filled: Vec<_> = store.mfill(items).await.into_iter().map(|filled| filled.expect("mfill")).collect();
-    assert_eq!(filled, [Filled::Lost, Filled::Stored], "the token is that of the second key");
-    assert_eq!(get(store, &free).await, Some(loaded));
+    lease(store, &leased).await;
+    store.hold(&held, LEASE).await.expect("hold");
+    assert_eq!(get(store, &leased).await, None, "a lease");
+    assert_eq!(get(store, &held).await, None, "a hold");
+    assert_eq!(mget(store, &[&leased, &there, &held]).await, [None, Some(stored), None], "a batch");
+    let second = read(store, &leased).await;
+    assert!(matches!(second, L2Read::Busy { .. }), "a plain read ended the lease: {second:?}");
+    assert_eq!(read(store, &held).await, L2Read::Held, "a plain read ended the hold");
 }

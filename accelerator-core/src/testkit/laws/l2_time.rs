@@ -8,7 +8,7 @@ use super::time::Time;
 use crate::traits::l2::L2Store;
 
 /// A short TTL that the store can tell from none: servers that count seconds take one second for "about now".
-fn short<S: L2Store + ?Sized>(store: &S) -> Duration {
+pub(super) fn short<S: L2Store + ?Sized>(store: &S) -> Duration {
     grain(store).max(Duration::from_millis(50)) * 3
 }
 
@@ -17,7 +17,7 @@ fn grain<S: L2Store + ?Sized>(store: &S) -> Duration {
 }
 
 /// Lets a short TTL end, and a grain more.
-async fn outlive_short<S: L2Store + ?Sized>(store: &S, time: &Time<'_>) {
+pub(super) async fn outlive_short<S: L2Store + ?Sized>(store: &S, time: &Time<'_>) {
     time.pass(short(store) + grain(store)).await;
 }
 
@@ -74,4 +74,29 @@ pub async fn every_item_of_a_batch_has_its_own_ttl<S: L2Store + ?Sized>(store: &
     assert_goes(store, time, &keys[1], "an item of a batch was served past its TTL").await;
     assert_eq!(get(store, &keys[0]).await, Some(bytes("0")), "an item before the short-lived one");
     assert_eq!(get(store, &keys[2]).await, Some(bytes("2")), "an item after the short-lived one");
+}
+
+/// A TTL of nothing may be refused, but is not for ever: some servers take it for that.
+pub async fn a_ttl_of_nothing_is_not_for_ever<S: L2Store + ?Sized>(store: &S, time: &Time<'_>) {
+    let keys = [fresh_key(), fresh_key()];
+    let _ = store.set(&keys[0], bytes("value"), Duration::ZERO).await;
+    let _ = store.mset(vec![(&*keys[1], bytes("value"), Duration::ZERO)]).await;
+    outlive_short(store, time).await;
+    for key in &keys {
+        assert_goes(store, time, key, "a value was served for ever that was set for no time").await;
+    }
+}
+
+/// A TTL of years, or without end, is taken for as long as the store can keep a value: to some servers it is a date.
+pub async fn an_endless_ttl_is_taken<S: L2Store + ?Sized>(store: &S, _: &Time<'_>) {
+    const DAY: u64 = 24 * 60 * 60;
+    let ttls = [Duration::from_secs(31 * DAY), Duration::from_secs(36_500 * DAY), Duration::MAX];
+    for ttl in ttls {
+        let keys = [fresh_key(), fresh_key()];
+        store.set(&keys[0], bytes("value"), ttl).await.expect("set");
+        mset(store, &[(&keys[1], "value", ttl)]).await;
+        for key in &keys {
+            assert_eq!(get(store, key).await, Some(bytes("value")), "a value with a TTL of {ttl:?}");
+        }
+    }
 }

@@ -17,13 +17,18 @@ macro_rules! l1_laws {
 }
 
 /// Proves an [`L2Store`](crate::L2Store): a module of that name with one test per [law](crate::testkit::laws::l2),
-/// each run on the store itself (`plain`) and through `Arc<dyn L2Store>` (`erased`).
+/// each run on the store itself (`plain`), through `Arc<dyn L2Store>` (`erased`), and within a
+/// [`Faulty`](crate::testkit::Faulty) without faults (`faulty`), as tests of a cache have it.
 ///
-/// The expression makes a store each time; it may `.await`. The keys are random, so that one server may serve all
-/// tests at once. The laws about leases ask nothing of a store whose [`Limits`](crate::Limits) say that it has none.
+/// The expression makes a store each time; it may `.await`, and it may `return`, which skips the law: for a server that
+/// isn't there. The keys are random, so that one server may serve all tests at once. The laws about leases ask nothing of
+/// a store whose [`Limits`](crate::Limits) say that it has none.
 ///
-/// Laws about TTLs wait in real time, unless the store's clock can be moved: then `advance` is a function of the store
-/// and a duration.
+/// Laws about TTLs wait in real time (together, for a few grains of the store's TTLs), unless the store's clock can be
+/// moved: then `advance` is a function of the store and a duration.
+///
+/// What a store must keep over a restart of its server is a law to call by hand:
+/// [`a_restart_ends_leases`](crate::testkit::laws::restart::a_restart_ends_leases).
 ///
 /// ```
 /// use accelerator_core::testkit::{ManualClock, MemoryL2};
@@ -129,32 +134,64 @@ macro_rules! __l1_law_tests {
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __l2_law_tests {
-    ([$($law:ident),* $(,)?] $name:ident, $store:expr, $time:tt) => {
+    ($at_once:tt $in_time:tt $name:ident, $store:expr, $time:tt) => {
         mod $name {
             mod plain {
-                #[allow(unused_imports)]
-                use super::super::*;
-                $(#[test] fn $law() {
-                    $crate::testkit::laws::judge(async {
-                        let store = $store;
-                        let time = $crate::__l2_time!(&store, $time);
-                        $crate::testkit::laws::l2::$law(&store, &time).await;
-                    });
-                })*
+                $crate::__l2_law_group! { $at_once $in_time $store, $time, plain }
             }
             mod erased {
-                #[allow(unused_imports)]
-                use super::super::*;
-                $(#[test] fn $law() {
-                    $crate::testkit::laws::judge(async {
-                        let store = ::std::sync::Arc::new($store);
-                        let time = $crate::__l2_time!(&*store, $time);
-                        let erased: ::std::sync::Arc<dyn $crate::L2Store> = ::std::sync::Arc::clone(&store) as _;
-                        $crate::testkit::laws::l2::$law(&erased, &time).await;
-                    });
-                })*
+                $crate::__l2_law_group! { $at_once $in_time $store, $time, erased }
+            }
+            mod faulty {
+                $crate::__l2_law_group! { $at_once $in_time $store, $time, faulty }
             }
         }
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __l2_law_group {
+    ([$($law:ident),* $(,)?] [$($waits:ident),* $(,)?] $store:expr, $time:tt, $way:ident) => {
+        #[allow(unused_imports)]
+        use super::super::*;
+        $(#[test] fn $law() {
+            $crate::__l2_judge!($law, $store, $time, $way);
+        })*
+        static WAITING: $crate::testkit::laws::Together = $crate::testkit::laws::Together::new(&[
+            $((::std::stringify!($waits), || $crate::__l2_judge!($waits, $store, $time, $way))),*
+        ]);
+        $(#[test] fn $waits() {
+            WAITING.judge(::std::stringify!($waits));
+        })*
+    };
+}
+
+// One law, on the store itself, through a trait object, or below faults that never come.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __l2_judge {
+    ($law:ident, $store:expr, $time:tt, plain) => {
+        $crate::testkit::laws::judge(async {
+            let store = $store;
+            let time = $crate::__l2_time!(&store, $time);
+            $crate::testkit::laws::l2::$law(&store, &time).await;
+        })
+    };
+    ($law:ident, $store:expr, $time:tt, erased) => {
+        $crate::testkit::laws::judge(async {
+            let store = ::std::sync::Arc::new($store);
+            let time = $crate::__l2_time!(&*store, $time);
+            let erased: ::std::sync::Arc<dyn $crate::L2Store> = ::std::sync::Arc::clone(&store) as _;
+            $crate::testkit::laws::l2::$law(&erased, &time).await;
+        })
+    };
+    ($law:ident, $store:expr, $time:tt, faulty) => {
+        $crate::testkit::laws::judge(async {
+            let store = $crate::testkit::Faulty::new($store);
+            let time = $crate::__l2_time!(store.inner(), $time);
+            $crate::testkit::laws::l2::$law(&store, &time).await;
+        })
     };
 }
 
@@ -196,6 +233,9 @@ macro_rules! __law_calls {
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __async_law_calls {
+    ([$($law:ident),* $(,)?] [$($waits:ident),* $(,)?] $make:expr) => {
+        $crate::__async_law_calls! { [$($law,)* $($waits),*] $make }
+    };
     ([$($law:ident),* $(,)?] $make:expr) => {
         [$((stringify!($law), ::std::boxed::Box::new(|| $crate::testkit::laws::judge(async {
             let (store, time) = $make();

@@ -12,11 +12,20 @@ mod l1_removal;
 pub mod l2;
 mod l2_batch;
 mod l2_lease;
+mod l2_lease_batch;
+mod l2_lease_time;
+mod l2_limits;
+mod l2_race;
 mod l2_time;
+mod l2_token;
 mod macros;
+pub mod restart;
 mod time;
+mod together;
 
 pub use time::Time;
+#[doc(hidden)]
+pub use together::Together;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;

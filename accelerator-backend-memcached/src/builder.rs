@@ -1,0 +1,115 @@
+//! How a store is configured.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use accelerator_core::{CacheResult, StoreError, StoreErrorKind, StoreResult};
+
+use crate::pipeline::Servers;
+use crate::server::Server;
+use crate::settings::{Settings, server_names};
+use crate::store::MemcachedStore;
+
+/// Configures a [`MemcachedStore`]. Only `servers` has no default.
+#[derive(Clone, Debug, Default)]
+pub struct MemcachedStoreBuilder {
+    servers: Vec<String>,
+    settings: Settings,
+}
+
+impl MemcachedStoreBuilder {
+    /// The servers: `host:port`, `memcache://host:port`, or several of them with commas between. The port is 11211 unless
+    /// given.
+    ///
+    /// All nodes must name the same servers in the same words: the name decides which keys a server gets. Their order
+    /// doesn't matter. A name must mean one memcached process, not a balancer with several behind it.
+    #[must_use]
+    pub fn servers<S: Into<String>>(mut self, servers: impl IntoIterator<Item = S>) -> Self {
+        self.servers = servers.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Stands before every key, to keep applications on one server apart. Up to 186 ASCII characters without spaces; empty
+    /// unless given.
+    #[must_use]
+    pub fn key_prefix(mut self, prefix: impl Into<String>) -> Self {
+        self.settings.key_prefix = prefix.into();
+        self
+    }
+
+    /// How long a new connection may take, greeting included. At most 60 s; 500 ms unless given.
+    #[must_use]
+    pub fn connect_timeout(mut self, limit: Duration) -> Self {
+        self.settings.connect_timeout = limit;
+        self
+    }
+
+    /// How long a call may take as a whole, batches and the wait for a connection included. At most 60 s; 500 ms unless
+    /// given. A cache has limits of its own for each call, which are shorter by default.
+    #[must_use]
+    pub fn response_timeout(mut self, limit: Duration) -> Self {
+        self.settings.response_timeout = limit;
+        self
+    }
+
+    /// Most connections to one server, and so most calls to it at the same time: the next ones wait. 1 to 65,536; 64 unless
+    /// given.
+    ///
+    /// memcached itself takes 1024 from all nodes together unless it was started with another `-c`.
+    #[must_use]
+    pub fn max_connections(mut self, most: usize) -> Self {
+        self.settings.max_connections = most;
+        self
+    }
+
+    /// Most connections to one server that are kept while nobody uses them. 1 to `max_connections`, and that many unless
+    /// given: fewer means that connections are made again and again.
+    ///
+    /// A connection that was idle for 60 s is closed.
+    #[must_use]
+    pub fn max_idle(mut self, most: usize) -> Self {
+        self.settings.max_idle = Some(most);
+        self
+    }
+
+    /// Longest value in bytes that is stored or read. 1 to 1,073,741,824 (1 GiB); 1,048,064 unless given: what memcached
+    /// takes by default (1 MiB) without the overhead of an item. For more, start the servers with a larger `-I`.
+    ///
+    /// The engine of the cache doesn't send values of more than 1 MiB, whatever stands here.
+    #[must_use]
+    pub fn max_value_bytes(mut self, most: usize) -> Self {
+        self.settings.max_value_bytes = most;
+        self
+    }
+
+    /// Checks everything that was given. Talks to nobody and needs no runtime: a server that is away is no error here.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidConfig`](accelerator_core::ErrorKind::InvalidConfig), with the field, its value, and what it takes.
+    pub fn build(self) -> CacheResult<MemcachedStore> {
+        self.settings.check()?;
+        let names = server_names(&self.servers)?;
+        let settings = Arc::new(self.settings);
+        let all = names.into_iter().map(|name| Arc::new(Server::new(name, Arc::clone(&settings)))).collect();
+        Ok(MemcachedStore::new(Servers { all, settings }))
+    }
+
+    /// [`build`](Self::build), and asks each server for its version and for a lease.
+    ///
+    /// # Errors
+    ///
+    /// What `build` refuses, as [`Other`](StoreErrorKind::Other). [`Unavailable`](StoreErrorKind::Unavailable) or
+    /// [`Timeout`](StoreErrorKind::Timeout) when a server doesn't answer, [`Unsupported`](StoreErrorKind::Unsupported) when
+    /// it is too old, gives no leases or wants a password. The error names the server.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is left when the future is dropped.
+    pub async fn connect(self) -> StoreResult<MemcachedStore> {
+        let store = self.build();
+        let store = store.map_err(|error| StoreError::new(StoreErrorKind::Other, "no store").with_source(error))?;
+        store.check().await?;
+        Ok(store)
+    }
+}

@@ -1,0 +1,146 @@
+//! Commands as they go over the wire.
+
+use std::time::Duration;
+
+use accelerator_core::{StoreError, StoreErrorKind, StoreResult};
+
+/// The longest relative time; memcached takes more for a date.
+const LONGEST_SECONDS: u64 = 30 * 24 * 60 * 60;
+/// Shorter leases may be over at once: memcached's clock ticks in seconds.
+const SHORTEST_LEASE: u32 = 2;
+/// The longest key that memcached takes, prefix included.
+pub(crate) const LONGEST_KEY: usize = 250;
+
+/// One request. Each is answered by one reply.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Command<'a> {
+    /// Reads a key; with a time, whoever misses gets the lease for so many seconds.
+    Read { key: &'a str, lease: Option<u32> },
+    /// Stores a value for `ttl` seconds; with a CAS number, only in place of the item that has it.
+    Store { key: &'a str, value: &'a [u8], ttl: u32, cas: Option<u64> },
+    /// Deletes a key; with a CAS number, only the item that has it.
+    Delete { key: &'a str, cas: Option<u64> },
+}
+
+impl<'a> Command<'a> {
+    pub(crate) fn key(&self) -> &'a str {
+        match self {
+            Self::Read { key, .. } | Self::Store { key, .. } | Self::Delete { key, .. } => key,
+        }
+    }
+
+    /// Appends the request. The reply repeats `opaque`.
+    pub(crate) fn write(&self, prefix: &str, opaque: u32, out: &mut Vec<u8>) {
+        let name = match self {
+            Self::Read { .. } => "mg ",
+            Self::Store { .. } => "ms ",
+            Self::Delete { .. } => "md ",
+        };
+        for part in [name, prefix, self.key()] {
+            out.extend_from_slice(part.as_bytes());
+        }
+        match self {
+            Self::Read { lease: None, .. } => out.extend_from_slice(b" v"),
+            Self::Read { lease: Some(seconds), .. } => {
+                out.extend_from_slice(b" v c");
+                number(b" N", u64::from(*seconds), out);
+            }
+            Self::Store { value, ttl, .. } => {
+                number(b" ", value.len() as u64, out);
+                number(b" T", u64::from(*ttl), out);
+            }
+            Self::Delete { .. } => {}
+        }
+        if let Self::Store { cas: Some(cas), .. } | Self::Delete { cas: Some(cas), .. } = self {
+            number(b" C", *cas, out);
+        }
+        number(b" O", u64::from(opaque), out);
+        out.extend_from_slice(b"\r\n");
+        if let Self::Store { value, .. } = self {
+            out.extend_from_slice(value);
+            out.extend_from_slice(b"\r\n");
+        }
+    }
+}
+
+fn number(before: &[u8], mut n: u64, out: &mut Vec<u8>) {
+    out.extend_from_slice(before);
+    let (mut digits, mut at) = ([0; 20], 20);
+    loop {
+        at -= 1;
+        digits[at] = b'0' + (n % 10) as u8;
+        n /= 10;
+        if n == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(&digits[at..]);
+}
+
+/// A TTL in whole seconds: rounded up, at least one, at most thirty days.
+pub(crate) fn seconds(ttl: Duration) -> u32 {
+    let up = ttl.as_secs().saturating_add(u64::from(ttl.subsec_nanos() > 0));
+    up.clamp(1, LONGEST_SECONDS) as u32
+}
+
+/// The time of a lease in whole seconds.
+pub(crate) fn lease_seconds(lease: Duration) -> u32 {
+    seconds(lease).max(SHORTEST_LEASE)
+}
+
+/// Refuses a key that would be another command, or that the server refuses.
+pub(crate) fn check_key(prefix: &str, key: &str) -> StoreResult<()> {
+    if prefix.len() + key.len() > LONGEST_KEY {
+        return Err(StoreError::new(StoreErrorKind::TooLarge, "the key exceeds max_key_bytes"));
+    }
+    if key.is_empty() || key.bytes().any(|byte| byte <= b' ' || byte == 0x7F) {
+        return Err(StoreError::new(StoreErrorKind::Rejected, "the key is empty, or has a space or control character"));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wire(command: &Command<'_>) -> String {
+        let mut out = Vec::new();
+        command.write("p.", 7, &mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn commands_are_written_as_memcached_reads_them() {
+        let key = "k";
+        assert_eq!(wire(&Command::Read { key, lease: None }), "mg p.k v O7\r\n");
+        assert_eq!(wire(&Command::Read { key, lease: Some(3) }), "mg p.k v c N3 O7\r\n");
+        let store = |cas| Command::Store { key, value: b"a\r\n", ttl: 60, cas };
+        assert_eq!(wire(&store(None)), "ms p.k 3 T60 O7\r\na\r\n\r\n");
+        assert_eq!(wire(&store(Some(u64::MAX))), "ms p.k 3 T60 C18446744073709551615 O7\r\na\r\n\r\n");
+        assert_eq!(wire(&Command::Delete { key, cas: None }), "md p.k O7\r\n");
+        assert_eq!(wire(&Command::Delete { key, cas: Some(0) }), "md p.k C0 O7\r\n");
+    }
+
+    #[test]
+    fn times_are_rounded_up_and_stay_relative() {
+        let ms = Duration::from_millis;
+        let cases = [(ms(0), 1), (ms(1), 1), (ms(1000), 1), (ms(1001), 2), (ms(2999), 3)];
+        for (ttl, expected) in cases {
+            assert_eq!(seconds(ttl), expected, "{ttl:?}");
+        }
+        let month = Duration::from_secs(LONGEST_SECONDS);
+        for ttl in [month, month + ms(1), Duration::from_secs(u64::from(u32::MAX) + 1), Duration::MAX] {
+            assert_eq!(u64::from(seconds(ttl)), LONGEST_SECONDS, "{ttl:?}");
+        }
+        assert_eq!([ms(0), ms(1000), ms(2001)].map(lease_seconds), [2, 2, 3]);
+    }
+
+    #[test]
+    fn keys_that_would_be_more_than_a_key_are_refused() {
+        for key in ["", "a b", "a\r\nmd b", "a\0", "a\u{7f}", "\t"] {
+            assert!(check_key("p", key).is_err(), "{key:?}");
+        }
+        assert!(check_key("", &"x".repeat(LONGEST_KEY)).is_ok());
+        assert!(check_key("p", &"x".repeat(LONGEST_KEY)).is_err());
+    }
+}

@@ -1,0 +1,198 @@
+//! One connection: requests out, replies in, and whether it is still fit for the next exchange.
+
+use std::io;
+use std::net::SocketAddr;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use bytes::BytesMut;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
+use tokio::net::TcpStream;
+
+use crate::command::Command;
+use crate::fault::Fault;
+use crate::reply::{self, Reply};
+
+/// How much is read at once, and how much of a batch is written ahead.
+const CHUNK: usize = 8 << 10;
+/// Buffers above this size go after the exchange that needed them.
+const KEPT: usize = 64 << 10;
+
+/// A connection that was idle for longer isn't used again: something on the way may have forgotten it silently.
+const LONGEST_IDLE: Duration = Duration::from_secs(60);
+
+/// A connection to one server process.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    /// Connections are numbered in the order in which they were made; zero before it is known.
+    pub(crate) id: u64,
+    /// Counts how often the server's name had changed its meaning.
+    pub(crate) era: u64,
+    /// Where it leads.
+    pub(crate) peer: SocketAddr,
+    /// When it was last used.
+    pub(crate) used: Instant,
+    stream: TcpStream,
+    incoming: BytesMut,
+    outgoing: Vec<u8>,
+    /// Number of the next request. A reply that was left behind never fits a later one.
+    next: u32,
+    /// Whether every request was answered, and nothing else was.
+    in_step: bool,
+}
+
+impl Connection {
+    pub(crate) async fn open(address: SocketAddr) -> io::Result<Box<Self>> {
+        let stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
+        Ok(Box::new(Self {
+            id: 0,
+            era: 0,
+            peer: address,
+            used: Instant::now(),
+            stream,
+            incoming: BytesMut::new(),
+            outgoing: Vec::new(),
+            next: 0,
+            in_step: true,
+        }))
+    }
+
+    /// Whether another exchange may begin here. Between exchanges a connection is silent: bytes, an error or its end mean
+    /// that it is of no use. Costs no system call; what happened a moment ago may be missed.
+    pub(crate) fn is_fit(&self) -> bool {
+        let mut nobody = Context::from_waker(Waker::noop());
+        let silent = match self.stream.poll_read_ready(&mut nobody) {
+            Poll::Pending => true,
+            Poll::Ready(Ok(())) => {
+                matches!(self.stream.try_read(&mut [0]), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+            }
+            // The runtime that it was made on is gone.
+            Poll::Ready(Err(_)) => false,
+        };
+        self.in_step && silent && !self.is_old()
+    }
+
+    /// Whether it was idle for too long.
+    pub(crate) fn is_old(&self) -> bool {
+        self.used.elapsed() >= LONGEST_IDLE
+    }
+
+    /// Whether the last exchange went to its end.
+    pub(crate) fn is_in_step(&self) -> bool {
+        self.in_step
+    }
+
+    /// Sends all commands in one pipeline and gives each reply to `answer` as it comes. After an error, the commands
+    /// without a reply may or may not have been carried out.
+    ///
+    /// Dropped half way, the connection is out of step and must not be used again.
+    pub(crate) async fn exchange(
+        &mut self,
+        prefix: &str,
+        commands: &[Command<'_>],
+        limit: usize,
+        mut answer: impl FnMut(Reply) + Send,
+    ) -> Result<(), Fault> {
+        self.in_step = false;
+        self.incoming.reserve(CHUNK);
+        let first = self.next;
+        self.next = first.wrapping_add(commands.len() as u32);
+        let (mut encoded, mut sent, mut answered) = (0, 0, 0);
+        self.outgoing.clear();
+        while answered < commands.len() {
+            if sent == self.outgoing.len() && encoded < commands.len() {
+                self.outgoing.clear();
+                sent = 0;
+                while encoded < commands.len() && self.outgoing.len() < CHUNK {
+                    commands[encoded].write(prefix, first.wrapping_add(encoded as u32), &mut self.outgoing);
+                    encoded += 1;
+                }
+            }
+            if sent < self.outgoing.len() {
+                match self.stream.try_write(&self.outgoing[sent..]) {
+                    Ok(written) => {
+                        sent += written;
+                        // Unless the server has taken all, what it answers is read before more is written: a server
+                        // that can't get rid of its replies takes no more requests.
+                        if sent == self.outgoing.len() && encoded < commands.len() {
+                            continue;
+                        }
+                    }
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                    Err(error) => return Err(lost(error)),
+                }
+            }
+            if sent < self.outgoing.len() {
+                self.receive_or_send().await?;
+            } else {
+                self.receive().await?;
+            }
+            while answered < commands.len() {
+                let opaque = first.wrapping_add(answered as u32);
+                let Some(reply) = reply::next(&mut self.incoming, opaque, limit)? else { break };
+                answer(reply);
+                answered += 1;
+            }
+        }
+        self.settle()
+    }
+
+    /// Asks for the version, and whether meta commands are understood: the line that answers each.
+    pub(crate) async fn greet(&mut self) -> Result<(String, String), Fault> {
+        self.in_step = false;
+        self.stream.write_all(b"version\r\nmn\r\n").await.map_err(lost)?;
+        let answers = (self.line().await?, self.line().await?);
+        self.settle()?;
+        Ok(answers)
+    }
+
+    async fn line(&mut self) -> Result<String, Fault> {
+        loop {
+            if let Some(line) = reply::line(&self.incoming)? {
+                let text = self.incoming.split_to(line.whole);
+                return Ok(String::from_utf8_lossy(&text[..line.length]).into_owned());
+            }
+            self.incoming.reserve(CHUNK);
+            self.receive().await?;
+        }
+    }
+
+    /// Reads what comes.
+    async fn receive(&mut self) -> Result<(), Fault> {
+        let read = self.stream.read_buf(&mut self.incoming).await;
+        read.map_err(lost).and_then(some)
+    }
+
+    /// Waits until something can be read or written, and reads what is there.
+    async fn receive_or_send(&mut self) -> Result<(), Fault> {
+        self.stream.ready(Interest::READABLE | Interest::WRITABLE).await.map_err(lost)?;
+        match self.stream.try_read_buf(&mut self.incoming) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
+            read => read.map_err(lost).and_then(some),
+        }
+    }
+
+    /// The end of an exchange.
+    fn settle(&mut self) -> Result<(), Fault> {
+        if !self.incoming.is_empty() {
+            return Err(Fault::protocol("it answered what nobody asked"));
+        }
+        if self.outgoing.capacity() > KEPT {
+            self.outgoing = Vec::new();
+        }
+        if self.incoming.capacity() > KEPT {
+            self.incoming = BytesMut::new();
+        }
+        self.in_step = true;
+        Ok(())
+    }
+}
+
+fn some(bytes: usize) -> Result<(), Fault> {
+    if bytes == 0 { Err(Fault::unavailable("it closed the connection")) } else { Ok(()) }
+}
+
+fn lost(error: io::Error) -> Fault {
+    Fault::io("the connection was lost", error)
+}

@@ -1,0 +1,260 @@
+//! One server: making connections, lending them, and noticing that it is gone and back.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use tokio::net::lookup_host;
+use tokio::runtime::Handle;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::time::{sleep, timeout};
+
+use crate::connection::Connection;
+use crate::fault::Fault;
+use crate::greeting;
+use crate::pool::{Lookup, Pool, Which};
+use crate::settings::Settings;
+
+/// Connections of this process so far, to all servers.
+static MADE: AtomicU64 = AtomicU64::new(0);
+/// First and longest mean pause between two tries to reach a server that is down, doubled: the pause is chosen at random
+/// up to it.
+const PAUSES_MS: (u64, u64) = (50, 1000);
+
+/// One server and its connections.
+#[derive(Debug)]
+pub(crate) struct Server {
+    /// `host:port`, as configured.
+    pub(crate) name: String,
+    /// The hash of the name: its place in routing, and its mark in tokens.
+    pub(crate) hash: u64,
+    settings: Arc<Settings>,
+    /// One permit per connection in use.
+    permits: Arc<Semaphore>,
+    pool: Mutex<Pool>,
+    /// Told whenever a connection comes back or goes.
+    returned: Notify,
+}
+
+/// A connection in use. Dropped in step it goes back to its pool, otherwise it is closed.
+#[derive(Debug)]
+pub(crate) struct Lent {
+    server: Arc<Server>,
+    // Empty only while it is dropped.
+    connection: Option<Box<Connection>>,
+    was_idle: bool,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Server {
+    pub(crate) fn new(name: String, settings: Arc<Settings>) -> Self {
+        let hash = xxhash_rust::xxh3::xxh3_64(name.as_bytes());
+        let permits = Arc::new(Semaphore::new(settings.max_connections));
+        Self { name, hash, settings, permits, pool: Mutex::default(), returned: Notify::new() }
+    }
+
+    /// A connection: an idle one, or a new one where the server is up and the limit allows it.
+    ///
+    /// Where none can be made, waits for one in use. Where there is none either, says at once why.
+    pub(crate) async fn checkout(self: &Arc<Self>) -> Result<Lent, Fault> {
+        let permit = self.permit().await?;
+        if let Lookup::Idle(connection) = self.take(Which::Any) {
+            return Ok(self.lend(connection, permit, true));
+        }
+        let down = self.why_down();
+        let why = match down {
+            Some(why) => {
+                drop(permit);
+                why
+            }
+            None => match self.dial(permit).await {
+                Ok(lent) => return Ok(lent),
+                Err(why) => why,
+            },
+        };
+        self.borrow(Which::Any).await?.ok_or(why)
+    }
+
+    /// A connection that will do: idle, or as soon as one comes back. `None` when there is none left.
+    pub(crate) async fn borrow(self: &Arc<Self>, which: Which) -> Result<Option<Lent>, Fault> {
+        // The runtime hears what happened to its sockets when it waits for them: what ended a moment ago vouches for nothing.
+        tokio::task::yield_now().await;
+        loop {
+            let mut returned = std::pin::pin!(self.returned.notified());
+            // From here on no return is missed.
+            returned.as_mut().enable();
+            let permit = self.permit().await?;
+            match self.take(which) {
+                Lookup::Idle(connection) => return Ok(Some(self.lend(connection, permit, true))),
+                Lookup::Gone => return Ok(None),
+                Lookup::InUse => drop(permit),
+            }
+            returned.await;
+        }
+    }
+
+    /// Nothing that could panic is done under this lock.
+    fn pool(&self) -> MutexGuard<'_, Pool> {
+        self.pool.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn permit(&self) -> Result<OwnedSemaphorePermit, Fault> {
+        let permit = Arc::clone(&self.permits).acquire_owned().await;
+        permit.map_err(|_| Fault::unavailable("the store is closed"))
+    }
+
+    fn take(&self, which: Which) -> Lookup {
+        loop {
+            let found = self.pool().take(which);
+            match found {
+                // The socket is asked outside of the lock.
+                Lookup::Idle(connection) if !connection.is_fit() => self.forget(connection.id),
+                found => return found,
+            }
+        }
+    }
+
+    fn lend(self: &Arc<Self>, connection: Box<Connection>, permit: OwnedSemaphorePermit, was_idle: bool) -> Lent {
+        Lent { server: Arc::clone(self), connection: Some(connection), was_idle, _permit: permit }
+    }
+
+    fn forget(&self, id: u64) {
+        self.pool().forget(id);
+        self.returned.notify_waiters();
+    }
+
+    fn why_down(self: &Arc<Self>) -> Option<Fault> {
+        let (why, probing) = {
+            let pool = self.pool();
+            (pool.down.clone(), pool.probing)
+        };
+        if why.is_some() && !probing {
+            // The runtime that the prober ran on is gone.
+            self.begin_to_probe();
+        }
+        why
+    }
+
+    /// Makes a connection in a task of its own: who asked for it may go away, and the next needs one as well.
+    async fn dial(self: &Arc<Self>, permit: OwnedSemaphorePermit) -> Result<Lent, Fault> {
+        let runtime = Handle::try_current().map_err(|_| Fault::no_runtime())?;
+        let server = Arc::clone(self);
+        let task = runtime.spawn(async move {
+            match server.open().await {
+                Ok(connection) => Ok(server.lend(connection, permit, false)),
+                Err(why) => {
+                    server.pool().down = Some(why.clone());
+                    server.begin_to_probe();
+                    Err(why)
+                }
+            }
+        });
+        // A task that panicked or was cancelled found a runtime without I/O, or one that ends.
+        task.await.unwrap_or_else(|_| Err(Fault::no_runtime()))
+    }
+
+    /// A new connection to a server that greeted well.
+    async fn open(&self) -> Result<Box<Connection>, Fault> {
+        let made = timeout(self.settings.connect_timeout, self.greeted()).await;
+        let mut connection =
+            made.unwrap_or_else(|_| Err(Fault::unavailable("no connection within connect_timeout")))?;
+        connection.id = MADE.fetch_add(1, Ordering::AcqRel) + 1;
+        let elsewhere = self.pool().admit(&mut connection);
+        drop(elsewhere);
+        Ok(connection)
+    }
+
+    async fn greeted(&self) -> Result<Box<Connection>, Fault> {
+        let refused = |error| Fault::io("no connection", error);
+        let mut addresses: Vec<_> = lookup_host(self.name.as_str()).await.map_err(refused)?.collect();
+        let known = self.pool().peer;
+        // As long as the name still means the server that we know, this is the one to ask.
+        addresses.sort_by_key(|address| Some(*address) != known);
+        let share = self.settings.connect_timeout / u32::try_from(addresses.len().max(1)).unwrap_or(u32::MAX);
+        let mut why = Fault::unavailable("the name has no address");
+        for address in addresses {
+            match timeout(share, Connection::open(address)).await {
+                Ok(Ok(mut connection)) => {
+                    let (version, noop) = connection.greet().await?;
+                    greeting::check(&version, &noop)?;
+                    return Ok(connection);
+                }
+                Ok(Err(error)) => why = refused(error),
+                Err(_) => why = Fault::unavailable("no connection within connect_timeout"),
+            }
+        }
+        Err(why)
+    }
+
+    /// Tries in the background until there is a connection again, or the store is gone.
+    fn begin_to_probe(self: &Arc<Self>) {
+        let Ok(runtime) = Handle::try_current() else { return };
+        if std::mem::replace(&mut self.pool().probing, true) {
+            return;
+        }
+        // Outside of the lock: a runtime that ends drops the task at once.
+        let prober = Prober(Arc::downgrade(self));
+        runtime.spawn(async move {
+            for attempt in 0.. {
+                let most = PAUSES_MS.0.checked_shl(attempt).unwrap_or(u64::MAX).min(PAUSES_MS.1);
+                sleep(Duration::from_millis(fastrand::u64(0..=most))).await;
+                let Some(server) = prober.0.upgrade() else { return };
+                if server.pool().down.is_none() {
+                    return;
+                }
+                match server.open().await {
+                    Ok(connection) => {
+                        server.give_back(connection);
+                        return;
+                    }
+                    Err(why) => server.pool().down.iter_mut().for_each(|down| *down = why.clone()),
+                }
+            }
+        });
+    }
+
+    fn give_back(&self, connection: Box<Connection>) {
+        let too_much = self.pool().give_back(connection, self.settings.max_idle());
+        drop(too_much);
+        self.returned.notify_waiters();
+    }
+}
+
+/// Says that nobody probes any more, however the prober ended.
+struct Prober(Weak<Server>);
+
+impl Drop for Prober {
+    fn drop(&mut self) {
+        if let Some(server) = self.0.upgrade() {
+            server.pool().probing = false;
+        }
+    }
+}
+
+impl Lent {
+    pub(crate) fn connection(&mut self) -> &mut Connection {
+        self.connection.as_mut().expect("taken only by drop")
+    }
+
+    /// Whether it comes from the pool, and so may have ended there.
+    pub(crate) fn was_idle(&self) -> bool {
+        self.was_idle
+    }
+
+    /// The connections that lead to the process which now gives a lease, if it gives one over this connection: those that
+    /// are there already. See docs/adr/0014-memcached-leases.md.
+    pub(crate) fn witnesses(&self) -> Which {
+        let era = self.connection.as_ref().map_or(0, |connection| connection.era);
+        Which::NotYounger { era, than: MADE.load(Ordering::Acquire) }
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        match self.connection.take() {
+            Some(connection) if connection.is_in_step() => self.server.give_back(connection),
+            Some(connection) => self.server.forget(connection.id),
+            None => {}
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! What the builder was told, checked.
+
+use std::fmt::Display;
+use std::time::Duration;
+
+use accelerator_core::{CacheError, CacheResult, ErrorKind};
+
+use crate::command::LONGEST_KEY;
+
+/// Where memcached listens unless it was told otherwise.
+const PORT: u16 = 11211;
+/// The engine wants room for this much of a key behind the prefix.
+const SHORTEST_KEY: usize = 64;
+/// The default item limit of memcached (1 MiB), without what an item needs beside its value: at most 313 bytes, with
+/// the longest key.
+const DEFAULT_VALUE_BYTES: usize = (1 << 20) - 512;
+/// memcached's option `-I` goes no further.
+const LARGEST_VALUE_BYTES: usize = 1 << 30;
+const LONGEST_TIMEOUT: Duration = Duration::from_secs(60);
+const MOST_CONNECTIONS: usize = 65_536;
+
+/// Everything but the servers.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) key_prefix: String,
+    pub(crate) connect_timeout: Duration,
+    pub(crate) response_timeout: Duration,
+    pub(crate) max_connections: usize,
+    /// As many as `max_connections` unless given.
+    pub(crate) max_idle: Option<usize>,
+    pub(crate) max_value_bytes: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            key_prefix: String::new(),
+            connect_timeout: Duration::from_millis(500),
+            response_timeout: Duration::from_millis(500),
+            max_connections: 64,
+            max_idle: None,
+            max_value_bytes: DEFAULT_VALUE_BYTES,
+        }
+    }
+}
+
+impl Settings {
+    pub(crate) fn max_idle(&self) -> usize {
+        self.max_idle.unwrap_or(self.max_connections)
+    }
+
+    pub(crate) fn check(&self) -> CacheResult<()> {
+        let prefix = &self.key_prefix;
+        if prefix.len() > LONGEST_KEY - SHORTEST_KEY || !prefix.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return refuse("key_prefix", format!("{prefix:?}"), "takes up to 186 ASCII characters, no spaces");
+        }
+        for (field, time) in [("connect_timeout", self.connect_timeout), ("response_timeout", self.response_timeout)] {
+            if time.is_zero() || time > LONGEST_TIMEOUT {
+                return refuse(field, format!("{time:?}"), "takes more than nothing and at most 60 s");
+            }
+        }
+        if !(1..=MOST_CONNECTIONS).contains(&self.max_connections) {
+            return refuse("max_connections", self.max_connections, "takes 1 to 65536");
+        }
+        if !(1..=self.max_connections).contains(&self.max_idle()) {
+            return refuse("max_idle", self.max_idle(), "takes 1 to max_connections");
+        }
+        if !(1..=LARGEST_VALUE_BYTES).contains(&self.max_value_bytes) {
+            return refuse("max_value_bytes", self.max_value_bytes, "takes 1 to 1073741824 (1 GiB)");
+        }
+        Ok(())
+    }
+}
+
+/// The names `host:port` of all servers, sorted, so that their order in the configuration means nothing.
+pub(crate) fn server_names(given: &[String]) -> CacheResult<Vec<String>> {
+    let mut names = Vec::new();
+    for list in given {
+        for one in list.strip_prefix("memcache://").unwrap_or(list).split(',') {
+            match name(one.trim()) {
+                Some(name) if names.contains(&name) => return refuse("servers", one, "takes each server once"),
+                Some(name) => names.push(name),
+                None => return refuse("servers", format!("{list:?}"), "takes host:port or memcache://host:port"),
+            }
+        }
+    }
+    if names.is_empty() {
+        return refuse("servers", "[]", "takes at least one host:port");
+    }
+    names.sort_unstable();
+    Ok(names)
+}
+
+/// One name as all nodes of a fleet write it.
+fn name(text: &str) -> Option<String> {
+    let (host, port) = match text.strip_prefix('[') {
+        Some(rest) => {
+            let (address, port) = rest.split_once(']')?;
+            address.parse::<std::net::Ipv6Addr>().ok()?;
+            (&text[..address.len() + 2], if port.is_empty() { None } else { Some(port.strip_prefix(':')?) })
+        }
+        None => match text.split_once(':') {
+            Some((host, port)) => (host, Some(port)),
+            None => (text, None),
+        },
+    };
+    let port = match port {
+        Some(digits) if digits.bytes().all(|byte| byte.is_ascii_digit()) => digits.parse().ok()?,
+        Some(_) => return None,
+        None => PORT,
+    };
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    let valid = host.starts_with('[') || !host.is_empty() && host.bytes().all(plain);
+    (valid && port > 0).then(|| format!("{}:{port}", host.to_ascii_lowercase()))
+}
+
+fn refuse<T>(field: &str, value: impl Display, accepted: &str) -> CacheResult<T> {
+    Err(CacheError::new(ErrorKind::InvalidConfig, format!("{field} = {value}: {accepted}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(given: &[&str]) -> Result<Vec<String>, String> {
+        let given: Vec<String> = given.iter().map(|&one| one.to_owned()).collect();
+        server_names(&given).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn names_of_servers_are_brought_into_one_form() {
+        let both = Ok(vec!["a:11211".to_owned(), "b:2".to_owned()]);
+        for given in [&["b:2", "a"][..], &["memcache://A,b:2"], &["a:11211, B:2"], &["memcache://b:2", "memcache://a"]]
+        {
+            assert_eq!(names(given), both, "{given:?}");
+        }
+        for (given, one) in [("127.0.0.1:1", "127.0.0.1:1"), ("[::1]", "[::1]:11211"), ("[FE80::1]:3", "[fe80::1]:3")] {
+            assert_eq!(names(&[given]), Ok(vec![one.to_owned()]));
+        }
+    }
+
+    #[test]
+    fn what_is_no_server_is_refused() {
+        let refused = [
+            "",
+            ",",
+            "a,",
+            ":1",
+            "a:",
+            "a:0",
+            "a:65536",
+            "a:+1",
+            "a:b",
+            "a b",
+            "u:p@a",
+            "a/0",
+            "redis://a",
+            "::1",
+            "[::1",
+            "[::1]x",
+            "[a]:1",
+            "memcache://",
+            "memcaches://a",
+        ];
+        for given in refused {
+            let error = names(&[given]).expect_err(given);
+            assert!(error.starts_with("servers = "), "{given:?}: {error}");
+        }
+        assert!(names(&[]).is_err());
+        assert_eq!(names(&["a", "A:11211"]), Err("servers = A:11211: takes each server once".to_owned()));
+    }
+}

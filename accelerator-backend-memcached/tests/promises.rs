@@ -1,0 +1,29 @@
+//! The store against real servers, and against some that only pretend to be one. One module per promise.
+
+// Modules of one binary: what they share is public to them.
+#![allow(unreachable_pub)]
+
+#[path = "promises/batches.rs"]
+mod batches;
+#[path = "promises/builder.rs"]
+mod builder;
+#[path = "promises/cancellation.rs"]
+mod cancellation;
+#[path = "promises/laws.rs"]
+mod laws;
+#[path = "promises/leases.rs"]
+mod leases;
+#[path = "promises/limits.rs"]
+mod limits;
+#[path = "promises/outage.rs"]
+mod outage;
+#[path = "promises/pool.rs"]
+mod pool;
+#[path = "promises/round_trips.rs"]
+mod round_trips;
+#[path = "promises/strangers.rs"]
+mod strangers;
+#[path = "promises/tools.rs"]
+mod tools;
+#[path = "promises/versions.rs"]
+mod versions;

@@ -1,0 +1,186 @@
+//! From an address to a connection that has answered once.
+
+use std::io;
+use std::pin::Pin;
+use std::time::Duration;
+
+use accelerator_core::{StoreError, StoreErrorKind, StoreResult};
+use redis::aio::MultiplexedConnection;
+use redis::{AsyncConnectionConfig, Cmd, ConnectionAddr, Pipeline, RedisConnectionInfo, Value};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::command::Op;
+use crate::refusal::{self, Refusal};
+use crate::target::Target;
+#[cfg(feature = "tls")]
+use crate::tls::Tls;
+
+/// Commands that wait for the connection's attention. More than callers at once in most services: waiting for room
+/// costs more than the room.
+const QUEUE: usize = 1024;
+/// The longest greeting that is read.
+const LONGEST_GREETING: usize = 16 << 10;
+
+/// Bytes in both directions.
+trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
+
+type Stream = Box<dyn Duplex>;
+
+/// A connection that has been greeted, and what carries its bytes while it is polled.
+pub(crate) struct Connected {
+    pub(crate) connection: MultiplexedConnection,
+    pub(crate) driver: Pin<Box<dyn Future<Output = ()> + Send>>,
+}
+
+/// All that is needed to connect.
+pub(crate) struct Dialer {
+    pub(crate) target: Target,
+    pub(crate) limit: Duration,
+    #[cfg(feature = "tls")]
+    pub(crate) tls: Option<Tls>,
+}
+
+impl Dialer {
+    /// Connects, logs in, and waits for a first answer: a server that only accepts may be stopped.
+    pub(crate) async fn dial(&self) -> StoreResult<Connected> {
+        let connected = async {
+            let mut stream = self.open().await?;
+            self.greet(&mut stream).await?;
+            self.hand_over(stream).await
+        };
+        match tokio::time::timeout(self.limit, connected).await {
+            Ok(result) => result,
+            Err(_) => Err(self.failed(&format!("no answer within connect_timeout = {:?}", self.limit))),
+        }
+    }
+
+    async fn open(&self) -> StoreResult<Stream> {
+        let opened = match &self.target.addr {
+            ConnectionAddr::Tcp(host, port) => self.tcp(host, *port).await,
+            #[cfg(unix)]
+            ConnectionAddr::Unix(path) => {
+                tokio::net::UnixStream::connect(path).await.map(|stream| Box::new(stream) as Stream)
+            }
+            _ => Err(io::ErrorKind::Unsupported.into()),
+        };
+        opened.map_err(|error| self.failed("no connection").with_source(error))
+    }
+
+    async fn tcp(&self, host: &str, port: u16) -> io::Result<Stream> {
+        let tcp = TcpStream::connect((host, port)).await?;
+        tcp.set_nodelay(true)?;
+        #[cfg(feature = "tls")]
+        if let Some(tls) = &self.tls {
+            return Ok(Box::new(tls.wrap(host, tcp).await?));
+        }
+        Ok(Box::new(tcp))
+    }
+
+    /// Logs in and asks for a sign of life, in one round trip.
+    ///
+    /// Read by hand: a server that takes no more clients says so and closes before it is asked anything.
+    async fn greet(&self, stream: &mut Stream) -> StoreResult<()> {
+        let steps = self.steps();
+        let mut greeting = Pipeline::with_capacity(steps.len());
+        for (_, cmd) in &steps {
+            greeting.add_command(cmd.clone());
+        }
+        let lost = |error: io::Error| self.failed("the connection ended in the greeting").with_source(error);
+        let written = stream.write_all(&greeting.get_packed_pipeline()).await;
+        let mut heard = Vec::new();
+        for (step, _) in steps {
+            // What the server had to say counts more than that it didn't listen.
+            match line(stream, &mut heard).await {
+                Ok(answer) => self.judge(step, &answer)?,
+                Err(error) => return Err(lost(written.err().unwrap_or(error))),
+            }
+        }
+        Ok(())
+    }
+
+    fn steps(&self) -> Vec<(Step, Cmd)> {
+        let login = &self.target.login;
+        let mut steps = Vec::with_capacity(3);
+        if let Some(password) = login.password() {
+            let mut auth = redis::cmd("AUTH");
+            login.username().map(|user| auth.arg(user));
+            auth.arg(password);
+            steps.push((Step::Login, auth));
+        }
+        if login.db() != 0 {
+            let mut select = redis::cmd("SELECT");
+            select.arg(login.db());
+            steps.push((Step::Database, select));
+        }
+        steps.push((Step::Life, redis::cmd("PING")));
+        steps
+    }
+
+    fn judge(&self, step: Step, answer: &[u8]) -> StoreResult<()> {
+        let answer = match redis::parse_redis_value(answer) {
+            Ok(Value::ServerError(said)) => said,
+            Ok(_) => return Ok(()),
+            Err(_) => {
+                let context = format!("{}: the server doesn't speak Redis' protocol", self.target);
+                return Err(StoreError::new(StoreErrorKind::Protocol, context));
+            }
+        };
+        match (step, refusal::class(&answer)) {
+            // Nobody needs the right to PING, and not every proxy knows it: an answer is an answer.
+            (Step::Life, Refusal::Right | Refusal::Other | Refusal::Syntax) => Ok(()),
+            (step, _) => Err(refusal::error(step.op(), &answer)),
+        }
+    }
+
+    /// The client's connection on a stream that was greeted. No time limits: callers have theirs, and a timer per call
+    /// costs more than a look now and then.
+    async fn hand_over(&self, stream: Stream) -> StoreResult<Connected> {
+        let login = RedisConnectionInfo::default().set_skip_set_lib_name();
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(None)
+            .set_response_timeout(None)
+            .set_pipeline_buffer_size(QUEUE);
+        let opened = MultiplexedConnection::new_with_config(&login, stream, config).await;
+        let (connection, driver) = opened.map_err(|error| self.failed("no connection").with_source(error))?;
+        Ok(Connected { connection, driver: Box::pin(driver) })
+    }
+
+    fn failed(&self, what: &str) -> StoreError {
+        StoreError::new(StoreErrorKind::Unavailable, format!("{}: {what}", self.target))
+    }
+}
+
+/// A part of the greeting.
+#[derive(Clone, Copy)]
+enum Step {
+    Login,
+    Database,
+    Life,
+}
+
+impl Step {
+    fn op(self) -> Op {
+        match self {
+            Self::Login => Op { name: "connect", rights: "to be on and to have this password" },
+            Self::Database => Op { name: "connect", rights: "+select" },
+            Self::Life => Op { name: "connect", rights: "+ping" },
+        }
+    }
+}
+
+/// The next line, with its end. All answers to a greeting are lines.
+async fn line(stream: &mut Stream, heard: &mut Vec<u8>) -> io::Result<Vec<u8>> {
+    loop {
+        if let Some(end) = heard.windows(2).position(|pair| pair == b"\r\n") {
+            return Ok(heard.drain(..end + 2).collect());
+        }
+        if heard.len() > LONGEST_GREETING {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        if stream.read_buf(heard).await? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+    }
+}

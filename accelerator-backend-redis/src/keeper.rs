@@ -1,0 +1,117 @@
+//! The task that keeps a store connected.
+//!
+//! 1 dial · 2 carry the connection until it ends · 3 wait a moment, and again
+
+use std::future::poll_fn;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use accelerator_core::StoreErrorKind;
+use redis::aio::MultiplexedConnection;
+use tokio::time::{MissedTickBehavior, interval_at};
+
+use crate::dial::Connected;
+use crate::line::{Missing, Tenure};
+
+/// The longest wait before the first retry; each failure doubles it.
+const FIRST_WAIT: Duration = Duration::from_millis(25);
+/// The longest wait between two tries: a server that is back is found again within this and a round trip.
+const LONGEST_WAIT: Duration = Duration::from_millis(500);
+/// The same where the server refuses the login: it writes such tries down.
+pub(crate) const LONGEST_REFUSED_WAIT: Duration = Duration::from_secs(5);
+/// A connection that lived for so long was a good one.
+const GOOD: Duration = Duration::from_secs(1);
+/// How often the name of a server that became a replica is asked anew for the one that took its place.
+const REPLICA: Duration = Duration::from_secs(10);
+/// Connects and stays connected, until it is dropped. A connection that is there already is published.
+pub(crate) async fn keep(tenure: Tenure, mut first: Option<Connected>) {
+    let target = &tenure.line.dialer.target;
+    let mut failures = 0_u32;
+    let mut said = String::new();
+    loop {
+        // 1
+        let connected = match first.take() {
+            Some(connected) => Ok(connected),
+            None => match tenure.line.dialer.dial().await {
+                Ok(connected) if !tenure.up(connected.connection.clone()) => return,
+                dialed => dialed,
+            },
+        };
+        let mut longest = LONGEST_WAIT;
+        let missing = match connected {
+            Ok(connected) => {
+                tracing::info!(server = %target, "connected to Redis");
+                let since = Instant::now();
+                // 2
+                let Some(end) = attend(&tenure, connected).await else { return };
+                if since.elapsed() >= GOOD {
+                    failures = 0;
+                }
+                said.clear();
+                end
+            }
+            Err(error) => {
+                if error.kind() == StoreErrorKind::Rejected {
+                    longest = LONGEST_REFUSED_WAIT;
+                }
+                Missing::Failed(error.to_string())
+            }
+        };
+        let says = missing.to_string();
+        if says != said {
+            tracing::warn!(server = %target, "not connected to Redis: {says}");
+            said = says;
+        }
+        if !tenure.down(missing) {
+            return;
+        }
+        // 3 full jitter: a fleet that lost its server doesn't come back as one
+        let most = (FIRST_WAIT * 2_u32.saturating_pow(failures)).min(longest);
+        failures = failures.saturating_add(1).min(10);
+        tokio::time::sleep(most.mul_f64(fastrand::f64())).await;
+    }
+}
+
+/// Runs the driver, and looks regularly whether answers come. Where calls were sent and none came since the last look,
+/// the server is asked for a sign of life; without one until the next look the connection is given up.
+///
+/// Says why the connection is over. None, if another task has taken over.
+async fn attend(tenure: &Tenure, connected: Connected) -> Option<Missing> {
+    let line = &tenure.line;
+    let since = Instant::now();
+    let Connected { connection, mut driver } = connected;
+    let mut looks = interval_at(tokio::time::Instant::now() + line.silence, line.silence);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut ping = None;
+    let end = poll_fn(|cx| {
+        if driver.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Missing::Closed);
+        }
+        while looks.poll_tick(cx).is_ready() {
+            let look = tenure.look();
+            if look.replica && since.elapsed() >= REPLICA {
+                return Poll::Ready(Missing::Replica);
+            } else if look.heard {
+                ping = None;
+            } else if ping.is_some() {
+                return Poll::Ready(Missing::Silent);
+            } else if look.asked {
+                ping = Some(Box::pin(sign_of_life(connection.clone())));
+            }
+        }
+        if ping.as_mut().is_some_and(|ping| ping.as_mut().poll(cx).is_ready()) {
+            ping = None;
+            line.hear();
+        }
+        Poll::Pending
+    })
+    .await;
+    // Before the driver goes and its calls with it: they tell their callers why.
+    tenure.down(end.clone()).then_some(end)
+}
+
+/// Any answer is one.
+async fn sign_of_life(mut connection: MultiplexedConnection) {
+    // Without one the driver ends, or the next look finds that there was none.
+    let _ = connection.send_packed_command(&redis::cmd("PING")).await;
+}

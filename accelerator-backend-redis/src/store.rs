@@ -1,0 +1,254 @@
+//! The store: its handle, and the operations on one key.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use accelerator_core::{Bytes, Filled, L2Read, L2Store, LeaseToken, Limits, StoreError, StoreErrorKind, StoreResult};
+use async_trait::async_trait;
+use redis::{Cmd, Pipeline, RedisError, Value};
+
+use crate::builder::RedisStoreBuilder;
+use crate::command::{self, Commands, Op};
+use crate::line::{Line, Missing, Waiting};
+use crate::refusal::{self, Refusal};
+use crate::token;
+
+/// The longest key with its prefix, in bytes. Servers take longer ones; nobody wants them in memory.
+const LONGEST_KEY: usize = 64 << 10;
+/// What servers take by default (`proto-max-bulk-len`), in bytes.
+const LONGEST_VALUE: usize = 512 << 20;
+
+/// An [`L2Store`] on Redis, Valkey or what speaks like them, with leases. A cheap handle: clones share one connection.
+///
+/// All calls share one connection, which is kept up by a task of the store. A call never waits for it: where there is
+/// none at the moment, the answer is [`StoreErrorKind::Unavailable`], at once. The task runs on the tokio runtime of the
+/// call that first needed it (with I/O and time: `enable_all`) and ends with the last handle.
+///
+/// Operations that are dropped before their answer has come (the cache's time limits do that) may or may not have
+/// happened, and never disturb others.
+///
+/// The guide `backends` of the repository says which servers can do what, and what a user of theirs must be allowed.
+///
+/// ```no_run
+/// use accelerator_backend_redis::RedisStore;
+/// use accelerator_core::{L2Store, StoreResult};
+/// use std::time::Duration;
+///
+/// async fn example() -> StoreResult<()> {
+///     let store = RedisStore::builder().url("redis://127.0.0.1:6379").key_prefix("shop:").connect().await?;
+///     store.set("greeting", "hello".into(), Duration::from_secs(60)).await?;
+///     assert_eq!(store.get("greeting").await?.as_deref(), Some(&b"hello"[..]));
+///     Ok(())
+/// }
+/// ```
+#[derive(Clone)]
+pub struct RedisStore(Arc<Inner>);
+
+pub(crate) struct Inner {
+    pub(crate) line: Arc<Line>,
+    pub(crate) commands: Commands,
+}
+
+/// The task of the connection holds the line; the handles hold this.
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.line.close();
+    }
+}
+
+impl RedisStore {
+    /// Begins a store; a URL is all it needs.
+    pub fn builder() -> RedisStoreBuilder {
+        RedisStoreBuilder::new()
+    }
+
+    pub(crate) fn new(line: Arc<Line>, commands: Commands) -> Self {
+        Self(Arc::new(Inner { line, commands }))
+    }
+
+    /// Whether there is a connection at the moment: for health pages. Asking doesn't connect.
+    #[must_use]
+    pub fn is_connected(&self) -> bool {
+        self.0.line.is_connected()
+    }
+
+    /// One try to connect; the task takes over what comes of it.
+    pub(crate) async fn connect(&self) -> StoreResult<()> {
+        let line = &self.0.line;
+        let stream = line.dialer.dial().await?;
+        line.start(Some(stream));
+        Ok(())
+    }
+
+    pub(crate) fn inner(&self) -> &Inner {
+        &self.0
+    }
+}
+
+impl fmt::Debug for RedisStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisStore")
+            .field("server", &format_args!("{}", self.0.line.dialer.target))
+            .field("key_prefix", &self.0.commands.prefix)
+            .field("connected", &self.is_connected())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Inner {
+    /// Sends one command and waits for its answer, a refusal included.
+    pub(crate) async fn ask(&self, op: Op, cmd: Cmd) -> StoreResult<Value> {
+        let mut connection = match self.line.connection() {
+            Ok(connection) => connection,
+            Err(error) => return self.absent(error).await,
+        };
+        let waiting = Waiting::new(&self.line);
+        let answer = connection.send_packed_command(&cmd).await;
+        waiting.answered();
+        self.heard(op, answer)
+    }
+
+    /// Sends commands in one go and waits for all their answers.
+    pub(crate) async fn ask_all(&self, op: Op, commands: Pipeline) -> StoreResult<Vec<Value>> {
+        let mut connection = match self.line.connection() {
+            Ok(connection) => connection,
+            Err(error) => return self.absent(error).await,
+        };
+        let count = commands.len();
+        let waiting = Waiting::new(&self.line);
+        let answers = connection.send_packed_commands(&commands, 0, count).await;
+        waiting.answered();
+        let answers = self.heard(op, answers)?;
+        if answers.len() == count { Ok(answers) } else { Err(refusal::nonsense(op)) }
+    }
+
+    /// On a runtime that runs only while it is called, this is the moment for the task to connect.
+    async fn absent<T>(&self, error: StoreError) -> StoreResult<T> {
+        tokio::task::yield_now().await;
+        Err(error)
+    }
+
+    fn heard<T>(&self, op: Op, answer: Result<T, RedisError>) -> StoreResult<T> {
+        match answer {
+            Ok(answer) => {
+                self.line.hear();
+                Ok(answer)
+            }
+            Err(_) if matches!(self.line.missing(), Missing::Silent) => {
+                let context = format!("{}: the server was silent for {:?}", op.name, self.line.silence);
+                Err(StoreError::new(StoreErrorKind::Timeout, context))
+            }
+            Err(error) => Err(refusal::broken(op, error)),
+        }
+    }
+
+    /// Notes what a refusal means for the next calls, and whether it was one of writes.
+    pub(crate) fn note(&self, answer: &Value) -> Option<Refusal> {
+        let Value::ServerError(said) = answer else { return None };
+        let class = refusal::class(said);
+        if class == Refusal::Writes {
+            self.line.cool_down();
+        }
+        if refusal::is_replica(said) {
+            self.line.note_replica();
+        }
+        Some(class)
+    }
+
+    /// The answer to a write that has nothing to tell.
+    pub(crate) fn done(&self, op: Op, answer: &Value) -> StoreResult<()> {
+        match answer {
+            Value::Okay | Value::Int(_) => Ok(()),
+            refused => {
+                self.note(refused);
+                Err(refusal::unexpected(op, refused))
+            }
+        }
+    }
+
+    pub(crate) fn check(&self, key: &str, value: usize) -> StoreResult<()> {
+        if key.len() > self.longest_key() {
+            return Err(StoreError::new(StoreErrorKind::TooLarge, "the key exceeds max_key_bytes"));
+        }
+        if value > LONGEST_VALUE {
+            return Err(StoreError::new(StoreErrorKind::TooLarge, "the value exceeds max_value_bytes"));
+        }
+        Ok(())
+    }
+
+    fn longest_key(&self) -> usize {
+        LONGEST_KEY - self.commands.prefix.len()
+    }
+}
+
+#[async_trait]
+impl L2Store for RedisStore {
+    async fn get(&self, key: &str) -> StoreResult<Option<Bytes>> {
+        let inner = self.inner();
+        inner.check(key, 0)?;
+        match inner.ask(command::GET, inner.commands.get(key)).await? {
+            Value::BulkString(string) => Ok(token::plain_read(string)),
+            Value::Nil => Ok(None),
+            other => Err(refusal::unexpected(command::GET, &other)),
+        }
+    }
+
+    async fn set(&self, key: &str, value: Bytes, ttl: Duration) -> StoreResult<()> {
+        let inner = self.inner();
+        inner.check(key, value.len())?;
+        let answer = inner.ask(command::SET, inner.commands.set(key, &value, ttl)).await?;
+        inner.done(command::SET, &answer)
+    }
+
+    async fn del(&self, key: &str) -> StoreResult<()> {
+        let inner = self.inner();
+        inner.check(key, 0)?;
+        let answer = inner.ask(command::DEL, inner.commands.unlink(&[key])).await?;
+        inner.done(command::DEL, &answer)
+    }
+
+    async fn mget(&self, keys: &[&str]) -> Vec<StoreResult<Option<Bytes>>> {
+        self.inner().mget(keys).await
+    }
+
+    async fn mset(&self, items: Vec<(&str, Bytes, Duration)>) -> Vec<StoreResult<()>> {
+        self.inner().mset(&items).await
+    }
+
+    async fn mdel(&self, keys: &[&str]) -> Vec<StoreResult<()>> {
+        self.inner().mdel(keys).await
+    }
+
+    async fn get_or_lease(&self, key: &str, lease: Duration) -> StoreResult<L2Read> {
+        self.inner().get_or_lease(key, lease).await
+    }
+
+    async fn mget_or_lease(&self, keys: &[&str], lease: Duration) -> Vec<StoreResult<L2Read>> {
+        self.inner().mget_or_lease(keys, lease).await
+    }
+
+    async fn fill(&self, key: &str, token: &LeaseToken, value: Bytes, ttl: Duration) -> StoreResult<Filled> {
+        self.inner().fill(key, token, &value, ttl).await
+    }
+
+    async fn mfill(&self, items: Vec<(&str, LeaseToken, Bytes, Duration)>) -> Vec<StoreResult<Filled>> {
+        self.inner().mfill(&items).await
+    }
+
+    async fn release(&self, key: &str, token: LeaseToken) -> StoreResult<()> {
+        self.inner().release(key, &token).await
+    }
+
+    async fn hold(&self, key: &str, hold: Duration) -> StoreResult<()> {
+        self.inner().hold(key, hold).await
+    }
+
+    fn limits(&self) -> Limits {
+        Limits::default()
+            .max_key_bytes(self.inner().longest_key())
+            .max_value_bytes(LONGEST_VALUE)
+            .ttl_granularity(Duration::from_millis(1))
+            .leases(true)
+    }
+}

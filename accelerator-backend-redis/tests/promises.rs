@@ -1,0 +1,26 @@
+//! What the store on Redis promises, against real servers.
+#![cfg(unix)]
+
+#[path = "promises/batches.rs"]
+mod batches;
+#[path = "promises/foreign.rs"]
+mod foreign;
+#[path = "promises/laws.rs"]
+mod laws;
+#[path = "promises/login.rs"]
+mod login;
+#[path = "promises/old_servers.rs"]
+mod old_servers;
+#[path = "promises/outages.rs"]
+mod outages;
+#[path = "promises/refusals.rs"]
+mod refusals;
+#[path = "promises/round_trips.rs"]
+mod round_trips;
+#[path = "promises/runtimes.rs"]
+mod runtimes;
+#[path = "promises/support.rs"]
+mod support;
+#[cfg(feature = "tls")]
+#[path = "promises/tls.rs"]
+mod tls;

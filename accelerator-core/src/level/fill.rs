@@ -1,0 +1,199 @@
+//! Fill: what was loaded goes into L2, as far as its permit allows.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::{join, join_all};
+use tokio::sync::OwnedMutexGuard;
+
+use crate::error::{StoreError, StoreErrorKind, StoreResult};
+use crate::level::engine::{Arrived, Engine, Flight, Key, Value};
+use crate::level::lease::{May, Permit};
+use crate::level::policy::Life;
+use crate::level::remote::{Remote, Sealed};
+use crate::level::slots::Token;
+use crate::level::stats::Count;
+use crate::traits::l2::{Filled, LeaseToken};
+
+/// One value on its way into L2.
+pub(crate) struct Fill<'a, K: Key, V: Value> {
+    pub(crate) key: &'a K,
+    pub(crate) hash: u64,
+    pub(crate) token: Token,
+    pub(crate) permit: Permit<K, V>,
+    pub(crate) value: Option<&'a V>,
+    /// `None`: what is there must go.
+    pub(crate) life: Option<Life>,
+}
+
+impl<'a, K: Key, V: Value> Fill<'a, K, V> {
+    pub(crate) fn of(flight: &'a Flight<K, V>, permit: Permit<K, V>, loaded: &'a Arrived<V>) -> Self {
+        Self {
+            key: flight.key(),
+            hash: flight.hash(),
+            token: flight.token(),
+            permit,
+            value: loaded.value.as_ref(),
+            life: loaded.lives.map(|(_, l2)| l2),
+        }
+    }
+
+    /// Whether L2 has to be asked at all.
+    pub(crate) fn matters(&self) -> bool {
+        self.permit.matters(self.life.is_some())
+    }
+}
+
+/// A plain write: its bytes, or that the key must go, and its turn.
+type Plain<K, V> = (Permit<K, V>, Option<Sealed>, OwnedMutexGuard<()>);
+/// A write that L2 compares: what was there must be still there.
+type Leased<K, V> = (Permit<K, V>, LeaseToken, Option<Sealed>);
+
+impl<K: Key, V: Value> Engine<K, V> {
+    /// Stores what was loaded in L2: under its lease, or without one unless an invalidation came since its token or
+    /// somebody writes the key right now. Failures are counted; the loaded value reaches its callers all the same.
+    pub(crate) async fn l2_fill(self: &Arc<Self>, remote: &Remote<K, V>, fills: Vec<Fill<'_, K, V>>) {
+        let (mut plain, mut leased) = (Vec::new(), Vec::new());
+        for fill in fills.into_iter().filter(Fill::matters) {
+            // Sealed before the check: a `clear` that comes in between is later than `written_at`.
+            let seal = |life| remote.seal(&fill.permit.name, fill.value, life, self.clock.unix());
+            let sealed = match fill.life.map(seal).transpose() {
+                Ok(sealed) => sealed,
+                Err(why) => {
+                    self.counters.l2_error(why.kind());
+                    continue;
+                }
+            };
+            let may = match fill.permit.may {
+                May::Fill(_) if cfg!(accelerator_mutant = "lease-not-compared") => May::Write { occupied: false },
+                may => may,
+            };
+            match may {
+                May::Nothing => {}
+                May::Write { .. } => {
+                    let turn = self.table.turn_to_fill(fill.key, fill.hash, fill.token, || self.generation());
+                    plain.extend(turn.map(|turn| (fill.permit, sealed, turn)));
+                }
+                May::Replace(token) | May::Fill(token) => {
+                    if self.table.is_valid(fill.key, fill.hash, fill.token, self.generation()) {
+                        leased.push((fill.permit, token, sealed));
+                    }
+                }
+            }
+        }
+        if !plain.is_empty() {
+            self.fill_plain(remote, &plain).await;
+        }
+        if !leased.is_empty() {
+            self.fill_leased(remote, leased).await;
+        }
+    }
+
+    async fn fill_plain(&self, remote: &Remote<K, V>, fills: &[Plain<K, V>]) {
+        let (mut items, mut gone) = (Vec::with_capacity(fills.len()), Vec::new());
+        for (permit, sealed, _) in fills {
+            match sealed {
+                Some(sealed) => items.push((permit.name.wire(), sealed.bytes.clone(), sealed.ttl)),
+                None => gone.push(permit.name.wire()),
+            }
+        }
+        let limit = self.policy.l2_write_timeout;
+        let (wanted, unwanted) = (items.len(), gone.len());
+        if wanted > 0 {
+            self.per_key(self.timed(limit, remote.set_all(items)).await, wanted);
+        }
+        if unwanted > 0 {
+            self.per_key(self.timed(limit, remote.del_all(&gone)).await, unwanted);
+        }
+    }
+
+    async fn fill_leased(&self, remote: &Remote<K, V>, fills: Vec<Leased<K, V>>) {
+        let (keep, gone): (Vec<_>, Vec<_>) = fills.into_iter().partition(|(.., sealed)| sealed.is_some());
+        // A lease that is not needed goes back by itself; a value that was seen must go, while the others are written.
+        let seen = gone.iter().filter(|(permit, ..)| matches!(permit.may, May::Replace(_)));
+        let removals = seen.map(|(permit, token, _)| self.l2_release(permit.name.wire(), *token));
+        join(self.fill_under(remote, keep), join_all(removals)).await;
+    }
+
+    async fn fill_under(&self, remote: &Remote<K, V>, mut fills: Vec<Leased<K, V>>) {
+        let items = fills.iter().filter_map(|(permit, token, sealed)| {
+            sealed.as_ref().map(|sealed| (permit.name.wire(), *token, sealed.bytes.clone(), sealed.ttl))
+        });
+        let items: Vec<_> = items.collect();
+        let wanted = items.len();
+        if wanted == 0 {
+            return;
+        }
+        let filled = self.timed(self.policy.l2_write_timeout, remote.fill_all(items)).await;
+        for ((permit, ..), filled) in fills.iter_mut().zip(self.per_key(filled, wanted)) {
+            match filled {
+                Ok(Filled::Stored) => permit.spend(),
+                Ok(Filled::Lost) => {
+                    self.counters.one(Count::FillLost);
+                    permit.spend();
+                }
+                // Whatever became of it: the lease is given back, if it is still there.
+                Ok(Filled::Refused) => self.counters.l2_error(StoreErrorKind::Rejected),
+                Err(_) => {}
+            }
+        }
+    }
+
+    /// Removes a lease, or the value seen, if it is still there.
+    pub(crate) async fn l2_release(&self, wire: &str, token: LeaseToken) {
+        let Some(remote) = &self.remote else { return };
+        let released = self.timed(self.policy.l2_write_timeout, remote.store.release(wire, token)).await;
+        self.per_key(released.map(|one| vec![one]), 1);
+    }
+
+    /// One result per key of a call that may have failed as a whole; failures are counted.
+    pub(crate) fn per_key<T>(&self, results: StoreResult<Vec<StoreResult<T>>>, wanted: usize) -> Vec<StoreResult<T>> {
+        let all = |kind: StoreErrorKind, why: &str| -> Vec<StoreResult<T>> {
+            self.counters.l2_error(kind);
+            (0..wanted).map(|_| Err(StoreError::new(kind, why))).collect()
+        };
+        match results {
+            Ok(results) if results.len() == wanted => {
+                results.iter().flat_map(|r| r.as_ref().err()).for_each(|e| self.counters.l2_error(e.kind()));
+                results
+            }
+            Ok(_) => all(StoreErrorKind::Protocol, "a batch was answered with another length"),
+            Err(e) => all(e.kind(), &e.to_string()),
+        }
+    }
+}
+
+impl<K, V> Remote<K, V> {
+    /// Writes all, with the store's batch call where there is more than one.
+    pub(crate) async fn set_all(&self, mut items: Vec<(&str, Bytes, Duration)>) -> Vec<StoreResult<()>> {
+        match (items.len(), items.pop()) {
+            (1, Some((wire, bytes, ttl))) => vec![self.store.set(wire, bytes, ttl).await],
+            (_, Some(last)) => {
+                items.push(last);
+                self.store.mset(items).await
+            }
+            (_, None) => Vec::new(),
+        }
+    }
+
+    /// Fills all, with the store's batch call where there is more than one.
+    async fn fill_all(&self, mut items: Vec<(&str, LeaseToken, Bytes, Duration)>) -> Vec<StoreResult<Filled>> {
+        match (items.len(), items.pop()) {
+            (1, Some((wire, token, bytes, ttl))) => vec![self.store.fill(wire, &token, bytes, ttl).await],
+            (_, Some(last)) => {
+                items.push(last);
+                self.store.mfill(items).await
+            }
+            (_, None) => Vec::new(),
+        }
+    }
+
+    /// Deletes all, with the store's batch call where there is more than one.
+    pub(crate) async fn del_all(&self, wires: &[&str]) -> Vec<StoreResult<()>> {
+        match wires {
+            [one] => vec![self.store.del(one).await],
+            many => self.store.mdel(many).await,
+        }
+    }
+}

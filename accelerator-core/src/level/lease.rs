@@ -1,0 +1,281 @@
+//! Leases: what a flight may write to L2 once it has loaded, and how it comes to know.
+//!
+//! ```text
+//! hit        replace exactly what was seen, if it is not good enough
+//! lease      ours: fill, or give it back
+//! busy       somebody else loads: ask again for a while, then load and fill nothing
+//! hold       somebody writes the source: load, and fill neither level
+//! no leases  a plain write, in turn with the other writers of this node
+//! ```
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use crate::error::{StoreErrorKind, StoreResult};
+use crate::level::engine::{Engine, Key, Stale, Value};
+use crate::level::envelope::Unreadable;
+use crate::level::policy::{LEASE_POLLS, LEASE_WAIT};
+use crate::level::remote::{Found, Name, Remote};
+use crate::level::stats::Count;
+use crate::traits::l2::{L2Read, LeaseToken};
+
+/// What is known of L2 when a load begins.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum L2Use {
+    /// Nothing yet.
+    #[default]
+    Read,
+    /// It had nothing a moment ago.
+    Missed,
+    /// What it has is not wanted.
+    Refresh,
+}
+
+impl L2Use {
+    /// What a flight that found nothing leaves to the next one.
+    pub(crate) fn after_miss(self) -> Self {
+        if self == Self::Refresh { self } else { Self::Missed }
+    }
+}
+
+/// What may be written to L2 for a key.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum May {
+    Nothing,
+    /// The store has no leases. `occupied`: it may have an older value.
+    Write {
+        occupied: bool,
+    },
+    /// Only in place of exactly what was seen.
+    Replace(LeaseToken),
+    /// Only in place of our lease.
+    Fill(LeaseToken),
+}
+
+/// The right to write one key to L2. Dropped with a lease in it, it gives the lease back.
+pub(crate) struct Permit<K: Key, V: Value> {
+    engine: Arc<Engine<K, V>>,
+    pub(crate) name: Name,
+    pub(crate) may: May,
+}
+
+impl<K: Key, V: Value> Permit<K, V> {
+    pub(crate) fn new(engine: &Arc<Engine<K, V>>, name: Name, may: May) -> Self {
+        Self { engine: engine.clone(), name, may }
+    }
+
+    /// There is something to do in L2 with an answer that may be cached (`life`), or may not.
+    pub(crate) fn matters(&self, cached: bool) -> bool {
+        match self.may {
+            May::Nothing => false,
+            May::Write { occupied } => cached || occupied,
+            May::Replace(_) | May::Fill(_) => true,
+        }
+    }
+
+    /// L2 has answered; nothing is left to be given back.
+    pub(crate) fn spend(&mut self) {
+        self.may = May::Nothing;
+    }
+}
+
+impl<K: Key, V: Value> Drop for Permit<K, V> {
+    fn drop(&mut self) {
+        let May::Fill(token) = self.may else { return };
+        let (engine, wire) = (self.engine.clone(), self.name.wire().to_owned());
+        // Without a runtime the lease ends by itself.
+        if !cfg!(accelerator_mutant = "lease-not-released") {
+            self.engine.spawn(async move { engine.l2_release(&wire, token).await });
+        }
+    }
+}
+
+/// What a look into L2 gave to one who would load.
+pub(crate) struct Look<K: Key, V: Value> {
+    /// A readable value, fresh or of use when the load fails.
+    pub(crate) found: Option<Stale<V>>,
+    pub(crate) permit: Permit<K, V>,
+    /// A writer holds the key: what is loaded goes into neither level.
+    pub(crate) held: bool,
+}
+
+impl<K: Key, V: Value> Look<K, V> {
+    /// The value, if it is fresh for more than `least` milliseconds.
+    pub(crate) fn take_fresh(&mut self, now: u64, least: u64) -> Option<Stale<V>> {
+        self.found.take_if(|found| found.until.is_fresh(now, least))
+    }
+}
+
+/// One answer of a store with leases.
+enum Leased<V> {
+    Look { found: Option<Stale<V>>, may: May, held: bool },
+    Busy,
+}
+
+impl<V> Leased<V> {
+    fn nothing(may: May) -> Self {
+        Self::Look { found: None, may, held: false }
+    }
+}
+
+impl<K: Key, V: Value> Engine<K, V> {
+    /// Reads one key on behalf of a load, and takes the lease where there is one. Waits while somebody else has it, for
+    /// `LEASE_WAIT` at most.
+    pub(crate) async fn l2_look(self: &Arc<Self>, remote: &Remote<K, V>, key: &K, name: Name, l2: L2Use) -> Look<K, V> {
+        if remote.bypass.get(key, self.now()).is_some() {
+            // Its task may have ended with the runtime that it was in.
+            self.recover();
+            return self.look(name, Leased::nothing(May::Nothing));
+        }
+        if !remote.limits.leases {
+            let found = if l2 == L2Use::Read { Some(self.l2_get(remote, key, &name).await) } else { None };
+            return self.look(name, without_leases(found));
+        }
+        let (deadline, mut polls) = (Instant::now() + LEASE_WAIT, LEASE_POLLS.iter());
+        let mut pause = LEASE_POLLS[0];
+        loop {
+            let asked = remote.store.get_or_lease(name.wire(), self.policy.lease);
+            let answer = self.timed(self.policy.l2_read_timeout, asked).await;
+            match self.understand_lease(remote, &name, answer.and_then(|a| a), l2) {
+                Leased::Busy
+                    if l2 != L2Use::Refresh
+                        && Instant::now() < deadline
+                        && !cfg!(accelerator_mutant = "busy-loads-too") => {}
+                other => return self.look(name, other),
+            }
+            self.counters.one(Count::LeaseWait);
+            pause = polls.next().copied().unwrap_or(pause);
+            match self.timer(pause.mul_f64(0.5 + fastrand::f64())) {
+                Some(timer) => timer.await,
+                None => return self.look(name, Leased::Busy),
+            }
+        }
+    }
+
+    /// [`l2_look`](Self::l2_look) for many keys in one call; never waits for the leases of others, as it may hold some.
+    pub(crate) async fn l2_mlook(
+        self: &Arc<Self>,
+        remote: &Remote<K, V>,
+        asked: Vec<(&K, Name)>,
+        lease: Duration,
+        l2: L2Use,
+    ) -> Vec<Look<K, V>> {
+        let now = self.now();
+        let passed = |key: &K| remote.bypass.get(key, now).is_some();
+        if !remote.limits.leases {
+            let mut found = if l2 == L2Use::Read { self.l2_mget(remote, &asked).await } else { Vec::new() }.into_iter();
+            let look = |(key, name): (&K, Name)| match found.next() {
+                None if passed(key) => self.look(name, Leased::nothing(May::Nothing)),
+                found => self.look(name, without_leases(found)),
+            };
+            return asked.into_iter().map(look).collect();
+        }
+        let mut wanted: Vec<bool> = asked.iter().map(|(key, _)| !passed(key)).collect();
+        let wires: Vec<&str> =
+            asked.iter().zip(&wanted).filter(|(_, wanted)| **wanted).map(|((_, name), _)| name.wire()).collect();
+        let mut answers = match wires.is_empty() {
+            true => Vec::new(),
+            false => {
+                let asked = self.timed(self.policy.l2_read_timeout, remote.store.mget_or_lease(&wires, lease));
+                self.all_answers(asked.await, wires.len())
+            }
+        }
+        .into_iter();
+        let look = |((_, name), wanted): ((&K, Name), bool)| {
+            let answer = if wanted { answers.next() } else { None };
+            let leased = answer.map(|answer| self.understand_lease(remote, &name, answer, l2));
+            // Without an answer the key is passed by, or the whole call failed and was counted once.
+            self.look(name, leased.unwrap_or(Leased::nothing(May::Nothing)))
+        };
+        asked.into_iter().zip(wanted.drain(..)).map(look).collect()
+    }
+
+    fn look(self: &Arc<Self>, name: Name, leased: Leased<V>) -> Look<K, V> {
+        let (found, may, held) = match leased {
+            Leased::Look { found, may, held } => (found, may, held),
+            Leased::Busy => (None, May::Nothing, false),
+        };
+        Look { found, permit: Permit::new(self, name, may), held }
+    }
+
+    fn understand_lease(
+        &self,
+        remote: &Remote<K, V>,
+        name: &Name,
+        answer: StoreResult<L2Read>,
+        l2: L2Use,
+    ) -> Leased<V> {
+        let read = match answer {
+            Ok(read) => read,
+            Err(e) => {
+                self.counters.l2_error(e.kind());
+                return Leased::nothing(May::Nothing);
+            }
+        };
+        match read {
+            L2Read::Hit { bytes, seen } => {
+                let replace = seen.map_or(May::Nothing, May::Replace);
+                match self.open(remote, name, &bytes) {
+                    Ok(found) => {
+                        Leased::Look { found: found.filter(|_| l2 != L2Use::Refresh), may: replace, held: false }
+                    }
+                    // Old and new nodes must not fight over a key during a rolling deploy.
+                    Err(Unreadable::Foreign) => Leased::nothing(May::Nothing),
+                    Err(Unreadable::Garbage) => Leased::nothing(replace),
+                }
+            }
+            L2Read::Leased { token, stale } => {
+                self.counters.one(Count::Lease);
+                let stale = stale.and_then(|bytes| self.open(remote, name, &bytes).ok().flatten());
+                let found = stale.map(|stale| Stale { until: stale.until.expired(self.now()), ..stale });
+                Leased::Look { found, may: May::Fill(token), held: false }
+            }
+            L2Read::Busy { .. } => Leased::Busy,
+            L2Read::Held => {
+                Leased::Look { found: None, may: May::Nothing, held: !cfg!(accelerator_mutant = "hold-ignored") }
+            }
+            L2Read::Failed | L2Read::NoLease => Leased::nothing(May::Nothing),
+        }
+    }
+
+    /// What the bytes of a hit mean; what can't be read is counted.
+    pub(crate) fn open(
+        &self,
+        remote: &Remote<K, V>,
+        name: &Name,
+        bytes: &Bytes,
+    ) -> Result<Option<Stale<V>>, Unreadable> {
+        match remote.open(name, bytes, self.clock.unix()) {
+            Ok(found) => Ok(found.map(|(value, left)| Stale { value, until: left.from(self.now()) })),
+            Err(why) => {
+                self.counters.one(Count::Undecodable);
+                Err(why)
+            }
+        }
+    }
+
+    /// The answers of a call for many keys; none where the call failed as a whole, which is counted once.
+    pub(crate) fn all_answers<T>(&self, answers: StoreResult<Vec<T>>, wanted: usize) -> Vec<T> {
+        match answers {
+            Ok(answers) if answers.len() == wanted => return answers,
+            Ok(_) => self.counters.l2_error(StoreErrorKind::Protocol),
+            Err(e) => self.counters.l2_error(e.kind()),
+        }
+        Vec::new()
+    }
+}
+
+/// `None`: L2 was not asked.
+fn without_leases<V>(found: Option<Found<V>>) -> Leased<V> {
+    match found {
+        Some(Found::Hit { value, until }) => {
+            Leased::Look { found: Some(Stale { value, until }), may: May::Write { occupied: true }, held: false }
+        }
+        Some(Found::Nothing { fill: true }) => Leased::nothing(May::Write { occupied: false }),
+        Some(Found::Nothing { fill: false }) => Leased::nothing(May::Nothing),
+        None => Leased::nothing(May::Write { occupied: true }),
+    }
+}

@@ -1,0 +1,26 @@
+//! Real servers for tests: Redis and memcached, started on the spot, and a proxy that counts round trips (feature
+//! `testkit-server`, Unix only).
+//!
+//! [`RedisServer`] and [`MemcachedServer`] start a server of one's own, which can be stopped, continued, killed and
+//! restarted. Tests that need just any server share one: [`redis_url`], [`memcached_addr`].
+//!
+//! A missing program fails the test, with the line that installs it. Where tests are to pass without servers, set
+//! `ACCELERATOR_SKIP_SERVERS=1`: then these functions answer `None` where the program is missing, and say so on stderr.
+
+// Tests are told by panics.
+#![allow(clippy::panic)]
+
+mod daemon;
+mod memcached;
+mod ports;
+mod process;
+mod proxy;
+mod pump;
+mod redis;
+mod shared;
+mod tls;
+
+pub use memcached::{MemcachedServer, MemcachedServerBuilder};
+pub use proxy::CountingProxy;
+pub use redis::{RedisServer, RedisServerBuilder};
+pub use shared::{memcached_addr, redis_url};

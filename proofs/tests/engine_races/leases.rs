@@ -1,0 +1,75 @@
+//! The same with leases: two nodes, one L2.
+
+use accelerator_core::testkit::{Op, settle};
+
+use super::{KEY, Rig, Source, within};
+
+/// Two nodes over one L2 with leases, and one source.
+fn nodes() -> (Rig, Rig) {
+    let l2 = super::Faulty::new(super::MemoryL2::new().with_leases());
+    let source = super::Arc::new(Source { value: super::Mutex::new(1), held: super::Mutex::default() });
+    (Rig::over(l2.clone(), source.clone()), Rig::over(l2, source))
+}
+
+/// What one node loaded before the other's `del` does not come into L2 after it.
+#[tokio::test]
+async fn load_before_the_del_of_another_node_fills_nothing() {
+    within(async {
+        let (reader, writer) = nodes();
+        let held = reader.source.hold();
+        let get = reader.get();
+        held.asked.notified().await;
+        writer.change_and_del().await.unwrap().unwrap();
+        held.answer.notify_one();
+        get.await.unwrap().unwrap();
+        assert_eq!(reader.l2.inner().peek("races.7"), None);
+    })
+    .await;
+}
+
+/// A load that failed lets the next one fill.
+#[tokio::test]
+async fn failed_load_gives_its_lease_back() {
+    within(async {
+        let (reader, other) = nodes();
+        let failing = async { Err::<Option<u64>, _>(std::io::Error::other("away")) };
+        reader.cache.get_or_load(&KEY, failing).await.unwrap_err();
+        settle().await;
+        assert_eq!(other.get().await.unwrap().unwrap(), Some(1));
+        assert_eq!(other.cache.stats().leases, 1);
+    })
+    .await;
+}
+
+/// Who finds another's lease waits for the value.
+#[tokio::test]
+async fn holder_loads_for_all_nodes() {
+    within(async {
+        let (reader, other) = nodes();
+        let held = reader.source.hold();
+        let first = reader.get();
+        held.asked.notified().await;
+        let asks = other.l2.gate_after(Op::Lease);
+        let second = other.get();
+        asks.reached().await;
+        asks.open();
+        held.answer.notify_one();
+        assert_eq!((first.await.unwrap().unwrap(), second.await.unwrap().unwrap()), (Some(1), Some(1)));
+        assert_eq!(other.cache.stats().loads(), 0);
+    })
+    .await;
+}
+
+/// What is read while a writer holds the key is not cached: the source may have been asked before the change.
+#[tokio::test]
+async fn load_under_a_hold_fills_neither_level() {
+    within(async {
+        let (reader, writer) = nodes();
+        let guard = writer.cache.write_guard(&KEY).await.unwrap();
+        assert_eq!(reader.get().await.unwrap().unwrap(), Some(1));
+        writer.source.change(2);
+        guard.finish().await.unwrap();
+        assert_eq!(reader.get().await.unwrap().unwrap(), Some(2));
+    })
+    .await;
+}
