@@ -6,7 +6,10 @@
 #
 # Commands
 #   local (default)  tests, bench-local, regression; needs no server
-#   bench-local      the matrix of the local pairs
+#   redis, memcached, all
+#                    the same with the pairs of one server, or with all pairs
+#   bench-local, bench-redis, bench-memcached
+#                    the matrix of the local pairs, or of those of one server
 #   baseline         writes docs/benchmarks/cache_path_bench.json from the latest run (with --run-bench: a new one)
 #   regression       holds the latest run (with --run-bench, or if there is none: a new one) against the baseline
 #   counts           allocations, instructions, round trips and loads of each row
@@ -18,9 +21,14 @@
 #   --threshold R        growth that is a regression (default 0.15)
 #   --filter REGEX       rows to run (default: all; selftest: the key rows)
 #   --inject slow|alloc  selftest: a hit path that is 30 % slower, or that allocates once more
-#   --skip-tests         local: without the tests
+#   --redis-url URL      the Redis to use, as redis://127.0.0.1:6379
+#   --memcached-url URL  the memcached to use, as 127.0.0.1:11211
+#   --skip-tests         without the tests
 #   --run-bench          see baseline and regression
 #   -h, --help           this text
+#
+# A command that needs a server and is given none starts one of its own. baseline, regression and counts know the pairs of
+# the servers that they are given.
 #
 # Logs: target/bench-logs/<command>-<i>.log. Criterion's output: target/criterion. Exit: 0 all well; 1 a regression, or a
 # step that failed; 2 bad usage. With ACCELERATOR_BENCH_QUICK=1 everything is once and short, to show that it works.
@@ -42,9 +50,10 @@ for arg in "$@"; do
 done
 
 command= runs= samples= threshold=0.15 filter= inject= skip_tests= run_bench=
+redis_url=${ACCELERATOR_BENCH_REDIS_URL:-} memcached_url=${ACCELERATOR_BENCH_MEMCACHED_URL:-}
 while (($#)); do
     case $1 in
-    --runs | --sample-size | --threshold | --filter | --inject)
+    --runs | --sample-size | --threshold | --filter | --inject | --redis-url | --memcached-url)
         (($# > 1)) || refuse "$1 needs a value"
         case $1 in
         --runs) runs=$2 ;;
@@ -52,12 +61,14 @@ while (($#)); do
         --threshold) threshold=$2 ;;
         --filter) filter=$2 ;;
         --inject) inject=$2 ;;
+        --redis-url) redis_url=$2 ;;
+        --memcached-url) memcached_url=$2 ;;
         esac
         shift
         ;;
     --skip-tests) skip_tests=1 ;;
     --run-bench) run_bench=1 ;;
-    local | bench-local | baseline | regression | counts | selftest)
+    local | redis | memcached | all | bench-local | bench-redis | bench-memcached | baseline | regression | counts | selftest)
         [[ -z $command ]] || refuse "$1: one command at a time"
         command=$1
         ;;
@@ -74,8 +85,17 @@ command=${command:-local}
 [[ -z $inject || $inject == slow || $inject == alloc ]] || refuse "--inject $inject: takes slow or alloc"
 [[ -z $inject || $command == selftest ]] || refuse "--inject belongs to selftest"
 
+key_rows='^moka\+none/(single_key|batch)/.*/(manual|macro)'
+only_redis='\+redis/|^limit/redis/'
+only_memcached='\+memcached/|^limit/memcached/'
 if [[ -n ${ACCELERATOR_BENCH_QUICK:-} && $ACCELERATOR_BENCH_QUICK != 0 ]]; then
-    runs=1 skip_tests=1 filter=${filter:-'^moka\+none/(single_key|batch)/.*/(manual|macro)'}
+    runs=1 skip_tests=1
+    only_redis='^moka\+redis/single_key/' only_memcached='^moka\+memcached/single_key/'
+    case $command in
+    *redis | *memcached) ;;
+    all) filter=${filter:-"$key_rows|$only_redis|$only_memcached"} ;;
+    *) filter=${filter:-$key_rows} ;;
+    esac
 fi
 
 # Cargo runs a benchmark in the folder of its crate: what is relative would mean another place there.
@@ -85,7 +105,6 @@ criterion=${CRITERION_HOME:-$target/criterion}
 logs=$target/bench-logs
 times=$logs/times
 counts=$target/bench-counts.jsonl
-baseline=docs/benchmarks/cache_path_bench.json
 mkdir -p "$logs"
 touch "$times"
 
@@ -134,6 +153,34 @@ count() {
     step counts bash -c 'cargo run --quiet --release --bin bench_counts -- --json --filter "$1" >"$2"' - "$filter" "$counts"
 }
 
+# Where there is no server for one of the stores $@, starts one; it ends with this script, whose end of the pipe it reads.
+start_servers() {
+    local line missing=()
+    for store in "$@"; do
+        local url=${store}_url
+        [[ -n ${!url} && ${!url} != *:0 ]] || missing+=("--$store")
+    done
+    if ((${#missing[@]} > 0)); then
+        echo "starting servers: ${missing[*]#--}"
+        step "build of the servers" cargo build --quiet --release --bin bench_servers
+        coproc SERVERS { exec "$target/release/bench_servers" "${missing[@]}"; }
+        while read -r line <&"${SERVERS[0]}" && [[ $line != ready ]]; do
+            case $line in
+            ACCELERATOR_BENCH_REDIS_URL=*) redis_url=${line#*=} ;;
+            ACCELERATOR_BENCH_MEMCACHED_URL=*) memcached_url=${line#*=} ;;
+            esac
+        done
+        [[ $line == ready ]] || {
+            echo "error: the servers did not start" >&2
+            exit 1
+        }
+    fi
+    export ACCELERATOR_BENCH_REDIS_URL=$redis_url ACCELERATOR_BENCH_MEMCACHED_URL=$memcached_url
+}
+
+# The stores of the latest run that need a server.
+servers_of_run() { grep -oE '\+(redis|memcached)/' "$criterion/cache_path_bench.run.json" | tr -d '+/' | sort -u; }
+
 new_run_if_asked() {
     if [[ -n $run_bench || ! -f $criterion/cache_path_bench.run.json ]]; then bench "${runs:-1}"; fi
 }
@@ -145,6 +192,8 @@ take_filter_of_run() {
 
 export_baseline() {
     take_filter_of_run
+    # shellcheck disable=SC2046
+    start_servers $(servers_of_run)
     count
     step "export of the baseline" cargo run --quiet --release --bin export_bench_baseline -- --counts "$counts"
     tail -n 1 "$last_log"
@@ -154,6 +203,8 @@ export_baseline() {
 check() {
     local status=0
     take_filter_of_run
+    # shellcheck disable=SC2046
+    start_servers $(servers_of_run)
     count
     step gate cargo run --quiet --release --bin check_bench_regression -- --threshold "$threshold" --counts "$counts" ||
         status=$?
@@ -192,7 +243,7 @@ selftest() {
     mkdir -p "$target/bench-selftest"
     export CRITERION_HOME=$target/bench-selftest/criterion
     counts=$target/bench-selftest/counts.jsonl
-    filter=${filter:-'^moka\+none/(single_key|batch)/.*/(manual|macro)'}
+    filter=${filter:-$key_rows}
     samples=${samples:-20}
     step "selftest, the baseline of this tree" selftest_baseline "$own"
     if [[ -n $inject ]]; then
@@ -211,17 +262,33 @@ selftest() {
     if [[ -n $inject ]]; then ((found * 20 >= total * 19)); else ((found * 20 <= total)); fi
 }
 
-case $command in
-local)
-    echo "local: needs no server"
+# Tests, the matrix, the gate.
+everything() {
     [[ -n $skip_tests ]] || step tests ./scripts/test.sh
     bench "${runs:-1}"
     check
+}
+
+case $command in
+local | bench-local | selftest)
+    echo "$command: needs no server"
+    redis_url='' memcached_url=''
+    export ACCELERATOR_BENCH_REDIS_URL='' ACCELERATOR_BENCH_MEMCACHED_URL=''
     ;;
-bench-local)
-    echo "bench-local: needs no server"
-    bench "${runs:-1}"
+redis | bench-redis)
+    memcached_url='' filter=${filter:-$only_redis}
+    start_servers redis
     ;;
+memcached | bench-memcached)
+    redis_url='' filter=${filter:-$only_memcached}
+    start_servers memcached
+    ;;
+all) start_servers redis memcached ;;
+baseline | regression | counts) export ACCELERATOR_BENCH_REDIS_URL=$redis_url ACCELERATOR_BENCH_MEMCACHED_URL=$memcached_url ;;
+esac
+case $command in
+local | redis | memcached | all) everything ;;
+bench-local | bench-redis | bench-memcached) bench "${runs:-1}" ;;
 baseline)
     new_run_if_asked
     export_baseline

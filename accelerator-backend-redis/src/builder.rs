@@ -108,15 +108,14 @@ impl RedisStoreBuilder {
     /// [`ErrorKind::InvalidConfig`], naming the field, its value and what is accepted. Passwords are not shown.
     pub fn build(self) -> CacheResult<RedisStore> {
         let url = self.url.as_deref().ok_or_else(|| invalid("url", "(not set)", target::ACCEPTED))?;
-        let refused = |why: &str| invalid("url", target::shown(url), &format!("{why}; accepted is {}", target::ACCEPTED));
+        let refused =
+            |why: &str| invalid("url", target::shown(url), &format!("{why}; accepted is {}", target::ACCEPTED));
         let target = Target::parse(url).map_err(|why| refused(&why))?;
         if self.key_prefix.len() > LONGEST_PREFIX || !self.key_prefix.bytes().all(|byte| byte.is_ascii_graphic()) {
             let accepted = format!("up to {LONGEST_PREFIX} bytes of visible ASCII");
             return Err(invalid("key_prefix", format!("{:?}", self.key_prefix), &accepted));
         }
-        for (field, limit) in
-            [("connect_timeout", self.connect_timeout), ("response_timeout", self.response_timeout)]
-        {
+        for (field, limit) in [("connect_timeout", self.connect_timeout), ("response_timeout", self.response_timeout)] {
             if !(LEAST_TIMEOUT..=MOST_TIMEOUT).contains(&limit) {
                 let accepted = format!("{LEAST_TIMEOUT:?} to {MOST_TIMEOUT:?}");
                 return Err(invalid(field, format!("{limit:?}"), &accepted));
@@ -124,7 +123,9 @@ impl RedisStoreBuilder {
         }
         #[cfg(not(feature = "tls"))]
         if target.tls {
-            return Err(refused("TLS takes the feature `tls` of accelerator-backend-redis (`redis-tls` of accelerator)"));
+            return Err(refused(
+                "TLS takes the feature `tls` of accelerator-backend-redis (`redis-tls` of accelerator)",
+            ));
         }
         let dialer = Dialer {
             #[cfg(feature = "tls")]
@@ -146,7 +147,9 @@ impl RedisStoreBuilder {
             };
         }
         let shown = if ca.is_some() { "(set)" } else { "(not set)" };
-        Tls::new(ca).map(Some).map_err(|why| invalid("tls_ca", shown, &format!("{why}; accepted are certificates in PEM")))
+        Tls::new(ca)
+            .map(Some)
+            .map_err(|why| invalid("tls_ca", shown, &format!("{why}; accepted are certificates in PEM")))
     }
 
     /// The store, connected: for a service that would rather not start without its L2.
@@ -161,9 +164,9 @@ impl RedisStoreBuilder {
     ///
     /// Dropped, it leaves no connection and no task.
     pub async fn connect(self) -> StoreResult<RedisStore> {
-        let store = self.build().map_err(|error| {
-            StoreError::new(StoreErrorKind::Other, "the store can't be built").with_source(error)
-        })?;
+        let store = self
+            .build()
+            .map_err(|error| StoreError::new(StoreErrorKind::Other, "the store can't be built").with_source(error))?;
         store.connect().await?;
         Ok(store)
     }

@@ -7,13 +7,13 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use accelerator_benches::clock::thread_cpu;
-use accelerator_benches::matrix::{Raw, Subject};
-use accelerator_benches::rows::{Bench, Limit, Row};
+use accelerator_benches::matrix::{Raw, Servers, Subject};
+use accelerator_benches::rows::{Bench, Limit, Row, What};
 use accelerator_benches::run::{Beside, Run, criterion_dir};
 use accelerator_benches::select::{SAMPLES, Selection};
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion, SamplingMode};
-use tokio::runtime::Runtime;
+use tokio::runtime::{Builder, Runtime};
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -29,11 +29,29 @@ fn main() -> ExitCode {
         selection.benches.iter().for_each(|bench| println!("{}: benchmark", bench.id()));
         return ExitCode::SUCCESS;
     }
-    run(&selection);
+    let bench = Bencher {
+        runtime: Builder::new_current_thread().enable_all().build().expect("a runtime"),
+        servers: Servers::new(|name| std::env::var(name).ok()),
+        samples: selection.samples,
+    };
+    for variable in selection.variables() {
+        if let Err(error) = bench.runtime.block_on(bench.servers.check(variable)) {
+            eprintln!("error: {error}");
+            return ExitCode::from(2);
+        }
+    }
+    run(&selection, &bench);
     ExitCode::SUCCESS
 }
 
-fn run(selection: &Selection) {
+/// What every row needs.
+struct Bencher {
+    runtime: Runtime,
+    servers: Servers,
+    samples: usize,
+}
+
+fn run(selection: &Selection, bencher: &Bencher) {
     let measured = Duration::from_secs(1).mul_f64(selection.samples as f64 / SAMPLES as f64);
     let mut criterion = Criterion::default()
         .warm_up_time(Duration::from_millis(300).min(measured * 2))
@@ -54,7 +72,6 @@ fn run(selection: &Selection) {
     if selection.measures {
         keep(&run);
     }
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let (start, count) = (Instant::now(), selection.benches.len());
     for (at, bench) in selection.benches.iter().enumerate() {
         if selection.measures {
@@ -70,8 +87,8 @@ fn run(selection: &Selection) {
         // As many operations in each sample: the mean of few would count as much as that of many.
         group.sampling_mode(SamplingMode::Flat);
         let beside = match bench {
-            Bench::Row(row) => measure(&runtime, &mut group, function, *row, selection.samples),
-            Bench::Limit(limit) => alone(&runtime, &mut group, function, *limit, selection.samples),
+            Bench::Row(row) => bencher.measure(&mut group, function, *row),
+            Bench::Limit(limit) => bencher.alone(&mut group, function, *limit),
         };
         group.finish();
         if let Some(beside) = beside.filter(|_| selection.measures) {
@@ -84,67 +101,63 @@ fn run(selection: &Selection) {
     }
 }
 
-/// One row as Criterion measures it, and its limit in turns with it.
-fn measure(
-    runtime: &Runtime,
-    group: &mut BenchmarkGroup<'_, WallTime>,
-    function: &str,
-    row: Row,
-    samples: usize,
-) -> Option<Beside> {
-    let state = RefCell::new(None);
-    let taken = Taken::default();
-    let clock = if row.pair.is_remote() { wall } else { thread_cpu };
-    group.bench_function(function, |bencher| {
-        bencher.iter_custom(|iterations| {
-            runtime.block_on(async {
-                let known = state.take();
-                let (mut subject, mut raw) = match known {
-                    Some(known) => known,
-                    None => (Subject::new(row).await, Raw::new(row.limit()).await),
-                };
-                let (ours, theirs) = in_turns(&mut subject, &mut raw, iterations, clock).await;
-                state.replace(Some((subject, raw)));
-                taken.push(theirs, iterations);
-                ours
-            })
+impl Bencher {
+    /// One row as Criterion measures it, and its limit in turns with it.
+    fn measure(&self, group: &mut BenchmarkGroup<'_, WallTime>, function: &str, row: Row) -> Option<Beside> {
+        let state = RefCell::new(None);
+        let taken = Taken::default();
+        let clock = if row.pair.is_remote() { wall } else { thread_cpu };
+        group.bench_function(function, |bencher| {
+            bencher.iter_custom(|iterations| {
+                self.runtime.block_on(async {
+                    let known = state.take();
+                    let (mut subject, mut raw) = match known {
+                        Some(known) => known,
+                        None => (Subject::new(row, &self.servers).await, Raw::new(row.limit(), &self.servers).await),
+                    };
+                    let (ours, theirs) = in_turns(&mut subject, &mut raw, iterations, clock).await;
+                    state.replace(Some((subject, raw)));
+                    taken.push(theirs, iterations);
+                    ours
+                })
+            });
         });
-    });
-    taken.mean(samples).map(|limit_ns| Beside { limit: row.limit().id(), limit_ns })
-}
+        // A row over a server that was restarted, or that forgets, measures something else.
+        if let Some((subject, _)) = state.take().filter(|_| row.what != What::Miss)
+            && subject.service.source.loads() > 0
+        {
+            eprintln!("{} asked the source {} times: L2 lost its keys", row.id(), subject.service.source.loads());
+        }
+        taken.mean(self.samples).map(|limit_ns| Beside { limit: row.limit().id(), limit_ns })
+    }
 
-/// A limit by itself.
-fn alone(
-    runtime: &Runtime,
-    group: &mut BenchmarkGroup<'_, WallTime>,
-    function: &str,
-    limit: Limit,
-    samples: usize,
-) -> Option<Beside> {
-    let state = RefCell::new(None);
-    let taken = Taken::default();
-    let clock = if Bench::Limit(limit).server().is_some() { wall } else { thread_cpu };
-    group.bench_function(function, |bencher| {
-        bencher.iter_custom(|iterations| {
-            runtime.block_on(async {
-                let known = state.take();
-                let mut raw = match known {
-                    Some(known) => known,
-                    None => Raw::new(limit).await,
-                };
-                let (mut time, mut left) = (Duration::ZERO, iterations);
-                while left > 0 {
-                    let now = left.min(raw.chunk());
-                    left -= now;
-                    time += turn_of_limit(&mut raw, now, clock).await;
-                }
-                state.replace(Some(raw));
-                taken.push(time, iterations);
-                time
-            })
+    /// A limit by itself.
+    fn alone(&self, group: &mut BenchmarkGroup<'_, WallTime>, function: &str, limit: Limit) -> Option<Beside> {
+        let state = RefCell::new(None);
+        let taken = Taken::default();
+        let clock = if Bench::Limit(limit).server().is_some() { wall } else { thread_cpu };
+        group.bench_function(function, |bencher| {
+            bencher.iter_custom(|iterations| {
+                self.runtime.block_on(async {
+                    let known = state.take();
+                    let mut raw = match known {
+                        Some(known) => known,
+                        None => Raw::new(limit, &self.servers).await,
+                    };
+                    let (mut time, mut left) = (Duration::ZERO, iterations);
+                    while left > 0 {
+                        let now = left.min(raw.chunk());
+                        left -= now;
+                        time += turn_of_limit(&mut raw, now, clock).await;
+                    }
+                    state.replace(Some(raw));
+                    taken.push(time, iterations);
+                    time
+                })
+            });
         });
-    });
-    taken.mean(samples).map(|limit_ns| Beside { limit: limit.id(), limit_ns })
+        taken.mean(self.samples).map(|limit_ns| Beside { limit: limit.id(), limit_ns })
+    }
 }
 
 /// Nanoseconds of one operation, for each call of Criterion's: the last are the measured ones, before them it warms up.

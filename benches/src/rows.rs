@@ -6,7 +6,12 @@ use std::fmt;
 pub const L1: [&str; 4] = ["none", "moka", "mini-moka", "quick-cache"];
 
 /// L2 stores, likewise. Where one needs a server, the variable with its URL.
-pub const L2: [(&str, Option<&str>); 2] = [("none", None), ("memory", None)];
+pub const L2: [(&str, Option<&str>); 4] = [
+    ("none", None),
+    ("memory", None),
+    ("redis", Some("ACCELERATOR_BENCH_REDIS_URL")),
+    ("memcached", Some("ACCELERATOR_BENCH_MEMCACHED_URL")),
+];
 
 /// The pair whose rows the gate watches.
 pub const KEY_PAIR: Pair = Pair { l1: "moka", l2: "none" };
@@ -147,11 +152,15 @@ impl Row {
             What::Miss if self.pair.l2 == "none" => self.pair.l1,
             _ => self.pair.l2,
         };
-        let operation = match (self.what, self.batch) {
-            (What::Miss, false) => "insert",
-            (What::Miss, true) => "insert32",
-            (_, false) => "get",
-            (_, true) => "get32",
+        // Clients have commands of these names.
+        let operation = match (self.what, self.batch, server_of(of)) {
+            (What::Miss, false, None) => "insert",
+            (What::Miss, true, None) => "insert32",
+            (What::Miss, false, Some(_)) => "set",
+            (What::Miss, true, Some(_)) => "set32",
+            (_, false, _) => "get",
+            (_, true, None) => "get32",
+            (_, true, Some(_)) => "mget32",
         };
         Limit { of, operation }
     }
@@ -180,7 +189,8 @@ impl Via {
 pub struct Limit {
     /// A store's name, `codec` or `clock`.
     pub of: &'static str,
-    /// Of a store `get` or `insert` (read, load and insert), or one of these for [`BATCH`] keys.
+    /// Of a store `get` or `insert` (read, load and insert), or one of these for [`BATCH`] keys. Of a client `get`, `set`
+    /// (read, load and write), `mget32`, `set32`.
     pub operation: &'static str,
 }
 

@@ -1,5 +1,6 @@
 //! Which rows a run measures: the command line, and the servers that there are.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use regex::Regex;
@@ -94,6 +95,12 @@ impl Selection {
         Ok(selection)
     }
 
+    /// Of the servers that the selected rows need.
+    #[must_use]
+    pub fn variables(&self) -> BTreeSet<&'static str> {
+        self.benches.iter().filter_map(Bench::server).collect()
+    }
+
     fn leave_out(&mut self, is_there: impl Fn(&str) -> bool) {
         for bench in &self.benches {
             let Some(variable) = bench.server().filter(|variable| !is_there(variable)) else { continue };
@@ -134,7 +141,8 @@ pub fn only(ids: &[String]) -> String {
 }
 
 /// Port 0 is nobody's.
-fn names_a_server(url: &str) -> bool {
+#[must_use]
+pub fn names_a_server(url: &str) -> bool {
     let address = url.split_once("://").map_or(url, |(_, rest)| rest);
     let host = address.split(['/', '?']).next().unwrap_or_default();
     !host.is_empty() && !host.ends_with(":0")
@@ -199,6 +207,25 @@ mod tests {
         for url in ["redis://127.0.0.1:6379", "redis://localhost", "127.0.0.1:11211", "redis://127.0.0.1:10"] {
             assert!(names_a_server(url), "{url}");
         }
+    }
+
+    #[test]
+    fn rows_without_a_server_are_left_out_and_counted_and_a_list_has_them() {
+        let here = [("ACCELERATOR_BENCH_REDIS_URL", "redis://127.0.0.1:6379")];
+        let none = select(&["--bench"], &[("ACCELERATOR_BENCH_REDIS_URL", "redis://127.0.0.1:0")]);
+        assert!(none.benches.iter().all(|bench| bench.server().is_none()));
+        let told: Vec<String> = none.left_out.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            told[0],
+            "left out: 48 rows (none+redis, limit, moka+redis, mini-moka+redis, quick-cache+redis): \
+             ACCELERATOR_BENCH_REDIS_URL names no server"
+        );
+        assert_eq!(none.variables().len(), 0);
+        let redis = select(&["--bench"], &here);
+        assert_eq!(redis.variables().into_iter().collect::<Vec<_>>(), ["ACCELERATOR_BENCH_REDIS_URL"]);
+        assert_eq!(redis.benches.len(), none.benches.len() + 48);
+        let list = select(&["--bench", "--list"], &[]);
+        assert_eq!(list.benches.len(), Bench::all().len());
     }
 
     #[test]

@@ -305,7 +305,18 @@ mod script {
         {
             let (code, out, error) = bench_sh(args);
             assert_eq!((code, error.as_str()), (0, ""), "{args:?}");
-            for word in ["local", "bench-local", "baseline", "regression", "counts", "selftest", "--run-bench"] {
+            for word in [
+                "local",
+                "bench-local",
+                "baseline",
+                "regression",
+                "counts",
+                "selftest",
+                "redis",
+                "all",
+                "bench-memcached",
+                "--run-bench",
+            ] {
                 assert!(out.contains(word), "{args:?} says nothing of {word}");
             }
         }
@@ -313,7 +324,8 @@ mod script {
 
     #[test]
     fn what_is_wrong_is_told_in_one_line_with_the_usage() {
-        let valued = ["--runs", "--sample-size", "--threshold", "--filter", "--inject"];
+        let valued =
+            ["--runs", "--sample-size", "--threshold", "--filter", "--inject", "--redis-url", "--memcached-url"];
         let mut wrong: Vec<Vec<&str>> = valued.iter().map(|option| vec![*option]).collect();
         wrong.extend([
             vec!["--nonsense"],

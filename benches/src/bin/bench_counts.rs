@@ -5,12 +5,13 @@
 use std::alloc::System;
 use std::process::ExitCode;
 
+use accelerator::testkit::server::CountingProxy;
 use accelerator_benches::callgrind::{calls, median};
 use accelerator_benches::command::{options, refuse};
 use accelerator_benches::counts::CountRow;
-use accelerator_benches::matrix::{CHUNK, Subject, Way, build};
-use accelerator_benches::rows::{BATCH, Pair, Row, Via};
-use accelerator_benches::select::pattern;
+use accelerator_benches::matrix::{CHUNK, Servers, Subject, Way, address, build};
+use accelerator_benches::rows::{BATCH, L2, Pair, Row, Via};
+use accelerator_benches::select::{names_a_server, pattern};
 use clap::Parser;
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use tokio::runtime::Runtime;
@@ -52,7 +53,7 @@ fn main() -> ExitCode {
         let Some(row) = Row::all().into_iter().find(|row| row.id() == *id) else {
             return refuse(&format!("--row {id:?}: no row has this id"));
         };
-        let (runtime, mut counted) = begin(row);
+        let (runtime, mut counted) = begin(row, &Servers::default());
         (0..COUNTED_TURNS).for_each(|_| counted.turn(&runtime, counted_turn));
         return ExitCode::SUCCESS;
     }
@@ -67,8 +68,20 @@ fn main() -> ExitCode {
             "allocs", "bytes", "instructions", "round_trips", "loads", "allocs_per_waiter"
         );
     }
+    let servers = Servers::new(|name| std::env::var(name).ok().filter(|url| names_a_server(url)));
+    for variable in L2.iter().filter_map(|(_, variable)| *variable) {
+        if servers.has(variable)
+            && let Err(error) = runtime().block_on(servers.check(variable))
+        {
+            return refuse(&error);
+        }
+    }
     for row in Row::all().iter().filter(|row| filter.is_match(&row.id())) {
-        print(&args, &counts(row, !args.no_instructions));
+        match row.pair.server() {
+            None => print(&args, &local_counts(row, !args.no_instructions)),
+            Some(variable) if servers.has(variable) => print(&args, &remote_counts(row, &servers)),
+            Some(_) => {}
+        }
     }
     for pair in Pair::all().into_iter().filter(|pair| pair.l1 != "none" && pair.l2 == "none") {
         for tasks in [1_000, 10_000] {
@@ -111,9 +124,13 @@ struct Counted {
     operations: u64,
 }
 
-fn begin(row: Row) -> (Runtime, Counted) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    let subject = runtime.block_on(Subject::new(row));
+fn runtime() -> Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime")
+}
+
+fn begin(row: Row, servers: &Servers) -> (Runtime, Counted) {
+    let runtime = runtime();
+    let subject = runtime.block_on(Subject::new(row, servers));
     let mut counted = Counted { subject, operations: if row.batch { CHUNK / BATCH } else { CHUNK } };
     counted.turn(&runtime, run);
     (runtime, counted)
@@ -140,14 +157,38 @@ fn round(number: f64) -> f64 {
     (number * 1000.0).round() / 1000.0
 }
 
-fn counts(row: &Row, instructions: bool) -> CountRow {
-    let (runtime, mut counted) = begin(*row);
+fn local_counts(row: &Row, instructions: bool) -> CountRow {
+    let calls = || calls("bench_counts::counted_turn", &["--row", &row.id()]);
+    let median = if instructions { calls().and_then(median) } else { None };
+    counts(row, &Servers::default(), median)
+}
+
+/// What a client does depends on how the answers arrive, so its instructions are not counted. Round trips are counted
+/// by a proxy, which allocates too: by itself, one operation at a time.
+fn remote_counts(row: &Row, servers: &Servers) -> CountRow {
+    const OPERATIONS: u64 = 8;
+    let direct = counts(row, servers, None);
+    let round_trips = runtime().block_on(async {
+        let proxy = CountingProxy::start(address(servers.url(row.pair.l2).unwrap_or_default())).await;
+        let mut subject = Subject::new(*row, &servers.behind(row.pair.l2, &proxy.addr())).await;
+        subject.prepare();
+        subject.run(1).await;
+        proxy.reset();
+        for _ in 0..OPERATIONS {
+            subject.prepare();
+            subject.run(1).await;
+        }
+        proxy.round_trips() as f64 / OPERATIONS as f64
+    });
+    CountRow { round_trips: round(round_trips), ..direct }
+}
+
+fn counts(row: &Row, servers: &Servers, instructions: Option<u64>) -> CountRow {
+    let (runtime, mut counted) = begin(*row, servers);
     let turns: Vec<[u64; 4]> = (0..TURNS).map(|_| turn(&runtime, &mut counted)).collect();
     let least = |what: usize| turns.iter().map(|turn| turn[what]).min().unwrap_or(0);
     let each = |count: u64| round(count as f64 / counted.operations as f64);
     let [allocs, bytes, trips, loads] = std::array::from_fn(|what| each(least(what)));
-    let instructions =
-        instructions.then(|| median(calls("bench_counts::counted_turn", &["--row", &row.id()])?)).flatten();
     CountRow {
         row: row.id(),
         l1: row.pair.l1.to_owned(),
@@ -178,7 +219,9 @@ fn turn(runtime: &Runtime, counted: &mut Counted) -> [u64; 4] {
 }
 
 fn storm(pair: Pair, row: String, way: Way, tasks: u64) -> CountRow {
-    let storm = build(pair).storm(way, tasks, &|| ALLOCATOR.stats().allocations as u64);
+    let storm = runtime()
+        .block_on(build(pair, &Servers::default()))
+        .storm(way, tasks, &|| ALLOCATOR.stats().allocations as u64);
     CountRow {
         row,
         l1: pair.l1.to_owned(),

@@ -8,7 +8,10 @@ use accelerator::{Codec, Entry, L2Store, Postcard, StoreResult};
 use bytes::Bytes;
 
 use crate::clock::coarse_ms;
-use crate::matrix::{CAPACITY, CHUNK, Payload, READS, WARM, make};
+use crate::matrix::clients::Client;
+use crate::matrix::stores::unique_area;
+use crate::matrix::subject::{keys_of, remote_turn};
+use crate::matrix::{CAPACITY, CHUNK, Payload, READS, Servers, WARM, make};
 use crate::rows::{BATCH, Limit};
 
 const TTL: Duration = Duration::from_secs(3600);
@@ -32,10 +35,15 @@ enum Store {
     MiniMoka(mini_moka::sync::Cache<u64, Payload>),
     Quick(quick_cache::sync::Cache<u64, Entry<Payload>, quick_cache::UnitWeighter, foldhash::fast::RandomState>),
     Memory(MemoryL2),
+    Remote(Client, String),
 }
 
 fn name(key: u64) -> String {
     format!("bench.{key}")
+}
+
+fn remote_name(area: &str, key: u64) -> String {
+    format!("{area}.{key}")
 }
 
 fn encoded(value: &Payload) -> Bytes {
@@ -49,7 +57,7 @@ fn decoded(bytes: &Bytes) -> Payload {
 }
 
 impl Store {
-    fn new(name: &str) -> Self {
+    async fn new(name: &str, servers: &Servers) -> Self {
         match name {
             "moka" => Self::Moka(moka::sync::Cache::builder().max_capacity(CAPACITY).time_to_live(TTL).build()),
             "mini-moka" => {
@@ -63,7 +71,7 @@ impl Store {
                 quick_cache::sync::DefaultLifecycle::default(),
             )),
             "memory" => Self::Memory(MemoryL2::new()),
-            other => unreachable!("no store is called {other}"),
+            remote => Self::Remote(Client::connect(remote, servers).await, unique_area()),
         }
     }
 
@@ -76,6 +84,7 @@ impl Store {
                 let bytes = store.get(&name(key)).await.expect("a store in memory answers");
                 bytes.as_ref().map(decoded)
             }
+            Self::Remote(client, area) => client.get(&remote_name(area, key)).await.as_ref().map(decoded),
         }
     }
 
@@ -87,20 +96,23 @@ impl Store {
             Self::Memory(store) => {
                 store.set(&name(key), encoded(&value), TTL).await.expect("a store in memory takes everything");
             }
+            Self::Remote(client, area) => client.set(&remote_name(area, key), encoded(&value)).await,
         }
     }
 }
 
 impl Raw {
     /// What `limit` names; a store is as full as a row's.
-    pub async fn new(limit: Limit) -> Self {
+    pub async fn new(limit: Limit, servers: &Servers) -> Self {
         let alone = match (limit.of, limit.operation) {
             ("clock", _) => Alone::Clock,
             ("codec", "encode") => Alone::Encode(make(7)),
             ("codec", _) => Alone::Decode(encoded(&make(7))),
             (of, operation) => {
-                let (store, insert) = (Store::new(of), operation.starts_with("insert"));
-                let keys = if insert { 2 * CAPACITY } else { WARM };
+                let insert = matches!(operation, "insert" | "insert32" | "set" | "set32");
+                let store = Store::new(of, servers).await;
+                let is_l1 = !matches!(store, Store::Memory(_) | Store::Remote(..));
+                let keys = if insert && is_l1 { 2 * CAPACITY } else { WARM };
                 for key in 0..keys {
                     store.insert(key, make(key)).await;
                 }
@@ -114,10 +126,11 @@ impl Raw {
     #[must_use]
     pub fn chunk(&self) -> u64 {
         match &self.alone {
+            Alone::Store { store: Store::Remote(..), batch, .. } => remote_turn(*batch),
             Alone::Store { insert: true, batch, .. } | Alone::Store { store: Store::Memory(_), batch, .. } => {
-                if *batch { CHUNK / BATCH } else { CHUNK }
+                keys_of(CHUNK, *batch)
             }
-            Alone::Store { batch: true, .. } => READS / BATCH,
+            Alone::Store { batch, .. } => keys_of(READS, *batch),
             _ => READS,
         }
     }
@@ -176,8 +189,10 @@ impl Store {
 
     async fn get_many(&self, i: u64) -> Vec<(u64, Option<Payload>)> {
         let keys = (0..BATCH).map(|at| (i * BATCH + at) % WARM);
-        if let Self::Memory(store) = self {
-            return ask_many(store, keys.collect()).await;
+        match self {
+            Self::Memory(store) => return ask_many(store, keys.collect()).await,
+            Self::Remote(client, area) => return ask_client(client, area, keys.collect()).await,
+            _ => {}
         }
         let mut out = Vec::with_capacity(BATCH as usize);
         for key in keys {
@@ -197,6 +212,14 @@ impl Store {
             black_box(store.mset(items).await);
             return out;
         }
+        if let Self::Remote(client, area) = self {
+            let mut out = ask_client(client, area, keys.collect()).await;
+            out.iter_mut().for_each(|(key, value)| *value = Some(make(*key)));
+            let item =
+                |(key, value): &(u64, Option<Payload>)| Some((remote_name(area, *key), encoded(value.as_ref()?)));
+            client.set_many(&out.iter().filter_map(item).collect::<Vec<_>>()).await;
+            return out;
+        }
         let mut out = Vec::with_capacity(BATCH as usize);
         for key in keys {
             out.push((key, self.load(key).await));
@@ -210,4 +233,10 @@ async fn ask_many(store: &MemoryL2, keys: Vec<u64>) -> Vec<(u64, Option<Payload>
     let found = store.mget(&names.iter().map(String::as_str).collect::<Vec<_>>()).await;
     let value = |found: StoreResult<Option<Bytes>>| found.expect("a store in memory answers").as_ref().map(decoded);
     keys.into_iter().zip(found.into_iter().map(value)).collect()
+}
+
+async fn ask_client(client: &Client, area: &str, keys: Vec<u64>) -> Vec<(u64, Option<Payload>)> {
+    let names: Vec<String> = keys.iter().map(|key| remote_name(area, *key)).collect();
+    let found = client.get_many(&names).await;
+    keys.into_iter().zip(found.iter().map(|bytes| bytes.as_ref().map(decoded))).collect()
 }
