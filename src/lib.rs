@@ -8,11 +8,14 @@
 //! | `moka` (default) | [`stores::MokaL1`]: the all-round L1, dead entries leave by themselves |
 //! | `mini-moka` | `stores::MiniMokaL1`: a smaller moka |
 //! | `quick-cache` | `stores::QuickCacheL1`: the fastest hit |
+//! | `redis` | `stores::RedisStore`: L2 on Redis or Valkey, with leases |
+//! | `redis-tls` | the same over TLS: `rediss://` |
 //! | `postcard` (default) | [`Postcard`], the default codec for L2 |
 //! | `macros` (default) | [`macros`]: `#[cacheable]` and its like, `#[derive(CacheKey)]` |
 //! | `uuid` | `CacheKey` for `uuid::Uuid` |
 //! | `metrics` | `LevelCache::report_metrics`: counters for the crate `metrics`, and so for Prometheus |
 //! | `testkit` | `testkit`: in-memory stores, faults, a manual clock, and the laws a store must keep |
+//! | `testkit-server` | `testkit::server`: Redis and memcached started for tests, a proxy that counts round trips (Unix) |
 #![doc = ""]
 #![doc = include_str!("../README.md")]
 
@@ -57,6 +60,8 @@ pub mod stores {
     pub use accelerator_backend_moka::{MokaL1, MokaL1Builder, MokaL1Start};
     #[cfg(feature = "quick-cache")]
     pub use accelerator_backend_quick_cache::{QuickCacheL1, QuickCacheL1Builder, QuickCacheL1Start};
+    #[cfg(feature = "redis")]
+    pub use accelerator_backend_redis::{RedisStore, RedisStoreBuilder};
 }
 
 /// The guides, so that their examples are compiled and run.
@@ -67,4 +72,7 @@ mod guides {
     #[cfg(feature = "metrics")]
     #[doc = include_str!("../docs/guide/metrics.md")]
     struct Metrics;
+    #[cfg(all(feature = "redis-tls", feature = "postcard"))]
+    #[doc = include_str!("../docs/guide/backends-redis.part.md")]
+    struct Redis;
 }

@@ -14,6 +14,9 @@ use crate::pool::Which;
 use crate::reply::Reply;
 use crate::server::Server;
 
+/// The part of a batch that one server has, with the places of the answers.
+type Share<'a> = Vec<(usize, Conditional<'a>)>;
+
 /// One conditional write: the command must carry the CAS number of `proof`.
 pub(crate) struct Conditional<'a> {
     pub(crate) command: Command<'a>,
@@ -28,7 +31,7 @@ impl Servers {
         meaning: impl Fn(&Reply) -> Result<T, Fault> + Sync,
     ) -> Vec<StoreResult<Option<T>>> {
         let mut out: Vec<StoreResult<Option<T>>> = Vec::with_capacity(items.len());
-        let mut shares: Vec<(&Arc<Server>, Vec<(usize, Conditional<'_>)>)> = Vec::new();
+        let mut shares: Vec<(&Arc<Server>, Share<'_>)> = Vec::new();
         for (position, item) in items.into_iter().enumerate() {
             let key = item.command.key();
             let server = self.of(key);
@@ -53,7 +56,7 @@ impl Servers {
     async fn share<T>(
         &self,
         server: &Arc<Server>,
-        mut share: Vec<(usize, Conditional<'_>)>,
+        mut share: Share<'_>,
         meaning: impl Fn(&Reply) -> Result<T, Fault>,
     ) -> Vec<(usize, StoreResult<Option<T>>)> {
         let mut out = Vec::with_capacity(share.len());

@@ -1,7 +1,7 @@
 //! The store against real servers, and against some that only pretend to be one. One module per promise.
 
-// Modules of one binary: what they share is public to them.
-#![allow(unreachable_pub)]
+// Tests are told by panics. Modules of one binary: what they share is public to them.
+#![allow(clippy::panic, unreachable_pub)]
 
 #[path = "promises/batches.rs"]
 mod batches;

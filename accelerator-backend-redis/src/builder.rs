@@ -85,8 +85,9 @@ impl RedisStoreBuilder {
     ///
     /// It is looked at once in this time. A server that was silent is asked for a sign of life, and without one until
     /// the next look the connection is replaced and its calls end with an error. So a call waits at most twice as long,
-    /// and a server that is slow for a moment keeps its connection. This is the limit of the connection; each call of
-    /// the cache has a shorter one of its own.
+    /// and a server that is slow for a moment keeps its connection. An answer counts when it is whole: give slow networks
+    /// and batches of many megabytes more. This is the limit of the connection; each call of the cache has a shorter
+    /// one of its own.
     pub fn response_timeout(mut self, limit: Duration) -> Self {
         self.response_timeout = limit;
         self

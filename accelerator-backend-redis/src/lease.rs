@@ -19,16 +19,16 @@ impl Inner {
     pub(crate) async fn get_or_lease(&self, key: &str, lease: Duration) -> StoreResult<L2Read> {
         self.check(key, 0)?;
         // 1
-        if self.line.is_cooling() {
+        if self.line.signs.is_cooling() {
             return self.read_without_lease(key).await;
         }
         // The nonce is this attempt's own: with one that is used again, a fill that comes late would look like ours.
         let head = Head::random(Kind::Lease).to_bytes();
         // 2
-        if !self.line.is_old() {
+        if !self.line.signs.is_old() {
             let answer = self.ask(command::LEASE, self.commands.read_or_lease(key, &head, lease)).await?;
-            match self.note(&answer) {
-                Some(Refusal::Syntax) => self.line.note_old(),
+            match refusal::of(&answer) {
+                Some(Refusal::Syntax) => self.line.signs.note_old(),
                 Some(Refusal::Writes) => return self.read_without_lease(key).await,
                 _ => return leased(&head, answer),
             }
@@ -36,7 +36,7 @@ impl Inner {
         // 3
         let call = ScriptCall { key, args: &[&head], ttl: Some(lease) };
         let answer = self.run(command::LEASE, &script::READ_OR_LEASE, &call).await?;
-        match self.note(&answer) {
+        match refusal::of(&answer) {
             Some(Refusal::Writes) => self.read_without_lease(key).await,
             _ => leased(&head, answer),
         }
@@ -50,22 +50,12 @@ impl Inner {
     pub(crate) async fn fill(&self, key: &str, token: &LeaseToken, value: &[u8], ttl: Duration) -> StoreResult<Filled> {
         self.check(key, value.len())?;
         let Some(seen) = token::seen(token) else { return Ok(Filled::Lost) };
-        if self.line.is_cooling() {
+        if self.line.signs.is_cooling() {
             return Ok(Filled::Refused);
         }
         let call = ScriptCall { key, args: &[seen, value], ttl: Some(ttl) };
         let answer = self.run(command::FILL, &script::FILL, &call).await?;
-        self.filled(&answer)
-    }
-
-    /// What became of a fill.
-    pub(crate) fn filled(&self, answer: &Value) -> StoreResult<Filled> {
-        match (answer, self.note(answer)) {
-            (Value::Int(1), _) => Ok(Filled::Stored),
-            (Value::Int(0), _) => Ok(Filled::Lost),
-            (_, Some(Refusal::Writes)) => Ok(Filled::Refused),
-            (other, _) => Err(refusal::unexpected(command::FILL, other)),
-        }
+        filled(&answer)
     }
 
     pub(crate) async fn release(&self, key: &str, token: &LeaseToken) -> StoreResult<()> {
@@ -75,20 +65,20 @@ impl Inner {
         let Some(seen) = token::seen(token).filter(is_lease) else { return Ok(()) };
         let call = ScriptCall { key, args: &[seen], ttl: None };
         let answer = self.run(command::RELEASE, &script::RELEASE, &call).await?;
-        self.done(command::RELEASE, &answer)
+        refusal::done(command::RELEASE, &answer)
     }
 
     pub(crate) async fn hold(&self, key: &str, hold: Duration) -> StoreResult<()> {
         self.check(key, 0)?;
         let head = Head::random(Kind::Hold).to_bytes();
         let answer = self.ask(command::HOLD, self.commands.set(key, &head, hold)).await?;
-        self.done(command::HOLD, &answer)
+        refusal::done(command::HOLD, &answer)
     }
 
     /// Runs a script by its hash. A server that doesn't know it is told once.
     async fn run(&self, op: Op, script: &Script, call: &ScriptCall<'_>) -> StoreResult<Value> {
         let answer = self.ask(op, self.commands.script(script, false, call)).await?;
-        match self.note(&answer) {
+        match refusal::of(&answer) {
             Some(Refusal::NoScript) => self.ask(op, self.commands.script(script, true, call)).await,
             _ => Ok(answer),
         }
@@ -110,5 +100,15 @@ pub(crate) fn unleased(answer: Value) -> StoreResult<L2Read> {
         Value::Nil => Ok(L2Read::NoLease),
         Value::BulkString(string) => Ok(token::leased_read(string)),
         other => Err(refusal::unexpected(command::GET, &other)),
+    }
+}
+
+/// What became of a fill.
+pub(crate) fn filled(answer: &Value) -> StoreResult<Filled> {
+    match (answer, refusal::of(answer)) {
+        (Value::Int(1), _) => Ok(Filled::Stored),
+        (Value::Int(0), _) => Ok(Filled::Lost),
+        (_, Some(Refusal::Writes)) => Ok(Filled::Refused),
+        (other, _) => Err(refusal::unexpected(command::FILL, other)),
     }
 }

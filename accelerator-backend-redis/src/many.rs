@@ -8,7 +8,7 @@ use redis::{Pipeline, Value};
 
 use crate::chunks::{Answers, chunks};
 use crate::command::{self, Op, ScriptCall};
-use crate::lease::{leased, unleased};
+use crate::lease::{filled, leased, unleased};
 use crate::refusal::{self, Refusal};
 use crate::script::{self, Script};
 use crate::store::Inner;
@@ -39,7 +39,7 @@ impl Inner {
             match self.ask_all(command::SET, pipeline).await {
                 Ok(values) => {
                     for (at, value) in chunk.into_iter().zip(values) {
-                        answers.put(at, self.done(command::SET, &value));
+                        answers.put(at, refusal::done(command::SET, &value));
                     }
                 }
                 Err(error) => answers.fail(&chunk, &error),
@@ -53,7 +53,7 @@ impl Inner {
         for chunk in self.chunks(keys.iter().map(|key| (*key, 0)), &mut answers) {
             let doomed: Vec<&str> = chunk.iter().map(|&at| keys[at]).collect();
             let answer = self.ask(command::DEL, self.commands.unlink(&doomed)).await;
-            match answer.and_then(|answer| self.done(command::DEL, &answer)) {
+            match answer.and_then(|answer| refusal::done(command::DEL, &answer)) {
                 Ok(()) => chunk.into_iter().for_each(|at| answers.put(at, Ok(()))),
                 Err(error) => answers.fail(&chunk, &error),
             }
@@ -66,8 +66,11 @@ impl Inner {
         let mut answers = Answers::new(keys.len());
         for chunk in self.chunks(keys.iter().map(|key| (*key, 0)), &mut answers) {
             // 1
-            let refused =
-                if self.line.is_cooling() { chunk } else { self.lease_many(keys, chunk, lease, &mut answers).await };
+            let refused = if self.line.signs.is_cooling() {
+                chunk
+            } else {
+                self.lease_many(keys, chunk, lease, &mut answers).await
+            };
             // 4
             if !refused.is_empty() {
                 self.read_many(keys, &refused, &mut answers, unleased).await;
@@ -86,7 +89,7 @@ impl Inner {
     ) -> Vec<usize> {
         let heads: Vec<_> = chunk.iter().map(|_| Head::random(Kind::Lease).to_bytes()).collect();
         // 2
-        let values = if self.line.is_old() {
+        let values = if self.line.signs.is_old() {
             None
         } else {
             let mut pipeline = Pipeline::with_capacity(chunk.len());
@@ -94,9 +97,9 @@ impl Inner {
                 pipeline.add_command(self.commands.read_or_lease(keys[at], head, lease));
             }
             let values = self.ask_all(command::LEASE, pipeline).await;
-            let is_old = |values: &Vec<Value>| values.iter().any(|v| self.note(v) == Some(Refusal::Syntax));
+            let is_old = |values: &Vec<Value>| values.iter().any(|v| refusal::of(v) == Some(Refusal::Syntax));
             if values.as_ref().is_ok_and(is_old) {
-                self.line.note_old();
+                self.line.signs.note_old();
                 None
             } else {
                 Some(values)
@@ -122,7 +125,7 @@ impl Inner {
         let mut outcomes = heads.iter().zip(values);
         chunk.retain(|&at| {
             let Some((head, value)) = outcomes.next() else { return false };
-            let refused = self.note(&value) == Some(Refusal::Writes);
+            let refused = refusal::of(&value) == Some(Refusal::Writes);
             if !refused {
                 answers.put(at, leased(head, value));
             }
@@ -135,7 +138,7 @@ impl Inner {
         let mut answers = Answers::new(items.len());
         for mut chunk in self.chunks(items.iter().map(|(key, _, value, _)| (*key, value.len())), &mut answers) {
             let mut args: Vec<[&[u8]; 2]> = Vec::with_capacity(chunk.len());
-            let cooling = self.line.is_cooling();
+            let cooling = self.line.signs.is_cooling();
             chunk.retain(|&at| {
                 let (_, token, value, _) = &items[at];
                 match token::seen(token) {
@@ -159,7 +162,7 @@ impl Inner {
             match self.run_many(command::FILL, &script::FILL, &calls).await {
                 Ok(values) => {
                     for (at, value) in chunk.into_iter().zip(values) {
-                        answers.put(at, self.filled(&value));
+                        answers.put(at, filled(&value));
                     }
                 }
                 Err(error) => answers.fail(&chunk, &error),
@@ -183,10 +186,7 @@ impl Inner {
                     answers.put(at, read(value));
                 }
             }
-            Ok(other) => {
-                self.note(&other);
-                answers.fail(chunk, &refusal::unexpected(command::MGET, &other));
-            }
+            Ok(other) => answers.fail(chunk, &refusal::unexpected(command::MGET, &other)),
             Err(error) => answers.fail(chunk, &error),
         }
     }
@@ -199,7 +199,7 @@ impl Inner {
             pipeline.add_command(self.commands.script(script, false, call));
         }
         let mut values = self.ask_all(op, pipeline).await?;
-        let unknown = |value: &Value| self.note(value) == Some(Refusal::NoScript);
+        let unknown = |value: &Value| refusal::of(value) == Some(Refusal::NoScript);
         let missed: Vec<usize> = (0..calls.len()).filter(|&at| unknown(&values[at])).collect();
         if missed.is_empty() {
             return Ok(values);

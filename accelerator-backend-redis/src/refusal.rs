@@ -1,6 +1,6 @@
 //! What the server says when it doesn't do what it is told.
 
-use accelerator_core::{StoreError, StoreErrorKind};
+use accelerator_core::{StoreError, StoreErrorKind, StoreResult};
 use redis::{RedisError, ServerError, Value};
 
 use crate::command::Op;
@@ -29,6 +29,11 @@ pub(crate) enum Refusal {
     Other,
 }
 
+/// The class of an answer that is a refusal.
+pub(crate) fn of(answer: &Value) -> Option<Refusal> {
+    if let Value::ServerError(said) = answer { Some(class(said)) } else { None }
+}
+
 /// The class of what the server said. Before 7.0 what happens inside of a script is text behind `ERR`.
 pub(crate) fn class(error: &ServerError) -> Refusal {
     let details = error.details().unwrap_or_default();
@@ -41,21 +46,18 @@ pub(crate) fn class(error: &ServerError) -> Refusal {
         "MOVED" | "ASK" | "CROSSSLOT" => Refusal::Elsewhere,
         "ERR" if details.starts_with("syntax error") => Refusal::Syntax,
         "ERR" if details.starts_with("max number of clients") => Refusal::Away,
-        "ERR" if details.contains("The user executing the script can't") => Refusal::Right,
-        "ERR" if details.contains("Error running script") => in_script(details),
+        // 7.2 and later; 7.0 and before.
+        "ERR" if details.starts_with("ACL failure in script") => Refusal::Right,
+        "ERR" if details.contains("The user executing the script can't run this command") => Refusal::Right,
+        "ERR" if details.starts_with("Error running script") => in_script(details),
         _ => Refusal::Other,
     }
 }
 
+/// Before 7.0 the code stands where the script failed, behind a minus.
 fn in_script(details: &str) -> Refusal {
-    let says = |text| details.contains(text);
-    if says("OOM command") || says("READONLY") || says("read only") || says("NOREPLICAS") || says("MISCONF") {
-        Refusal::Writes
-    } else if says("can't run this command") || says("NOPERM") {
-        Refusal::Right
-    } else {
-        Refusal::Other
-    }
+    let refused = ["-OOM ", "-READONLY ", "-NOREPLICAS ", "-MISCONF "].iter().any(|code| details.contains(code));
+    if refused { Refusal::Writes } else { Refusal::Other }
 }
 
 /// Whether the server has become a replica: its name may lead to another by now.
@@ -97,6 +99,14 @@ pub(crate) fn nonsense(op: Op) -> StoreError {
     StoreError::new(StoreErrorKind::Protocol, format!("{}: an answer that makes no sense", op.name))
 }
 
+/// The answer to a write that has nothing to tell.
+pub(crate) fn done(op: Op, answer: &Value) -> StoreResult<()> {
+    match answer {
+        Value::Okay | Value::Int(_) => Ok(()),
+        refused => Err(unexpected(op, refused)),
+    }
+}
+
 /// An answer that is neither what was asked for nor a refusal that means something else.
 pub(crate) fn unexpected(op: Op, answer: &Value) -> StoreError {
     match answer {
@@ -119,4 +129,61 @@ pub(crate) fn broken(op: Op, source: RedisError) -> StoreError {
 /// The same error again, for the next key of a batch.
 pub(crate) fn again(error: &StoreError) -> StoreError {
     StoreError::new(error.kind(), error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(line: &str) -> ServerError {
+        match redis::parse_redis_value(format!("-{line}\r\n").as_bytes()) {
+            Ok(Value::ServerError(said)) => said,
+            other => panic!("{line:?} is read as {other:?}"),
+        }
+    }
+
+    #[test]
+    fn refusals_are_told_apart_in_the_words_of_all_versions() {
+        let script = "Error running script (call to f_29150ea0): @user_script:1: @user_script: 1: ";
+        let old = |text: &str| format!("ERR {script}{text}");
+        let expected = [
+            // 7.0.15
+            ("OOM command not allowed when used memory > 'maxmemory'. script: 1, on @user_script:1.", Refusal::Writes),
+            ("READONLY You can't write against a read only replica.", Refusal::Writes),
+            ("NOREPLICAS Not enough good replicas to write.", Refusal::Writes),
+            ("MISCONF Redis is configured to save RDB snapshots, but ..", Refusal::Writes),
+            ("NOSCRIPT No matching script. Please use EVAL.", Refusal::NoScript),
+            ("LOADING Redis is loading the dataset in memory", Refusal::Away),
+            ("MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.", Refusal::Away),
+            ("BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.", Refusal::Away),
+            ("ERR max number of clients reached", Refusal::Away),
+            ("NOAUTH Authentication required.", Refusal::Login),
+            ("WRONGPASS invalid username-password pair or user is disabled.", Refusal::Login),
+            ("NOPERM this user has no permissions to run the 'get' command", Refusal::Right),
+            ("ERR The user executing the script can't run this command or subcommand script: 1", Refusal::Right),
+            ("ERR syntax error", Refusal::Syntax),
+            ("MOVED 3999 127.0.0.1:6381", Refusal::Elsewhere),
+            ("WRONGTYPE Operation against a key holding the wrong kind of value", Refusal::Other),
+            // 8.2.3
+            ("ERR ACL failure in script: User u has no permissions to run the 'get' command script: 1", Refusal::Right),
+            // 6.2.5
+            (&old("-OOM command not allowed when used memory > 'maxmemory'."), Refusal::Writes),
+            (&old("-READONLY You can't write against a read only replica."), Refusal::Writes),
+            (&old("-MISCONF Redis is configured to save RDB snapshots, but .."), Refusal::Writes),
+            (&old("The user executing the script can't run this command or subcommand"), Refusal::Right),
+            (&old("WRONGTYPE Operation against a key holding the wrong kind of value"), Refusal::Other),
+            ("", Refusal::Other),
+        ];
+        for (line, refusal) in expected {
+            assert_eq!(class(&said(line)), refusal, "{line}");
+        }
+    }
+
+    #[test]
+    fn an_error_repeats_no_arguments_and_not_too_much() {
+        let op = crate::command::DEL;
+        let unknown = error(op, &said("ERR unknown command `UNLINK`, with args beginning with: `secret`, "));
+        assert_eq!(unknown.to_string(), "del: the server refused: ERR unknown command `UNLINK`");
+        assert!(error(op, &said(&"x".repeat(9_000))).to_string().len() < 300);
+    }
 }

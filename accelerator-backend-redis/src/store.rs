@@ -106,7 +106,9 @@ impl Inner {
         let waiting = Waiting::new(&self.line);
         let answer = connection.send_packed_command(&cmd).await;
         waiting.answered();
-        self.heard(op, answer)
+        let answer = self.heard(op, answer)?;
+        self.note(&answer);
+        Ok(answer)
     }
 
     /// Sends commands in one go and waits for all their answers.
@@ -120,6 +122,7 @@ impl Inner {
         let answers = connection.send_packed_commands(&commands, 0, count).await;
         waiting.answered();
         let answers = self.heard(op, answers)?;
+        answers.iter().for_each(|answer| self.note(answer));
         if answers.len() == count { Ok(answers) } else { Err(refusal::nonsense(op)) }
     }
 
@@ -132,7 +135,7 @@ impl Inner {
     fn heard<T>(&self, op: Op, answer: Result<T, RedisError>) -> StoreResult<T> {
         match answer {
             Ok(answer) => {
-                self.line.hear();
+                self.line.signs.hear();
                 Ok(answer)
             }
             Err(_) if matches!(self.line.missing(), Missing::Silent) => {
@@ -143,27 +146,14 @@ impl Inner {
         }
     }
 
-    /// Notes what a refusal means for the next calls, and whether it was one of writes.
-    pub(crate) fn note(&self, answer: &Value) -> Option<Refusal> {
-        let Value::ServerError(said) = answer else { return None };
-        let class = refusal::class(said);
-        if class == Refusal::Writes {
-            self.line.cool_down();
+    /// Notes what a refusal means for the next calls.
+    fn note(&self, answer: &Value) {
+        let Value::ServerError(said) = answer else { return };
+        if refusal::class(said) == Refusal::Writes {
+            self.line.signs.cool_down();
         }
         if refusal::is_replica(said) {
-            self.line.note_replica();
-        }
-        Some(class)
-    }
-
-    /// The answer to a write that has nothing to tell.
-    pub(crate) fn done(&self, op: Op, answer: &Value) -> StoreResult<()> {
-        match answer {
-            Value::Okay | Value::Int(_) => Ok(()),
-            refused => {
-                self.note(refused);
-                Err(refusal::unexpected(op, refused))
-            }
+            self.line.signs.note_replica();
         }
     }
 
@@ -198,14 +188,14 @@ impl L2Store for RedisStore {
         let inner = self.inner();
         inner.check(key, value.len())?;
         let answer = inner.ask(command::SET, inner.commands.set(key, &value, ttl)).await?;
-        inner.done(command::SET, &answer)
+        refusal::done(command::SET, &answer)
     }
 
     async fn del(&self, key: &str) -> StoreResult<()> {
         let inner = self.inner();
         inner.check(key, 0)?;
         let answer = inner.ask(command::DEL, inner.commands.unlink(&[key])).await?;
-        inner.done(command::DEL, &answer)
+        refusal::done(command::DEL, &answer)
     }
 
     async fn mget(&self, keys: &[&str]) -> Vec<StoreResult<Option<Bytes>>> {

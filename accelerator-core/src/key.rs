@@ -67,7 +67,7 @@ mod parts;
 /// part of tuples, arrays and options without becoming ambiguous.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a `CacheKey`",
-    note = "derive `CacheKey` for a type of your own, or hand it to a tuple of keys; floating point numbers are no keys"
+    note = "derive `CacheKey` for a type of your own, or take a tuple of keys; floating point numbers are no keys"
 )]
 pub trait CacheKey: Sized {
     /// Appends the text form to `out`, leaving what is already there. Equal keys write the same text, keys that differ

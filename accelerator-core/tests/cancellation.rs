@@ -2,12 +2,14 @@
 //! after it was woken but before it was polled. Nobody else may be harmed, no flight may be left, and the cache must
 //! still answer what the source has.
 
+use std::collections::HashMap;
 use std::fmt::Debug;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
+use accelerator_core::memoize::{self, Read, Write, sharing};
 use accelerator_core::testkit::{Fault, Faulty, ManualClock, MemoryL1, MemoryL2};
 use accelerator_core::{
     Begin, BoxFuture, Cache, CacheResult, ErrorKind, L1Store, LevelCache, LoadTicket, Loaded, NoL1, ReadOptions,
@@ -50,6 +52,12 @@ impl Source {
         sleep(A_LOAD_TAKES).await;
         tokio::task::yield_now().await;
         Ok(Some(value))
+    }
+
+    async fn load_many(self: Arc<Self>, keys: Vec<u32>) -> Result<HashMap<u32, Option<u64>>, std::io::Error> {
+        let values = keys.into_iter().map(|key| (key, Some(self.value(key)))).collect();
+        sleep(A_LOAD_TAKES).await;
+        Ok(values)
     }
 }
 
@@ -116,13 +124,7 @@ impl Env {
             let builder = builder.clock(clock.clone()).loader_timeout(LOADER_TIMEOUT);
             let from = source.clone();
             let builder = if situation.many {
-                builder.batch_loader(move |keys: Vec<u32>| {
-                    let from = from.clone();
-                    async move {
-                        sleep(A_LOAD_TAKES).await;
-                        Ok::<_, std::io::Error>(keys.into_iter().map(move |key| (key, Some(from.value(key)))))
-                    }
-                })
+                builder.batch_loader(move |keys| from.clone().load_many(keys))
             } else {
                 builder.loader(move |key| from.clone().load(key))
             };
@@ -270,6 +272,39 @@ fn ops() -> Vec<(&'static str, Op)> {
             Box::pin(async move {
                 e.source.write_many();
                 drop(e.dynamic().mdel(&KEYS).await);
+            })
+        }),
+        ("memoize::cacheable", |e| {
+            Box::pin(async move {
+                let read = Read::new();
+                let begun = memoize::begin(&e.cache, &KEY, &read).await;
+                drop(memoize::cacheable(begun, read, sharing::Alone, || e.source.clone().load(KEY)).await);
+            })
+        }),
+        ("memoize::cacheable_batch", |e| {
+            Box::pin(async move {
+                let read = Read::new();
+                let begun = memoize::begin_batch(&e.cache, &KEYS, &read).await;
+                let body = |keys| e.source.clone().load_many(keys);
+                drop(memoize::cacheable_batch(begun, read, sharing::Alone, body).await);
+            })
+        }),
+        ("memoize::cache_put", |e| {
+            Box::pin(async move {
+                let what = |(): &()| Some((KEY, e.source.write(KEY)));
+                _ = memoize::cache_put(&e.cache, Ok::<_, ()>(()), Write::new(), what).await;
+            })
+        }),
+        ("memoize::cache_evict", |e| {
+            Box::pin(async move {
+                e.source.write(KEY);
+                _ = memoize::cache_evict(&e.cache, Ok::<_, ()>(()), Write::new(), |()| Some(KEY)).await;
+            })
+        }),
+        ("memoize::cache_evict_batch", |e| {
+            Box::pin(async move {
+                e.source.write_many();
+                _ = memoize::cache_evict_batch(&e.cache, Ok::<_, ()>(()), Write::new(), |()| Some(KEYS)).await;
             })
         }),
         ("shutdown", |e| Box::pin(async move { _ = e.cache.shutdown(Duration::from_millis(20)).await })),

@@ -121,7 +121,7 @@ fn directory() -> PathBuf {
         };
     }
     let own = DIRECTORY.with(|own| own.0.clone());
-    fs::create_dir_all(&own).unwrap();
+    fs::create_dir_all(&own).expect("a directory");
     own
 }
 

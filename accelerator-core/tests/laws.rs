@@ -28,6 +28,11 @@ accelerator_core::l1_laws!(memory_l1_bounded, MemoryL1::with_capacity(1000));
 accelerator_core::l2_laws!(memory_l2, MemoryL2::new());
 accelerator_core::l2_laws!(memory_l2_leasing, MemoryL2::new().with_leases());
 accelerator_core::l2_laws!(leasing_l2, LeasingL2::new(ManualClock::new()), advance = |l2, by| l2.clock.tick(by));
+// A store whose server isn't there: its laws are skipped.
+accelerator_core::l2_laws!(absent_l2, {
+    let Some(store) = None::<MemoryL2> else { return };
+    store
+});
 // The limits of memcached: the laws must not ask for more.
 accelerator_core::l2_laws!(memory_l2_narrow, {
     let limits = Limits::default().max_key_bytes(250).max_value_bytes(1000);

@@ -5,10 +5,12 @@
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::ToTokens;
 use syn::ext::IdentExt;
+use syn::spanned::Spanned;
 use syn::{Data, DataEnum, DeriveInput, Error, Fields, Generics, Member, Type, parse_quote};
 
 use crate::function::idents;
 use crate::library;
+use crate::names;
 
 /// The longest tuple that is a key.
 const LONGEST: usize = 12;
@@ -31,7 +33,7 @@ pub(crate) fn expand(input: DeriveInput) -> syn::Result<TokenStream> {
         }
     };
     let name = &input.ident;
-    let generics = bounded(input.generics.clone(), &fields, &key);
+    let generics = bounded(name, input.generics.clone(), &fields, &key);
     let (own, types, bounds) = generics.split_for_impl();
     Ok(emit! {
         #[automatically_derived]
@@ -160,25 +162,30 @@ fn nested(locals: &[Ident]) -> TokenStream {
     emit!((#(#front,)* #rest))
 }
 
-/// What the fields are made of has to be keys: each type parameter among them, or its associated type.
-fn bounded(mut generics: Generics, fields: &[&Fields], key: &TokenStream) -> Generics {
+/// What the fields are made of has to be keys: each type parameter among them, or its associated type; else the field's
+/// own type, so that an error is shown there.
+fn bounded(name: &Ident, mut generics: Generics, fields: &[&Fields], key: &TokenStream) -> Generics {
     let parameters: Vec<Ident> = generics.type_params().map(|parameter| parameter.ident.clone()).collect();
     let mut bounds: Vec<Type> = Vec::new();
     for field in fields.iter().flat_map(|fields| fields.iter()) {
-        if is_projection(&field.ty, &parameters) {
+        let (mut used, mut recursive) = (Vec::new(), false);
+        idents(field.ty.to_token_stream(), &mut |ident| {
+            recursive |= ident == *name || ident == "Self";
+            if parameters.contains(&ident) {
+                used.push(parse_quote!(#ident));
+            }
+        });
+        if is_projection(&field.ty, &parameters) || (used.is_empty() && !recursive) {
             bounds.push(field.ty.clone());
         } else {
-            idents(field.ty.to_token_stream(), &mut |ident| {
-                if parameters.contains(&ident) {
-                    bounds.push(parse_quote!(#ident));
-                }
-            });
+            bounds.append(&mut used);
         }
     }
     let mut seen = Vec::new();
     for bound in bounds {
         let text = bound.to_token_stream().to_string();
         if !seen.contains(&text) {
+            let key = names::locate(key, bound.span());
             generics.make_where_clause().predicates.push(parse_quote!(#bound: #key));
             seen.push(text);
         }

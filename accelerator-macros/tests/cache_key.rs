@@ -216,6 +216,21 @@ fn an_empty_enum_has_no_key() {
     assert_eq!(Never::decode("Never"), None);
 }
 
+/// It is bound to no key but its own.
+#[derive(CacheKey)]
+enum Chain {
+    End,
+    Link(u8, &'static Chain),
+}
+
+#[test]
+fn a_type_may_refer_to_itself() {
+    static END: Chain = Chain::End;
+    static ONE: Chain = Chain::Link(1, &END);
+    assert_eq!(END.to_text(), "End");
+    assert_eq!(Chain::Link(2, &ONE).to_text(), "Link.2.Link~.1~.End");
+}
+
 /// `use accelerator::CacheKey` brings the trait and the macro, as one name.
 mod one_name {
     use accelerator::CacheKey;

@@ -4,9 +4,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use clap::builder::PossibleValuesParser;
 use clap::error::ErrorKind;
 
+use crate::shared::Choice;
 use crate::stores;
 
 /// Replays an access stream against a product catalogue in SQLite, once directly and once through a cache in front of
@@ -22,9 +22,10 @@ pub(crate) struct Args {
     /// The in-process level
     #[arg(long, value_name = "STORE", default_value = "moka", value_parser = stores::L1.names())]
     pub(crate) l1: String,
-    /// The shared level (in memory here: what it costs without a network)
-    #[arg(long, value_name = "STORE", default_value = "none", value_parser = PossibleValuesParser::new(["none", "memory"]))]
-    pub(crate) l2: String,
+    /// The shared level: none; memory (what it costs without a network); redis or memcached, started for the run;
+    /// redis://HOST or memcache://HOST,HOST, which are there
+    #[arg(long, value_name = "STORE", default_value = "none")]
+    pub(crate) l2: Choice,
     /// Entries that L1 may hold
     #[arg(long, value_name = "N", default_value_t = 20_000, value_parser = |text: &str| up_to(text, 100_000_000))]
     pub(crate) capacity: u64,
@@ -53,7 +54,7 @@ impl Args {
             }
             _ => refuse(&one_line(&error.to_string())),
         })?;
-        if args.l1 == "none" && args.l2 == "none" {
+        if args.l1 == "none" && args.l2 == Choice::None {
             let stores = stores::L1.real().join(", ");
             let fix = format!("give --l1 a store ({stores}) or add --l2 memory");
             return Err(refuse(&format!("--l1 none with --l2 none leaves no cache to measure: {fix}")));

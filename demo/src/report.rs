@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use crate::args::Args;
 use crate::replay::Taken;
+use crate::shared::Choice;
 use crate::stream::Stream;
 
 pub(crate) struct Report<'a> {
@@ -70,7 +71,7 @@ impl Report<'_> {
             direct_ops_per_s: self.direct.per_second(),
             speedup: self.speedup(),
             l1: &args.l1,
-            l2: &args.l2,
+            l2: args.l2.name(),
             capacity: args.capacity,
         };
         print(&format!("{}\n", serde_json::to_string(&json)?))
@@ -89,7 +90,7 @@ impl Report<'_> {
         let threads = if args.threads == 1 { "1 thread".into() } else { format!("{} threads", args.threads) };
         let capacity = whole(args.capacity);
         let l1 = if args.l1 == "none" { "no L1".into() } else { format!("L1 {}, {capacity} entries", args.l1) };
-        let l2 = if args.l2 == "none" { "no L2".into() } else { format!("L2 {}", args.l2) };
+        let l2 = if args.l2 == Choice::None { "no L2".into() } else { format!("L2 {}", args.l2.name()) };
         line(format!("cache       {l1}; {l2}; {threads}"));
         line(String::new());
 
@@ -112,7 +113,7 @@ impl Report<'_> {
 
         let parts = [
             ("L1", stats.l1_hits, args.l1 != "none"),
-            ("L2", stats.l2_hits, args.l2 != "none"),
+            ("L2", stats.l2_hits, args.l2 != Choice::None),
             ("the database", stats.loads(), true),
             ("another request's load", stats.joined, args.threads > 1),
         ];

@@ -4,8 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use accelerator::stores::{MiniMokaL1, MokaL1, QuickCacheL1};
-use accelerator::testkit::MemoryL2;
-use accelerator::{CacheResult, L1Store, LevelCache, NoL1};
+use accelerator::{CacheResult, L1Store, L2Store, LevelCache, NoL1};
 use clap::builder::PossibleValuesParser;
 use foldhash::fast::FixedState;
 
@@ -56,10 +55,16 @@ pub(crate) fn l1(args: &Args) -> AnyL1 {
 }
 
 /// The cache as the options say, with the catalogue behind it.
-pub(crate) fn cache(args: &Args, catalogue: Arc<Catalogue>) -> CacheResult<LevelCache<u32, Value>> {
-    let mut builder = LevelCache::builder().area("product").l1(l1(args)).ttl(TTL);
-    if args.l2 == "memory" {
-        builder = builder.l2(MemoryL2::new());
+pub(crate) fn cache(
+    args: &Args,
+    l2: Option<Arc<dyn L2Store>>,
+    catalogue: Arc<Catalogue>,
+) -> CacheResult<LevelCache<u32, Value>> {
+    // Beside an L2 the default of `l1_ttl` is shorter than `ttl`, as nodes don't hear of each other's writes; here nobody
+    // writes.
+    let mut builder = LevelCache::builder().area("product").l1(l1(args)).ttl(TTL).l1_ttl(TTL);
+    if let Some(store) = l2 {
+        builder = builder.l2(store);
     }
     // This loader blocks its thread, which async code mostly must not: a point query takes microseconds, less than the
     // way to `spawn_blocking` and back. A database that may take milliseconds belongs there, or behind an async driver.

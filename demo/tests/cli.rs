@@ -2,9 +2,12 @@
 
 #![allow(clippy::unwrap_used, reason = "the helpers are test code too")]
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use accelerator::testkit::server;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -63,25 +66,56 @@ fn refused(args: &[&str], words: &[&str]) {
     }
 }
 
+/// What `--l2` may be here, and its name in the report. Servers that are missing fail the test, or are left out where
+/// that is allowed: both are said.
+fn shared_stores() -> Vec<(String, &'static str)> {
+    let mut all = vec![("none".to_owned(), "none"), ("memory".to_owned(), "memory")];
+    let path = std::env::var_os("PATH").unwrap();
+    let is_here = |program| std::env::split_paths(&path).any(|directory| directory.join(program).is_file());
+    if let Some(url) = server::redis_url() {
+        all.push((url.to_owned(), "redis"));
+        all.extend(is_here("redis-server").then(|| ("redis".to_owned(), "redis")));
+    }
+    if let Some(address) = server::memcached_addr() {
+        all.push((format!("memcache://{address}"), "memcached"));
+        all.extend(is_here("memcached").then(|| ("memcached".to_owned(), "memcached")));
+    }
+    all
+}
+
 #[test]
 fn every_pair_of_stores_works() {
     let directory = directory();
     let trace = directory.path().join("plain");
+    let shared = shared_stores();
     for l1 in ["moka", "mini-moka", "quick-cache", "none"] {
-        for l2 in ["none", "memory"] {
-            if (l1, l2) == ("none", "none") {
+        for (option, l2) in &shared {
+            if (l1, *l2) == ("none", "none") {
                 continue;
             }
-            let json = counts(&trace, &["--l1", l1, "--l2", l2, "--compare-raw"]);
-            assert_eq!((json["l1"].as_str(), json["l2"].as_str()), (Some(l1), Some(l2)));
+            let json = counts(&trace, &["--l1", l1, "--l2", option, "--compare-raw"]);
+            assert_eq!((json["l1"].as_str(), json["l2"].as_str()), (Some(l1), Some(*l2)));
             assert_eq!(json["requests"], REQUESTS);
             assert_eq!(json["l1_hits"] == 0, l1 == "none", "{json}");
             // What does not fit into L1 is in L2: each key is loaded once.
-            assert_eq!(json["l2_hits"] == 0, l2 == "none", "{json}");
-            assert_eq!(json["loads"] == json["distinct"], l2 == "memory", "{json}");
+            assert_eq!(json["l2_hits"] == 0, *l2 == "none", "{json}");
+            assert_eq!(json["loads"] == json["distinct"], *l2 != "none", "{json}");
             assert!(json["raw_hit_ratio"].is_f64(), "{json}");
         }
     }
+}
+
+#[test]
+fn a_server_that_was_named_is_left_empty() {
+    let Some(server) = server::RedisServer::start() else { return };
+    let directory = directory();
+    counts(&directory.path().join("plain"), &["--l2", &server.url()]);
+    let mut connection = TcpStream::connect(server.addr()).unwrap();
+    connection.write_all(b"INFO stats\r\nDBSIZE\r\nQUIT\r\n").unwrap();
+    let mut said = String::new();
+    connection.read_to_string(&mut said).unwrap();
+    assert!(said.ends_with("\r\n:0\r\n+OK\r\n"), "{said}");
+    assert!(!said.contains("keyspace_misses:0\r\n"), "nothing was ever asked of it: {said}");
 }
 
 #[test]
@@ -136,7 +170,11 @@ fn bad_options_are_refused() {
         refused(&[option], &[option]);
     }
     refused(&["--l1", "redis"], &["--l1", "moka", "mini-moka", "quick-cache", "none"]);
-    refused(&["--l2", "redis"], &["--l2", "memory", "none"]);
+    refused(&["--l2", "postgres"], &["--l2", "memory", "none", "redis://", "memcache://"]);
+    // The discard port: nobody answers.
+    refused(&["--requests", "1", "--l2", "redis://127.0.0.1:9"], &["--l2", "127.0.0.1:9"]);
+    refused(&["--requests", "1", "--l2", "memcache://127.0.0.1:9"], &["--l2", "127.0.0.1:9"]);
+    refused(&["--requests", "1", "--l2", "memcache://"], &["--l2"]);
     refused(&["--l1", "none"], &["--l1", "--l2 memory", "moka"]);
     refused(&["--capasity", "7"], &["--capasity", "--capacity"]);
     refused(&["word"], &["word", "--help"]);

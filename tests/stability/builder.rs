@@ -67,7 +67,7 @@ fn stores() {
 
 #[test]
 fn times_and_limits() {
-    let durations: [fn(B, Duration) -> B; 9] = [
+    let durations: [fn(B, Duration) -> B; 10] = [
         B::ttl,
         B::l1_ttl,
         B::l2_ttl,
@@ -77,8 +77,9 @@ fn times_and_limits() {
         B::loader_timeout,
         B::l2_timeout,
         B::lease_ttl,
+        B::lease_wait,
     ];
-    assert_eq!(durations.len(), 9);
+    assert_eq!(durations.len(), 10);
     let _: fn(B, bool) -> B = B::cache_null_value;
     let _: fn(B, f64) -> B = B::ttl_jitter_ratio;
     let _: fn(B, usize) -> B = B::max_batch;

@@ -5,7 +5,7 @@ use accelerator_core::testkit::server::MemcachedServer;
 use accelerator_core::{Filled, L2Read, L2Store, LeaseToken};
 use tokio::join;
 
-use crate::tools::{LONG, connect, item, lease, leased, once, raw, value};
+use crate::tools::{LONG, Raw, connect, item, lease, leased, once, raw, value};
 
 async fn fill(store: &MemcachedStore, key: &str, token: &LeaseToken) -> Filled {
     store.fill(key, token, value("filled"), LONG).await.expect("fill")
@@ -92,6 +92,26 @@ async fn a_lease_that_no_connection_vouches_for_is_lost_and_its_release_is_no_er
     assert!(once(&mut Box::pin(store.get("key"))).await.is_pending());
     assert_eq!(fill(&store, "key", &token).await, Filled::Lost);
     store.release("key", token).await.expect("release");
+}
+
+#[tokio::test]
+async fn a_token_of_one_server_is_worth_nothing_on_another() {
+    let [Some(a), Some(b)] = [MemcachedServer::start(), MemcachedServer::start()] else { return };
+    let store = MemcachedStore::builder().servers([a.addr(), b.addr()]).connect().await.expect("a store");
+    // So that the other server can reach the same number.
+    let mut ahead = Raw::connect(&a.addr());
+    (0..200).for_each(|_| assert_eq!(ahead.ask("ms ahead 0 T60\r\n\r\n", "\r\n"), "HD\r\n"));
+    let mut found = [None, None];
+    for key in (0..100).map(|n| format!("key.{n}")) {
+        let token = lease(&store, &key).await;
+        let on_a = raw(&a.addr(), &format!("mg {key} s\r\n"), "\r\n").starts_with("HD");
+        found[usize::from(!on_a)] = Some((key, token));
+    }
+    let [Some((key, token)), Some((other, _))] = found else { panic!("all keys on one server") };
+    let cas = item(&a.addr(), &key, 'c');
+    raw(&b.addr(), &format!("md {other}\r\n"), "\r\n");
+    lease_with_cas(&b.addr(), &other, cas);
+    assert_eq!(fill(&store, &other, &token).await, Filled::Lost);
 }
 
 /// A fill waits for a connection that vouches for it, when another call uses that.

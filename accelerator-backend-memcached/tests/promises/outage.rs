@@ -3,16 +3,16 @@
 use std::time::{Duration, Instant};
 
 use accelerator_core::testkit::server::MemcachedServer;
-use accelerator_core::{L2Store, StoreErrorKind};
+use accelerator_core::{Filled, L2Store, StoreErrorKind};
 
-use crate::tools::{LONG, NEVER, builder, connect, kind, until_it_works, value};
+use crate::tools::{LONG, builder, connect, kind, lease, until_it_works, value};
 
 const SOON: Duration = Duration::from_secs(2);
 
 #[tokio::test]
 async fn a_dead_server_is_an_error_at_once() {
     let Some(server) = MemcachedServer::start() else { return };
-    let limits = builder(server.addr()).connect_timeout(NEVER).response_timeout(NEVER);
+    let limits = builder(server.addr());
     let store = limits.connect().await.expect("a store");
     server.kill();
     let start = Instant::now();
@@ -91,7 +91,7 @@ async fn a_server_that_hangs_costs_the_timeout_and_then_nothing() {
 #[tokio::test]
 async fn callers_that_give_up_early_learn_all_the_same_that_a_server_hangs() {
     let Some(server) = MemcachedServer::start() else { return };
-    let limits = builder(server.addr()).connect_timeout(Duration::from_millis(200)).response_timeout(NEVER);
+    let limits = builder(server.addr()).connect_timeout(Duration::from_millis(200));
     let store = limits.connect().await.expect("a store");
     server.stop();
     let start = Instant::now();
@@ -126,30 +126,22 @@ fn a_runtime_without_io_is_an_error() {
     assert_eq!(kind(runtime.block_on(store.get("key"))), StoreErrorKind::Unavailable);
 }
 
+fn on_a_runtime<T>(task: impl Future<Output = T>) -> T {
+    tokio::runtime::Runtime::new().expect("a runtime").block_on(task)
+}
+
 #[test]
 fn a_store_outlives_its_runtimes() {
     let Some(server) = MemcachedServer::start() else { return };
     let store = builder(server.addr()).build().expect("a store");
-    let on_a_runtime = |task: &dyn Fn() -> futures_util::future::BoxFuture<'static, ()>| {
-        tokio::runtime::Runtime::new().expect("a runtime").block_on(task());
-    };
-    let works = || -> futures_util::future::BoxFuture<'static, ()> {
-        let store = store.clone();
-        Box::pin(async move { assert_eq!(store.get("key").await.expect("get"), None) })
-    };
-    let fails = || -> futures_util::future::BoxFuture<'static, ()> {
-        let store = store.clone();
-        Box::pin(async move { assert_eq!(kind(store.get("key").await), StoreErrorKind::Unavailable) })
-    };
-    on_a_runtime(&works);
-    // With a connection of the first runtime.
-    on_a_runtime(&works);
+    on_a_runtime(store.get("key")).expect("get");
+    // With a connection of the first runtime, which is of no use any more.
+    let token = on_a_runtime(lease(&store, "key"));
+    let filled = on_a_runtime(store.fill("key", &token, value("v"), LONG));
+    assert_eq!(filled.expect("fill"), Filled::Lost);
     server.kill();
-    on_a_runtime(&fails);
+    assert_eq!(kind(on_a_runtime(store.get("key"))), StoreErrorKind::Unavailable);
     server.restart();
     // The prober went with the last runtime. The next call begins another.
-    on_a_runtime(&|| {
-        let store = store.clone();
-        Box::pin(async move { assert!(until_it_works(&store).await < SOON) })
-    });
+    assert!(on_a_runtime(until_it_works(&store)) < SOON);
 }

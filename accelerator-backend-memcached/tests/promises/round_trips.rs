@@ -3,13 +3,13 @@
 use accelerator_core::testkit::server::{CountingProxy, memcached_addr};
 use accelerator_core::{Filled, L2Read, L2Store};
 
-use crate::tools::{LONG, NEVER, builder, leased, value};
+use crate::tools::{LONG, builder, leased, value};
 
 #[tokio::test]
 async fn every_call_is_one_round_trip() {
     let Some(addr) = memcached_addr() else { return };
     let proxy = CountingProxy::start(addr).await;
-    let builder = builder(proxy.addr()).response_timeout(NEVER).key_prefix("trips:");
+    let builder = builder(proxy.addr()).key_prefix("trips:");
     let store = builder.connect().await.expect("a store");
     let trips = |what: &str, expected: u64| {
         assert_eq!(proxy.round_trips(), expected, "{what}");

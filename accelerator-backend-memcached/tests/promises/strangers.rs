@@ -10,7 +10,7 @@ use memcache::exp::{AsyncMetaClient, Ttl};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::tools::{LONG, NEVER, builder, connect, error, kind, leased, value};
+use crate::tools::{LONG, builder, connect, error, kind, leased, value};
 
 /// Pretends to be a server. Answers the greeting with `version` and what `noop` says, every other line with what
 /// `answer` makes of the line, and ends the connection after an empty answer.
@@ -105,7 +105,7 @@ async fn an_answer_too_many_is_nobodys_answer() {
 #[tokio::test]
 async fn a_value_that_is_announced_too_large_is_not_read() {
     let server = Pretender::answering(|line| format!("VA 1073741824 {}\r\n", mark(line)).into_bytes()).await;
-    let store = builder(&server.addr).response_timeout(NEVER).build().expect("a store");
+    let store = builder(&server.addr).build().expect("a store");
     assert_eq!(kind(store.get("key").await), StoreErrorKind::TooLarge);
 }
 
@@ -171,7 +171,7 @@ async fn a_server_that_takes_no_more_connections_serves_over_those_it_took() {
             }
         }
     });
-    let store = builder(addr).response_timeout(NEVER).build().expect("a store");
+    let store = builder(addr).build().expect("a store");
     for _ in 0..3 {
         for got in futures_util::future::join_all((0..20).map(|_| store.get("key"))).await {
             assert_eq!(got.expect("get"), None);

@@ -15,8 +15,9 @@ pub const LONG: Duration = Duration::from_secs(600);
 /// Longer than any test: what waits for this hangs.
 pub const NEVER: Duration = Duration::from_secs(60);
 
+/// Of one server. With time limits that no machine is too slow for.
 pub fn builder(addr: impl Into<String>) -> MemcachedStoreBuilder {
-    MemcachedStore::builder().servers([addr.into()])
+    MemcachedStore::builder().servers([addr.into()]).connect_timeout(NEVER).response_timeout(NEVER)
 }
 
 pub async fn connect(addr: impl Into<String>) -> MemcachedStore {
@@ -47,16 +48,36 @@ pub fn error<T: Debug>(result: StoreResult<T>) -> StoreError {
 
 /// Says something to a server behind the store's back. The answer is whole when it ends with `end`.
 pub fn raw(addr: &str, question: &str, end: &str) -> String {
-    let mut stream = TcpStream::connect(addr).expect("the server");
-    stream.set_read_timeout(Some(Duration::from_secs(10))).expect("a timeout");
-    stream.write_all(question.as_bytes()).expect("a question");
-    let (mut answer, mut part) = (Vec::new(), [0; 4096]);
-    while !answer.ends_with(end.as_bytes()) {
-        let n = stream.read(&mut part).expect("an answer");
-        assert!(n > 0, "the answer ended: {:?}", String::from_utf8_lossy(&answer));
-        answer.extend_from_slice(&part[..n]);
+    Raw::connect(addr).ask(question, end)
+}
+
+/// A connection behind the store's back.
+pub struct Raw(TcpStream);
+
+impl Raw {
+    pub fn connect(addr: &str) -> Self {
+        let stream = TcpStream::connect(addr).expect("the server");
+        stream.set_read_timeout(Some(Duration::from_secs(10))).expect("a timeout");
+        Self(stream)
     }
-    String::from_utf8_lossy(&answer).into_owned()
+
+    pub fn ask(&mut self, question: &str, end: &str) -> String {
+        self.0.write_all(question.as_bytes()).expect("a question");
+        let (mut answer, mut part) = (Vec::new(), [0; 4096]);
+        while !answer.ends_with(end.as_bytes()) {
+            let n = self.0.read(&mut part).expect("an answer");
+            assert!(n > 0, "the answer ended: {:?}", String::from_utf8_lossy(&answer));
+            answer.extend_from_slice(&part[..n]);
+        }
+        String::from_utf8_lossy(&answer).into_owned()
+    }
+
+    /// One line of `stats`. This connection is counted as well.
+    pub fn stat(&mut self, name: &str) -> u64 {
+        let answer = self.ask("stats\r\n", "END\r\n");
+        let line = answer.lines().find_map(|line| line.strip_prefix(&format!("STAT {name} ")));
+        line.and_then(|number| number.trim().parse().ok()).unwrap_or_else(|| panic!("no {name} in {answer}"))
+    }
 }
 
 /// The number behind `flag` in the answer to `mg key flag`.
@@ -64,13 +85,6 @@ pub fn item(addr: &str, key: &str, flag: char) -> i64 {
     let answer = raw(addr, &format!("mg {key} {flag}\r\n"), "\r\n");
     let number = answer.strip_prefix("HD ").and_then(|rest| rest.trim_end().split(' ').next()?.strip_prefix(flag));
     number.and_then(|n| n.parse().ok()).unwrap_or_else(|| panic!("no number in {answer:?}"))
-}
-
-/// One line of `stats`.
-pub fn stat(addr: &str, name: &str) -> u64 {
-    let answer = raw(addr, "stats\r\n", "END\r\n");
-    let line = answer.lines().find_map(|line| line.strip_prefix(&format!("STAT {name} ")));
-    line.and_then(|number| number.trim().parse().ok()).unwrap_or_else(|| panic!("no {name} in {answer}"))
 }
 
 /// Asks until the store answers, and says how long that took.

@@ -8,7 +8,7 @@ use accelerator_core::testkit::server::RedisServer;
 use accelerator_core::{L2Store, StoreErrorKind};
 use tokio::time::timeout;
 
-use crate::support::{LONG, builder, comes_true, info, pretend, store, value};
+use crate::support::{LONG, builder, comes_true, info, pretend, raw, raw_lines, store, value};
 
 /// Far more than "at once" takes on a busy machine, and less than any time limit of the store.
 const AT_ONCE: Duration = Duration::from_millis(900);
@@ -181,6 +181,29 @@ async fn garbage_ends_the_call_and_the_connection_is_made_anew() {
             assert!(many.len() == 2 && many.iter().all(Result::is_err), "{answer:?}: {many:?}");
         }
     }
+}
+
+#[tokio::test]
+async fn a_server_that_stays_a_replica_is_left_for_what_its_name_leads_to_by_then() {
+    let Some(server) = RedisServer::start() else { return };
+    let store =
+        builder(server.url()).response_timeout(Duration::from_millis(100)).connect().await.expect("a connection");
+    let addr = server.addr();
+    assert_eq!(raw(&addr, "REPLICAOF 127.0.0.1 1"), "+OK");
+    // The connection whose last command was a SET.
+    let id = || {
+        let clients = raw_lines(&addr, "CLIENT LIST\r\nQUIT", usize::MAX);
+        clients.lines().find(|line| line.contains("cmd=set")).and_then(|line| line.split(' ').next().map(str::to_owned))
+    };
+    store.set("k", value("v"), LONG).await.expect_err("a replica");
+    let first = id().expect("the store's connection");
+    // In this test its name leads to the same server.
+    comes_true("another connection", async || {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let _ = store.set("k", value("v"), LONG).await;
+        id().is_some_and(|id| id != first)
+    })
+    .await;
 }
 
 #[tokio::test]

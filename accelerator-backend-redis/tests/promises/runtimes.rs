@@ -96,3 +96,19 @@ fn without_a_runtime_a_call_is_an_error() {
     assert_eq!(error.kind(), StoreErrorKind::Unavailable);
     assert!(error.to_string().contains("runtime"), "{error}");
 }
+
+#[test]
+fn a_runtime_without_io_is_named() {
+    let Some(server) = RedisServer::start() else { return };
+    let store = builder(server.url()).build().expect("a store");
+    let bare = Builder::new_current_thread().build().expect("a runtime");
+    bare.block_on(async {
+        // The task panics in its own corner, and the next call says why there is none.
+        store.get("k").await.expect_err("no I/O");
+        let error = store.get("k").await.expect_err("no I/O");
+        assert_eq!(error.kind(), StoreErrorKind::Unavailable);
+        assert!(error.to_string().contains("enable_all"), "{error}");
+    });
+    // Another runtime has what it takes.
+    runtime().block_on(async { comes_true("a connection", async || store.get("k").await.is_ok()).await });
+}

@@ -1,5 +1,8 @@
 //! What the tests share.
 
+// Tests are told by panics.
+#![allow(clippy::panic)]
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::thread;

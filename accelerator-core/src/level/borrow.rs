@@ -1,7 +1,6 @@
 //! Read: a caller who loads with a future of its own, by ticket (`begin`) or lent (`get_or_load`).
 
 use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
 
@@ -11,6 +10,7 @@ use crate::level::engine::{End, Engine, Key, Outcome, Stale, Value};
 use crate::level::lease::{L2Use, Look};
 use crate::level::read::Step;
 use crate::level::stats::Count;
+use crate::level::ticker::{Limit, NoRuntime};
 use crate::level::ticket::ticket;
 use crate::level::wait::{Follow, Led, Waited};
 use crate::traits::loader::Loaded;
@@ -98,19 +98,16 @@ impl<K: Key, V: Value> Engine<K, V> {
             Begin::Lead(ticket) => ticket,
         };
         // The body runs here, under the hard limit; if this future is dropped, so is the ticket.
-        let (mut body, mut timer) = (std::pin::pin!(body), None);
-        let limit = self.policy.loader_timeout;
+        let (mut body, mut limit) = (std::pin::pin!(body), None);
+        let timeout = self.policy.loader_timeout;
         let answer = std::future::poll_fn(|cx| {
             if let Poll::Ready(answer) = body.as_mut().poll(cx) {
                 return Poll::Ready(answer.map_err(CacheError::loader));
             }
-            if timer.is_none() {
-                timer = self.timer(limit);
-            }
-            match &mut timer {
-                Some(timer) => Pin::new(timer).poll(cx).map(|()| Err(CacheError::timeout(limit))),
+            match self.poll_limit(limit.get_or_insert_with(|| Limit::new(timeout)), cx) {
+                Poll::Ready(Ok(())) => Poll::Ready(Err(CacheError::timeout(timeout))),
                 // Without a runtime the body is its caller's own business; it has no limit then.
-                None => Poll::Pending,
+                Poll::Ready(Err(NoRuntime)) | Poll::Pending => Poll::Pending,
             }
         })
         .await;

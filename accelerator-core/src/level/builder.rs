@@ -17,6 +17,7 @@ use crate::level::settings::{Settings, area_prefix};
 use crate::level::slots::SlotTable;
 use crate::level::sources::{ByTrait, FromFn};
 use crate::level::stats::Counters;
+use crate::level::ticker::Ticker;
 use crate::time::{Clock, TimeSource};
 use crate::traits::codec::Codec;
 use crate::traits::l1::{L1Store, NoL1};
@@ -132,7 +133,7 @@ impl<K: Key, V: Value, L1> Builder<K, V, L1> {
     }
 
     /// Hard limit of one load. It also bounds the wait for a load that another caller runs itself: that of one load, the
-    /// L2 read before it (with a lease: two, and 500 ms), and an eighth more. Of all who waited in vain one loads anew; who has waited twice is told
+    /// L2 read before it (with leases: two, and `lease_wait`), and an eighth more. Of all who waited in vain one loads anew; who has waited twice is told
     /// `Timeout`, or loads alone where there is a loader. Default: 2 s.
     pub fn loader_timeout(mut self, limit: Duration) -> Self {
         self.set.loader_timeout = limit;
@@ -149,6 +150,14 @@ impl<K: Key, V: Value, L1> Builder<K, V, L1> {
     /// with leases. Default, and the least that is taken: `loader_timeout`, the limit of an L2 write, and 1 s.
     pub fn lease_ttl(mut self, ttl: Duration) -> Self {
         self.set.lease_ttl = Some(ttl);
+        self
+    }
+
+    /// How long a read waits for the lease of another process; then it loads, and stores nothing in L2. Only for stores
+    /// with leases. One longer than `lease_ttl` sees the lease of a process that died end, and takes it over: then the
+    /// source is asked once per lease, whoever dies. Default: 500 ms.
+    pub fn lease_wait(mut self, limit: Duration) -> Self {
+        self.set.lease_wait = limit;
         self
     }
 
@@ -259,6 +268,7 @@ impl<K: Key, V: Value, L1> Builder<K, V, L1> {
             sources: set.sources,
             policy,
             runtime: set.runtime,
+            ticker: Ticker::new(),
             closed: AtomicBool::new(false),
             refreshing: AtomicUsize::new(0),
             throttle: Remembered::new(WhenFull::Forget),

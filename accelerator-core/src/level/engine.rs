@@ -2,12 +2,13 @@
 
 use std::future::Future;
 use std::hash::Hash;
-use std::panic::catch_unwind;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
+use tokio::time::Instant;
 
 use crate::entry::Entry;
 use crate::error::CacheError;
@@ -20,6 +21,7 @@ use crate::level::remote::Remote;
 use crate::level::slots::{Join, SlotTable, Token};
 use crate::level::sources::Sources;
 use crate::level::stats::{Count, Counters, Now, Stats};
+use crate::level::ticker::{Limit, NoRuntime, Ticker};
 use crate::level::timer::Timer;
 use crate::time::TimeSource;
 use crate::traits::l1::L1Store;
@@ -91,6 +93,7 @@ pub(crate) struct Engine<K, V> {
     pub(crate) sources: Sources<K, V>,
     pub(crate) policy: Policy,
     pub(crate) runtime: Option<Handle>,
+    pub(crate) ticker: Arc<Ticker>,
     pub(crate) closed: AtomicBool,
     pub(crate) refreshing: AtomicUsize,
     pub(crate) throttle: Remembered<K, CacheError>,
@@ -126,12 +129,12 @@ impl<K: Key, V: Value> Engine<K, V> {
 
     /// A timer, also outside a runtime if the builder was given one.
     pub(crate) fn timer(&self, after: Duration) -> Option<Timer> {
-        let _inside = match Handle::try_current() {
-            Ok(_) => None,
-            Err(_) => Some(self.runtime.as_ref()?.enter()),
-        };
-        // A runtime may have been built without timers, and then says so by a panic.
-        catch_unwind(|| Timer::start(after)).ok()
+        Timer::until(Instant::now() + after, self.runtime.as_ref())
+    }
+
+    /// Polls a limit: ready when its time is over, or at once with `NoRuntime`.
+    pub(crate) fn poll_limit(&self, limit: &mut Limit, cx: &mut Context<'_>) -> Poll<Result<(), NoRuntime>> {
+        limit.poll(&self.ticker, self.runtime.as_ref(), cx)
     }
 
     /// Runs `work` in a task of its own. `false`: there is no runtime; `work` was dropped.

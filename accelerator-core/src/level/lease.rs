@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use crate::error::{StoreErrorKind, StoreResult};
 use crate::level::engine::{Engine, Key, Stale, Value};
 use crate::level::envelope::Unreadable;
-use crate::level::policy::{LEASE_POLLS, LEASE_WAIT};
+use crate::level::policy::LEASE_POLLS;
 use crate::level::remote::{Found, Name, Remote};
 use crate::level::stats::Count;
 use crate::traits::l2::{L2Read, LeaseToken};
@@ -123,7 +123,7 @@ impl<V> Leased<V> {
 
 impl<K: Key, V: Value> Engine<K, V> {
     /// Reads one key on behalf of a load, and takes the lease where there is one. Waits while somebody else has it, for
-    /// `LEASE_WAIT` at most.
+    /// `lease_wait` at most.
     pub(crate) async fn l2_look(self: &Arc<Self>, remote: &Remote<K, V>, key: &K, name: Name, l2: L2Use) -> Look<K, V> {
         if remote.bypass.get(key, self.now()).is_some() {
             // Its task may have ended with the runtime that it was in.
@@ -134,7 +134,7 @@ impl<K: Key, V: Value> Engine<K, V> {
             let found = if l2 == L2Use::Read { Some(self.l2_get(remote, key, &name).await) } else { None };
             return self.look(name, without_leases(found));
         }
-        let (deadline, mut polls) = (Instant::now() + LEASE_WAIT, LEASE_POLLS.iter());
+        let (deadline, mut polls) = (Instant::now() + self.policy.lease_wait, LEASE_POLLS.iter());
         let mut pause = LEASE_POLLS[0];
         loop {
             let asked = remote.store.get_or_lease(name.wire(), self.policy.lease);

@@ -23,23 +23,22 @@ use crate::level::fill::Fill;
 use crate::level::finish::{Ending, Held};
 use crate::level::latent::Latent;
 use crate::level::lease::{L2Use, Look, Permit};
-use crate::level::policy::LEASE_WAIT;
 use crate::level::sources::LoadFuture;
 use crate::level::stats::Count;
-use crate::level::timer::Timer;
+use crate::level::ticker::{Limit, NoRuntime};
 use crate::traits::loader::Loaded;
 use futures_util::FutureExt;
 
-/// A load under `loader_timeout`. The timer is made when the load first suspends, so a load that is ready at once pays
+/// A load under `loader_timeout`. The limit begins when the load first suspends, so a load that is ready at once pays
 /// for none.
 pub(crate) struct Limited<T> {
     load: LoadFuture<T>,
-    timer: Option<Timer>,
+    limit: Option<Limit>,
 }
 
 impl<T> Limited<T> {
     pub(crate) fn new(load: LoadFuture<T>) -> Self {
-        Self { load, timer: None }
+        Self { load, limit: None }
     }
 
     /// Panics of the loader are caught by the caller.
@@ -51,14 +50,12 @@ impl<T> Limited<T> {
         if let Poll::Ready(answer) = self.load.as_mut().poll(cx) {
             return Poll::Ready(answer);
         }
-        let limit = engine.policy.loader_timeout;
-        if self.timer.is_none() {
-            self.timer = engine.timer(limit);
-        }
-        match &mut self.timer {
-            Some(timer) => Pin::new(timer).poll(cx).map(|()| Err(CacheError::timeout(limit))),
-            None => Poll::Ready(Err(CacheError::no_runtime("a load that suspends"))),
-        }
+        let timeout = engine.policy.loader_timeout;
+        let limit = self.limit.get_or_insert_with(|| Limit::new(timeout));
+        engine.poll_limit(limit, cx).map(|over| match over {
+            Ok(()) => Err(CacheError::timeout(timeout)),
+            Err(NoRuntime) => Err(CacheError::no_runtime("a load that suspends")),
+        })
     }
 }
 
@@ -313,7 +310,7 @@ impl<K: Key, V: Value> Engine<K, V> {
     pub(crate) fn longest_wait(&self) -> Duration {
         let read = self.policy.l2_read_timeout;
         let l2 = self.remote.as_ref().map_or(Duration::ZERO, |remote| match remote.limits.leases {
-            true => read * 2 + LEASE_WAIT,
+            true => read * 2 + self.policy.lease_wait,
             false => read,
         });
         self.policy.loader_timeout + l2 + (self.policy.loader_timeout / 8).max(Duration::from_millis(20))

@@ -35,6 +35,7 @@ mod shutdown;
 mod slots;
 mod sources;
 mod stats;
+mod ticker;
 mod ticket;
 mod timer;
 mod verbs;

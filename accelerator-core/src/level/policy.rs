@@ -14,8 +14,6 @@ pub(crate) const MAX_REFRESHES: usize = 256;
 pub(crate) const MAX_REMEMBERED: usize = 10_000;
 /// Longest encoded value taken from or given to L2.
 pub(crate) const MAX_VALUE_BYTES: usize = 1 << 20;
-/// How long a load waits for the lease that another process holds; then it loads, and fills nothing.
-pub(crate) const LEASE_WAIT: Duration = Duration::from_millis(500);
 /// Pauses between two looks at another's lease, each up to half longer or shorter; the last one repeats.
 pub(crate) const LEASE_POLLS: [Duration; 5] = [
     Duration::from_millis(5),
@@ -48,6 +46,8 @@ pub(crate) struct Policy {
     pub(crate) l2_write_timeout: Duration,
     /// How long a lease lasts where its holder is never heard of again.
     pub(crate) lease: Duration,
+    /// How long a load waits for the lease that another process holds; then it loads, and fills nothing.
+    pub(crate) lease_wait: Duration,
     pub(crate) max_batch: usize,
     /// The longest TTL that a call or a loader has asked for.
     pub(crate) longest_own: AtomicU64,

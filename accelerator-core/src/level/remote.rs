@@ -1,9 +1,10 @@
 //! The L2 side of an engine: names, envelopes, time limits. Every failure here is a miss and a counter.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -16,6 +17,7 @@ use crate::level::engine::{Engine, Key, Stale, Value};
 use crate::level::envelope::{self, Meta, Unreadable};
 use crate::level::policy::{Life, MAX_VALUE_BYTES, Until};
 use crate::level::remembered::Remembered;
+use crate::level::ticker::{Limit, NoRuntime};
 use crate::traits::codec::Codec;
 use crate::traits::head::{Head, Kind};
 use crate::traits::l2::{L2Store, Limits};
@@ -170,21 +172,21 @@ impl<K: Key, V: Value> Remote<K, V> {
 impl<K: Key, V: Value> Engine<K, V> {
     /// Runs an L2 operation under `limit`; a runtime is needed for the timer.
     pub(crate) async fn timed<T>(&self, limit: Duration, op: impl Future<Output = T>) -> StoreResult<T> {
-        let Some(timer) = self.timer(limit) else {
-            return Err(StoreError::new(StoreErrorKind::Unavailable, "no tokio runtime to time the L2 operation"));
-        };
-        let (mut op, mut timer) = (std::pin::pin!(op), std::pin::pin!(timer));
-        std::future::poll_fn(|cx| {
-            let polled = catch_unwind(AssertUnwindSafe(|| op.as_mut().poll(cx)));
-            match polled {
-                Ok(std::task::Poll::Ready(out)) => return std::task::Poll::Ready(Ok(out)),
-                Ok(std::task::Poll::Pending) => {}
-                Err(_) => {
-                    return std::task::Poll::Ready(Err(StoreError::new(StoreErrorKind::Other, "the store panicked")));
-                }
+        let no_runtime = || StoreError::new(StoreErrorKind::Unavailable, "no tokio runtime to time the L2 operation");
+        if self.handle().is_none() {
+            return Err(no_runtime());
+        }
+        let (mut op, mut over) = (std::pin::pin!(op), Limit::new(limit));
+        poll_fn(|cx| {
+            match catch_unwind(AssertUnwindSafe(|| op.as_mut().poll(cx))) {
+                Ok(Poll::Ready(out)) => return Poll::Ready(Ok(out)),
+                Ok(Poll::Pending) => {}
+                Err(_) => return Poll::Ready(Err(StoreError::new(StoreErrorKind::Other, "the store panicked"))),
             }
-            let over = || StoreError::new(StoreErrorKind::Timeout, format!("L2 did not answer within {limit:?}"));
-            timer.as_mut().poll(cx).map(|()| Err(over()))
+            self.poll_limit(&mut over, cx).map(|over| match over {
+                Ok(()) => Err(StoreError::new(StoreErrorKind::Timeout, format!("L2 did not answer within {limit:?}"))),
+                Err(NoRuntime) => Err(no_runtime()),
+            })
         })
         .await
     }

@@ -34,6 +34,7 @@ pub(crate) struct Settings<K, V> {
     pub(crate) loader_timeout: Duration,
     pub(crate) l2_timeout: Option<Duration>,
     pub(crate) lease_ttl: Option<Duration>,
+    pub(crate) lease_wait: Duration,
     pub(crate) max_batch: usize,
     pub(crate) schema: u32,
     pub(crate) clock: TimeSource,
@@ -59,6 +60,7 @@ impl<K, V> Default for Settings<K, V> {
             loader_timeout: Duration::from_secs(2),
             l2_timeout: None,
             lease_ttl: None,
+            lease_wait: Duration::from_millis(500),
             max_batch: 256,
             schema: 0,
             clock: TimeSource::System,
@@ -146,6 +148,9 @@ impl<K, V> Settings<K, V> {
             let fix = format!("takes {shortest_lease:?} (loader_timeout, the L2 write, 1 s) to 10 years");
             return Err(CacheError::config("lease_ttl", format!("{lease:?}"), &fix));
         }
+        if self.lease_wait > LONGEST {
+            return Err(CacheError::config("lease_wait", format!("{:?}", self.lease_wait), "takes zero to 10 years"));
+        }
         if self.max_batch == 0 {
             return Err(CacheError::config("max_batch", 0, "takes 1 or more keys"));
         }
@@ -164,6 +169,7 @@ impl<K, V> Settings<K, V> {
             l2_read_timeout,
             l2_write_timeout,
             lease: self.lease_ttl.unwrap_or(shortest_lease),
+            lease_wait: self.lease_wait,
             max_batch: self.max_batch,
             longest_own: AtomicU64::new(0),
             usual: None,

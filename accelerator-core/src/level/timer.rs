@@ -1,6 +1,7 @@
 //! A timer that survives its runtime: work may move to another runtime, and the first one may end.
 
 use std::future::Future;
+use std::panic::catch_unwind;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -18,8 +19,30 @@ pub(crate) struct Timer {
 impl Timer {
     /// Begins now, in the current runtime; the caller makes sure that there is one.
     pub(crate) fn start(after: Duration) -> Self {
-        let until = Instant::now() + after;
+        Self::start_until(Instant::now() + after)
+    }
+
+    fn start_until(until: Instant) -> Self {
         Self { until, home: home(), sleep: Box::pin(sleep_until(until)) }
+    }
+
+    /// In the current runtime, else in `runtime`; `None` without any, or in one that was built without timers.
+    pub(crate) fn until(until: Instant, runtime: Option<&Handle>) -> Option<Self> {
+        let _inside = match Handle::try_current() {
+            Ok(_) => None,
+            Err(_) => Some(runtime?.enter()),
+        };
+        catch_unwind(|| Self::start_until(until)).ok()
+    }
+
+    pub(crate) fn poll_over(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let here = home();
+        if here.is_some() && here != self.home {
+            // A sleep of a runtime that has ended panics when it is polled.
+            self.home = here;
+            self.sleep = Box::pin(sleep_until(self.until));
+        }
+        self.sleep.as_mut().poll(cx)
     }
 }
 
@@ -31,13 +54,6 @@ impl Future for Timer {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let here = home();
-        if here.is_some() && here != self.home {
-            // A sleep of a runtime that has ended panics when it is polled.
-            self.home = here;
-            let until = self.until;
-            self.sleep = Box::pin(sleep_until(until));
-        }
-        self.sleep.as_mut().poll(cx)
+        self.poll_over(cx)
     }
 }

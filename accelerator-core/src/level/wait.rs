@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use crate::level::engine::{Engine, Flight, Key, Outcome, Value};
 use crate::level::finish::{Ending, Held};
 use crate::level::flight::Turn;
-use crate::level::timer::Timer;
+use crate::level::ticker::Limit;
 
 /// What a wait ended with.
 pub(crate) enum Waited<K: Key, V: Value> {
@@ -53,7 +53,7 @@ pub(crate) struct Follow<K: Key, V: Value> {
     seat: Option<usize>,
     borrows: bool,
     flight: Option<Arc<Flight<K, V>>>,
-    limit: Option<Timer>,
+    limit: Option<Limit>,
 }
 
 impl<K: Key, V: Value> Drop for Follow<K, V> {
@@ -99,11 +99,11 @@ impl<K: Key, V: Value> Future for Follow<K, V> {
                     flight.context.move_to_task(flight);
                 }
                 if flight.is_borrowed() && this.limit.is_none() {
-                    this.limit = flight.context.timer(flight.context.longest_wait());
+                    this.limit = Some(Limit::new(flight.context.longest_wait()));
                 }
-                match this.limit.as_mut().map(|limit| Pin::new(limit).poll(cx)) {
+                match this.limit.as_mut().map(|limit| flight.context.poll_limit(limit, cx)) {
                     // Dropping this future leaves the seat. Later readers start anew.
-                    Some(Poll::Ready(())) => {
+                    Some(Poll::Ready(Ok(()))) => {
                         flight.context.table.detach(flight);
                         return Poll::Ready(Waited::TooLong(flight.clone()));
                     }

@@ -124,10 +124,15 @@ impl Limits {
 /// Prove a store with one line: `accelerator_core::l2_laws!(my_store, MyStore::connect(..).await);`
 #[async_trait]
 pub trait L2Store: Send + Sync + 'static {
-    /// The bytes under `key`, if any.
+    /// The bytes under `key`, if any. What marks a lease or a hold is no value.
     async fn get(&self, key: &str) -> StoreResult<Option<Bytes>>;
 
-    /// Stores `value` for `ttl`.
+    /// Stores `value` for `ttl`. No time is not for ever; more than the store can count is as long as it can.
+    ///
+    /// # Errors
+    ///
+    /// `TooLarge` for a key or a value beyond the limits, here and in all other methods: in a batch for that key alone.
+    /// (A store may take what is larger than it says, if it takes it whole.)
     async fn set(&self, key: &str, value: Bytes, ttl: Duration) -> StoreResult<()>;
 
     /// Deletes `key`; deleting what isn't there is no error.
@@ -160,13 +165,14 @@ pub trait L2Store: Send + Sync + 'static {
         out
     }
 
-    /// Reads `key`, or takes the lease to fill it, in one round trip.
+    /// Reads `key`, or takes the lease to fill it, in one round trip. Of all who miss, one gets the lease, until it is
+    /// given back, filled, deleted, or its time is over. What [`get`](L2Store::get) finds is a hit.
     async fn get_or_lease(&self, key: &str, lease: Duration) -> StoreResult<L2Read> {
         let _ = (key, lease);
         Err(StoreError::unsupported("get_or_lease"))
     }
 
-    /// [`get_or_lease`](L2Store::get_or_lease) for many keys.
+    /// [`get_or_lease`](L2Store::get_or_lease) for many keys. A key named twice is leased once.
     async fn mget_or_lease(&self, keys: &[&str], lease: Duration) -> Vec<StoreResult<L2Read>> {
         let mut out = Vec::with_capacity(keys.len());
         for key in keys {
@@ -175,7 +181,8 @@ pub trait L2Store: Send + Sync + 'static {
         out
     }
 
-    /// Stores `value` only where the lease (or the value seen) behind `token` still stands.
+    /// Stores `value` only where the lease (or the value seen) behind `token` still stands: nothing was written, deleted
+    /// or held since. A token proves one lease of one key, and nothing after a restart of the server.
     async fn fill(&self, key: &str, token: &LeaseToken, value: Bytes, ttl: Duration) -> StoreResult<Filled> {
         let _ = (key, token, value, ttl);
         Err(StoreError::unsupported("fill"))
@@ -190,13 +197,13 @@ pub trait L2Store: Send + Sync + 'static {
         out
     }
 
-    /// Gives a lease back without filling.
+    /// Gives a lease back without filling. Of a lease that is gone this does nothing.
     async fn release(&self, key: &str, token: LeaseToken) -> StoreResult<()> {
         let _ = (key, token);
         Err(StoreError::unsupported("release"))
     }
 
-    /// Keeps everybody from filling `key` for `hold`.
+    /// Keeps everybody from filling `key` for `hold`, or until it is deleted; what was there is gone.
     async fn hold(&self, key: &str, hold: Duration) -> StoreResult<()> {
         let _ = (key, hold);
         Err(StoreError::unsupported("hold"))

@@ -47,6 +47,7 @@ fn each_nonsense_is_refused_by_name_value_and_range() {
         (|b| b.lease_ttl(ms(3249)), &["lease_ttl = 3.249s", "3.25s", "loader_timeout", "10 years"]),
         (|b| b.loader_timeout(secs(9)).lease_ttl(secs(10)), &["lease_ttl = 10s", "10.25s"]),
         (|b| b.lease_ttl(std::time::Duration::MAX), &["lease_ttl", "10 years"]),
+        (|b| b.lease_wait(std::time::Duration::MAX), &["lease_wait", "10 years"]),
         (|b| b.max_batch(0), &["max_batch = 0", "1 or more"]),
     ];
     let w = World::new();

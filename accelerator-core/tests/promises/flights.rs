@@ -90,6 +90,21 @@ async fn get_mget_and_get_or_load_share_one_load_whoever_comes_first() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn two_caches_share_no_flights() {
+    let (here, there) = (World::new(), World::new());
+    there.source.put(2);
+    let (one, other) = (ok(here.l1()), ok(there.l1()));
+    let (first, second) = (here.source.door(), there.source.door());
+    let (of_one, of_other) = (get(&one, 1), get(&other, 1));
+    first.reached().await;
+    second.reached().await;
+    second.open();
+    assert_eq!(of_other.await.unwrap().unwrap(), Some(1002));
+    first.open();
+    assert_eq!(of_one.await.unwrap().unwrap(), Some(1001));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_cancelled_leader_changes_nothing_for_those_who_wait() {
     for with_l2 in [false, true] {
         for leads_with_mget in [false, true] {

@@ -147,6 +147,33 @@ async fn a_holder_that_is_never_heard_of_again_blocks_the_key_for_the_lease() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_waits_longer_than_a_lease_lasts_takes_it_over_and_one_load_serves_all() {
+    let w = world();
+    w.l2.inner().get_or_lease("t.1", ms(3250)).await.unwrap();
+    let nodes: Vec<_> = (0..5).map(|_| ok(w.twin().both().lease_wait(secs(5)))).collect();
+    let reads: Vec<_> = nodes.into_iter().map(|node| tokio::spawn(async move { node.get(&1).await })).collect();
+    for _ in 0..32 {
+        w.clock.advance(ms(100)).await;
+        settle().await;
+        assert_eq!(w.source.asked(), 0, "all wait");
+    }
+    w.clock.advance(ms(200)).await;
+    for read in reads {
+        assert_eq!(read.await.unwrap().unwrap(), Some(1001));
+    }
+    assert_eq!((w.source.asked(), w.l2.inner().len()), (1, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_not_to_wait_loads_at_once() {
+    let w = world();
+    w.l2.inner().get_or_lease("t.1", ms(3250)).await.unwrap();
+    let start = Instant::now();
+    assert_eq!(ok(w.both().lease_wait(ms(0))).get(&1).await.unwrap(), Some(1001));
+    assert_eq!((start.elapsed(), w.l2.calls(Op::Lease)), (ms(0), 1));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_lease_lasts_as_long_as_its_load_may() {
     let w = world();
     w.source.slow(secs(1));

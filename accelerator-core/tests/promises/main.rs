@@ -4,6 +4,7 @@ mod batch;
 mod builder;
 mod common;
 mod envelope_bytes;
+mod extremes;
 mod flights;
 mod invalidation;
 mod leases;

@@ -36,7 +36,8 @@ async fn an_unconfirmed_delete_is_sent_again_until_it_is_confirmed() {
         pass(&w, secs(5)).await;
         assert_eq!(cache.stats().unconfirmed, keys, "{failing}");
         assert_eq!(cache.lookup(&1).await, Lookup::Unavailable, "{failing}");
-        assert!((3..20).contains(&w.l2.calls(Op::Del)), "{failing}: {} tries in 5 s", w.l2.calls(Op::Del));
+        // 16 on average, as each pause is a random part of itself; never one every few milliseconds.
+        assert!((3..40).contains(&w.l2.calls(Op::Del)), "{failing}: {} tries in 5 s", w.l2.calls(Op::Del));
         assert_eq!(w.l2.inner().len(), 2, "{failing}: old values are still there");
         w.l2.heal();
         // The longest pause between two tries is a second.

@@ -249,3 +249,44 @@ fn dropping_a_cache_never_blocks_and_needs_no_runtime() {
     drop(cache);
     drop(runtime);
 }
+
+/// Limits share one coarse timer, which ticks in one runtime. Nobody's limit may depend on whether that one runs.
+#[test]
+fn limits_hold_in_every_runtime_whatever_became_of_the_first() {
+    let paused = || tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    let w = World::new();
+    let cache = ok(w.both().l2_timeout(ms(100)));
+    w.l2.always(Some(accelerator_core::testkit::Fault::Hang));
+    let timeouts = || cache.stats().l2_errors_total();
+    let (first, second) = (paused(), paused());
+    first.block_on(async { assert_eq!(cache.get(&1).await.unwrap(), Some(1001)) });
+    assert_eq!(timeouts(), 1);
+    // The first runtime stands still.
+    second.block_on(async { assert_eq!(cache.get(&2).await.unwrap(), Some(2001)) });
+    assert_eq!(timeouts(), 2);
+    // It ends while somebody waits in it, who goes on in another.
+    let mut read = Box::pin(cache.get(&3));
+    first.block_on(std::future::poll_fn(|cx| {
+        assert!(read.as_mut().poll(cx).is_pending());
+        Poll::Ready(())
+    }));
+    drop(first);
+    second.block_on(async { assert_eq!(read.await.unwrap(), Some(3001)) });
+    assert_eq!(timeouts(), 3);
+    second.block_on(async { assert_eq!(cache.get(&4).await.unwrap(), Some(4001)) });
+    assert_eq!(timeouts(), 4);
+}
+
+/// A second without anybody who waits, and the next one waits no longer than its limit.
+#[tokio::test(start_paused = true)]
+async fn limits_hold_after_a_rest() {
+    let w = World::new();
+    let cache = ok(w.both().l2_timeout(ms(100)));
+    w.l2.always(Some(accelerator_core::testkit::Fault::Hang));
+    for key in 0..3 {
+        let start = tokio::time::Instant::now();
+        cache.get(&key).await.unwrap();
+        assert!((ms(100)..=ms(120)).contains(&start.elapsed()), "{:?}", start.elapsed());
+        tokio::time::sleep(ms([0, 990, 5_000][key as usize])).await;
+    }
+}

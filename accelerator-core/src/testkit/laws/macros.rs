@@ -158,6 +158,7 @@ macro_rules! __l2_law_group {
         $(#[test] fn $law() {
             $crate::__l2_judge!($law, $store, $time, $way);
         })*
+        #[cfg(test)]
         static WAITING: $crate::testkit::laws::Together = $crate::testkit::laws::Together::new(&[
             $((::std::stringify!($waits), || $crate::__l2_judge!($waits, $store, $time, $way))),*
         ]);

@@ -27,7 +27,8 @@ impl Together {
     #[doc(hidden)]
     pub fn judge(&self, law: &str) {
         let running = lock(&self.running).get_or_insert_with(|| self.start()).remove(law);
-        let running = running.unwrap_or_else(|| self.start_one(law));
+        // A test that runs again in the same process asks for its law anew.
+        let running = running.or_else(|| self.start().remove(law)).expect("a law of this group");
         if let Err(panic) = running.join() {
             say(law, &*panic);
             resume_unwind(panic);
@@ -35,13 +36,11 @@ impl Together {
     }
 
     fn start(&self) -> HashMap<&'static str, JoinHandle<()>> {
-        self.laws.iter().map(|&(name, law)| (name, thread::spawn(law))).collect()
-    }
-
-    /// A test that runs twice, as some runners do, asks for its law anew.
-    fn start_one(&self, law: &str) -> JoinHandle<()> {
-        let law = self.laws.iter().find(|(name, _)| *name == law).expect("a law of this group");
-        thread::spawn(law.1)
+        let start = |&(name, law): &(&'static str, fn())| {
+            let thread = thread::Builder::new().name(name.to_owned()).spawn(law);
+            (name, thread.expect("a thread for a law"))
+        };
+        self.laws.iter().map(start).collect()
     }
 }
 

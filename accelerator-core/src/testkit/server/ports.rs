@@ -7,14 +7,14 @@ use std::ops::Range;
 /// free again, and a client that dials it meanwhile must not be given that very port and so reach itself.
 const PORTS: Range<u16> = 20_000..32_000;
 
+/// How many are tried: more than there are.
+const TRIES: usize = 50_000;
+
 /// Listens on a free port of the loopback address.
 pub(super) fn listen() -> (TcpListener, u16) {
-    loop {
-        let port = fastrand::u16(PORTS);
-        if let Ok(listener) = TcpListener::bind(addr(port)) {
-            return (listener, port);
-        }
-    }
+    let mut tries = (0..TRIES).map(|_| fastrand::u16(PORTS));
+    let free = tries.find_map(|port| Some((TcpListener::bind(addr(port)).ok()?, port)));
+    free.expect("a free port of the loopback address")
 }
 
 /// A port on which nobody listened a moment ago.

@@ -2,11 +2,13 @@
 
 use std::fmt;
 use std::io;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use futures_util::future::{Either, select};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
@@ -70,12 +72,9 @@ impl CountingProxy {
         let (stop, stopped) = oneshot::channel();
         let serving = serve(listener, upstream.into(), Arc::clone(&counts));
         let thread = thread::spawn(move || {
-            super::super::block_on(async {
-                tokio::select! {
-                    error = serving => panic!("the proxy can't listen: {error}"),
-                    _ = stopped => {}
-                }
-            });
+            if let Either::Left((error, _)) = super::super::block_on(select(pin!(serving), stopped)) {
+                panic!("the proxy can't listen: {error}");
+            }
         });
         Self { port, counts, running: Some((stop, thread)) }
     }

@@ -5,6 +5,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use futures_util::future::try_join;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -36,7 +37,7 @@ pub(super) async fn relay(client: TcpStream, upstream: &str, counts: &Counts) ->
     let asked = Asked::default();
     let questions = ask(from_client, to_server, &asked, counts);
     let answers = answer(from_server, to_client, &asked, counts);
-    tokio::try_join!(questions, answers).map(|_| ())
+    try_join(questions, answers).await.map(|_| ())
 }
 
 /// Carries what the client says.

@@ -1,0 +1,162 @@
+//! The command line, and how it says no: one line, exit code 2.
+
+use std::process::ExitCode;
+
+use clap::error::ErrorKind;
+use clap::{Parser, Subcommand};
+
+use crate::backend::Backend;
+use crate::chaos::Chaos;
+
+/// Looks for stale reads. Several processes read, load from a versioned database, update it and delete; each read is
+/// held against the versions that were acknowledged before it began, and at rest every key is checked.
+///
+/// Exit code 0: no violations; 1: violations, the first one with its history; 2: bad usage.
+#[derive(Debug, Parser)]
+#[command(name = "accelerator-checker", version, args_conflicts_with_subcommands = true)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+    #[command(flatten)]
+    pub(crate) run: Run,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Everybody asks for one cold key at once: how often is it loaded?
+    ColdKey(ColdKey),
+    /// Damaged and foreign bytes in L2: is any of it taken for a value?
+    Envelopes(Envelopes),
+    /// One process of a run; started by the checker itself
+    #[command(hide = true)]
+    Worker { setup: String },
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Run {
+    /// The server behind L2
+    #[arg(long, value_name = "SERVER")]
+    pub(crate) backend: Option<Backend>,
+    /// Operations of all processes together; more where the chaos takes longer
+    #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = |text: &str| up_to(text, 100_000_000_000))]
+    pub(crate) ops: u64,
+    /// Without leases: this must find violations
+    #[arg(long)]
+    pub(crate) no_leases: bool,
+    /// Interrupt the server: restart=N,stop=N
+    #[arg(long, value_name = "WHAT", default_value = "restart=0,stop=0", hide_default_value = true)]
+    pub(crate) chaos: Chaos,
+    /// Processes, each with its caches
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = |text: &str| up_to(text, 256).map(|n| n as usize))]
+    pub(crate) processes: usize,
+    /// Tasks in each process
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = |text: &str| up_to(text, 100_000).map(|n| n as usize))]
+    pub(crate) tasks: usize,
+    /// Keys; a quarter of them is cached in L1 as well
+    #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = |text: &str| up_to(text, 1_000_000).map(|n| n as u32))]
+    pub(crate) keys: u32,
+    /// Of the choice of operations, keys and interruptions [default: a random one]
+    #[arg(long, value_name = "N")]
+    pub(crate) seed: Option<u64>,
+    /// A server that is there already [default: one is started]
+    #[arg(long, value_name = "URL")]
+    pub(crate) url: Option<String>,
+    /// Print one JSON object as the last line
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct ColdKey {
+    /// The server behind L2
+    #[arg(long, value_name = "SERVER")]
+    pub(crate) backend: Backend,
+    /// Processes, each with its cache
+    #[arg(long, value_name = "N", default_value_t = 32, value_parser = |text: &str| up_to(text, 256).map(|n| n as usize))]
+    pub(crate) processes: usize,
+    /// Tasks in each process that ask for the key
+    #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = |text: &str| up_to(text, 100_000).map(|n| n as usize))]
+    pub(crate) tasks: usize,
+    /// Kill the process that loads first, while it loads
+    #[arg(long)]
+    pub(crate) kill_holder: bool,
+    /// Without leases: this must load more than once
+    #[arg(long)]
+    pub(crate) no_leases: bool,
+    /// A server that is there already [default: one is started]
+    #[arg(long, value_name = "URL")]
+    pub(crate) url: Option<String>,
+    /// Print one JSON object as the last line
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Envelopes {
+    /// Values to try
+    #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = |text: &str| up_to(text, 10_000_000_000))]
+    pub(crate) n: u64,
+    /// Of the choice of values [default: a random one]
+    #[arg(long, value_name = "N")]
+    pub(crate) seed: Option<u64>,
+    /// Print one JSON object as the last line
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+impl Args {
+    /// The options, or the exit code after the user was told.
+    pub(crate) fn read() -> Result<Self, ExitCode> {
+        let args = Self::try_parse().map_err(|error| match error.kind() {
+            ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+                // A reader that closed its end (`--help | head`) is no failure.
+                let _ = error.print();
+                ExitCode::SUCCESS
+            }
+            _ => refuse(&one_line(&error.to_string())),
+        })?;
+        let checked = match &args.command {
+            None => args.run.check(),
+            Some(Command::ColdKey(cold)) if cold.backend == Backend::Memory => {
+                Err("--backend memory is for one process; here it takes redis or memcached")
+            }
+            Some(_) => Ok(()),
+        };
+        checked.map_err(refuse).map(|()| args)
+    }
+}
+
+impl Run {
+    fn check(&self) -> Result<(), &'static str> {
+        let chaos = self.chaos != Chaos::default();
+        match self.backend {
+            None => Err("--backend is missing: redis, memcached or memory"),
+            Some(Backend::Memory) if self.processes > 1 => Err("--backend memory is for one process: --processes 1"),
+            Some(Backend::Memory) if chaos => Err("--chaos needs a server: --backend redis or memcached"),
+            Some(_) if chaos && self.url.is_some() => Err("--chaos needs a server of its own: leave out --url"),
+            Some(_) if self.keys < 16 => Err("--keys takes 16 or more"),
+            Some(_) => Ok(()),
+        }
+    }
+}
+
+/// Tells the user what is wrong with the input.
+pub(crate) fn refuse(message: &str) -> ExitCode {
+    eprintln!("error: {message}");
+    ExitCode::from(2)
+}
+
+fn up_to(text: &str, max: u64) -> Result<u64, String> {
+    match text.parse() {
+        Ok(n) if (1..=max).contains(&n) => Ok(n),
+        _ => Err(format!("give a whole number from 1 to {max}")),
+    }
+}
+
+/// clap writes paragraphs: what is wrong, tips, usage. The first two are kept.
+fn one_line(error: &str) -> String {
+    let kept = |line: &&str| !line.is_empty() && !line.starts_with("Usage:") && !line.starts_with("For more");
+    let lines: Vec<&str> = error.lines().map(str::trim).filter(kept).collect();
+    let text = lines.join(" ");
+    format!("{} (--help lists the options)", text.strip_prefix("error: ").unwrap_or(&text))
+}

@@ -1,0 +1,163 @@
+//! Interruptions of the server, spread over a run.
+
+use std::str::FromStr;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+
+use crate::server::Server;
+use crate::time;
+
+/// How many of each kind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Chaos {
+    pub(crate) restarts: u64,
+    pub(crate) stops: u64,
+}
+
+impl FromStr for Chaos {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("takes restart=N,stop=N with numbers up to 1000000, not {text:?}");
+        let mut chaos = Self::default();
+        for part in text.split(',') {
+            let (name, number) = part.split_once('=').ok_or_else(wrong)?;
+            let field = match name {
+                "restart" => &mut chaos.restarts,
+                "stop" => &mut chaos.stops,
+                _ => return Err(wrong()),
+            };
+            *field = number.parse().ok().filter(|n| *n <= 1_000_000).ok_or_else(wrong)?;
+        }
+        Ok(chaos)
+    }
+}
+
+/// The server did not start again, and has said why.
+const GONE: &str = "the server is gone";
+
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    Restart,
+    Stop,
+}
+
+/// The interruptions of one run: at most one at a time, the next one when all workers have recovered.
+pub(crate) struct Interruptions {
+    kinds: Vec<Kind>,
+    done: usize,
+    /// Of operations.
+    length: u64,
+    orders: Sender<(Kind, Duration)>,
+    over: Receiver<u64>,
+    state: State,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Idle,
+    /// The server is away.
+    Away,
+    /// It is back; so many workers have not recovered.
+    Recovering(usize),
+}
+
+impl Interruptions {
+    /// In a run of `length` operations.
+    pub(crate) fn new(chaos: Chaos, length: u64, random: &mut fastrand::Rng, server: Arc<Server>) -> Self {
+        let mut kinds = vec![Kind::Restart; chaos.restarts as usize];
+        kinds.resize(kinds.len() + chaos.stops as usize, Kind::Stop);
+        random.shuffle(&mut kinds);
+        let (orders, queue) = channel();
+        let (tell, over) = channel();
+        std::thread::spawn(move || interrupt(&server, &queue, &tell));
+        Self { kinds, done: 0, length, orders, over, state: State::Idle }
+    }
+
+    /// Whether all are over.
+    pub(crate) fn are_over(&self) -> bool {
+        self.done == self.kinds.len()
+    }
+
+    /// Begins the next one where it is due. Answers when one was over.
+    pub(crate) fn tick(&mut self, ops: u64, workers: usize, random: &mut fastrand::Rng) -> anyhow::Result<Option<u64>> {
+        if self.state == State::Idle {
+            let Some(kind) = self.kinds.get(self.done) else { return Ok(None) };
+            if ops >= self.length * (self.done as u64 + 1) / (self.kinds.len() as u64 + 2) {
+                let pause = match kind {
+                    Kind::Restart => random.u64(..300),
+                    Kind::Stop => random.u64(20..1200),
+                };
+                self.orders.send((*kind, Duration::from_millis(pause))).context(GONE)?;
+                self.state = State::Away;
+            }
+        }
+        if self.state != State::Away {
+            return Ok(None);
+        }
+        match self.over.try_recv() {
+            Ok(at) => {
+                self.state = State::Recovering(workers);
+                Ok(Some(at))
+            }
+            Err(TryRecvError::Empty) => Ok(None),
+            Err(TryRecvError::Disconnected) => bail!(GONE),
+        }
+    }
+
+    /// What the last one was.
+    pub(crate) fn name(&self) -> &'static str {
+        match self.kinds.get(self.done) {
+            Some(Kind::Restart) => "restart",
+            Some(Kind::Stop) => "stop",
+            None => "begin",
+        }
+    }
+
+    /// A worker has recovered.
+    pub(crate) fn recovered(&mut self) {
+        if let State::Recovering(left) = self.state {
+            self.state = if left > 1 { State::Recovering(left - 1) } else { State::Idle };
+            self.done += usize::from(left <= 1);
+        }
+    }
+}
+
+fn interrupt(server: &Server, orders: &Receiver<(Kind, Duration)>, over: &Sender<u64>) {
+    for (kind, pause) in orders {
+        match kind {
+            Kind::Restart => {
+                server.kill();
+                std::thread::sleep(pause);
+                server.restart();
+            }
+            Kind::Stop => {
+                server.stop();
+                std::thread::sleep(pause);
+                server.cont();
+            }
+        }
+        if over.send(time::now()).is_err() {
+            return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chaos_is_read_in_any_order_and_in_part() {
+        let of = |restarts, stops| Ok(Chaos { restarts, stops });
+        assert_eq!("restart=200,stop=50".parse(), of(200, 50));
+        assert_eq!("stop=3,restart=1".parse(), of(1, 3));
+        assert_eq!("stop=3".parse(), of(0, 3));
+        for wrong in ["", "restart", "restart=", "restart=-1", "crash=1", "restart=1;stop=2", "stop=9999999999"] {
+            assert!(wrong.parse::<Chaos>().is_err(), "{wrong}");
+        }
+    }
+}

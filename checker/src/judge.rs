@@ -1,0 +1,258 @@
+//! Holds reads against what was acknowledged before they began.
+//!
+//! Workers send what happened with its times, some milliseconds late. A read is judged when all acknowledgements up to
+//! its begin have come in: when the journals of all workers are complete up to there.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::event::{Event, What};
+use crate::history::History;
+use crate::row::{Id, Seen};
+use crate::time::millis;
+
+/// Versions below which nobody may read, by the time from which on.
+#[derive(Clone, Debug, Default)]
+struct Floor(Vec<(u64, u64)>);
+
+impl Floor {
+    /// From `time` on; times must not go back.
+    fn raise(&mut self, time: u64, version: u64) {
+        if self.0.last().is_none_or(|(_, last)| *last < version) {
+            self.0.push((time, version));
+        }
+    }
+
+    /// For a read that begins at `time`: the version, and when it was acknowledged.
+    fn before(&self, time: u64) -> (u64, u64) {
+        let risen = self.0.partition_point(|(since, _)| *since < time);
+        risen.checked_sub(1).map_or((0, 0), |last| (self.0[last].1, self.0[last].0))
+    }
+}
+
+pub(crate) struct Judge {
+    /// The first key that other nodes may still have in their L1.
+    near: Id,
+    /// For how long they may, in nanoseconds.
+    lag: u64,
+    versions: Arc<[AtomicU64]>,
+    /// For all processes, per key.
+    all: Vec<Floor>,
+    /// For one process, per process and key.
+    own: Vec<Vec<Floor>>,
+    /// Up to when each process has sent everything.
+    complete: Vec<u64>,
+    floors: Vec<(usize, Event)>,
+    reads: VecDeque<(usize, Event)>,
+    history: History,
+    pub(crate) reads_judged: u64,
+    pub(crate) stale_reads: u64,
+    pub(crate) stale_at_rest: u64,
+    /// The first violation, with what happened to its key.
+    pub(crate) first: Option<String>,
+}
+
+impl Judge {
+    pub(crate) fn new(processes: usize, near: Id, lag: u64, versions: Arc<[AtomicU64]>) -> Self {
+        let floors = vec![Floor::default(); versions.len()];
+        Self {
+            near,
+            lag,
+            all: floors.clone(),
+            own: vec![floors; processes],
+            complete: vec![0; processes],
+            history: History::new(versions.len()),
+            floors: Vec::new(),
+            reads: VecDeque::new(),
+            versions,
+            reads_judged: 0,
+            stale_reads: 0,
+            stale_at_rest: 0,
+            first: None,
+        }
+    }
+
+    /// The journal of `process`, complete up to `until`.
+    pub(crate) fn journal(&mut self, process: usize, until: u64, events: Vec<Event>) {
+        for event in events {
+            self.history.push(process, event);
+            match event.what {
+                What::Read { .. } => self.reads.push_back((process, event)),
+                What::Acknowledged(..) | What::Unconfirmed(..) => self.floors.push((process, event)),
+                What::AtRest(seen) => self.at_rest(process, event, seen),
+                What::Loaded(_) => {}
+            }
+        }
+        self.complete[process] = until;
+        self.settle();
+    }
+
+    /// Nobody has anything more to say.
+    pub(crate) fn close(&mut self) {
+        self.complete.fill(u64::MAX);
+        self.settle();
+    }
+
+    fn settle(&mut self) {
+        let until = self.complete.iter().copied().min().unwrap_or(0);
+        // In the order of their times, across processes.
+        let mut ripe: Vec<_> = self.floors.extract_if(.., |(_, event)| event.end <= until).collect();
+        ripe.sort_by_key(|(_, event)| event.end);
+        for (process, event) in ripe {
+            self.raise(process, &event);
+        }
+        // Mostly in order of their ends; those that are not ripe wait for the next journal.
+        for _ in 0..self.reads.len() {
+            let Some((process, event)) = self.reads.pop_front() else { break };
+            if event.begin <= until {
+                self.judge(process, &event);
+            } else {
+                self.reads.push_back((process, event));
+            }
+        }
+    }
+
+    fn raise(&mut self, process: usize, event: &Event) {
+        let id = event.id as usize;
+        match event.what {
+            What::Acknowledged(_, version) => {
+                self.own[process][id].raise(event.end, version);
+                let lag = if event.id < self.near { 0 } else { self.lag };
+                self.all[id].raise(event.end + lag, version);
+            }
+            What::Unconfirmed(_, version) => self.own[process][id].raise(event.end, version),
+            What::Read { .. } | What::Loaded(_) | What::AtRest(_) => {}
+        }
+    }
+
+    fn judge(&mut self, process: usize, event: &Event) {
+        let What::Read { verb, seen, joined } = event.what else { return };
+        let id = event.id as usize;
+        self.reads_judged += 1;
+        // What this process has invalidated itself has detached its flights.
+        let (all, own) = (self.all[id].before(joined), self.own[process][id].before(event.begin));
+        let (floor, since) = all.max(own);
+        if seen.may_be(floor, self.version(id)) {
+            return;
+        }
+        self.stale_reads += 1;
+        if self.first.is_none() {
+            let ago = millis(event.begin.saturating_sub(since));
+            let alone = millis(event.begin - joined);
+            let what = format!(
+                "stale read: process {process} read {seen:?} of key {id} by {verb:?}; \
+                 version {floor} had been acknowledged {ago:.3} ms before the read began \
+                 (it may have joined a flight that began {alone:.3} ms before it)"
+            );
+            self.first = Some(self.history.tell(&what, event.id));
+        }
+    }
+
+    fn at_rest(&mut self, process: usize, event: Event, seen: Seen) {
+        let version = self.version(event.id as usize);
+        if seen.may_be(version, version) {
+            return;
+        }
+        self.stale_at_rest += 1;
+        if self.first.is_none() {
+            let id = event.id;
+            let what = format!(
+                "stale at rest: L2 has {seen:?} of key {id} (read by process {process}); \
+                 the database has version {version}"
+            );
+            self.first = Some(self.history.tell(&what, id));
+        }
+    }
+
+    fn version(&self, id: usize) -> u64 {
+        self.versions[id].load(Ordering::SeqCst)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::Verb;
+
+    const LAG: u64 = 1000;
+
+    /// Keys 0 and 1, of which 1 is in L1 too; the database is at version 5.
+    fn judge() -> Judge {
+        Judge::new(2, 1, LAG, (0..2).map(|_| AtomicU64::new(5)).collect())
+    }
+
+    fn event(id: Id, begin: u64, end: u64, what: What) -> Event {
+        Event { id, begin, end, what }
+    }
+
+    fn read(id: Id, begin: u64, version: u64) -> Event {
+        event(id, begin, begin + 10, What::Read { verb: Verb::Get, seen: Seen::Version(version), joined: begin })
+    }
+
+    fn acknowledged(id: Id, end: u64, version: u64) -> Event {
+        event(id, end - 5, end, What::Acknowledged(Verb::Del, version))
+    }
+
+    #[test]
+    fn an_acknowledgement_that_comes_in_late_counts_for_reads_that_began_after_it() {
+        let mut judge = judge();
+        judge.journal(0, 300, vec![read(0, 101, 3), read(0, 100, 3), read(0, 102, 4)]);
+        assert_eq!(judge.reads_judged, 0, "process 1 may still have something to say");
+        judge.journal(1, 300, vec![acknowledged(0, 100, 4)]);
+        assert_eq!((judge.reads_judged, judge.stale_reads), (3, 1));
+        let told = judge.first.expect("a violation");
+        assert!(told.contains("process 0 read Version(3) of key 0 by Get"), "{told}");
+        assert!(told.contains("Acknowledged(Del, 4)"), "{told}");
+    }
+
+    #[test]
+    fn acknowledgements_count_in_the_order_of_their_times() {
+        let mut judge = judge();
+        judge.journal(0, 150, vec![acknowledged(0, 140, 4)]);
+        judge.journal(1, 150, vec![acknowledged(0, 120, 5), read(0, 130, 5), read(0, 141, 4)]);
+        judge.journal(0, 300, vec![]);
+        judge.journal(1, 300, vec![]);
+        assert_eq!((judge.reads_judged, judge.stale_reads), (2, 1), "the version of 120 is the higher one");
+    }
+
+    #[test]
+    fn what_was_not_confirmed_counts_for_its_own_process() {
+        let mut judge = judge();
+        let unconfirmed = event(0, 90, 100, What::Unconfirmed(Verb::Del, 4));
+        judge.journal(0, 300, vec![unconfirmed, read(0, 110, 3)]);
+        judge.journal(1, 300, vec![read(0, 110, 3)]);
+        assert_eq!((judge.reads_judged, judge.stale_reads), (2, 1));
+    }
+
+    #[test]
+    fn who_may_have_joined_an_older_flight_is_held_against_what_its_own_process_has_done() {
+        let mut judge = judge();
+        let late = event(0, 110, 120, What::Read { verb: Verb::Get, seen: Seen::Version(3), joined: 95 });
+        judge.journal(0, 300, vec![acknowledged(0, 100, 4), late]);
+        judge.journal(
+            1,
+            300,
+            vec![late, event(0, 110, 120, What::Read { verb: Verb::Get, seen: Seen::Version(3), joined: 101 })],
+        );
+        assert_eq!((judge.reads_judged, judge.stale_reads), (3, 2));
+    }
+
+    #[test]
+    fn an_l1_elsewhere_may_be_old_for_a_while() {
+        let mut judge = judge();
+        judge.journal(0, 9000, vec![acknowledged(1, 100, 4), read(1, 110, 3)]);
+        judge.journal(1, 9000, vec![read(1, 110, 3), read(1, 100 + LAG, 3), read(1, 101 + LAG, 3)]);
+        assert_eq!((judge.reads_judged, judge.stale_reads), (4, 2), "its own at once, the other's after the lag");
+    }
+
+    #[test]
+    fn at_rest_only_the_version_of_the_database_is_right() {
+        let mut judge = judge();
+        let rest = |version| event(0, 1, 2, What::AtRest(Seen::Version(version)));
+        judge.journal(0, 10, vec![rest(5)]);
+        assert_eq!(judge.stale_at_rest, 0);
+        judge.journal(0, 20, vec![rest(4)]);
+        assert_eq!(judge.stale_at_rest, 1);
+    }
+}

@@ -1,0 +1,43 @@
+//! Looks for stale reads, with real servers and several processes.
+
+mod args;
+mod backend;
+mod chaos;
+mod cold_key;
+mod database;
+mod envelopes;
+mod event;
+mod fleet;
+mod history;
+mod judge;
+mod report;
+mod row;
+mod run;
+mod server;
+mod time;
+mod worker;
+
+use std::process::ExitCode;
+
+use crate::args::{Args, Command};
+
+fn main() -> ExitCode {
+    let args = match Args::read() {
+        Ok(args) => args,
+        Err(code) => return code,
+    };
+    let clean = match args.command {
+        Some(Command::Worker { setup }) => return worker::run(&setup),
+        Some(Command::ColdKey(args)) => cold_key::run(&args),
+        Some(Command::Envelopes(args)) => envelopes::run(&args),
+        None => run::run(&args.run),
+    };
+    match clean {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! The caches of a worker.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use accelerator::stores::QuickCacheL1;
+use accelerator::{Builder, CacheResult, L2Store, LevelCache, NoL1};
+
+use crate::row::{Id, Row};
+use crate::worker::calls::LOADER_TIMEOUT;
+use crate::worker::source::Source;
+
+/// What is stale stays, and is found.
+const TTL: Duration = Duration::from_secs(3600);
+/// Until nodes tell each other, an old value may live this long in another node's L1.
+pub(crate) const L1_TTL: Duration = Duration::from_millis(300);
+
+pub(crate) type Far = LevelCache<Id, Row, NoL1>;
+pub(crate) type Near = LevelCache<Id, Row, QuickCacheL1<Id, Row>>;
+
+fn builder(area: &str, store: Arc<dyn L2Store>) -> Builder<Id, Row> {
+    LevelCache::builder().area(area).l2(store).ttl(TTL).null_ttl(TTL).loader_timeout(LOADER_TIMEOUT)
+}
+
+/// L2 alone: whatever any node has confirmed counts at once for all.
+pub(crate) fn far(store: Arc<dyn L2Store>, source: Source) -> CacheResult<Far> {
+    let many = source.clone();
+    builder("far", store)
+        .loader(move |id| source.clone().load(id))
+        .batch_loader(move |ids| many.clone().load_many(ids))
+        .build()
+}
+
+/// Both levels.
+pub(crate) fn near(store: Arc<dyn L2Store>, source: Source) -> CacheResult<Near> {
+    builder("near", store)
+        .l1(QuickCacheL1::new(10_000))
+        .l1_ttl(L1_TTL)
+        .loader(move |id| source.clone().load(id))
+        .build()
+}
+
+/// The same parts of L2, without loaders.
+pub(crate) fn bare(area: &str, store: Arc<dyn L2Store>) -> CacheResult<Far> {
+    builder(area, store).build()
+}

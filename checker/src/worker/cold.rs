@@ -1,0 +1,96 @@
+//! One cold key: everybody asks for it at once.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use accelerator::LevelCache;
+use accelerator::stores::QuickCacheL1;
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::watch;
+
+use crate::backend::Backend;
+use crate::event::{ColdSummary, Message, Setup};
+use crate::row::{Id, Row};
+use crate::time::now;
+use crate::worker::client::Client;
+use crate::worker::journal::Outbox;
+use crate::worker::{Order, probe::Probe};
+
+const KEY: Id = 0;
+const LOAD: Duration = Duration::from_millis(100);
+/// Longer than a lease lasts: who waits takes it over from a holder that died.
+const LEASE_WAIT: Duration = Duration::from_secs(10);
+
+/// The least that a lease of the cache below lasts: the default, less what a slow begin takes off, and the seconds in
+/// which memcached counts.
+pub(crate) fn shortest_lease(backend: Backend) -> Duration {
+    let default = Duration::from_millis(2000 + 250 + 1000);
+    default - if backend == Backend::Memcached { Duration::from_secs(1) } else { Duration::from_millis(250) }
+}
+
+pub(crate) async fn run(
+    setup: &Setup,
+    client: Client,
+    outbox: &Outbox,
+    orders: &mut UnboundedReceiver<Order>,
+) -> anyhow::Result<()> {
+    let store = crate::backend::store(setup.backend, &setup.url, &setup.prefix, setup.leases)?;
+    Probe::new(store.clone(), setup.process)?.recover().await;
+    let cache = LevelCache::builder()
+        .area("cold")
+        .l1(QuickCacheL1::new(100))
+        .l2(store)
+        .ttl(Duration::from_secs(60))
+        .lease_wait(LEASE_WAIT)
+        .loader(move |id| {
+            let client = client.clone();
+            async move {
+                let version = client.read(id).await;
+                tokio::time::sleep(LOAD).await;
+                Ok::<_, std::convert::Infallible>(Row::of(id, version))
+            }
+        })
+        .build()?;
+    let (right, wrong, errors, longest) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
+    let counts = Arc::new((right, wrong, errors, longest, Mutex::new(None)));
+    let (start, go) = watch::channel(false);
+    let tasks: Vec<_> = (0..setup.tasks)
+        .map(|_| {
+            let (cache, counts, mut go) = (cache.clone(), counts.clone(), go.clone());
+            tokio::spawn(async move {
+                let _ = go.wait_for(|go| *go).await;
+                let begin = now();
+                let answer = cache.get(&KEY).await;
+                counts.3.fetch_max(now().saturating_sub(begin), Relaxed);
+                match answer {
+                    Ok(row) if row == Row::of(KEY, 0) => counts.0.fetch_add(1, Relaxed),
+                    Ok(_) => counts.1.fetch_add(1, Relaxed),
+                    Err(error) => {
+                        let mut first = counts.4.lock().unwrap_or_else(PoisonError::into_inner);
+                        first.get_or_insert_with(|| format!("{error:?}"));
+                        counts.2.fetch_add(1, Relaxed)
+                    }
+                };
+            })
+        })
+        .collect();
+    outbox.send(&Message::Ready);
+    while orders.recv().await.is_some_and(|order| order != Order::Go) {}
+    start.send_replace(true);
+    for task in tasks {
+        task.await?;
+    }
+    let (right, wrong, errors, longest, first) = &*counts;
+    outbox.send(&Message::Cold(ColdSummary {
+        right: right.load(Relaxed),
+        wrong: wrong.load(Relaxed),
+        errors: errors.load(Relaxed),
+        first_error: first.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+        longest: longest.load(Relaxed),
+    }));
+    // Until the parent has enough.
+    while orders.recv().await.is_some() {}
+    Ok(())
+}

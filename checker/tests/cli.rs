@@ -1,0 +1,74 @@
+//! The checker as its users meet it. What needs servers is in `scripts/check-l2.sh`.
+
+#![allow(clippy::unwrap_used, reason = "the helpers are test code too")]
+
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+fn checker(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_accelerator-checker")).args(args).output().unwrap()
+}
+
+/// Exit code 0, and the JSON of the last line.
+fn clean(args: &[&str]) -> Value {
+    let output = checker(args);
+    let (text, said) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{args:?}: {text}{said}");
+    serde_json::from_str(text.lines().last().unwrap()).unwrap()
+}
+
+/// Exit code 2, nothing on stdout, and one line on stderr with all of `words`.
+fn refused(args: &[&str], words: &[&str]) {
+    let output = checker(args);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{args:?}: {said}");
+    assert!(output.stdout.is_empty(), "{args:?}");
+    assert_eq!(said.lines().count(), 1, "{args:?}: {said}");
+    for word in words {
+        assert!(said.contains(word), "{args:?}: no {word:?} in {said:?}");
+    }
+}
+
+#[test]
+fn a_run_in_one_process_is_clean_and_counts() {
+    let json = clean(&["--backend", "memory", "--processes", "1", "--ops", "20000", "--keys", "64", "--json"]);
+    let of = |field: &str| json[field].as_i64().unwrap();
+    assert!(of("ops") >= 20_000 && of("reads_judged") > of("ops") && of("hits") > 0 && of("loads") > 0, "{json}");
+    for field in ["stale_reads", "stale_at_rest", "loader_healthy_errors", "recovery_ms_max", "flights_left"] {
+        assert_eq!(of(field), 0, "{field}: {json}");
+    }
+    assert!(of("max_call_ms") > 0 && of("max_timeout_ms") > 0 && json["rss_growth_kib"].is_i64(), "{json}");
+}
+
+#[test]
+fn envelopes_that_are_none_are_refused() {
+    let json = clean(&["envelopes", "--n", "2000", "--json"]);
+    assert_eq!((&json["accepted"], &json["panics"], &json["n"]), (&0.into(), &0.into(), &2000.into()));
+    assert!(json["controls"].as_u64().unwrap() > 0, "{json}");
+}
+
+#[test]
+fn bad_usage_is_refused() {
+    refused(&[], &["--backend", "redis", "memcached"]);
+    refused(&["--backend", "postgres"], &["--backend", "redis", "memcached"]);
+    refused(&["--backend", "redis", "--ops", "0"], &["--ops", "whole number"]);
+    refused(&["--backend", "redis", "--chaos", "fire=1"], &["--chaos", "restart=N"]);
+    refused(&["--backend", "redis", "--url", "redis://127.0.0.1", "--chaos", "stop=1"], &["--chaos", "--url"]);
+    refused(&["--backend", "memory"], &["--processes 1"]);
+    refused(&["--backend", "memory", "--processes", "1", "--chaos", "stop=1"], &["--chaos", "server"]);
+    refused(&["--backend", "redis", "--keys", "3"], &["--keys", "16"]);
+    refused(&["--backend", "redis", "--frobnicate"], &["--frobnicate"]);
+    refused(&["cold-key"], &["--backend"]);
+    refused(&["cold-key", "--backend", "memory"], &["memory", "redis"]);
+    refused(&["envelopes", "--n", "many"], &["--n", "whole number"]);
+    refused(&["envelope"], &["envelope"]);
+}
+
+#[test]
+fn help_is_help() {
+    for args in [&["--help"][..], &["cold-key", "--help"], &["envelopes", "-h"]] {
+        let output = checker(args);
+        assert!(output.status.success() && !output.stdout.is_empty(), "{args:?}");
+    }
+}

@@ -1,0 +1,56 @@
+#!/usr/bin/env bash
+# Looks for stale reads with real servers, several processes and interruptions; see `accelerator-checker --help`.
+#
+#   ./scripts/check-l2.sh           small: for every run of the tests
+#   ./scripts/check-l2.sh --full    the figures of the README: ten million operations per backend; a quarter of an hour
+#
+#   ACCELERATOR_SKIP_SERVERS=1      leaves out a server that is not installed, and says so
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+case ${1:-} in
+"")
+    # The features of the whole workspace, so that what its tests have built is used.
+    cargo build --workspace --all-features --bin accelerator-checker
+    checker=${CARGO_TARGET_DIR:-target}/debug/accelerator-checker
+    ops=200000 restarts=5 stops=3 processes=4 envelopes=10000
+    ;;
+--full)
+    cargo build --release --package accelerator-checker
+    checker=${CARGO_TARGET_DIR:-target}/release/accelerator-checker
+    ops=10000000 restarts=200 stops=50 processes=32 envelopes=100000
+    ;;
+*)
+    sed -n '2,/^set /p' "$0" | sed '$d; s/^# \{0,1\}//' >&2
+    exit 2
+    ;;
+esac
+
+# run WANTED-EXIT-CODE ARGUMENT...
+run() {
+    local wanted=$1 code=0
+    shift
+    printf '\n-- accelerator-checker %s\n' "$*"
+    "$checker" "$@" --json || code=$?
+    [ "$code" -eq "$wanted" ] || {
+        echo "exit code $code, and not $wanted" >&2
+        exit 1
+    }
+}
+
+run 0 envelopes --n "$envelopes"
+for backend in redis memcached; do
+    program=$backend
+    [ "$backend" = redis ] && program=redis-server
+    if [ "${ACCELERATOR_SKIP_SERVERS:-}" = 1 ] && ! command -v "$program" >/dev/null; then
+        echo "skipped, as $program is not installed and ACCELERATOR_SKIP_SERVERS=1: the checker on $backend"
+        continue
+    fi
+    run 0 --backend "$backend" --ops "$ops"
+    run 0 --backend "$backend" --ops "$ops" --chaos "restart=$restarts,stop=$stops"
+    # Known to see: without leases there is something to find.
+    run 1 --backend "$backend" --ops 200000 --no-leases
+    run 0 cold-key --backend "$backend" --processes "$processes" --tasks 1000
+    run 1 cold-key --backend "$backend" --processes "$processes" --tasks 1000 --no-leases
+    run 0 cold-key --backend "$backend" --processes "$processes" --tasks 1000 --kill-holder
+done
