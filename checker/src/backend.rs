@@ -3,10 +3,9 @@
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
+use accelerator::stores::{MemcachedStore, RedisStore};
 use accelerator::testkit::MemoryL2;
 use accelerator::{Bytes, L2Store, Limits, StoreResult, async_trait};
-use accelerator_backend_memcached::MemcachedStore;
-use accelerator_backend_redis::RedisStore;
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 

@@ -22,8 +22,10 @@ const TICK: Duration = Duration::from_millis(5);
 #[derive(Serialize)]
 struct Report {
     loads: usize,
-    /// The most loads that are right: one, and one more for each lease that ended with its holder.
+    /// The most loads that are right: one, and one more for each lease that ended with its holder, and for each read that
+    /// L2 did not answer.
     most_loads: usize,
+    l2_errors: u64,
     answers: u64,
     wrong: u64,
     errors: u64,
@@ -76,10 +78,12 @@ impl Report {
         let sum = |of: fn(&ColdSummary) -> u64| all.iter().map(of).sum();
         // A lease that was not given back ends a full period after it was taken, and not before.
         let since_first = loads.iter().max().zip(loads.first()).map_or(0, |(last, first)| last - first);
-        let most_loads = 1 + (since_first / nanos(shortest_lease(args.backend))) as usize;
+        let l2_errors = sum(|s| s.l2_errors);
+        let most_loads = 1 + l2_errors as usize + (since_first / nanos(shortest_lease(args.backend))) as usize;
         Self {
             loads: loads.len(),
             most_loads,
+            l2_errors,
             answers: sum(|s| s.right),
             wrong: sum(|s| s.wrong),
             errors: sum(|s| s.errors),
@@ -106,9 +110,9 @@ impl Report {
         if json {
             println!("{}", serde_json::to_string(self)?);
         } else {
-            let Self { loads, answers, processes, tasks, max_call_ms, killed, .. } = self;
+            let Self { loads, l2_errors, answers, processes, tasks, max_call_ms, killed, .. } = self;
             println!("{loads} loads for {processes} processes of {tasks} tasks; {killed} processes killed");
-            println!("{answers} right answers, the last after {max_call_ms} ms");
+            println!("{answers} right answers, the last after {max_call_ms} ms; {l2_errors} errors of L2");
         }
         Ok(found.is_empty())
     }

@@ -127,6 +127,8 @@ pub(crate) struct ColdSummary {
     pub(crate) wrong: u64,
     pub(crate) errors: u64,
     pub(crate) first_error: Option<String>,
+    /// L2 reads that got no answer in time, or a bad one. Each may have led to a load without a lease.
+    pub(crate) l2_errors: u64,
     /// The longest call, in nanoseconds.
     pub(crate) longest: u64,
 }

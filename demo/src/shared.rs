@@ -5,11 +5,10 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use accelerator::stores::{MemcachedStore, RedisStore};
 use accelerator::testkit::MemoryL2;
 use accelerator::testkit::server::{MemcachedServer, RedisServer};
 use accelerator::{L2Store, StoreError};
-use accelerator_backend_memcached::MemcachedStore;
-use accelerator_backend_redis::RedisStore;
 use anyhow::{Context, anyhow, ensure};
 
 /// What `--l2` takes.

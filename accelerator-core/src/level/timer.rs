@@ -18,6 +18,7 @@ pub(crate) struct Timer {
 
 impl Timer {
     /// Begins now, in the current runtime; the caller makes sure that there is one.
+    #[cfg(feature = "metrics")]
     pub(crate) fn start(after: Duration) -> Self {
         Self::start_until(Instant::now() + after)
     }

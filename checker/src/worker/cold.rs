@@ -63,7 +63,8 @@ pub(crate) async fn run(
     for task in tasks {
         task.await?;
     }
-    outbox.send(&Message::Cold(counts.summary()));
+    let l2_errors = cache.stats().l2_errors_total();
+    outbox.send(&Message::Cold(ColdSummary { l2_errors, ..counts.summary() }));
     // Until the parent has enough.
     while orders.recv().await.is_some() {}
     Ok(())
@@ -106,6 +107,7 @@ impl Counts {
             errors: self.errors.load(Relaxed),
             first_error: self.first_error.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             longest: self.longest.load(Relaxed),
+            ..ColdSummary::default()
         }
     }
 }
