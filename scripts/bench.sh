@@ -1,11 +1,15 @@
 #!/usr/bin/env bash
-# Runs the benchmark matrix, writes its baseline, and holds runs against it.
+# Runs the benchmark matrix, writes its baseline, and holds runs against it. docs/performance-playbook.md says how to
+# use it and how to read what it prints.
 #
 #   scripts/bench.sh [COMMAND] [OPTIONS]
 #
 # Commands
 #   local (default)  tests, bench-local, regression; needs no server
-#   bench-local      the matrix of the local pairs
+#   redis, memcached, all
+#                    the same with the pairs of one server, or with all pairs
+#   bench-local, bench-redis, bench-memcached
+#                    the matrix of the local pairs, or of those of one server
 #   baseline         writes docs/benchmarks/cache_path_bench.json from the latest run (with --run-bench: a new one)
 #   regression       holds the latest run (with --run-bench, or if there is none: a new one) against the baseline
 #   counts           allocations, instructions, round trips and loads of each row
@@ -13,29 +17,30 @@
 #
 # Options
 #   --runs N             runs of the matrix (default 1; selftest: 20)
-#   --sample-size N      samples of each row (default 60)
+#   --sample-size N      samples of each row, from 10 (default 60; selftest: 20)
 #   --threshold R        growth that is a regression (default 0.15)
 #   --filter REGEX       rows to run (default: all; selftest: the key rows)
 #   --inject slow|alloc  selftest: a hit path that is 30 % slower, or that allocates once more
-#   --redis-url URL      not used yet: no pair needs a server
-#   --memcached-url URL  not used yet
-#   --skip-tests         local: without the tests
+#   --redis-url URL      the Redis to use, as redis://127.0.0.1:6379
+#   --memcached-url URL  the memcached to use, as 127.0.0.1:11211
+#   --skip-tests         without the tests
 #   --run-bench          see baseline and regression
 #   -h, --help           this text
 #
-# Logs: target/bench-logs/<command>-<i>.log. Exit: 0 all well; 1 a regression or a failed step; 2 bad usage.
+# A command that needs a server and is given none starts one of its own. baseline, regression and counts know the pairs of
+# the servers that they are given.
+#
+# Logs: target/bench-logs/<command>-<i>.log. Criterion's output: target/criterion. Exit: 0 all well; 1 a regression, or a
+# step that failed; 2 bad usage. With ACCELERATOR_BENCH_QUICK=1 everything is once and short, to show that it works.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 usage() { sed -n '2,/^set /p' "${BASH_SOURCE[0]}" | sed '$d; s/^# \{0,1\}//'; }
 refuse() {
-    echo "error: $1" >&2
-    usage >&2
+    printf 'error: %s\nusage: scripts/bench.sh [COMMAND] [OPTIONS]; --help lists them\n' "$1" >&2
     exit 2
 }
 
-command=local runs= samples=60 threshold=0.15 filter= inject= skip_tests= run_bench=
-commands=0
 for arg in "$@"; do
     case $arg in -h | --help)
         usage
@@ -43,6 +48,9 @@ for arg in "$@"; do
         ;;
     esac
 done
+
+command= runs= samples= threshold=0.15 filter= inject= skip_tests= run_bench=
+redis_url=${ACCELERATOR_BENCH_REDIS_URL:-} memcached_url=${ACCELERATOR_BENCH_MEMCACHED_URL:-}
 while (($#)); do
     case $1 in
     --runs | --sample-size | --threshold | --filter | --inject | --redis-url | --memcached-url)
@@ -53,134 +61,245 @@ while (($#)); do
         --threshold) threshold=$2 ;;
         --filter) filter=$2 ;;
         --inject) inject=$2 ;;
-        *) ;;
+        --redis-url) redis_url=$2 ;;
+        --memcached-url) memcached_url=$2 ;;
         esac
         shift
         ;;
     --skip-tests) skip_tests=1 ;;
     --run-bench) run_bench=1 ;;
-    local | bench-local | baseline | regression | counts | selftest)
+    local | redis | memcached | all | bench-local | bench-redis | bench-memcached | baseline | regression | counts | selftest)
+        [[ -z $command ]] || refuse "$1: one command at a time"
         command=$1
-        commands=$((commands + 1))
         ;;
-    *) refuse "unknown option $1" ;;
+    -*) refuse "unknown option $1" ;;
+    *) refuse "unknown command $1" ;;
     esac
     shift
 done
-((commands <= 1)) || refuse "one command at a time"
-[[ -z $runs || $runs =~ ^[1-9][0-9]*$ ]] || refuse "--runs $runs: takes a whole number from 1"
-[[ $samples =~ ^[1-9][0-9]+$ ]] || refuse "--sample-size $samples: takes a whole number from 10"
-[[ $threshold =~ ^[0-9]*\.?[0-9]+$ ]] || refuse "--threshold $threshold: takes a number such as 0.15"
+command=${command:-local}
+[[ -z $runs || $runs =~ ^[1-9][0-9]{0,5}$ ]] || refuse "--runs $runs: takes a whole number from 1"
+[[ -z $samples || $samples =~ ^[1-9][0-9]{1,5}$ ]] || refuse "--sample-size $samples: takes a whole number from 10"
+[[ $threshold =~ ^([0-9]+\.?[0-9]*|\.[0-9]+)$ && $threshold =~ [1-9] ]] ||
+    refuse "--threshold $threshold: takes a number above 0, such as 0.15"
 [[ -z $inject || $inject == slow || $inject == alloc ]] || refuse "--inject $inject: takes slow or alloc"
 [[ -z $inject || $command == selftest ]] || refuse "--inject belongs to selftest"
 
-target=${CARGO_TARGET_DIR:-target}
+key_rows='^moka\+none/(single_key|batch)/.*/(manual|macro)'
+only_redis='\+redis/|^limit/redis/'
+only_memcached='\+memcached/|^limit/memcached/'
+if [[ -n ${ACCELERATOR_BENCH_QUICK:-} && $ACCELERATOR_BENCH_QUICK != 0 ]]; then
+    runs=1 skip_tests=1
+    only_redis='^moka\+redis/single_key/' only_memcached='^moka\+memcached/single_key/'
+    case $command in
+    *redis | *memcached) ;;
+    all) filter=${filter:-"$key_rows|$only_redis|$only_memcached"} ;;
+    *) filter=${filter:-$key_rows} ;;
+    esac
+fi
+
+# Cargo runs a benchmark in the folder of its crate: what is relative would mean another place there.
+target=$(realpath -m "${CARGO_TARGET_DIR:-target}")
+export CARGO_TERM_COLOR=never CARGO_TARGET_DIR=$target
+criterion=${CRITERION_HOME:-$target/criterion}
 logs=$target/bench-logs
-baseline=docs/benchmarks/cache_path_bench.json
+times=$logs/times
+counts=$target/bench-counts.jsonl
 mkdir -p "$logs"
-export CARGO_TERM_COLOR=never
+touch "$times"
+
 steps=()
-
-# Runs a step into a log, says what it is and how it ended. $1: its name; the rest: the command.
-step() {
-    local name=$1 log=$logs/$1.log start=$SECONDS status=0
-    shift
-    printf '== %s: %s\n' "$name" "$*"
-    "$@" >"$log" 2>&1 || status=$?
-    local ended=ok
-    ((status == 0)) || ended="failed ($status), see $log"
-    steps+=("$(printf '%-24s %5d s  %s' "$name" $((SECONDS - start)) "$ended")")
-    return "$status"
-}
-
 table() {
-    printf '\n%-24s %7s  %s\n' step time result
+    printf '\n%-44s %8s  %s\n' step time result
     printf '%s\n' "${steps[@]}"
 }
 trap '((${#steps[@]} == 0)) || table' EXIT
 
-# Runs the matrix $1 times under the name $2.
+# Runs the rest of the arguments as the step $1: says what runs and how long it will take, shows how far it is, keeps the
+# log in $last_log.
+step() {
+    local name=$1 start=$SECONDS status=0 last ended=ok
+    last_log=$logs/$command-$((${#steps[@]} + 1)).log
+    shift
+    last=$(awk -F '\t' -v name="$name" '$1 == name { s = "took " $2 " s last time" } END { print s }' "$times")
+    printf '== %s (%s): %s\n' "$name" "${last:-first time here}" "$*"
+    "$@" 2>&1 | tee "$last_log" | awk '/^row [0-9]+ of |^left out: / { print "   " $0; fflush() }' || status=${PIPESTATUS[0]}
+    if ((status == 0)); then
+        printf '%s\t%s\n' "$name" $((SECONDS - start)) >>"$times"
+    else
+        ended="exit code $status, see $last_log"
+    fi
+    steps+=("$(printf '%-44s %6d s  %s' "$name" $((SECONDS - start)) "$ended")")
+    return "$status"
+}
+
+# Runs the matrix $1 times.
 bench() {
-    local i
-    local rows
-    rows=$(cargo bench --quiet --bench cache_path_bench -- --list ${filter:+"$filter"} 2>/dev/null | wc -l)
+    local i rows
+    step build cargo bench --bench cache_path_bench --no-run
+    rows=$(cargo bench --quiet --bench cache_path_bench -- --list ${filter:+"$filter"} 2>"$logs/list.log" | wc -l) || {
+        cat "$logs/list.log" >&2
+        exit 2
+    }
     ((rows > 0)) || refuse "--filter $filter: no row matches"
-    # Warm-up, the row and its limit in turns, analysis.
-    printf '%d rows, %d runs: about %d s each; no server is used\n' "$rows" "$1" $((rows * (60 + 220 * samples / 60) / 100))
     for ((i = 1; i <= $1; i++)); do
-        step "$2-$i" cargo bench --bench cache_path_bench -- --sample-size="$samples" ${filter:+"$filter"}
-        grep -E '^(limit|none|moka|mini-moka|quick-cache).*time:|^ +time:' "$logs/$2-$i.log" | tail -n "$rows" >/dev/null || true
+        step "benchmark, run $i of $1" cargo bench --bench cache_path_bench -- --sample-size="${samples:-60}" \
+            ${filter:+"$filter"}
+        sed -n '/^row  *ns /,$p' "$last_log"
     done
 }
 
-counts() {
-    step "$1" bash -c 'cargo run --quiet --release --bin bench_counts -- --json --filter "$1" >"$2"' - "$filter" \
-        "$target/bench-counts.jsonl"
+count() {
+    step counts bash -c 'cargo run --quiet --release --bin bench_counts -- --json --filter "$1" >"$2"' - "$filter" "$counts"
+}
+
+# Where there is no server for one of the stores $@, starts one; it ends with this script, whose end of the pipe it reads.
+start_servers() {
+    local line missing=()
+    for store in "$@"; do
+        local url=${store}_url
+        [[ -n ${!url} && ${!url} != *:0 ]] || missing+=("--$store")
+    done
+    if ((${#missing[@]} > 0)); then
+        echo "starting servers: ${missing[*]#--}"
+        step "build of the servers" cargo build --quiet --release --bin bench_servers
+        coproc SERVERS { exec "$target/release/bench_servers" "${missing[@]}"; }
+        while read -r line <&"${SERVERS[0]}" && [[ $line != ready ]]; do
+            case $line in
+            ACCELERATOR_BENCH_REDIS_URL=*) redis_url=${line#*=} ;;
+            ACCELERATOR_BENCH_MEMCACHED_URL=*) memcached_url=${line#*=} ;;
+            esac
+        done
+        [[ $line == ready ]] || {
+            echo "error: the servers did not start" >&2
+            exit 1
+        }
+    fi
+    export ACCELERATOR_BENCH_REDIS_URL=$redis_url ACCELERATOR_BENCH_MEMCACHED_URL=$memcached_url
+}
+
+# The stores of the latest run that need a server.
+servers_of_run() { grep -oE '\+(redis|memcached)/' "$criterion/cache_path_bench.run.json" | tr -d '+/' | sort -u; }
+
+new_run_if_asked() {
+    if [[ -n $run_bench || ! -f $criterion/cache_path_bench.run.json ]]; then bench "${runs:-1}"; fi
+}
+
+# The filter of the latest run: what it did not measure needs no counts.
+take_filter_of_run() {
+    filter=$(sed -n 's/^ *"filter": "\(.*\)",$/\1/p' "$criterion/cache_path_bench.run.json" | sed 's/\\\\/\\/g; s/\\"/"/g')
 }
 
 export_baseline() {
-    counts baseline-counts
-    step baseline-export cargo run --quiet --release --bin export_bench_baseline -- --counts "$target/bench-counts.jsonl"
-    tail -n 1 "$logs/baseline-export.log"
+    take_filter_of_run
+    # shellcheck disable=SC2046
+    start_servers $(servers_of_run)
+    count
+    step "export of the baseline" cargo run --quiet --release --bin export_bench_baseline -- --counts "$counts"
+    tail -n 1 "$last_log"
 }
 
 # The verdict of the gate, with counts.
 check() {
     local status=0
-    counts "$1-counts"
-    step "$1" cargo run --quiet --release --bin check_bench_regression -- --threshold "$threshold" \
-        --counts "$target/bench-counts.jsonl" || status=$?
-    grep -E '^\[' "$logs/$1.log" || cat "$logs/$1.log"
+    take_filter_of_run
+    # shellcheck disable=SC2046
+    start_servers $(servers_of_run)
+    count
+    step gate cargo run --quiet --release --bin check_bench_regression -- --threshold "$threshold" --counts "$counts" ||
+        status=$?
+    cat "$last_log"
     return "$status"
 }
 
-has_run() { [[ -f $target/criterion/cache_path_bench.run.json ]]; }
+# One run of the gate on the key rows, against the baseline $1. Exit 0: nothing found; 1: a regression.
+selftest_run() {
+    selftest_measure "$samples" || return 2
+    cargo run --quiet --release --bin check_bench_regression -- --baseline "$1" --threshold "$threshold" --counts "$counts"
+}
+
+selftest_measure() {
+    cargo bench --quiet --bench cache_path_bench -- --sample-size="$1" "$filter" &&
+        cargo run --quiet --release --bin bench_counts -- --json --filter "$filter" >"$counts"
+}
+
+selftest_baseline() {
+    selftest_measure 60 || return 2
+    cargo run --quiet --release --bin export_bench_baseline -- --counts "$counts" --output "$1"
+}
+
+# Builds the workspace's own crates with the injection; their dependencies are the same.
+inject() {
+    local wrapper=$target/inject-$1
+    printf '#!/usr/bin/env bash\nexec "$@" --cfg '"'accelerator_inject=\"%s\"'\n" "$1" >"$wrapper"
+    chmod +x "$wrapper"
+    export RUSTC_WORKSPACE_WRAPPER=$wrapper
+}
 
 selftest() {
-    local total=${runs:-20} hits=0 i word=false_alarms
-    [[ -z $inject ]] || word=caught
-    filter=${filter:-'^moka\+none/.*/(manual|macro)'}
-    samples=${samples:-60}
-    # A baseline of this tree and machine, apart from the one under version control.
-    local own=$target/bench-selftest.json
-    bench 1 selftest-baseline
-    counts selftest-baseline-counts
-    step selftest-export cargo run --quiet --release --bin export_bench_baseline -- \
-        --counts "$target/bench-counts.jsonl" --output "$own"
+    local total=${runs:-20} found=0 i status word=false_alarms
+    # Apart from the run and the baseline that users look at.
+    local own=$target/bench-selftest/baseline.json
+    mkdir -p "$target/bench-selftest"
+    export CRITERION_HOME=$target/bench-selftest/criterion
+    counts=$target/bench-selftest/counts.jsonl
+    filter=${filter:-$key_rows}
+    samples=${samples:-20}
+    step "selftest, the baseline of this tree" selftest_baseline "$own"
     if [[ -n $inject ]]; then
-        export RUSTFLAGS="${RUSTFLAGS:-} --cfg accelerator_inject=\"$inject\"" CARGO_TARGET_DIR=$target/selftest
-        export CRITERION_HOME=$PWD/$target/criterion
+        word=caught
+        inject "$inject"
     fi
     for ((i = 1; i <= total; i++)); do
-        printf 'selftest %d of %d\n' "$i" "$total"
-        bench 1 "selftest-$i"
-        counts "selftest-$i-counts"
-        step "selftest-$i-check" cargo run --quiet --release --bin check_bench_regression -- --baseline "$own" \
-            --threshold "$threshold" --counts "$target/bench-counts.jsonl" || hits=$((hits + 1))
+        status=0
+        step "selftest, run $i of $total" selftest_run "$own" || status=$?
+        ((status < 2)) || exit "$status"
+        found=$((found + status))
+        sed -n '/^\[FAIL\]/p' "$last_log"
+        echo "$word=$found/$i so far"
     done
-    echo "$word=$hits/$total"
-    if [[ -z $inject ]]; then ((hits * 20 <= total)); else ((hits * 20 >= total * 19)); fi
+    echo "$word=$found/$total"
+    if [[ -n $inject ]]; then ((found * 20 >= total * 19)); else ((found * 20 <= total)); fi
+}
+
+# Tests, the matrix, the gate.
+everything() {
+    [[ -n $skip_tests ]] || step tests ./scripts/test.sh
+    bench "${runs:-1}"
+    check
 }
 
 case $command in
-local)
-    echo "local: needs no server"
-    [[ -n $skip_tests ]] || step local-tests ./scripts/test.sh
-    bench "${runs:-1}" local-bench
-    if [[ -f $baseline ]]; then check local-regression; else echo "no baseline at $baseline: write one with baseline"; fi
+local | bench-local | selftest)
+    echo "$command: needs no server"
+    redis_url='' memcached_url=''
+    export ACCELERATOR_BENCH_REDIS_URL='' ACCELERATOR_BENCH_MEMCACHED_URL=''
     ;;
-bench-local) bench "${runs:-1}" bench-local ;;
+redis | bench-redis)
+    memcached_url='' filter=${filter:-$only_redis}
+    start_servers redis
+    ;;
+memcached | bench-memcached)
+    redis_url='' filter=${filter:-$only_memcached}
+    start_servers memcached
+    ;;
+all) start_servers redis memcached ;;
+baseline | regression | counts) export ACCELERATOR_BENCH_REDIS_URL=$redis_url ACCELERATOR_BENCH_MEMCACHED_URL=$memcached_url ;;
+esac
+case $command in
+local | redis | memcached | all) everything ;;
+bench-local | bench-redis | bench-memcached) bench "${runs:-1}" ;;
 baseline)
-    if [[ -n $run_bench ]] || ! has_run; then bench "${runs:-1}" baseline-bench; fi
+    new_run_if_asked
     export_baseline
     ;;
 regression)
-    if [[ -n $run_bench ]] || ! has_run; then bench "${runs:-1}" regression-bench; fi
-    check regression
+    new_run_if_asked
+    check
     ;;
 counts)
-    counts counts
-    cat "$target/bench-counts.jsonl"
+    count
+    cat "$counts"
     ;;
 selftest) selftest ;;
 esac

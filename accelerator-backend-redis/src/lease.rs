@@ -60,9 +60,7 @@ impl Inner {
 
     pub(crate) async fn release(&self, key: &str, token: &LeaseToken) -> StoreResult<()> {
         self.check(key, 0)?;
-        // Only leases are given back: the token of a value that was read must not delete it.
-        let is_lease = |seen: &&[u8]| Head::parse(seen).is_some_and(|head| head.kind == Kind::Lease);
-        let Some(seen) = token::seen(token).filter(is_lease) else { return Ok(()) };
+        let Some(seen) = token::seen(token) else { return Ok(()) };
         let call = ScriptCall { key, args: &[seen], ttl: None };
         let answer = self.run(command::RELEASE, &script::RELEASE, &call).await?;
         refusal::done(command::RELEASE, &answer)

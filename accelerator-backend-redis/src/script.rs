@@ -30,7 +30,7 @@ pub(crate) static FILL: Script = {
     Script::new(CODE, || Source::new(CODE))
 };
 
-/// Deletes a lease that is still the one given: `token`.
+/// Deletes a lease, or the value seen, that is still the one given: `token`.
 pub(crate) static RELEASE: Script = {
     const CODE: &str = "if redis.call('GETRANGE',KEYS[1],0,9)==ARGV[1] then redis.call('UNLINK',KEYS[1]) end return 1";
     Script::new(CODE, || Source::new(CODE))

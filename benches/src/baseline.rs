@@ -7,7 +7,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::counts::CountRow;
-use crate::run::{Estimates, Run};
+use crate::run::{Measured, Run};
 
 /// The format that this code writes and reads.
 pub const VERSION: u32 = 1;
@@ -45,15 +45,19 @@ impl Baseline {
     /// The rows of the latest run, and nothing that older runs left in the folder.
     ///
     /// # Errors
-    /// One line that names the file that is missing or unreadable.
-    pub fn of(run: &Run, criterion: &Path) -> Result<Self, String> {
-        let row = |(id, measured): (&String, &crate::run::Measured)| {
-            let Estimates { mean_ns, median_ns } = Estimates::read(criterion, id)?;
-            let ratio_to_limit = round(measured.row_ns / measured.limit_ns);
-            Ok((id.clone(), Benchmark { mean_ns: round(mean_ns), median_ns: round(median_ns), ratio_to_limit }))
+    /// One line, if a row of the run is missing, or there is none.
+    pub fn of(run: &Run, criterion: &Path, counts: Vec<CountRow>) -> Result<Self, String> {
+        let measured = run.measured(criterion);
+        if let Some(missing) = run.selected.iter().find(|id| !measured.contains_key(*id)) {
+            return Err(format!("the latest run was cut off: {missing} is missing; run it again"));
+        }
+        if measured.is_empty() {
+            return Err("the latest run measured no row: its filter matched nothing".to_owned());
+        }
+        let row = |(id, Measured { mean_ns, median_ns, ratio, .. })| {
+            (id, Benchmark { mean_ns: round(mean_ns), median_ns: round(median_ns), ratio_to_limit: round(ratio) })
         };
-        let benchmarks: Result<_, String> = run.rows.iter().map(row).collect();
-        Ok(Self { version: VERSION, benchmarks: benchmarks?, counts: Vec::new(), rustc: rustc() })
+        Ok(Self { version: VERSION, benchmarks: measured.into_iter().map(row).collect(), counts, rustc: rustc() })
     }
 
     /// Reads a file.

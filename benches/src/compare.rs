@@ -1,10 +1,14 @@
 //! The gate: a run against the baseline.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+
+use regex::Regex;
 
 use crate::baseline::{Baseline, Benchmark};
 use crate::counts::CountRow;
 use crate::run::{Measured, Run};
+use crate::select::pattern;
 
 /// What a line of the gate says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,30 +58,70 @@ fn verdict(level: Level, id: &str, text: String, timed: bool) -> Verdict {
     Verdict { level, id: id.to_owned(), text, timed }
 }
 
-/// The rows that the run selected. `Fail` where one is slower by more than the threshold, or missing.
-#[must_use]
-pub fn times(baseline: &Baseline, run: &Run, how: How) -> Vec<Verdict> {
-    let mut out = Vec::new();
-    for id in &run.selected {
-        out.push(match (baseline.benchmarks.get(id), run.rows.get(id)) {
-            (_, None) => verdict(Level::Fail, id, "was selected and is missing from the run".into(), true),
-            (None, Some(_)) => verdict(Level::Warn, id, "is not in the baseline".into(), false),
-            (Some(before), Some(now)) => time(id, before, now, how),
-        });
+/// What the run selected. Rows of pairs that it did not select are nobody's business.
+pub struct Selected {
+    parts: BTreeSet<String>,
+    filter: Regex,
+}
+
+impl Selected {
+    /// By the record of the run.
+    ///
+    /// # Errors
+    /// One line, if its filter can't be read.
+    pub fn by(run: &Run) -> Result<Self, String> {
+        let parts = run.selected.iter().map(|id| part(id).to_owned()).collect();
+        Ok(Self { parts, filter: pattern(&run.filter)? })
     }
-    out
+
+    fn has(&self, id: &str) -> bool {
+        self.parts.contains(part(id)) && self.filter.is_match(id)
+    }
+}
+
+/// The pair of a row, the store of a limit.
+fn part(id: &str) -> &str {
+    let ends = if id.starts_with("limit/") { 2 } else { 1 };
+    id.match_indices('/').nth(ends - 1).map_or(id, |(end, _)| &id[..end])
+}
+
+/// `Fail` where a row is slower by more than the threshold, or missing.
+#[must_use]
+pub fn times(
+    baseline: &Baseline,
+    selected: &[String],
+    measured: &BTreeMap<String, Measured>,
+    how: How,
+) -> Vec<Verdict> {
+    let one = |id: &String| match (baseline.benchmarks.get(id), measured.get(id)) {
+        (_, None) => verdict(Level::Fail, id, "was selected and is missing from the run".into(), true),
+        (None, Some(_)) => verdict(Level::Warn, id, "is not in the baseline".into(), false),
+        (Some(before), Some(now)) => time(id, before, now, how),
+    };
+    selected.iter().map(one).collect()
+}
+
+/// `Fail` for each row that the baseline has, the run should have had, and the benchmark doesn't know any more.
+#[must_use]
+pub fn lost<'a>(
+    before: impl Iterator<Item = &'a String>,
+    now: &BTreeSet<&String>,
+    selected: &Selected,
+) -> Vec<Verdict> {
+    let lost = before.filter(|id| selected.has(id) && !now.contains(id));
+    lost.map(|id| verdict(Level::Fail, id, "is in the baseline and not in the run".into(), false)).collect()
 }
 
 fn time(id: &str, before: &Benchmark, now: &Measured, how: How) -> Verdict {
-    let ratio = now.row_ns / now.limit_ns;
-    let (of_ratio, of_time) = (growth(before.ratio_to_limit, ratio), growth(before.mean_ns, now.row_ns));
+    let (of_ratio, of_time) = (growth(before.ratio_to_limit, now.ratio), growth(before.mean_ns, now.mean_ns));
     let growth = if how.absolute { of_time } else { of_ratio };
     let text = format!(
-        "{ratio:.3} x {} (baseline {:.3}, {:+.1} %), {:.1} ns (baseline {:.1}, {:+.1} %)",
+        "{:.3} x {} (baseline {:.3}, {:+.1} %), {:.1} ns (baseline {:.1}, {:+.1} %)",
+        now.ratio,
         now.limit,
         before.ratio_to_limit,
         of_ratio * 100.0,
-        now.row_ns,
+        now.mean_ns,
         before.mean_ns,
         of_time * 100.0,
     );
@@ -97,9 +141,9 @@ fn growth(before: f64, now: f64) -> f64 {
 
 /// Counts, which need no threshold. Instructions of another compiler only warn.
 #[must_use]
-pub fn counts(before: &[CountRow], now: &[CountRow], same_rustc: bool) -> Vec<Verdict> {
+pub fn counts(before: &[CountRow], now: &[CountRow], selected: &Selected, same_rustc: bool) -> Vec<Verdict> {
     let mut out = Vec::new();
-    for row in now {
+    for row in now.iter().filter(|row| selected.has(&row.row)) {
         let Some(old) = before.iter().find(|old| old.row == row.row) else {
             out.push(verdict(Level::Warn, &row.row, "has no counts in the baseline".into(), false));
             continue;
@@ -124,13 +168,13 @@ mod tests {
         Baseline { version: 1, benchmarks, counts: Vec::new(), rustc: String::new() }
     }
 
-    fn run(row_ns: f64, limit_ns: f64) -> Run {
-        let measured = Measured { limit: "limit/a/get".into(), row_ns, limit_ns };
-        Run { selected: vec!["a/x".into()], rows: [("a/x".to_owned(), measured)].into() }
+    fn run(mean_ns: f64, limit_ns: f64) -> BTreeMap<String, Measured> {
+        let (limit, ratio) = ("limit/a/get".to_owned(), mean_ns / limit_ns);
+        [("a/x".to_owned(), Measured { mean_ns, median_ns: mean_ns, limit, ratio })].into()
     }
 
-    fn levels(run: &Run, how: How) -> Vec<Level> {
-        times(&baseline(), run, how).iter().map(|verdict| verdict.level).collect()
+    fn levels(measured: &BTreeMap<String, Measured>, how: How) -> Vec<Level> {
+        times(&baseline(), &["a/x".to_owned()], measured, how).iter().map(|verdict| verdict.level).collect()
     }
 
     #[test]
@@ -148,19 +192,33 @@ mod tests {
     }
 
     #[test]
-    fn a_selected_row_that_is_missing_fails_and_one_that_was_not_selected_does_not() {
-        let mut half = run(100.0, 50.0);
-        half.selected.push("a/y".into());
-        assert_eq!(levels(&half, HOW), [Level::Check, Level::Fail]);
-        assert_eq!(levels(&Run::default(), HOW), []);
+    fn a_selected_row_that_is_missing_fails() {
+        assert_eq!(levels(&BTreeMap::new(), HOW), [Level::Fail]);
+    }
+
+    #[test]
+    fn a_row_that_is_gone_fails_where_its_pair_was_selected() {
+        let lost = |selected: &[&str], filter: &str| {
+            let selected: Vec<_> = selected.iter().map(|id| (*id).to_owned()).collect();
+            let run = Run { filter: filter.to_owned(), selected, ..Run::default() };
+            let by = Selected::by(&run).expect("a good filter");
+            super::lost(baseline().benchmarks.keys(), &run.selected.iter().collect(), &by).len()
+        };
+        assert_eq!(lost(&["a/y"], ""), 1);
+        assert_eq!(lost(&["a/x", "a/y"], ""), 0);
+        assert_eq!(lost(&["a/y"], "y$"), 0, "it was filtered out");
+        assert_eq!(lost(&["b/x"], ""), 0, "another pair");
+    }
+
+    #[test]
+    fn limits_of_a_server_that_is_left_out_are_not_missing() {
+        assert_eq!((part("limit/moka/get"), part("moka+none/single_key/hit/macro")), ("limit/moka", "moka+none"));
     }
 
     #[test]
     fn a_new_row_is_a_warning() {
         let mut new = run(1.0, 1.0);
-        let measured = new.rows["a/x"].clone();
-        new.selected.push("a/new".into());
-        new.rows.insert("a/new".into(), measured);
-        assert_eq!(levels(&new, HOW)[1], Level::Warn);
+        new.insert("a/new".into(), new["a/x"].clone());
+        assert_eq!(times(&baseline(), &["a/new".to_owned()], &new, HOW)[0].level, Level::Warn);
     }
 }

@@ -60,16 +60,23 @@ impl CountRow {
     }
 }
 
-/// The output of `bench_counts --json`.
+/// A file with the output of `bench_counts --json`.
 ///
 /// # Errors
 /// One line that names the file, and the line in it.
 pub fn read_counts(path: &Path) -> Result<Vec<CountRow>, String> {
-    let text = fs::read_to_string(path).map_err(|error| format!("--counts {}: {error}", path.display()))?;
-    let row = |(i, line)| {
-        serde_json::from_str(line).map_err(|error| format!("--counts {}, line {}: {error}", path.display(), i + 1))
-    };
-    text.lines().enumerate().filter(|(_, line): &(usize, &str)| !line.trim().is_empty()).map(row).collect()
+    let shown = format!("--counts {}", path.display());
+    let text = fs::read_to_string(path).map_err(|error| format!("{shown}: {error}"))?;
+    parse_counts(&shown, &text)
+}
+
+/// The output of `bench_counts --json`; `source` is what an error names.
+///
+/// # Errors
+/// One line.
+pub fn parse_counts(source: &str, text: &str) -> Result<Vec<CountRow>, String> {
+    let row = |(i, line)| serde_json::from_str(line).map_err(|error| format!("{source}, line {}: {error}", i + 1));
+    text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()).map(row).collect()
 }
 
 fn waiter(row: &CountRow) -> f64 {

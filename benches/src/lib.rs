@@ -13,7 +13,10 @@
 // What isn't here can't be measured: a benchmark has nothing better to do than stop.
 #![expect(clippy::expect_used, reason = "see above")]
 
+pub mod again;
 pub mod baseline;
+pub mod callgrind;
+pub mod clock;
 pub mod command;
 pub mod compare;
 pub mod counts;
@@ -21,3 +24,4 @@ pub mod direct;
 pub mod matrix;
 pub mod rows;
 pub mod run;
+pub mod select;

@@ -5,8 +5,13 @@ use std::fmt;
 /// L1 stores, by the name that selects them; a new one is one line here and one in `matrix/stores.rs`.
 pub const L1: [&str; 4] = ["none", "moka", "mini-moka", "quick-cache"];
 
-/// L2 stores, likewise.
-pub const L2: [&str; 2] = ["none", "memory"];
+/// L2 stores, likewise. Where one needs a server, the variable with its URL.
+pub const L2: [(&str, Option<&str>); 4] = [
+    ("none", None),
+    ("memory", None),
+    ("redis", Some("ACCELERATOR_BENCH_REDIS_URL")),
+    ("memcached", Some("ACCELERATOR_BENCH_MEMCACHED_URL")),
+];
 
 /// The pair whose rows the gate watches.
 pub const KEY_PAIR: Pair = Pair { l1: "moka", l2: "none" };
@@ -27,16 +32,22 @@ impl Pair {
     /// Every pair but none+none: the key pair first, then by the number of levels that need a server.
     #[must_use]
     pub fn all() -> Vec<Self> {
-        let mut pairs: Vec<_> = L2.iter().flat_map(|l2| L1.iter().map(move |l1| Self { l1, l2 })).collect();
+        let mut pairs: Vec<_> = L2.iter().flat_map(|(l2, _)| L1.iter().map(move |l1| Self { l1, l2 })).collect();
         pairs.retain(|pair| (pair.l1, pair.l2) != ("none", "none"));
         pairs.sort_by_key(|pair| (*pair != KEY_PAIR, pair.is_remote()));
         pairs
     }
 
+    /// The variable with the URL of the server that it needs, if it needs one.
+    #[must_use]
+    pub fn server(self) -> Option<&'static str> {
+        server_of(self.l2)
+    }
+
     /// Whether it needs a server.
     #[must_use]
     pub fn is_remote(self) -> bool {
-        !matches!(self.l2, "none" | "memory")
+        self.server().is_some()
     }
 
     fn has_both(self) -> bool {
@@ -136,12 +147,22 @@ impl Row {
     /// What it is held against.
     #[must_use]
     pub fn limit(&self) -> Limit {
-        let level = match self.what {
+        let of = match self.what {
             What::Hit if self.pair.l1 != "none" => self.pair.l1,
             What::Miss if self.pair.l2 == "none" => self.pair.l1,
             _ => self.pair.l2,
         };
-        Limit { store: level, insert: self.what == What::Miss, batch: self.batch }
+        // Clients have commands of these names.
+        let operation = match (self.what, self.batch, server_of(of)) {
+            (What::Miss, false, None) => "insert",
+            (What::Miss, true, None) => "insert32",
+            (What::Miss, false, Some(_)) => "set",
+            (What::Miss, true, Some(_)) => "set32",
+            (_, false, _) => "get",
+            (_, true, None) => "get32",
+            (_, true, Some(_)) => "mget32",
+        };
+        Limit { of, operation }
     }
 
     /// The eight rows that the gate watches by default.
@@ -163,26 +184,82 @@ impl Via {
     }
 }
 
-/// What the store alone takes for the same.
+/// What a part takes alone: of a store, what the cache asks of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limit {
-    /// The store.
-    pub store: &'static str,
-    /// Read, load and insert; else read.
-    pub insert: bool,
-    /// [`BATCH`] keys.
-    pub batch: bool,
+    /// A store's name, `codec` or `clock`.
+    pub of: &'static str,
+    /// Of a store `get` or `insert` (read, load and insert), or one of these for [`BATCH`] keys. Of a client `get`, `set`
+    /// (read, load and write), `mget32`, `set32`.
+    pub operation: &'static str,
 }
 
 impl Limit {
-    /// `limit/<store>/<operation>`.
+    /// `limit/<of>/<operation>`.
     #[must_use]
     pub fn id(&self) -> String {
-        let operation = if self.insert { "insert" } else { "get" };
-        let many = if self.batch { BATCH.to_string() } else { String::new() };
-        format!("limit/{}/{operation}{many}", self.store)
+        format!("limit/{}/{}", self.of, self.operation)
     }
 }
+
+/// A row, or a limit by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bench {
+    /// In turns with its limit.
+    Row(Row),
+    /// Alone.
+    Limit(Limit),
+}
+
+impl Bench {
+    /// Everything that can be measured, in the order in which it runs: the rows of each pair, then the limits that
+    /// appeared among them for the first time.
+    #[must_use]
+    pub fn all() -> Vec<Self> {
+        let mut all = Vec::new();
+        for pair in Pair::all() {
+            let rows = Row::of(pair);
+            all.extend(rows.iter().copied().map(Self::Row));
+            let mut limits: Vec<_> = rows.iter().map(Row::limit).collect();
+            limits.extend(PARTS.iter().filter(|(with, _)| *with == pair).map(|(_, part)| *part));
+            for limit in limits.into_iter().map(Self::Limit) {
+                if !all.contains(&limit) {
+                    all.push(limit);
+                }
+            }
+        }
+        all
+    }
+
+    /// As `--list` shows it.
+    #[must_use]
+    pub fn id(&self) -> String {
+        match self {
+            Self::Row(row) => row.id(),
+            Self::Limit(limit) => limit.id(),
+        }
+    }
+
+    /// Whether it needs a server, and the variable with its URL.
+    #[must_use]
+    pub fn server(&self) -> Option<&'static str> {
+        match self {
+            Self::Row(row) => row.pair.server(),
+            Self::Limit(limit) => server_of(limit.of),
+        }
+    }
+}
+
+fn server_of(store: &str) -> Option<&'static str> {
+    L2.iter().find(|(name, _)| *name == store).and_then(|(_, server)| *server)
+}
+
+/// Parts that are no stores, and the pair whose rows are the first to use them.
+const PARTS: [(Pair, Limit); 3] = [
+    (KEY_PAIR, Limit { of: "clock", operation: "read" }),
+    (Pair { l1: "none", l2: "memory" }, Limit { of: "codec", operation: "encode" }),
+    (Pair { l1: "none", l2: "memory" }, Limit { of: "codec", operation: "decode" }),
+];
 
 #[cfg(test)]
 mod tests {
@@ -197,8 +274,20 @@ mod tests {
         assert_eq!(ids.iter().collect::<HashSet<_>>().len(), ids.len());
         assert_eq!(rows.iter().filter(|row| row.is_key()).count(), 8);
         assert!(rows[..9].iter().all(|row| row.pair == KEY_PAIR), "{ids:?}");
-        let first_remote = rows.iter().position(|row| row.pair.is_remote()).unwrap_or(rows.len());
-        assert!(rows[first_remote..].iter().all(|row| row.pair.is_remote()));
+    }
+
+    #[test]
+    fn what_needs_a_server_comes_last_and_limits_come_behind_their_rows() {
+        let all = Bench::all();
+        let ids: Vec<String> = all.iter().map(Bench::id).collect();
+        assert_eq!(ids.iter().collect::<HashSet<_>>().len(), ids.len());
+        assert_eq!(ids[0], "moka+none/single_key/hit/manual");
+        let remote = all.iter().position(|bench| bench.server().is_some()).unwrap_or(all.len());
+        assert!(all[remote..].iter().all(|bench| bench.server().is_some()), "{ids:?}");
+        for row in Row::all() {
+            let at = |id: &str| ids.iter().position(|other| other == id);
+            assert!(at(&row.limit().id()).is_some(), "{} has no limit", row.id());
+        }
     }
 
     #[test]

@@ -4,7 +4,6 @@ use std::sync::LazyLock;
 
 use accelerator_backend_redis::RedisStore;
 use accelerator_core::l2_laws;
-use accelerator_core::testkit::Faulty;
 use accelerator_core::testkit::server::RedisServer;
 
 use crate::support::{builder, shared};
@@ -16,11 +15,6 @@ pub(crate) const MINIMAL_ACL: &str =
 l2_laws!(redis, {
     let Some(store) = shared().await else { return };
     store
-});
-
-l2_laws!(faulty, {
-    let Some(store) = shared().await else { return };
-    Faulty::new(store)
 });
 
 l2_laws!(with_minimal_rights, {

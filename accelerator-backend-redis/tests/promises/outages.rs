@@ -4,6 +4,7 @@ use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
+use accelerator_core::testkit::laws::restart;
 use accelerator_core::testkit::server::RedisServer;
 use accelerator_core::{L2Store, StoreErrorKind};
 use tokio::time::timeout;
@@ -49,6 +50,14 @@ async fn a_store_works_again_within_two_seconds_after_a_restart() {
 }
 
 #[tokio::test]
+async fn a_restart_ends_leases() {
+    let Some(server) = RedisServer::start() else { return };
+    let store = store(server.url()).await;
+    let back = restart::a_restart_ends_leases(&store, || server.restart()).await;
+    assert!(back < Duration::from_secs(2), "back after {back:?}");
+}
+
+#[tokio::test]
 async fn a_restart_that_no_call_saw_is_noticed() {
     let Some(server) = RedisServer::start() else { return };
     let store = store(server.url()).await;
@@ -67,6 +76,8 @@ async fn calls_on_a_stopped_server_end_by_their_callers_limit_and_late_answers_r
     for n in 0..200 {
         store.set(&format!("k{n}"), value(&n.to_string()), LONG).await.expect("set");
     }
+    let connections = || info(&server.addr(), "total_connections_received").parse::<u64>().expect("a number");
+    let before = connections();
     for round in 0..5 {
         server.stop();
         for n in 0..40 {
@@ -90,14 +101,14 @@ async fn calls_on_a_stopped_server_end_by_their_callers_limit_and_late_answers_r
             task.await.expect("the right answer");
         }
     }
-    assert_eq!(info(&server.addr(), "total_connections_received"), "3", "the store's, the readiness probe's, ours");
+    assert_eq!(connections(), before + 1, "the question of ours alone");
 }
 
 #[tokio::test]
 async fn a_server_that_is_silent_for_too_long_is_given_up_and_found_again() {
     let Some(server) = RedisServer::start() else { return };
     let limits = builder(server.url()).response_timeout(Duration::from_millis(200));
-    let store = limits.connect_timeout(Duration::from_millis(300)).connect().await.expect("a connection");
+    let store = limits.connect_timeout(Duration::from_secs(1)).connect().await.expect("a connection");
     store.set("k", value("v"), LONG).await.expect("set");
     server.stop();
     let start = Instant::now();
@@ -116,7 +127,7 @@ async fn a_server_that_is_silent_for_too_long_is_given_up_and_found_again() {
 #[tokio::test]
 async fn a_server_that_is_slow_for_a_moment_keeps_its_connection() {
     let Some(server) = RedisServer::start() else { return };
-    let limits = builder(server.url()).response_timeout(Duration::from_secs(2));
+    let limits = builder(server.url()).response_timeout(Duration::from_secs(20));
     let store = limits.connect().await.expect("a connection");
     let addr = server.addr();
     let before = info(&addr, "total_connections_received");
@@ -133,14 +144,14 @@ async fn a_server_that_is_slow_for_a_moment_keeps_its_connection() {
 #[tokio::test]
 async fn a_quiet_store_is_no_silent_server() {
     let Some(server) = RedisServer::start() else { return };
-    let limits = builder(server.url()).response_timeout(Duration::from_millis(20));
+    let limits = builder(server.url()).response_timeout(Duration::from_millis(500));
     let store = limits.connect().await.expect("a connection");
     let addr = server.addr();
     let before: u64 = info(&addr, "total_connections_received").parse().expect("a number");
     // Given up before it was sent: no answer will ever come.
-    for _ in 0..10 {
+    for _ in 0..2 {
         let _ = timeout(Duration::ZERO, store.get("k")).await;
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        tokio::time::sleep(Duration::from_millis(1_600)).await;
     }
     store.get("k").await.expect("get");
     let after: u64 = info(&addr, "total_connections_received").parse().expect("a number");
@@ -187,7 +198,7 @@ async fn garbage_ends_the_call_and_the_connection_is_made_anew() {
 async fn a_server_that_stays_a_replica_is_left_for_what_its_name_leads_to_by_then() {
     let Some(server) = RedisServer::start() else { return };
     let store =
-        builder(server.url()).response_timeout(Duration::from_millis(100)).connect().await.expect("a connection");
+        builder(server.url()).response_timeout(Duration::from_millis(500)).connect().await.expect("a connection");
     let addr = server.addr();
     assert_eq!(raw(&addr, "REPLICAOF 127.0.0.1 1"), "+OK");
     // The connection whose last command was a SET.

@@ -197,7 +197,8 @@ pub trait L2Store: Send + Sync + 'static {
         out
     }
 
-    /// Gives a lease back without filling. Of a lease that is gone this does nothing.
+    /// Gives a lease back without filling; or removes exactly the value that was seen, by its token. Of what is gone, or
+    /// was replaced, this does nothing.
     async fn release(&self, key: &str, token: LeaseToken) -> StoreResult<()> {
         let _ = (key, token);
         Err(StoreError::unsupported("release"))

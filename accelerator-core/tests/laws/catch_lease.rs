@@ -24,6 +24,7 @@ enum Defect {
     DeleteLeavesTheLease,
     ReleaseIgnoresTheToken,
     ReleaseDoesNothing,
+    ReleaseIsForLeasesOnly,
     HoldDoesNothing,
     NeverEnds,
     BatchOutOfOrder,
@@ -228,6 +229,7 @@ impl L2Store for Broken {
         match self.defect {
             ReleaseIgnoresTheToken => self.inner.del(key).await,
             ReleaseDoesNothing => Ok(()),
+            ReleaseIsForLeasesOnly if self.get(key).await?.is_some() => Ok(()),
             _ => {
                 let token = self.inward(key, &token);
                 if self.inner.stands(key, &token) {
@@ -289,6 +291,7 @@ fn each_defect_is_named_by_the_laws_it_breaks() {
         ),
         (LooksThenFills, &["of_many_fills_at_once_one_is_stored", "a_fill_racing_a_delete_leaves_nothing"]),
         (FillKeepsAPartOfALargeValue, &["values_beyond_the_limit_are_refused_or_kept_whole"]),
+        (ReleaseIsForLeasesOnly, &["a_value_seen_can_be_removed"]),
         (SeenIsSeenForEver, &["a_value_seen_can_be_replaced_once", "a_value_seen_and_gone_is_not_replaced"]),
     ];
     for (defect, laws) in expected {
@@ -307,7 +310,10 @@ fn each_defect_is_named_by_the_laws_it_breaks() {
         (PlainReadShowsTheMark, &["a_lease_or_hold_is_no_value"]),
         (FillStoresNothing, &["a_fill_under_the_lease_is_stored"]),
         (DeleteLeavesTheLease, &["a_fill_after_a_delete_is_lost", "a_fill_racing_a_delete_leaves_nothing"]),
-        (ReleaseIgnoresTheToken, &["a_released_lease_is_free", "a_hold_blocks_leases_and_older_fills"]),
+        (
+            ReleaseIgnoresTheToken,
+            &["a_released_lease_is_free", "a_value_seen_can_be_removed", "a_hold_blocks_leases_and_older_fills"],
+        ),
         (ReleaseDoesNothing, &["a_released_lease_is_free"]),
         (HoldDoesNothing, &["a_hold_blocks_leases_and_older_fills", "a_lease_or_hold_is_no_value"]),
         (NeverEnds, &["a_lease_ends", "leases_and_holds_of_no_time_end"]),

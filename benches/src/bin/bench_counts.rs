@@ -1,21 +1,30 @@
 //! Allocations, bytes, instructions, calls to L2 and to the source: what repeats exactly.
 //!
-//! Instructions need valgrind: the program runs itself under callgrind, twice per row with different lengths, so that
-//! start and warm-up cancel.
+//! Instructions need valgrind: the program runs itself under callgrind, once per row.
 
 use std::alloc::System;
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 
+use accelerator::testkit::server::CountingProxy;
+use accelerator_benches::callgrind::{calls, median};
 use accelerator_benches::command::{options, refuse};
 use accelerator_benches::counts::CountRow;
-use accelerator_benches::matrix::{Subject, Way, build};
-use accelerator_benches::rows::{Pair, Row, Via};
+use accelerator_benches::matrix::{CHUNK, Servers, Subject, Way, address, build};
+use accelerator_benches::rows::{BATCH, L2, Pair, Row, Via};
+use accelerator_benches::select::{names_a_server, pattern};
 use clap::Parser;
-use regex::Regex;
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
+use tokio::runtime::Runtime;
 
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
+
+/// Turns in which allocations are counted. The least of them is the row's: what a store does now and then (a table that
+/// grows, garbage that is collected) comes on top in some of them.
+const TURNS: usize = 32;
+
+/// Turns in which instructions are counted.
+const COUNTED_TURNS: u32 = 25;
 
 /// Prints the counts of each row of the matrix, and of storms on one cold key.
 #[derive(Debug, Parser)]
@@ -30,11 +39,9 @@ struct Args {
     /// Leave instructions out, also where valgrind is there
     #[arg(long)]
     no_instructions: bool,
-    /// Run one row so many times and print nothing: what callgrind sees
-    #[arg(long, value_name = "ID", requires = "times", hide = true)]
+    /// Run one row and print nothing: what callgrind sees
+    #[arg(long, value_name = "ID")]
     row: Option<String>,
-    #[arg(long, value_name = "N", hide = true)]
-    times: Option<u64>,
 }
 
 fn main() -> ExitCode {
@@ -42,26 +49,39 @@ fn main() -> ExitCode {
         Ok(args) => args,
         Err(code) => return code,
     };
-    if let (Some(id), Some(times)) = (&args.row, args.times) {
+    if let Some(id) = &args.row {
         let Some(row) = Row::all().into_iter().find(|row| row.id() == *id) else {
             return refuse(&format!("--row {id:?}: no row has this id"));
         };
-        runtime().block_on(async { run(&mut Subject::new(row).await, times).await });
+        let (runtime, mut counted) = begin(row, &Servers::default());
+        (0..COUNTED_TURNS).for_each(|_| counted.turn(&runtime, counted_turn));
         return ExitCode::SUCCESS;
     }
-    let filter = match Regex::new(&args.filter) {
+    let filter = match pattern(&args.filter) {
         Ok(filter) => filter,
-        Err(error) => return refuse(&format!("--filter {:?} is no regular expression: {error}", args.filter)),
+        Err(error) => return refuse(&format!("--filter: {error}")),
     };
     if !args.json {
         let (row, via) = ("row", "via");
         println!(
-            "{row:<44}{via:<8}{:>9}{:>9}{:>14}{:>13}{:>7}{:>20}",
+            "{row:<46}{via:<8}{:>9}{:>9}{:>14}{:>13}{:>7}{:>20}",
             "allocs", "bytes", "instructions", "round_trips", "loads", "allocs_per_waiter"
         );
     }
+    let servers = Servers::new(|name| std::env::var(name).ok().filter(|url| names_a_server(url)));
+    for variable in L2.iter().filter_map(|(_, variable)| *variable) {
+        if servers.has(variable)
+            && let Err(error) = runtime().block_on(servers.check(variable))
+        {
+            return refuse(&error);
+        }
+    }
     for row in Row::all().iter().filter(|row| filter.is_match(&row.id())) {
-        print(&args, &counts(row, !args.no_instructions));
+        match row.pair.server() {
+            None => print(&args, &local_counts(row, !args.no_instructions)),
+            Some(variable) if servers.has(variable) => print(&args, &remote_counts(row, &servers)),
+            Some(_) => {}
+        }
     }
     for pair in Pair::all().into_iter().filter(|pair| pair.l1 != "none" && pair.l2 == "none") {
         for tasks in [1_000, 10_000] {
@@ -86,7 +106,7 @@ fn print(args: &Args, row: &CountRow) {
     }
     let optional = |number: Option<f64>| number.map_or_else(|| "-".to_owned(), |number| format!("{number:.1}"));
     println!(
-        "{:<44}{:<8}{:>9.3}{:>9.1}{:>14}{:>13.3}{:>7.3}{:>20}",
+        "{:<46}{:<8}{:>9.3}{:>9.1}{:>14}{:>13.3}{:>7.3}{:>20}",
         row.row,
         row.via,
         row.allocs,
@@ -98,63 +118,110 @@ fn print(args: &Args, row: &CountRow) {
     );
 }
 
-fn runtime() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime")
+/// A row, warmed up.
+struct Counted {
+    subject: Subject,
+    operations: u64,
 }
 
-async fn run(subject: &mut Subject, times: u64) {
-    let mut left = times;
-    while left > 0 {
-        let now = left.min(subject.chunk());
-        left -= now;
-        subject.prepare();
-        subject.run(now).await;
+fn runtime() -> Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime")
+}
+
+fn begin(row: Row, servers: &Servers) -> (Runtime, Counted) {
+    let runtime = runtime();
+    let subject = runtime.block_on(Subject::new(row, servers));
+    let mut counted = Counted { subject, operations: if row.batch { CHUNK / BATCH } else { CHUNK } };
+    counted.turn(&runtime, run);
+    (runtime, counted)
+}
+
+impl Counted {
+    fn turn(&mut self, runtime: &Runtime, run: fn(&Runtime, &mut Subject, u64)) {
+        self.subject.prepare();
+        run(runtime, &mut self.subject, self.operations);
     }
+}
+
+/// The one function of which callgrind counts the calls.
+#[inline(never)]
+fn counted_turn(runtime: &Runtime, subject: &mut Subject, operations: u64) {
+    run(runtime, subject, operations);
+}
+
+fn run(runtime: &Runtime, subject: &mut Subject, operations: u64) {
+    runtime.block_on(subject.run(operations));
 }
 
 fn round(number: f64) -> f64 {
     (number * 1000.0).round() / 1000.0
 }
 
-fn counts(row: &Row, instructions: bool) -> CountRow {
-    let (mut allocs, mut bytes, mut trips, mut loads, mut times) = (0, 0, 0, 0, 0);
-    runtime().block_on(async {
-        let mut subject = Subject::new(*row).await;
-        let chunk = subject.chunk();
-        run(&mut subject, chunk).await;
-        for _ in 0..8 {
+fn local_counts(row: &Row, instructions: bool) -> CountRow {
+    let calls = || calls("bench_counts::counted_turn", &["--row", &row.id()]);
+    let median = if instructions { calls().and_then(median) } else { None };
+    counts(row, &Servers::default(), median)
+}
+
+/// What a client does depends on how the answers arrive, so its instructions are not counted. Round trips are counted
+/// by a proxy, which allocates too: by itself, one operation at a time.
+fn remote_counts(row: &Row, servers: &Servers) -> CountRow {
+    const OPERATIONS: u64 = 8;
+    let direct = counts(row, servers, None);
+    let round_trips = runtime().block_on(async {
+        let proxy = CountingProxy::start(address(servers.url(row.pair.l2).unwrap_or_default())).await;
+        let mut subject = Subject::new(*row, &servers.behind(row.pair.l2, &proxy.addr())).await;
+        subject.prepare();
+        subject.run(1).await;
+        proxy.reset();
+        for _ in 0..OPERATIONS {
             subject.prepare();
-            let calls = |subject: &Subject| {
-                subject.built.memory.as_ref().map_or(0, accelerator::testkit::MemoryL2::round_trips)
-            };
-            let before = (calls(&subject), subject.service.source.loads());
-            let region = Region::new(ALLOCATOR);
-            subject.run(chunk).await;
-            let change = region.change();
-            allocs += change.allocations;
-            bytes += change.bytes_allocated;
-            trips += calls(&subject) - before.0;
-            loads += subject.service.source.loads() - before.1;
-            times += chunk;
+            subject.run(1).await;
         }
+        proxy.round_trips() as f64 / OPERATIONS as f64
     });
-    let each = |count: u64| round(count as f64 / times as f64);
+    CountRow { round_trips: round(round_trips), ..direct }
+}
+
+fn counts(row: &Row, servers: &Servers, instructions: Option<u64>) -> CountRow {
+    let (runtime, mut counted) = begin(*row, servers);
+    let turns: Vec<[u64; 4]> = (0..TURNS).map(|_| turn(&runtime, &mut counted)).collect();
+    let least = |what: usize| turns.iter().map(|turn| turn[what]).min().unwrap_or(0);
+    let each = |count: u64| round(count as f64 / counted.operations as f64);
+    let [allocs, bytes, trips, loads] = std::array::from_fn(|what| each(least(what)));
     CountRow {
         row: row.id(),
         l1: row.pair.l1.to_owned(),
         l2: row.pair.l2.to_owned(),
         via: if row.via == Via::Manual { "dyn" } else { row.via.name() }.to_owned(),
-        allocs: each(allocs as u64),
-        bytes: each(bytes as u64),
-        instructions: if instructions { count_instructions(row) } else { None },
-        round_trips: each(trips),
-        loads: each(loads),
+        allocs,
+        bytes,
+        instructions: instructions.map(each),
+        round_trips: trips,
+        loads,
         allocs_per_waiter: None,
     }
 }
 
+/// Allocations, bytes, calls to L2 and to the source.
+fn turn(runtime: &Runtime, counted: &mut Counted) -> [u64; 4] {
+    counted.subject.prepare();
+    let before = (counted.subject.built.round_trips(), counted.subject.service.source.loads());
+    let region = Region::new(ALLOCATOR);
+    run(runtime, &mut counted.subject, counted.operations);
+    let change = region.change();
+    [
+        change.allocations as u64,
+        change.bytes_allocated as u64,
+        counted.subject.built.round_trips() - before.0,
+        counted.subject.service.source.loads() - before.1,
+    ]
+}
+
 fn storm(pair: Pair, row: String, way: Way, tasks: u64) -> CountRow {
-    let storm = build(pair).storm(way, tasks, &|| ALLOCATOR.stats().allocations as u64);
+    let storm = runtime()
+        .block_on(build(pair, &Servers::default()))
+        .storm(way, tasks, &|| ALLOCATOR.stats().allocations as u64);
     CountRow {
         row,
         l1: pair.l1.to_owned(),
@@ -167,22 +234,4 @@ fn storm(pair: Pair, row: String, way: Way, tasks: u64) -> CountRow {
         loads: storm.loads as f64,
         allocs_per_waiter: Some(storm.allocs_per_waiter),
     }
-}
-
-/// The difference of two lengths, for one operation; `None` without valgrind.
-fn count_instructions(row: &Row) -> Option<f64> {
-    let (few, many) = if row.batch { (64, 320) } else { (1_024, 5_120) };
-    let (short, long) = (callgrind(&row.id(), few)?, callgrind(&row.id(), many)?);
-    Some(round((long as f64 - short as f64) / (many - few) as f64))
-}
-
-fn callgrind(id: &str, times: u64) -> Option<u64> {
-    let out = Command::new("valgrind")
-        .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
-        .arg(std::env::current_exe().ok()?)
-        .args(["--row", id, "--times", &times.to_string()])
-        .output()
-        .ok()?;
-    let text = String::from_utf8_lossy(&out.stderr).into_owned();
-    text.lines().find_map(|line| line.split("Collected :").nth(1)?.trim().parse().ok())
 }

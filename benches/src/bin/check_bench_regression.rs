@@ -1,11 +1,13 @@
 //! The gate: compares the latest run of the matrix with the baseline.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 
+use accelerator_benches::again::{count, measure};
 use accelerator_benches::baseline::{Baseline, PATH, rustc};
 use accelerator_benches::command::{options, refuse};
-use accelerator_benches::compare::{How, Level, Verdict, counts, times};
+use accelerator_benches::compare::{How, Level, Selected, Verdict, counts, lost, times};
 use accelerator_benches::counts::read_counts;
 use accelerator_benches::run::{Run, criterion_dir};
 use clap::Parser;
@@ -28,9 +30,12 @@ struct Args {
     /// Compare nanoseconds as they stand, for two runs of one quiet machine
     #[arg(long)]
     absolute: bool,
-    /// Counts of this run: the output of `bench_counts --json`; without it, counts are not compared
+    /// Counts of this tree: the output of `bench_counts --json` [default: counted now]
     #[arg(long, value_name = "FILE")]
     counts: Option<PathBuf>,
+    /// Compare times only
+    #[arg(long, conflicts_with = "counts")]
+    no_counts: bool,
     /// How often a slower row is measured again before it counts
     #[arg(long, value_name = "N", default_value_t = 2)]
     again: u32,
@@ -57,55 +62,59 @@ fn main() -> ExitCode {
 fn check(args: &Args) -> Result<usize, String> {
     let criterion = args.criterion_dir.clone().unwrap_or_else(criterion_dir);
     let baseline = Baseline::read(&args.baseline)?;
-    let mut run = Run::read(&criterion)?;
-    let how = How { threshold: args.threshold, absolute: args.absolute };
-    let mut verdicts = times(&baseline, &run, how);
-    for _ in 0..args.again {
-        let slow: Vec<String> = failed(&verdicts).map(|verdict| verdict.id.clone()).collect();
-        if slow.is_empty() {
-            break;
-        }
-        println!("[CHECK] measuring {} again: {}", slow.len(), slow.join(", "));
-        // Only what failed; a row that is fast enough once is no regression.
-        let again = measure(&criterion, &slow)?;
-        run.rows.extend(again.rows);
-        run.write(&criterion).map_err(|error| error.to_string())?;
-        verdicts = times(&baseline, &run, how);
+    let run = Run::read(&criterion)?;
+    if run.selected.is_empty() {
+        return Err("the latest run selected no row: its filter matched nothing".to_owned());
     }
-    if let Some(path) = &args.counts {
+    let selected = Selected::by(&run)?;
+    let how = How { threshold: args.threshold, absolute: args.absolute };
+    let mut verdicts = times(&baseline, &run.selected, &run.measured(&criterion), how);
+    for _ in 0..args.again {
+        look_again(&baseline, &criterion, how, &mut verdicts);
+    }
+    verdicts.extend(lost(baseline.benchmarks.keys(), &run.selected.iter().collect(), &selected));
+    if !args.no_counts {
         let same = baseline.rustc == rustc();
         if !same {
             println!("[WARN]  the baseline was counted with another compiler: {}", baseline.rustc);
         }
-        verdicts.extend(counts(&baseline.counts, &read_counts(path)?, same));
+        let counted = match &args.counts {
+            Some(path) => read_counts(path)?,
+            None => count(&run.filter)?,
+        };
+        let ids: BTreeSet<_> = counted.iter().map(|row| &row.row).collect();
+        verdicts.extend(lost(baseline.counts.iter().map(|row| &row.row), &ids, &selected));
+        verdicts.extend(counts(&baseline.counts, &counted, &selected, same));
     }
     verdicts.iter().for_each(|verdict| println!("{verdict}"));
     let failures = verdicts.iter().filter(|verdict| verdict.level == Level::Fail).count();
     let (rows, percent) = (run.selected.len(), args.threshold * 100.0);
     match failures {
         0 => println!("[PASS]  {rows} rows within {percent} % of the baseline"),
+        1 => println!("[FAIL]  1 regression; see docs/performance-playbook.md, stage F"),
         _ => println!("[FAIL]  {failures} regressions; see docs/performance-playbook.md, stage F"),
     }
     Ok(failures)
 }
 
-fn failed(verdicts: &[Verdict]) -> impl Iterator<Item = &Verdict> {
-    verdicts.iter().filter(|verdict| verdict.level == Level::Fail && verdict.timed)
-}
-
-/// Runs these rows alone.
-fn measure(criterion: &Path, ids: &[String]) -> Result<Run, String> {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let filter = ids.iter().map(|id| id.replace('+', r"\+")).collect::<Vec<_>>().join("|");
-    let done = Command::new(cargo)
-        .args(["bench", "--quiet", "--package", "accelerator-benches", "--bench", "cache_path_bench", "--"])
-        .arg(format!("^({filter})$"))
-        .env("CRITERION_HOME", criterion)
-        .stdout(std::process::Stdio::null())
-        .status();
-    match done {
-        Ok(status) if status.success() => Run::read(criterion),
-        Ok(status) => Err(format!("measuring again failed with {status}")),
-        Err(error) => Err(format!("cargo could not be started to measure again: {error}")),
+/// Measures what is too slow once more: a row that is fast enough once is no regression.
+fn look_again(baseline: &Baseline, criterion: &Path, how: How, verdicts: &mut [Verdict]) {
+    let slow = |verdict: &&mut Verdict| verdict.level == Level::Fail && verdict.timed;
+    let ids: Vec<String> = verdicts.iter_mut().filter(slow).map(|verdict| verdict.id.clone()).collect();
+    if ids.is_empty() {
+        return;
+    }
+    println!("[WARN]  measuring {} again: {}", ids.len(), ids.join(", "));
+    let again = match measure(criterion, &ids) {
+        Ok(again) => again,
+        Err(error) => return println!("[WARN]  {error}"),
+    };
+    let now = times(baseline, &ids, &again, how);
+    for (verdict, mut now) in verdicts.iter_mut().filter(slow).zip(now) {
+        if now.level == Level::Check {
+            now.level = Level::Warn;
+            now.text += ": too slow before, not when measured again";
+        }
+        *verdict = now;
     }
 }

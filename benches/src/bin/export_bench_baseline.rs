@@ -5,6 +5,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use accelerator_benches::again::count;
 use accelerator_benches::baseline::{Baseline, PATH};
 use accelerator_benches::command::{options, refuse};
 use accelerator_benches::counts::read_counts;
@@ -21,7 +22,7 @@ struct Args {
     /// Where to write; `-`: to standard output
     #[arg(long, value_name = "FILE", default_value = PATH)]
     output: String,
-    /// Counts to put in: the output of `bench_counts --json`
+    /// Counts to put in: the output of `bench_counts --json` [default: counted now]
     #[arg(long, value_name = "FILE")]
     counts: Option<PathBuf>,
 }
@@ -45,13 +46,12 @@ fn main() -> ExitCode {
 fn export(args: &Args) -> Result<String, String> {
     let criterion = args.criterion_dir.clone().unwrap_or_else(criterion_dir);
     let run = Run::read(&criterion)?;
-    if run.rows.is_empty() {
-        return Err("the latest run measured no row: its filter matched nothing, or it was cut off".to_owned());
-    }
-    let mut baseline = Baseline::of(&run, &criterion)?;
-    if let Some(path) = &args.counts {
-        baseline.counts = read_counts(path)?;
-    }
+    // A run that can't be exported says so before anybody waits for counts.
+    let mut baseline = Baseline::of(&run, &criterion, Vec::new())?;
+    baseline.counts = match &args.counts {
+        Some(path) => read_counts(path)?,
+        None => count(&run.filter)?,
+    };
     let text = serde_json::to_string_pretty(&baseline).map_err(|error| error.to_string())? + "\n";
     if args.output == "-" {
         std::io::stdout().write_all(text.as_bytes()).map_err(|error| error.to_string())?;
@@ -60,5 +60,5 @@ fn export(args: &Args) -> Result<String, String> {
     let path = Path::new(&args.output);
     let written = path.parent().map_or(Ok(()), fs::create_dir_all).and_then(|()| fs::write(path, text));
     written.map_err(|error| format!("--output {}: {error}", path.display()))?;
-    Ok(format!("{} rows and {} counts written to {}", run.rows.len(), baseline.counts.len(), path.display()))
+    Ok(format!("{} rows and {} counts written to {}", baseline.benchmarks.len(), baseline.counts.len(), path.display()))
 }

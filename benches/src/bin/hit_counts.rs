@@ -1,17 +1,17 @@
 //! Instructions and allocations per operation, counted rather than timed.
 //!
 //! `cargo run --release -p accelerator-benches --bin hit_counts` prints a table; instructions need valgrind. With
-//! `--row NAME --times N` it runs one row and prints nothing, which is how it runs itself under callgrind.
+//! `--row NAME` it runs one row and prints nothing, which is how it runs itself under callgrind.
 
 use std::future::Future;
 use std::hint::black_box;
 use std::pin::Pin;
-use std::process::Command;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use accelerator::macros::cacheable;
 use accelerator::{Begin, Cache, CacheResult, L1Store, ReadOptions};
+use accelerator_benches::callgrind::{calls, median};
 use accelerator_benches::direct::{batch_cache, cache, entry, fresh_keys, mini_moka, moka, quick, raw_batch_miss};
 use accelerator_benches::matrix::{Payload, WARM, make, now};
 
@@ -44,13 +44,18 @@ const ROWS: [&str; 26] = [
     "mini-moka/dyn_begin",
 ];
 
+/// Calls of a row that are counted together.
+const TURN: u64 = 256;
+
+/// The first few warm up; the median is what counts.
+const TURNS: u64 = 25;
+
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).collect();
-    if let [row, name, times, n] = args.as_slice()
+    if let [row, name] = args.as_slice()
         && row == "--row"
-        && times == "--times"
     {
-        run(name, n.parse().unwrap_or(0));
+        run(name);
         return;
     }
     println!("{:<28}{:>14}", "row", "instructions");
@@ -62,26 +67,12 @@ fn main() {
     }
 }
 
-/// The difference of two run lengths, so that start-up and warm-up cancel.
+/// Of one operation, in the median turn.
 fn instructions(row: &str) -> Option<f64> {
-    let (few, many) = (2_000_u64, 12_000_u64);
-    let (a, b) = (counted(row, few)?, counted(row, many)?);
-    Some((b as f64 - a as f64) / (many - few) as f64)
+    Some(median(calls("hit_counts::counted_turn", &["--row", row])?)? as f64 / TURN as f64)
 }
 
-fn counted(row: &str, times: u64) -> Option<u64> {
-    let me = std::env::current_exe().ok()?;
-    let out = Command::new("valgrind")
-        .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
-        .arg(me)
-        .args(["--row", row, "--times", &times.to_string()])
-        .output()
-        .ok()?;
-    let text = String::from_utf8_lossy(&out.stderr).into_owned();
-    text.lines().find_map(|line| line.split("Collected :").nth(1)?.trim().parse().ok())
-}
-
-fn run(row: &str, n: u64) {
+fn run(row: &str) {
     match row.split_once('/') {
         Some(("quick-cache", "raw")) => {
             let raw = quick_cache::sync::Cache::<u64, _, _, foldhash::fast::RandomState>::with(
@@ -92,25 +83,25 @@ fn run(row: &str, n: u64) {
                 quick_cache::sync::DefaultLifecycle::default(),
             );
             (0..WARM).for_each(|k| raw.insert(k, entry(k)));
-            each(n, |k| raw.get(&k));
+            each(|k| raw.get(&k));
         }
         Some(("quick-cache", "raw_miss")) => {
             let raw = quick();
             (0..20_000).for_each(|k| raw.insert(k, entry(k)));
-            fresh(n, |k| {
+            fresh(|k| {
                 if raw.get(&k).is_none() {
                     raw.insert(k, black_box(entry(k)));
                 }
             });
         }
-        Some(("quick-cache", verb)) => verbs(quick(), verb, n),
-        Some(("moka", verb)) => verbs(moka(), verb, n),
-        Some(("mini-moka", verb)) => verbs(mini_moka(), verb, n),
+        Some(("quick-cache", verb)) => verbs(quick(), verb),
+        Some(("moka", verb)) => verbs(moka(), verb),
+        Some(("mini-moka", verb)) => verbs(mini_moka(), verb),
         _ => {}
     }
 }
 
-fn verbs<S: L1Store<u64, Payload> + Clone>(store: S, verb: &str, n: u64) {
+fn verbs<S: L1Store<u64, Payload> + Clone>(store: S, verb: &str) {
     let cache = cache(store.clone());
     let erased: Arc<dyn Cache<u64, Payload>> = Arc::new(cache.clone());
     // Each verb is called in one place only, as it would be in a service: what the compiler makes of it is the same.
@@ -118,29 +109,29 @@ fn verbs<S: L1Store<u64, Payload> + Clone>(store: S, verb: &str, n: u64) {
     let keys: Vec<u64> = (0..32).collect();
     let users = Users { cache: erased.clone() };
     match verb {
-        "store" => each(n, |k| store.get(&k)),
-        "get" => each(n, |k| now(cache.get(&k))),
-        "try_get" => each(n, |k| cache.try_get(&k)),
-        "lookup" => each(n, |k| now(cache.lookup(&k))),
-        "get_or_load" => each(n, |k| now(cache.get_or_load(&k, async { Ok::<_, std::io::Error>(Some(make(k))) }))),
-        "dyn_get" => each(n, |k| now(erased.get(&k))),
-        "dyn_begin" => each(n, |k| now(erased.begin(&k))),
-        "by_hand" => each(n, |k| apart(std::pin::pin!(users.find_by_hand(k)))),
-        "macro" => each(n, |k| apart(std::pin::pin!(users.find(k)))),
-        "mget32" => each(n, |_| now(cache.mget(&keys)).map(accelerator::Answers::into_results)),
-        "raw32" => each(n, |_| keys.iter().map(|k| store.get(k).and_then(|e| e.into_value())).collect::<Vec<_>>()),
+        "store" => each(|k| store.get(&k)),
+        "get" => each(|k| now(cache.get(&k))),
+        "try_get" => each(|k| cache.try_get(&k)),
+        "lookup" => each(|k| now(cache.lookup(&k))),
+        "get_or_load" => each(|k| now(cache.get_or_load(&k, async { Ok::<_, std::io::Error>(Some(make(k))) }))),
+        "dyn_get" => each(|k| now(erased.get(&k))),
+        "dyn_begin" => each(|k| now(erased.begin(&k))),
+        "by_hand" => each(|k| apart(std::pin::pin!(users.find_by_hand(k)))),
+        "macro" => each(|k| apart(std::pin::pin!(users.find(k)))),
+        "mget32" => each(|_| now(cache.mget(&keys)).map(accelerator::Answers::into_results)),
+        "raw32" => each(|_| keys.iter().map(|k| store.get(k).and_then(|e| e.into_value())).collect::<Vec<_>>()),
         "miss" => {
             drop(cache.mset((0..20_000).map(|k| (k, Some(make(k))))));
-            fresh(n, |k| now(cache.get_with(&k, ReadOptions::new())));
+            fresh(|k| now(cache.get_with(&k, ReadOptions::new())));
         }
         "batch_miss32" => {
             let batch = batch_cache(store);
             drop(batch.mset((0..20_000).map(|k| (k, Some(make(k))))));
-            fresh(n, |i| now(batch.mget(&fresh_keys(i))).map(accelerator::Answers::into_results));
+            fresh(|i| now(batch.mget(&fresh_keys(i))).map(accelerator::Answers::into_results));
         }
         "raw_batch_miss32" => {
             (0..20_000).for_each(|k| store.insert(k, entry(k)));
-            fresh(n, |i| raw_batch_miss(&store, &fresh_keys(i)));
+            fresh(|i| raw_batch_miss(&store, &fresh_keys(i)));
         }
         _ => {}
     }
@@ -178,14 +169,26 @@ fn apart<T>(future: Pin<&mut dyn Future<Output = T>>) -> Poll<T> {
     future.poll(&mut Context::from_waker(Waker::noop()))
 }
 
-fn each<T>(n: u64, f: impl Fn(u64) -> T) {
-    for i in 0..n {
-        black_box(f(black_box(i % WARM)));
+fn each<T>(f: impl Fn(u64) -> T) {
+    turns(0, |i| f(i % WARM));
+}
+
+fn fresh<T>(f: impl Fn(u64) -> T) {
+    turns(1_000_000, f);
+}
+
+fn turns<T>(from: u64, f: impl Fn(u64) -> T) {
+    for turn in 0..TURNS {
+        counted_turn(&|| {
+            for i in 0..TURN {
+                black_box(f(black_box(from + turn * TURN + i)));
+            }
+        });
     }
 }
 
-fn fresh<T>(n: u64, f: impl Fn(u64) -> T) {
-    for i in 0..n {
-        black_box(f(black_box(1_000_000 + i)));
-    }
+/// The one function of which callgrind counts the calls.
+#[inline(never)]
+fn counted_turn(turn: &dyn Fn()) {
+    turn();
 }

@@ -1,6 +1,10 @@
 //! What the rows run: stores by name, one service on any pair, and the stores alone.
 
+mod clients;
+#[cfg(any(accelerator_inject = "slow", accelerator_inject = "alloc"))]
+mod inject;
 mod limits;
+mod servers;
 mod service;
 mod stores;
 mod storm;
@@ -11,10 +15,11 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 pub use limits::Raw;
+pub use servers::{Servers, address};
 pub use service::{Failed, Service, Source};
 pub use stores::{Built, build};
 pub use storm::{Storm, Way};
-pub use subject::{CHUNK, Subject};
+pub use subject::{CHUNK, READS, Subject};
 
 /// The value of all rows: cheap to clone, so that the rows show the cache.
 pub type Payload = Arc<[u64; 4]>;

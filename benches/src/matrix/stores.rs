@@ -5,11 +5,22 @@ use std::time::Duration;
 
 use accelerator::stores::{MiniMokaL1, MokaL1, QuickCacheL1};
 use accelerator::testkit::MemoryL2;
-use accelerator::{Builder, Cache, L1Store, LevelCache, NoL1};
+use accelerator::{Builder, Cache, L1Store, L2Store, LevelCache, NoL1};
+use foldhash::fast::FixedState;
 
 use crate::matrix::storm::{Storm, Way, storm};
-use crate::matrix::{CAPACITY, Payload};
+use crate::matrix::{CAPACITY, Payload, Servers};
 use crate::rows::Pair;
+
+/// The stores' own hasher with a seed that is always the same: which keys share a bucket is worth some percent of a miss,
+/// and must not differ between two runs.
+const HASHER: FixedState = FixedState::with_seed(7);
+
+/// Longer than any row runs.
+const TTL: Duration = Duration::from_secs(3600);
+
+/// In a server, which may be anybody's.
+const KEPT: Duration = Duration::from_secs(120);
 
 /// A cache, and what a benchmark needs to do behind its back.
 pub struct Built {
@@ -24,6 +35,12 @@ impl Built {
     /// So many hits on warm keys, through the handle and no `dyn`.
     pub fn static_hits(&self, from: u64, count: u64) {
         self.handle.hits(from, count);
+    }
+
+    /// Calls to L2 so far.
+    #[must_use]
+    pub fn round_trips(&self) -> u64 {
+        self.memory.as_ref().map_or(0, MemoryL2::round_trips)
     }
 
     /// Removes keys from L1.
@@ -72,33 +89,41 @@ where
 /// The cache of a pair.
 ///
 /// # Panics
-/// For a name that no store has.
-#[must_use]
-pub fn build(pair: Pair) -> Built {
+/// For a name that no store has, and where a server does not answer: see [`Servers::check`].
+pub async fn build(pair: Pair, servers: &Servers) -> Built {
     match pair.l1 {
-        "none" => over(NoL1, pair.l2),
-        "moka" => over(MokaL1::new(CAPACITY), pair.l2),
-        "mini-moka" => over(MiniMokaL1::new(CAPACITY), pair.l2),
-        "quick-cache" => over(QuickCacheL1::new(CAPACITY), pair.l2),
+        "none" => over(NoL1, pair, servers).await,
+        "moka" => over(MokaL1::builder().capacity(CAPACITY).hasher(HASHER).build(), pair, servers).await,
+        "mini-moka" => over(MiniMokaL1::builder().capacity(CAPACITY).hasher(HASHER).build(), pair, servers).await,
+        "quick-cache" => over(QuickCacheL1::builder().capacity(CAPACITY).hasher(HASHER).build(), pair, servers).await,
         other => unreachable!("no L1 is called {other}"),
     }
 }
 
-fn over<S: L1Store<u64, Payload> + Clone>(store: S, l2: &str) -> Built {
-    let memory = match l2 {
-        "none" => None,
-        "memory" => Some(MemoryL2::new()),
-        other => unreachable!("no L2 is called {other}"),
+async fn over<S: L1Store<u64, Payload> + Clone>(store: S, pair: Pair, servers: &Servers) -> Built {
+    #[cfg(any(accelerator_inject = "slow", accelerator_inject = "alloc"))]
+    let store = super::inject::Injected::into(store);
+    let memory = (pair.l2 == "memory").then(MemoryL2::new);
+    let l2: Option<Arc<dyn L2Store>> = match &memory {
+        Some(memory) => Some(Arc::new(memory.clone())),
+        None => servers.store(pair.l2).await.expect("a server that answered a moment ago"),
     };
-    let shared = memory.clone();
+    let (area, l2_ttl) = if pair.is_remote() { (unique_area(), KEPT) } else { ("bench".to_owned(), TTL) };
     let build = move |store| {
-        let builder = LevelCache::builder().area("bench").l1(store).ttl(Duration::from_secs(3600));
-        match &shared {
-            Some(memory) => builder.l2(memory.clone()),
+        let builder = LevelCache::builder().area(area.clone()).l1(store).l1_ttl(TTL).l2_ttl(l2_ttl);
+        match &l2 {
+            Some(l2) => builder.l2(l2.clone()),
             None => builder,
         }
     };
     let cache = build(store.clone()).build().expect("the settings above are valid");
     let handle = Over { store, cache: cache.clone(), build };
     Built { cache: Arc::new(cache), memory, handle: Box::new(handle) }
+}
+
+/// What nobody has stored anything under, and nobody will, so that a key that is new is a miss.
+pub(super) fn unique_area() -> String {
+    use std::collections::hash_map::RandomState;
+    use std::hash::BuildHasher;
+    format!("bench-{:016x}", RandomState::new().hash_one(std::process::id()))
 }

@@ -1,14 +1,19 @@
 //! What a row runs: so many operations at a time, and what must be done in between.
 
 use std::hint::black_box;
+use std::ops::Range;
 
 use accelerator::{L1Store, LevelCache, WriteOptions};
+use tokio::runtime::Handle;
 
-use crate::matrix::{Built, Payload, Service, WARM, build, make};
+use crate::matrix::{Built, Payload, Servers, Service, WARM, build, make};
 use crate::rows::{BATCH, Row, Via, What};
 
 /// Operations on single keys between two preparations.
 pub const CHUNK: u64 = 256;
+
+/// Where there is nothing to prepare: so many that reading a clock before and after does not show.
+pub const READS: u64 = 4096;
 
 /// Far from the warm keys.
 const FRESH: u64 = 1 << 40;
@@ -16,6 +21,8 @@ const FRESH: u64 = 1 << 40;
 /// The stores, service and position of one row.
 pub struct Subject {
     row: Row,
+    /// Tasks that stay: a client's connection, for one.
+    idle_tasks: usize,
     /// The cache of the row.
     pub built: Built,
     /// The service over it.
@@ -25,31 +32,32 @@ pub struct Subject {
 
 impl Subject {
     /// A row with warm keys in every level.
-    pub async fn new(row: Row) -> Self {
-        let built = build(row.pair);
+    pub async fn new(row: Row, servers: &Servers) -> Self {
+        let built = build(row.pair, servers).await;
         let service = Service::new(built.cache.clone());
-        let subject = Self { row, built, service, at: 0 };
-        for key in 0..WARM {
-            subject.warm(key).await;
+        let mut subject = Self { row, idle_tasks: 0, built, service, at: 0 };
+        // Where keys are missed, L1 is as full as it will be all the time.
+        let keys = if row.what == What::Miss && row.pair.l1 != "none" { 2 * super::CAPACITY } else { WARM };
+        for first in (0..keys).step_by(WARM as usize) {
+            subject.warm(first..keys.min(first + WARM)).await;
         }
-        if row.what == What::Miss {
-            // As full as it will be all the time.
-            for key in WARM..2 * super::CAPACITY {
-                subject.warm(key).await;
-            }
-        }
+        subject.idle_tasks = Handle::current().metrics().num_alive_tasks();
         subject
     }
 
-    async fn warm(&self, key: u64) {
-        let set = self.built.cache.set(&key, Some(make(key)), WriteOptions::new()).await;
-        set.expect("the stores here take everything");
+    async fn warm(&self, keys: Range<u64>) {
+        let items = keys.map(|key| (key, Some(make(key)))).collect();
+        self.built.cache.mset(items, WriteOptions::new()).await.expect("the stores here take everything");
     }
 
     /// Operations that [`run`](Self::run) may do after one [`prepare`](Self::prepare).
     #[must_use]
     pub fn chunk(&self) -> u64 {
-        if self.row.batch { CHUNK / BATCH } else { CHUNK }
+        match (self.row.pair.is_remote(), self.row.what, self.row.pair.l1, self.row.batch) {
+            (true, What::Miss | What::L2Hit, _, batch) | (true, _, "none", batch) => remote_turn(batch),
+            (_, What::Hit, l1, batch) if l1 != "none" => keys_of(READS, batch),
+            (_, _, _, batch) => keys_of(CHUNK, batch),
+        }
     }
 
     /// What has to be so before the next chunk, and is not the row's business.
@@ -74,8 +82,16 @@ impl Subject {
         std::array::from_fn(|at| self.key(i * BATCH + at as u64))
     }
 
-    /// So many operations, one after another.
+    /// So many operations, one after another, and the fills of L2 that they left behind.
     pub async fn run(&mut self, count: u64) {
+        self.ask(count).await;
+        let metrics = Handle::current().metrics();
+        while metrics.num_alive_tasks() > self.idle_tasks {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    async fn ask(&mut self, count: u64) {
         let from = self.at;
         self.at += count;
         let (service, range) = (&self.service, from..from + count);
@@ -103,6 +119,16 @@ impl Subject {
             }
         }
     }
+}
+
+/// So many keys, in operations.
+pub(super) fn keys_of(keys: u64, batch: bool) -> u64 {
+    if batch { keys / BATCH } else { keys }
+}
+
+/// A round trip takes so long that reading a clock is nothing beside it.
+pub(super) fn remote_turn(batch: bool) -> u64 {
+    if batch { 4 } else { 16 }
 }
 
 /// Hits through the handle, whose store the compiler knows.

@@ -63,6 +63,7 @@ macro_rules! __l2_law_list {
             each_lease_has_a_token_of_its_own,
             a_foreign_token_is_worth_nothing,
             a_value_seen_can_be_replaced_once,
+            a_value_seen_can_be_removed,
             a_value_seen_and_gone_is_not_replaced,
             lease_batches_answer_in_order,
             an_empty_lease_batch_has_no_answers,

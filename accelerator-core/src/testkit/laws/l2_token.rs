@@ -84,6 +84,24 @@ pub async fn a_value_seen_can_be_replaced_once<S: L2Store + ?Sized>(store: &S, _
     }
 }
 
+/// Where a hit comes with proof of what was read, exactly this value can be removed.
+pub async fn a_value_seen_can_be_removed<S: L2Store + ?Sized>(store: &S, _: &Time<'_>) {
+    if !store.limits().leases {
+        return;
+    }
+    let (key, newer) = (fresh_key(), value("newer"));
+    for then in ["nothing", "a set"] {
+        store.set(&key, value("old"), LONG).await.expect("set");
+        let L2Read::Hit { seen: Some(seen), .. } = read(store, &key).await else { return };
+        if then == "a set" {
+            store.set(&key, newer.clone(), LONG).await.expect("set");
+        }
+        store.release(&key, seen).await.expect("release");
+        let left = if then == "a set" { Some(newer.clone()) } else { None };
+        assert_eq!(get(store, &key).await, left, "after {then}");
+    }
+}
+
 /// What was seen can't be replaced any more when something else came: nothing, another value, a hold.
 pub async fn a_value_seen_and_gone_is_not_replaced<S: L2Store + ?Sized>(store: &S, _: &Time<'_>) {
     if !store.limits().leases {
