@@ -92,15 +92,23 @@ async fn a_token_of_nobody_fills_nothing() {
 }
 
 #[tokio::test]
-async fn the_token_of_a_value_does_not_release_it() {
+async fn a_foreign_string_is_removed_exactly_as_seen() {
     let Some(store) = shared().await else { return };
-    let (key, stored) = (key(), value("v"));
-    store.set(&key, stored.clone(), LONG).await.expect("set");
-    let L2Read::Hit { seen: Some(seen), .. } = store.get_or_lease(&key, LONG).await.expect("read") else {
-        panic!("no hit");
-    };
-    store.release(&key, seen).await.expect("release");
-    assert_eq!(store.get(&key).await.expect("get"), Some(stored));
+    for text in ["", "a", "nine byte", "more than ten bytes"] {
+        let (key, bytes) = (key(), Bytes::from(text));
+        store.set(&key, bytes.clone(), LONG).await.expect("set");
+        let L2Read::Hit { seen: Some(seen), .. } = store.get_or_lease(&key, LONG).await.expect("read") else {
+            panic!("{text:?} is no hit");
+        };
+        let other = Bytes::from(format!("{}+{text}", &text[..text.len().min(5)]));
+        store.set(&key, other.clone(), LONG).await.expect("set");
+        store.release(&key, seen).await.expect("release");
+        assert_eq!(store.get(&key).await.expect("get"), Some(other), "{text:?}");
+        store.set(&key, bytes, LONG).await.expect("set");
+        store.release(&key, seen).await.expect("release");
+        assert_eq!(store.get(&key).await.expect("get"), None, "{text:?}");
+        store.release(&key, seen).await.expect("release of what is gone");
+    }
 }
 
 #[tokio::test]
