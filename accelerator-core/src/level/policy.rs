@@ -141,7 +141,7 @@ impl Policy {
     /// After this, nothing that this node has written lives in L2 any more.
     pub(crate) fn longest(&self) -> u64 {
         let configured = self.l2_ttl.max(self.null_ttl.unwrap_or(0));
-        configured.max(self.longest_own.load(Relaxed)).saturating_add(self.stale)
+        configured.max(self.longest_own.load(Relaxed)).saturating_add(self.stale).min(self.longest_life)
     }
 
     /// The part of a TTL that jitter leaves, drawn anew each time.

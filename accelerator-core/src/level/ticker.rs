@@ -59,12 +59,18 @@ impl Ticker {
 
     /// Whether the task ticks in this runtime; starts it where there is none.
     fn ticks_in(self: &Arc<Self>, runtime: &Handle) -> bool {
-        let mut home = lock(&self.home);
-        if home.is_none() {
-            *home = Some(runtime.id());
+        let starts = {
+            let mut home = lock(&self.home);
+            if home.is_some_and(|home| home != runtime.id()) {
+                return false;
+            }
+            home.replace(runtime.id()).is_none()
+        };
+        if starts {
+            // Outside of the lock: a runtime that has ended drops the task at once.
             runtime.spawn(tick(Ticking(self.clone())));
         }
-        *home == Some(runtime.id())
+        true
     }
 
     /// Wakes all who wait and whose time `is_over`. `true`: somebody still waits.
@@ -134,12 +140,12 @@ impl Limit {
         match &mut self.place {
             Place::None => {
                 let until = from_now(self.after);
-                if let Some(shard) = self.coarse(ticker) {
+                if let Some((home, shard)) = self.coarse(ticker) {
                     let seat = Seat { until, waker: cx.waker().clone(), state: State::Waiting };
                     let seat = lock(&ticker.shards[shard].0).insert(seat);
                     self.place = Place::Seat { ticker: ticker.clone(), shard, seat };
-                    // The task may have ended just before the seat was taken.
-                    if lock(&ticker.home).is_some() {
+                    // The task may have ended just before the seat was taken, and that of another runtime have begun.
+                    if *lock(&ticker.home) == Some(home) {
                         return Poll::Pending;
                     }
                 }
@@ -165,12 +171,13 @@ impl Limit {
         }
     }
 
-    fn coarse(&self, ticker: &Arc<Ticker>) -> Option<usize> {
+    /// The runtime whose task ticks, and the shard to take a seat in.
+    fn coarse(&self, ticker: &Arc<Ticker>) -> Option<(Id, usize)> {
         if self.after < SHORTEST {
             return None;
         }
         let runtime = Handle::try_current().ok()?;
-        ticker.ticks_in(&runtime).then(|| number() % SHARDS)
+        ticker.ticks_in(&runtime).then(|| (runtime.id(), number() % SHARDS))
     }
 
     fn own(&mut self, until: Instant, runtime: Option<&Handle>, cx: &mut Context<'_>) -> Poll<Result<(), NoRuntime>> {

@@ -47,7 +47,8 @@ impl<K: Key, V: Value> Engine<K, V> {
             })
             .partition(|(_, _, lives)| lives.is_some());
         let items = keep.into_iter().filter_map(|(key, value, lives)| lives.map(|l| (key, value, l)));
-        // 1: an error here has changed nothing.
+        // 1: an error here has changed nothing. Lives count from before: encoding takes time, too.
+        let at = self.now();
         let ready = match self.ready_to_write(items) {
             Ok(ready) => ready,
             Err(e) => return CacheFuture::ready(Err(e)),
@@ -59,7 +60,7 @@ impl<K: Key, V: Value> Engine<K, V> {
                 self.write_l1(items);
                 CacheFuture::ready(Ok(()))
             }
-            Ready::Both(writes) => self.write_both(op, writes),
+            Ready::Both(writes) => self.write_both(op, writes, at),
         };
         match deleted {
             None => written,
@@ -91,6 +92,7 @@ impl<K: Key, V: Value> Engine<K, V> {
         self: &Arc<Self>,
         op: &'static str,
         mut writes: Vec<SealedWrite<K, V>>,
+        at: u64,
     ) -> CacheFuture<'static, CacheResult<()>> {
         if writes.is_empty() {
             return CacheFuture::ready(Ok(()));
@@ -98,7 +100,6 @@ impl<K: Key, V: Value> Engine<K, V> {
         // Sorted: two batches take their turns in the same order, so neither waits for the other.
         writes.sort_by(|a, b| a.3.cmp(&b.3));
         // 2
-        let at = self.now();
         let pending: Vec<_> = writes
             .into_iter()
             .map(|(key, value, l1, wire, sealed)| Write {
@@ -231,7 +232,7 @@ impl<K: Key, V: Value> PendingWrite<K, V> {
         engine.table.commit(&slot.key, slot.at.hash, slot.at.token, None, || engine.generation(), |_| {});
     }
 
-    /// Step 4. L1's life counts from `at`, when the value was sealed for L2: it must not outlive that.
+    /// Step 4. L1's life counts from `at`, before the value was sealed for L2: it must not outlive that.
     fn done(mut self, value: Option<V>, life: Life, at: u64) {
         self.settled = true;
         let slot = &mut self.slot;

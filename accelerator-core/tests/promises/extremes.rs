@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use accelerator_core::testkit::{MemoryL1, Op, settle};
-use accelerator_core::{Entry, L1Store, Loaded, Lookup, ReadOptions, WriteOptions};
+use accelerator_core::testkit::{Fault, MemoryL1, Op, settle};
+use accelerator_core::{Entry, L1Store, Loaded, Lookup, ReadOptions, StoreErrorKind, WriteOptions};
 
 use crate::common::{Away, World, ms, ok, secs};
 
@@ -33,6 +33,19 @@ async fn the_greatest_ttl_is_a_long_life_and_no_overflow() {
         assert_eq!(cache.lookup(&1).await, if with_l2 { Lookup::Hit(1) } else { Lookup::Miss });
         assert_eq!(cache.stats().flights, 0);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bypass_ends_with_the_longest_life_in_l2_however_long_a_ttl_was_asked_for() {
+    let w = World::new();
+    let cache = ok(w.no_loader());
+    cache.set_with(&1, 7, WriteOptions::new().ttl(Duration::MAX)).await.unwrap();
+    w.l2.always_for(Op::Del, Some(Fault::Error(StoreErrorKind::Unavailable)));
+    assert!(cache.del(&1).await.is_err());
+    w.clock.advance(ms(u64::from(u32::MAX) - 1)).await;
+    assert_eq!(cache.lookup(&1).await, Lookup::Unavailable);
+    w.clock.advance(ms(2)).await;
+    assert_eq!(cache.lookup(&1).await, Lookup::Miss, "nothing that was written can live there any more");
 }
 
 #[tokio::test(start_paused = true)]
@@ -93,6 +106,19 @@ async fn an_l1_without_room_is_a_cache_without_hits() {
     assert_eq!(cache.get(&1).await.unwrap(), Some(1001));
     cache.del(&1).await.unwrap();
     assert_eq!((cache.l1_stats().entries, cache.stats().flights), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn shutdown_without_a_deadline_waits_for_all_that_is_in_progress() {
+    let w = World::new();
+    let cache = ok(w.both().loader_timeout(secs(100)));
+    w.source.slow(secs(50));
+    let reader = cache.clone();
+    let load = tokio::spawn(async move { reader.get(&1).await });
+    settle().await;
+    assert_eq!(cache.shutdown(Duration::MAX).await.unfinished, 0);
+    assert_eq!(load.await.unwrap().unwrap(), Some(1001));
+    assert_eq!(cache.shutdown(Duration::ZERO).await.unfinished, 0);
 }
 
 #[test]

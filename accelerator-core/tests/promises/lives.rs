@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use accelerator_core::testkit::{Faulty, ManualClock, MemoryL1, MemoryL2, Op, settle};
-use accelerator_core::{Builder, Clock, L1Store, LevelCache, Limits, Loaded, Lookup, WriteOptions};
+use accelerator_core::{Builder, Clock, Codec, L1Store, LevelCache, Limits, LoadError, Loaded, Lookup, WriteOptions};
 
 use crate::common::{Away, L1, Level, TTL, World, ms, ok, secs};
 
@@ -252,6 +252,35 @@ async fn a_life_counts_from_the_write_not_from_a_slow_answer_of_l2() {
     assert_eq!(value.unwrap(), Some(7));
     w.clock.tick(secs(50));
     assert_eq!(cache.try_get(&3), Lookup::Miss, "outlived L2");
+}
+
+/// Takes ten seconds to encode.
+struct Slow(ManualClock);
+
+impl Codec<u64> for Slow {
+    fn id(&self) -> u8 {
+        200
+    }
+    fn encode(&self, value: &u64, out: &mut Vec<u8>) -> Result<(), LoadError> {
+        self.0.tick(secs(10));
+        out.extend(value.to_le_bytes());
+        Ok(())
+    }
+    fn decode(&self, bytes: &[u8]) -> Result<u64, LoadError> {
+        Ok(u64::from_le_bytes(bytes.try_into()?))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_life_counts_from_before_a_slow_encoding() {
+    let w = World::new();
+    let cache = ok(w.both().codec(Slow(w.clock.clone())));
+    cache.set(&1, 5).await.unwrap();
+    cache.mset([(2, Some(5)), (3, Some(6))]).await.unwrap();
+    w.clock.tick(TTL - secs(20));
+    assert_eq!(cache.try_get(&1), Lookup::Miss, "outlived L2");
+    w.clock.tick(secs(10));
+    assert_eq!((cache.try_get(&2), cache.try_get(&3)), (Lookup::Miss, Lookup::Miss), "outlived L2");
 }
 
 fn at<S>(builder: Builder<u64, u64, S>, clock: &ManualClock) -> Builder<u64, u64, S> {

@@ -291,16 +291,22 @@ async fn limits_hold_after_a_rest() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_limit_beyond_all_time_is_a_limit() {
-    let w = World::new();
-    w.source.slow(ms(500));
-    let cache = ok(w.both());
-    let read = tokio::spawn({
-        let cache = cache.clone();
-        async move { cache.get(&1).await }
-    });
-    settle().await;
-    assert_eq!(cache.shutdown(std::time::Duration::MAX).await.unfinished, 0);
-    assert_eq!(read.await.unwrap().unwrap(), Some(1001));
+/// A call from a thread that has the handle of a runtime that is gone.
+#[test]
+fn a_runtime_that_has_ended_is_no_runtime_and_no_deadlock() {
+    for multi in [false, true] {
+        let dead = if multi { tokio::runtime::Runtime::new().expect("a runtime") } else { other_runtime() };
+        let handle = dead.handle().clone();
+        drop(dead);
+        let w = World::new();
+        let cache = ok(w.both().loader(suspends));
+        let (done, is_done) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            let _inside = handle.enter();
+            let answer = outside(async { (cache.get(&1).await.is_err(), cache.set(&2, 1).await.is_err()) });
+            let _ = done.send((answer, cache.stats().flights));
+        });
+        let answer = is_done.recv_timeout(secs(10));
+        assert!(matches!(answer, Ok(((true, true), 0))), "{answer:?}");
+    }
 }
