@@ -197,8 +197,7 @@ async fn garbage_ends_the_call_and_the_connection_is_made_anew() {
 #[tokio::test]
 async fn a_server_that_stays_a_replica_is_left_for_what_its_name_leads_to_by_then() {
     let Some(server) = RedisServer::start() else { return };
-    let store =
-        builder(server.url()).response_timeout(Duration::from_millis(500)).connect().await.expect("a connection");
+    let store = builder(server.url()).response_timeout(Duration::from_secs(5)).connect().await.expect("a connection");
     let addr = server.addr();
     assert_eq!(raw(&addr, "REPLICAOF 127.0.0.1 1"), "+OK");
     // The connection whose last command was a SET.
