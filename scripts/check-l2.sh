@@ -2,7 +2,7 @@
 # Looks for stale reads with real servers, several processes and interruptions; see `accelerator-checker --help`.
 #
 #   ./scripts/check-l2.sh           small: for every run of the tests
-#   ./scripts/check-l2.sh --full    the figures of the README: ten million operations per backend; a quarter of an hour
+#   ./scripts/check-l2.sh --full    ten million operations per backend, and as many with interruptions: half an hour
 #
 #   ACCELERATOR_SKIP_SERVERS=1      leaves out a server that is not installed, and says so
 set -euo pipefail

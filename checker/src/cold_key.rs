@@ -105,14 +105,14 @@ impl Report {
         }
         found.extend(all.iter().find_map(|s| s.first_error.clone()).map(|error| format!("the first error: {error}")));
         for violation in &found {
-            println!("violation: {violation}");
+            say!("violation: {violation}");
         }
         if json {
-            println!("{}", serde_json::to_string(self)?);
+            say!("{}", serde_json::to_string(self)?);
         } else {
             let Self { loads, l2_errors, answers, processes, tasks, max_call_ms, killed, .. } = self;
-            println!("{loads} loads for {processes} processes of {tasks} tasks; {killed} processes killed");
-            println!("{answers} right answers, the last after {max_call_ms} ms; {l2_errors} errors of L2");
+            say!("{loads} loads for {processes} processes of {tasks} tasks; {killed} processes killed");
+            say!("{answers} right answers, the last after {max_call_ms} ms; {l2_errors} errors of L2");
         }
         Ok(found.is_empty())
     }

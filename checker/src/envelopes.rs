@@ -40,10 +40,10 @@ pub(crate) fn run(args: &Envelopes) -> anyhow::Result<bool> {
     let (accepted, controls) = runtime.block_on(try_all(args.n, seed))?;
     let report = Report { accepted, panics: PANICS.load(Ordering::SeqCst), n: args.n, controls, seed };
     if args.json {
-        println!("{}", serde_json::to_string(&report)?);
+        say!("{}", serde_json::to_string(&report)?);
     } else {
         let Report { accepted, panics, n, controls, seed } = &report;
-        println!("{n} values: {accepted} accepted, {panics} panics; {controls} undamaged ones read (seed {seed})");
+        say!("{n} values: {accepted} accepted, {panics} panics; {controls} undamaged ones read (seed {seed})");
     }
     Ok(report.accepted == 0 && report.panics == 0)
 }
@@ -69,7 +69,7 @@ async fn try_all(n: u64, seed: u64) -> anyhow::Result<(u64, u64)> {
         let taken = AssertUnwindSafe(is_taken(&reader, envelope, number)).catch_unwind().await;
         if taken.unwrap_or(false) {
             if accepted == 0 {
-                println!("accepted: {kind:?} of {} bytes: {bytes:02x?}", bytes.len());
+                say!("accepted: {kind:?} of {} bytes: {bytes:02x?}", bytes.len());
             }
             accepted += 1;
         }

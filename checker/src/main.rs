@@ -1,5 +1,12 @@
 //! Looks for stale reads, with real servers and several processes.
 
+/// A line on stdout. A reader that has seen enough (`| head`) is no failure.
+macro_rules! say {
+    ($($text:tt)*) => {
+        drop(std::io::Write::write_fmt(&mut std::io::stdout(), format_args!("{}\n", format_args!($($text)*))))
+    };
+}
+
 mod args;
 mod backend;
 mod chaos;

@@ -8,7 +8,6 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
-use tokio::time::Instant;
 
 use crate::entry::Entry;
 use crate::error::CacheError;
@@ -22,7 +21,7 @@ use crate::level::slots::{Join, SlotTable, Token};
 use crate::level::sources::Sources;
 use crate::level::stats::{Count, Counters, Now, Stats};
 use crate::level::ticker::{Limit, NoRuntime, Ticker};
-use crate::level::timer::Timer;
+use crate::level::timer::{Timer, from_now};
 use crate::time::TimeSource;
 use crate::traits::l1::L1Store;
 use crate::traits::loader::Loaded;
@@ -129,7 +128,7 @@ impl<K: Key, V: Value> Engine<K, V> {
 
     /// A timer, also outside a runtime if the builder was given one.
     pub(crate) fn timer(&self, after: Duration) -> Option<Timer> {
-        Timer::until(Instant::now() + after, self.runtime.as_ref())
+        Timer::until(from_now(after), self.runtime.as_ref())
     }
 
     /// Polls a limit: ready when its time is over, or at once with `NoRuntime`.

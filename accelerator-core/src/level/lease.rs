@@ -20,6 +20,7 @@ use crate::level::envelope::Unreadable;
 use crate::level::policy::LEASE_POLLS;
 use crate::level::remote::{Found, Name, Remote};
 use crate::level::stats::Count;
+use crate::level::timer::from_now;
 use crate::traits::l2::{L2Read, LeaseToken};
 
 /// What is known of L2 when a load begins.
@@ -134,7 +135,7 @@ impl<K: Key, V: Value> Engine<K, V> {
             let found = if l2 == L2Use::Read { Some(self.l2_get(remote, key, &name).await) } else { None };
             return self.look(name, without_leases(found));
         }
-        let (deadline, mut polls) = (Instant::now() + self.policy.lease_wait, LEASE_POLLS.iter());
+        let (deadline, mut polls) = (from_now(self.policy.lease_wait), LEASE_POLLS.iter());
         let mut pause = LEASE_POLLS[0];
         loop {
             let asked = remote.store.get_or_lease(name.wire(), self.policy.lease);

@@ -6,14 +6,12 @@
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use tokio::runtime::Handle;
-
 use crate::cache::CacheFuture;
 use crate::error::{CacheError, CacheResult};
 use crate::level::LevelCache;
 use crate::level::engine::{Key, Value};
 use crate::level::stats::{Counters, Now, Stats};
-use crate::level::timer::Timer;
+use crate::level::timer::{Timer, from_now};
 use crate::sync::{Mutex, lock};
 
 /// Reports don't come closer than this.
@@ -130,10 +128,10 @@ impl<K: Key, V: Value, L1> LevelCache<K, V, L1> {
                 if is_last {
                     return Ok(());
                 }
-                if Handle::try_current().is_err() {
-                    return Err(CacheError::no_runtime("report_metrics_every"));
+                match Timer::until(from_now(period.max(SHORTEST_PERIOD)), None) {
+                    Some(timer) => timer.await,
+                    None => return Err(CacheError::no_runtime("report_metrics_every")),
                 }
-                Timer::start(period.max(SHORTEST_PERIOD)).await;
             }
         })
     }

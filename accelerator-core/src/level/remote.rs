@@ -18,6 +18,7 @@ use crate::level::envelope::{self, Meta, Unreadable};
 use crate::level::policy::{Life, MAX_VALUE_BYTES, Until};
 use crate::level::remembered::Remembered;
 use crate::level::ticker::{Limit, NoRuntime};
+use crate::level::timer::from_now;
 use crate::traits::codec::Codec;
 use crate::traits::head::{Head, Kind};
 use crate::traits::l2::{L2Store, Limits};
@@ -193,7 +194,7 @@ impl<K: Key, V: Value> Engine<K, V> {
 
     /// When a write of L2 that begins now is given up, the wait for its turn included.
     pub(crate) fn write_deadline(&self) -> Instant {
-        Instant::now() + self.policy.l2_write_timeout
+        from_now(self.policy.l2_write_timeout)
     }
 
     pub(crate) async fn timed_until<T>(&self, until: Instant, op: impl Future<Output = T>) -> StoreResult<T> {

@@ -18,7 +18,7 @@ use tokio::runtime::{Handle, Id};
 use tokio::time::{Instant, sleep};
 
 use crate::level::cells::number;
-use crate::level::timer::Timer;
+use crate::level::timer::{Timer, from_now};
 use crate::sync::{Mutex, lock};
 
 const TICK: Duration = Duration::from_millis(10);
@@ -133,7 +133,7 @@ impl Limit {
     ) -> Poll<Result<(), NoRuntime>> {
         match &mut self.place {
             Place::None => {
-                let until = Instant::now() + self.after;
+                let until = from_now(self.after);
                 if let Some(shard) = self.coarse(ticker) {
                     let seat = Seat { until, waker: cx.waker().clone(), state: State::Waiting };
                     let seat = lock(&ticker.shards[shard].0).insert(seat);

@@ -17,12 +17,6 @@ pub(crate) struct Timer {
 }
 
 impl Timer {
-    /// Begins now, in the current runtime; the caller makes sure that there is one.
-    #[cfg(feature = "metrics")]
-    pub(crate) fn start(after: Duration) -> Self {
-        Self::start_until(Instant::now() + after)
-    }
-
     fn start_until(until: Instant) -> Self {
         Self { until, home: home(), sleep: Box::pin(sleep_until(until)) }
     }
@@ -46,6 +40,15 @@ impl Timer {
         self.sleep.as_mut().poll(cx)
     }
 }
+
+/// So long from now; as far away as a clock can tell where that is too long.
+pub(crate) fn from_now(after: Duration) -> Instant {
+    let now = Instant::now();
+    now.checked_add(after).unwrap_or_else(|| now + FAR)
+}
+
+/// Thirty years: longer than any process lives.
+const FAR: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
 
 fn home() -> Option<Id> {
     Handle::try_current().ok().map(|handle| handle.id())

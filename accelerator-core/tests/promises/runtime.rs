@@ -290,3 +290,17 @@ async fn limits_hold_after_a_rest() {
         tokio::time::sleep(ms([0, 990, 5_000][key as usize])).await;
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_limit_beyond_all_time_is_a_limit() {
+    let w = World::new();
+    w.source.slow(ms(500));
+    let cache = ok(w.both());
+    let read = tokio::spawn({
+        let cache = cache.clone();
+        async move { cache.get(&1).await }
+    });
+    settle().await;
+    assert_eq!(cache.shutdown(std::time::Duration::MAX).await.unfinished, 0);
+    assert_eq!(read.await.unwrap().unwrap(), Some(1001));
+}

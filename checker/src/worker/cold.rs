@@ -36,7 +36,7 @@ pub(crate) async fn run(
     orders: &mut UnboundedReceiver<Order>,
 ) -> anyhow::Result<()> {
     let store = crate::backend::store(setup.backend, &setup.url, &setup.prefix, setup.leases)?;
-    Probe::new(store.clone(), setup.process)?.recover().await;
+    Probe::new(store.clone(), setup.process)?.begin().await?;
     let cache = LevelCache::builder()
         .area("cold")
         .l1(QuickCacheL1::new(100))

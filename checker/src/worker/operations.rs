@@ -146,7 +146,7 @@ pub(crate) async fn run(
     let store = crate::backend::store(setup.backend, &setup.url, &setup.prefix, setup.leases)?;
     let mut node = Node::new(&store, keys, client, journal)?;
     let probe = Arc::new(Probe::new(store, setup.process)?);
-    probe.recover().await;
+    probe.begin().await?;
     outbox.send(&Message::Ready);
     let mut memory = None;
     while let Some(order) = orders.recv().await {

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use accelerator::{CacheResult, L2Store, LevelCache, Lookup, NoL1};
+use anyhow::ensure;
 
 use crate::worker::calls::LOADER_TIMEOUT;
 
@@ -28,7 +29,14 @@ impl Probe {
         Ok(Self { cache, next: AtomicU64::new((process as u64) << 32) })
     }
 
-    /// Returns when the store works, with what was tried until then.
+    /// Returns when the store works for the first time.
+    pub(crate) async fn begin(&self) -> anyhow::Result<()> {
+        let tried = self.recover().await;
+        ensure!(self.works().await, "L2 does not work: {tried}");
+        Ok(())
+    }
+
+    /// Returns when the store works, or does not for long, with what was tried until then.
     pub(crate) async fn recover(&self) -> String {
         let (begin, before, mut tries) = (Instant::now(), self.cache.stats(), 1);
         while begin.elapsed() < GIVE_UP && !self.works().await {

@@ -19,6 +19,10 @@ pub(crate) async fn look(setup: &Setup, keys: Keys) -> anyhow::Result<Vec<Event>
             found.push(Event { id, begin, end: now(), what: What::AtRest(seen) });
         }
     }
+    // The TTL is long, and the server may be somebody else's.
+    let ids: Vec<Id> = (0..keys.all).collect();
+    far.mdel(&ids).await?;
+    near.mdel(&ids).await?;
     Ok(found)
 }
 
