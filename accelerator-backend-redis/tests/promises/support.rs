@@ -16,10 +16,11 @@ use accelerator_core::{Bytes, L2Read, L2Store, LeaseToken};
 /// Longer than any test takes.
 pub(crate) const LONG: Duration = Duration::from_secs(600);
 /// Long enough for a machine under load.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
+/// A builder whose time limits a busy machine can't exceed.
 pub(crate) fn builder(url: impl Into<String>) -> RedisStoreBuilder {
-    RedisStore::builder().url(url)
+    RedisStore::builder().url(url).connect_timeout(PATIENCE).response_timeout(PATIENCE)
 }
 
 /// A connected store.
