@@ -24,6 +24,7 @@
 //! |---|---|---|
 //! | `get`, `mget` | `GET`, `MGET` | 1 |
 //! | `get_or_lease` | `SET key lease NX GET PX ms`; a script before Redis 7.0 | 1, for a hit and for a miss |
+//! | `mget_or_lease` | the same in one piece; `MGET` first where batches found everything lately | 1; after `MGET`, if something is missing, 2: one batch in 33 at most |
 //! | `fill` | a script that compares and sets | 1 |
 //! | `release` | a script that compares and deletes | 1 |
 //! | `set`, `hold` | `SET key value PX ms` | 1 |
@@ -46,6 +47,7 @@ mod command;
 mod dial;
 mod keeper;
 mod lease;
+mod lease_many;
 mod line;
 mod many;
 mod refusal;

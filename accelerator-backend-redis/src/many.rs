@@ -2,13 +2,12 @@
 
 use std::time::Duration;
 
-use accelerator_core::head::{Head, Kind};
-use accelerator_core::{Bytes, Filled, L2Read, LeaseToken, StoreResult};
+use accelerator_core::{Bytes, Filled, LeaseToken, StoreResult};
 use redis::{Pipeline, Value};
 
 use crate::chunks::{Answers, chunks};
 use crate::command::{self, Op, ScriptCall};
-use crate::lease::{filled, leased, unleased};
+use crate::lease::filled;
 use crate::refusal::{self, Refusal};
 use crate::script::{self, Script};
 use crate::store::Inner;
@@ -61,79 +60,6 @@ impl Inner {
         answers.into_vec(|| refusal::nonsense(command::DEL))
     }
 
-    /// The steps are those of `get_or_lease`.
-    pub(crate) async fn mget_or_lease(&self, keys: &[&str], lease: Duration) -> Vec<StoreResult<L2Read>> {
-        let mut answers = Answers::new(keys.len());
-        for chunk in self.chunks(keys.iter().map(|key| (*key, 0)), &mut answers) {
-            // 1
-            let refused = if self.line.signs.is_cooling() {
-                chunk
-            } else {
-                self.lease_many(keys, chunk, lease, &mut answers).await
-            };
-            // 4
-            if !refused.is_empty() {
-                self.read_many(keys, &refused, &mut answers, unleased).await;
-            }
-        }
-        answers.into_vec(|| refusal::nonsense(command::LEASE))
-    }
-
-    /// Reads a chunk or leaves leases, and answers what the server refused to do because it doesn't write just now.
-    async fn lease_many(
-        &self,
-        keys: &[&str],
-        mut chunk: Vec<usize>,
-        lease: Duration,
-        answers: &mut Answers<L2Read>,
-    ) -> Vec<usize> {
-        let heads: Vec<_> = chunk.iter().map(|_| Head::random(Kind::Lease).to_bytes()).collect();
-        // 2
-        let values = if self.line.signs.is_old() {
-            None
-        } else {
-            let mut pipeline = Pipeline::with_capacity(chunk.len());
-            for (&at, head) in chunk.iter().zip(&heads) {
-                pipeline.add_command(self.commands.read_or_lease(keys[at], head, lease));
-            }
-            let values = self.ask_all(command::LEASE, pipeline).await;
-            let is_old = |values: &Vec<Value>| values.iter().any(|v| refusal::of(v) == Some(Refusal::Syntax));
-            if values.as_ref().is_ok_and(is_old) {
-                self.line.signs.note_old();
-                None
-            } else {
-                Some(values)
-            }
-        };
-        // 3
-        let values = match values {
-            Some(values) => values,
-            None => {
-                let args: Vec<[&[u8]; 1]> = heads.iter().map(|head| [&head[..]]).collect();
-                let call = |(&at, args)| ScriptCall { key: keys[at], args, ttl: Some(lease) };
-                let calls: Vec<_> = chunk.iter().zip(args.iter().map(|args| &args[..])).map(call).collect();
-                self.run_many(command::LEASE, &script::READ_OR_LEASE, &calls).await
-            }
-        };
-        let values = match values {
-            Ok(values) => values,
-            Err(error) => {
-                answers.fail(&chunk, &error);
-                return Vec::new();
-            }
-        };
-        let mut outcomes = heads.iter().zip(values);
-        chunk.retain(|&at| {
-            let Some((head, value)) = outcomes.next() else { return false };
-            let refused = refusal::of(&value) == Some(Refusal::Writes);
-            if !refused {
-                answers.put(at, leased(head, value));
-            }
-            refused
-        });
-        chunk
-    }
-
     pub(crate) async fn mfill(&self, items: &[(&str, LeaseToken, Bytes, Duration)]) -> Vec<StoreResult<Filled>> {
         let mut answers = Answers::new(items.len());
         for mut chunk in self.chunks(items.iter().map(|(key, _, value, _)| (*key, value.len())), &mut answers) {
@@ -172,28 +98,31 @@ impl Inner {
     }
 
     /// One `MGET`, each of whose answers is read by `read`.
-    async fn read_many<T>(
+    pub(crate) async fn read_many<T>(
         &self,
         keys: &[&str],
         chunk: &[usize],
         answers: &mut Answers<T>,
         read: impl Fn(Value) -> StoreResult<T>,
     ) {
-        let asked: Vec<&str> = chunk.iter().map(|&at| keys[at]).collect();
-        match self.ask(command::MGET, self.commands.mget(&asked)).await {
-            Ok(Value::Array(values)) if values.len() == chunk.len() => {
-                for (&at, value) in chunk.iter().zip(values) {
-                    answers.put(at, read(value));
-                }
-            }
-            Ok(other) => answers.fail(chunk, &refusal::unexpected(command::MGET, &other)),
+        match self.fetch(keys, chunk).await {
+            Ok(values) => chunk.iter().zip(values).for_each(|(&at, value)| answers.put(at, read(value))),
             Err(error) => answers.fail(chunk, &error),
+        }
+    }
+
+    /// One `MGET`: a value per key of the chunk.
+    pub(crate) async fn fetch(&self, keys: &[&str], chunk: &[usize]) -> StoreResult<Vec<Value>> {
+        let asked: Vec<&str> = chunk.iter().map(|&at| keys[at]).collect();
+        match self.ask(command::MGET, self.commands.mget(&asked)).await? {
+            Value::Array(values) if values.len() == chunk.len() => Ok(values),
+            other => Err(refusal::unexpected(command::MGET, &other)),
         }
     }
 
     /// Runs a script for many keys. A server that doesn't know it is told by the first call that it didn't carry out;
     /// the others follow it by the hash.
-    async fn run_many(&self, op: Op, script: &Script, calls: &[ScriptCall<'_>]) -> StoreResult<Vec<Value>> {
+    pub(crate) async fn run_many(&self, op: Op, script: &Script, calls: &[ScriptCall<'_>]) -> StoreResult<Vec<Value>> {
         let mut pipeline = Pipeline::with_capacity(calls.len());
         for call in calls {
             pipeline.add_command(self.commands.script(script, false, call));
@@ -215,7 +144,7 @@ impl Inner {
     }
 
     /// The positions of what can be sent, in chunks; what is too large is answered here.
-    fn chunks<'a, T>(
+    pub(crate) fn chunks<'a, T>(
         &self,
         items: impl Iterator<Item = (&'a str, usize)>,
         answers: &mut Answers<T>,

@@ -1,11 +1,15 @@
 //! What calls and the task of the connection let each other know without a lock: signs of life, and what the server is
 //! like.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 /// How long nothing is written after the server refused to.
 const COOL_DOWN: Duration = Duration::from_secs(1);
+/// Batches that found all their keys, for which one may take a round trip more.
+const PRICE: u32 = 32;
+/// More of them are not saved up.
+const MOST_EARNED: u32 = 2 * PRICE;
 
 pub(crate) struct Signs {
     born: Instant,
@@ -23,6 +27,8 @@ pub(crate) struct Signs {
     looked: AtomicU64,
     /// Until when nothing is written, in the same; zero: not at all.
     cool_until: AtomicU64,
+    /// Batches that found all their keys, less what was paid.
+    earned: AtomicU32,
 }
 
 /// What happened since the last look.
@@ -43,6 +49,7 @@ impl Signs {
             old: AtomicBool::new(false),
             looked: AtomicU64::new(0),
             cool_until: AtomicU64::new(0),
+            earned: AtomicU32::new(0),
         }
     }
 
@@ -94,6 +101,7 @@ impl Signs {
         self.old.store(false, Ordering::Relaxed);
         self.replica.store(false, Ordering::Relaxed);
         self.cool_until.store(0, Ordering::Relaxed);
+        self.earned.store(0, Ordering::Relaxed);
     }
 
     /// Nothing is written for a moment: the server refused to.
@@ -104,6 +112,27 @@ impl Signs {
     pub(crate) fn is_cooling(&self) -> bool {
         let until = self.cool_until.load(Ordering::Relaxed);
         until != 0 && self.now() < until
+    }
+
+    /// Whether a batch may read first and lease then, which is cheaper where nothing is missing: of those that do, and
+    /// then find something missing, there is at most one for `PRICE` that found everything.
+    pub(crate) fn expects_hits(&self) -> bool {
+        self.earned.load(Ordering::Relaxed) >= PRICE
+    }
+
+    /// A batch has found all its keys.
+    pub(crate) fn earn(&self) {
+        self.change_earned(|earned| (earned < MOST_EARNED).then_some(earned + 1));
+    }
+
+    /// A batch that read first has missed.
+    pub(crate) fn pay(&self) {
+        self.change_earned(|earned| Some(earned.saturating_sub(PRICE)));
+    }
+
+    fn change_earned(&self, change: impl Fn(u32) -> Option<u32>) {
+        // Where there is nothing to change, nothing is.
+        let _ = self.earned.fetch_update(Ordering::Relaxed, Ordering::Relaxed, change);
     }
 
     pub(crate) fn note_replica(&self) {

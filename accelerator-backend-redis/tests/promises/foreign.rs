@@ -4,7 +4,7 @@ use accelerator_core::head::{Head, Kind};
 use accelerator_core::testkit::server::{RedisServer, redis_url};
 use accelerator_core::{Bytes, Filled, L2Read, L2Store, LeaseToken, StoreErrorKind};
 
-use crate::support::{LONG, key, lease, raw, shared, store, value};
+use crate::support::{LONG, expecting, key, lease, raw, shared, store, value};
 
 #[tokio::test]
 async fn a_foreign_string_can_be_replaced_exactly_as_seen() {
@@ -69,9 +69,15 @@ async fn a_key_of_another_type_is_rejected() {
         assert_eq!(error.kind(), StoreErrorKind::Rejected, "{error}");
         assert!(error.to_string().contains("WRONGTYPE"), "{error}");
     }
-    // The others of a batch are answered.
+    // The others of a batch are answered, and to `MGET` a list is nothing.
     let mixed = store.mget_or_lease(&["list", "free"], LONG).await;
     assert!(mixed[0].is_err() && matches!(mixed[1], Ok(L2Read::Leased { .. })), "{mixed:?}");
+    let store = expecting(store).await;
+    let mixed = store.mget_or_lease(&["list", "free", "new", "new"], LONG).await;
+    assert!(mixed[0].as_ref().is_err_and(|error| error.to_string().contains("WRONGTYPE")), "{mixed:?}");
+    assert!(matches!(mixed[1], Ok(L2Read::Busy { .. })), "{mixed:?}");
+    assert!(matches!(mixed[2], Ok(L2Read::Leased { .. })), "{mixed:?}");
+    assert!(matches!(mixed[3], Ok(L2Read::Busy { .. })), "{mixed:?}");
     // A write or a delete does away with it.
     store.set("list", value("v"), LONG).await.expect("set");
 }

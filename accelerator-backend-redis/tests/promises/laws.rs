@@ -6,7 +6,7 @@ use accelerator_backend_redis::RedisStore;
 use accelerator_core::l2_laws;
 use accelerator_core::testkit::server::RedisServer;
 
-use crate::support::{builder, shared};
+use crate::support::{builder, expecting, shared};
 
 /// What the guide calls the least that a user must be allowed.
 pub(crate) const MINIMAL_ACL: &str =
@@ -17,9 +17,19 @@ l2_laws!(redis, {
     store
 });
 
+l2_laws!(expecting_hits, {
+    let Some(store) = shared().await else { return };
+    expecting(store).await
+});
+
 l2_laws!(with_minimal_rights, {
     let Some(store) = as_minimal_user().await else { return };
     store
+});
+
+l2_laws!(expecting_hits_with_minimal_rights, {
+    let Some(store) = as_minimal_user().await else { return };
+    expecting(store).await
 });
 
 async fn as_minimal_user() -> Option<RedisStore> {

@@ -6,7 +6,7 @@ use accelerator_backend_redis::RedisStore;
 use accelerator_core::testkit::server::RedisServer;
 use accelerator_core::{Bytes, Filled, L2Read, L2Store, StoreErrorKind};
 
-use crate::support::{LONG, builder, comes_true, info, keys, lease, pretend, raw, refs, store, value};
+use crate::support::{LONG, builder, comes_true, expecting, info, keys, lease, pretend, raw, refs, store, value};
 
 /// A server that stops writing by `refuse` and goes on by `allow`, in its own words.
 struct Refusing {
@@ -99,6 +99,25 @@ async fn a_server_that_does_not_write_is_still_read() {
         })
         .await;
         assert_eq!(store.fill(leased, &token, value("v"), LONG).await.expect(says), Filled::Stored, "{says}");
+    }
+}
+
+#[tokio::test]
+async fn a_batch_that_expects_hits_finds_out_too() {
+    let Some(all) = refusing() else { return };
+    for of in &all {
+        let store = store(of.server.url()).await;
+        store.set("there", value("stored"), LONG).await.expect("set");
+        lease(&store, "leased").await;
+        let store = expecting(store).await;
+        refuse(of).await;
+        for round in ["the first, which finds out", "the next, in the cool-down"] {
+            let many = store.mget_or_lease(&["gone", "there", "leased"], LONG).await;
+            let many: Vec<_> = many.into_iter().map(|read| read.expect(of.says)).collect();
+            assert_eq!(many[0], L2Read::NoLease, "{}, {round}", of.says);
+            assert!(seen(&many[1]).is_some(), "{}, {round}: {many:?}", of.says);
+            assert_eq!(many[2], L2Read::Busy { stale: None }, "{}, {round}", of.says);
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use accelerator_backend_redis::RedisStore;
 use accelerator_core::testkit::server::{CountingProxy, RedisServer};
 use accelerator_core::{Filled, L2Read, L2Store};
 
-use crate::support::{LONG, key, keys, lease, refs, store, value};
+use crate::support::{LONG, expecting, key, keys, lease, refs, store, value};
 
 struct Counted {
     store: RedisStore,
@@ -78,6 +78,46 @@ async fn a_batch_takes_one_round_trip_per_512_keys() {
         assert_eq!(counted.trips(store.mset(items)).await.0, expected, "mset of {count}");
         assert_eq!(counted.trips(store.mdel(&keys)).await.0, expected, "mdel of {count}");
     }
+}
+
+#[tokio::test]
+async fn of_batches_that_miss_one_in_33_takes_a_round_trip_more_and_the_others_none() {
+    let Some(counted) = Counted::start().await else { return };
+    let store = &counted.store;
+    let there = keys(32);
+    let items = there.iter().map(|key| (&**key, value(key), LONG)).collect();
+    store.mset(items).await.into_iter().for_each(|stored| stored.expect("mset"));
+    let there = refs(&there);
+    // One in two misses: what was earned by the others never pays for more than one in 32 of them.
+    let mut more = 0;
+    for turn in 0..200 {
+        assert_eq!(counted.trips(store.mget_or_lease(&there, LONG)).await.0, 1, "hits, turn {turn}");
+        let new = keys(1);
+        let mut mixed = there.clone();
+        mixed[turn % 32] = &new[0];
+        let (trips, reads) = counted.trips(store.mget_or_lease(&mixed, LONG)).await;
+        assert!(matches!(reads[turn % 32], Ok(L2Read::Leased { .. })), "{reads:?}");
+        assert_eq!(reads.iter().filter(|read| matches!(read, Ok(L2Read::Hit { .. }))).count(), 31);
+        assert!((1..=2).contains(&trips), "{trips}");
+        more += trips - 1;
+    }
+    assert!((1..=200 / 32).contains(&more), "{more} round trips more");
+}
+
+#[tokio::test]
+async fn where_batches_find_everything_the_server_gets_plain_reads() {
+    let Some(counted) = Counted::start().await else { return };
+    let store = expecting(counted.store.clone()).await;
+    let there = key();
+    store.set(&there, value("v"), LONG).await.expect("set");
+    let addr = counted._server.addr();
+    assert_eq!(crate::support::raw(&addr, "CONFIG RESETSTAT"), "+OK");
+    for _ in 0..10 {
+        let reads = store.mget_or_lease(&[&there, &there], LONG).await;
+        assert!(reads.iter().all(|read| matches!(read, Ok(L2Read::Hit { seen: Some(_), .. }))), "{reads:?}");
+    }
+    let mget = crate::support::info(&addr, "cmdstat_mget");
+    assert!(mget.starts_with("calls=10,"), "{mget}");
 }
 
 #[tokio::test]

@@ -33,6 +33,17 @@ pub(crate) async fn shared() -> Option<RedisStore> {
     Some(store(redis_url()?).await)
 }
 
+/// A store whose batches have found so much that the next one expects to find everything again.
+pub(crate) async fn expecting(store: RedisStore) -> RedisStore {
+    let there = key();
+    store.set(&there, value("there"), LONG).await.expect("set");
+    for _ in 0..64 {
+        let reads = store.mget_or_lease(&[&there], LONG).await;
+        assert!(matches!(reads[0], Ok(L2Read::Hit { .. })), "{reads:?}");
+    }
+    store
+}
+
 /// A value as the engine writes it.
 pub(crate) fn value(payload: &str) -> Bytes {
     [&Head::random(Kind::Value).to_bytes()[..], payload.as_bytes()].concat().into()

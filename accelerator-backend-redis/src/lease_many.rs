@@ -1,0 +1,124 @@
+//! Leases, for many keys.
+//!
+//! The steps are those of `lease.rs`, with one before them: where batches have found all their keys lately, `MGET` comes
+//! first, and leases are asked for what it doesn't find: a third off for a batch that is all there, a round trip more for
+//! one that isn't (ADR 0018). So it has to be earned: `Signs::expects_hits`.
+
+use std::time::Duration;
+
+use accelerator_core::head::{Head, Kind};
+use accelerator_core::{L2Read, StoreResult};
+use redis::{Pipeline, Value};
+
+use crate::chunks::Answers;
+use crate::command::{self, ScriptCall};
+use crate::lease::{leased, unleased};
+use crate::refusal::{self, Refusal};
+use crate::script;
+use crate::store::Inner;
+
+impl Inner {
+    pub(crate) async fn mget_or_lease(&self, keys: &[&str], lease: Duration) -> Vec<StoreResult<L2Read>> {
+        let mut answers = Answers::new(keys.len());
+        for mut chunk in self.chunks(keys.iter().map(|key| (*key, 0)), &mut answers) {
+            // 1
+            if !self.line.signs.is_cooling() {
+                if self.line.signs.expects_hits() {
+                    chunk = self.read_first(keys, chunk, &mut answers).await;
+                }
+                if !chunk.is_empty() {
+                    chunk = self.lease_many(keys, chunk, lease, &mut answers).await;
+                }
+            }
+            // 4
+            if !chunk.is_empty() {
+                self.read_many(keys, &chunk, &mut answers, unleased).await;
+            }
+        }
+        answers.into_vec(|| refusal::nonsense(command::LEASE))
+    }
+
+    /// Reads a chunk, and answers what isn't there (or is no string, which `MGET` doesn't tell).
+    async fn read_first(&self, keys: &[&str], mut chunk: Vec<usize>, answers: &mut Answers<L2Read>) -> Vec<usize> {
+        let values = match self.fetch(keys, &chunk).await {
+            Ok(values) => values,
+            Err(error) => {
+                answers.fail(&chunk, &error);
+                return Vec::new();
+            }
+        };
+        let mut values = values.into_iter();
+        chunk.retain(|&at| match values.next() {
+            Some(Value::Nil) => true,
+            Some(value) => {
+                answers.put(at, unleased(value));
+                false
+            }
+            None => false,
+        });
+        if chunk.is_empty() {
+            self.line.signs.earn()
+        } else {
+            self.line.signs.pay()
+        }
+        chunk
+    }
+
+    /// Reads a chunk or leaves leases, and answers what the server refused to do because it doesn't write just now.
+    async fn lease_many(
+        &self,
+        keys: &[&str],
+        mut chunk: Vec<usize>,
+        lease: Duration,
+        answers: &mut Answers<L2Read>,
+    ) -> Vec<usize> {
+        let heads: Vec<_> = chunk.iter().map(|_| Head::random(Kind::Lease).to_bytes()).collect();
+        // 2
+        let values = if self.line.signs.is_old() {
+            None
+        } else {
+            let mut pipeline = Pipeline::with_capacity(chunk.len());
+            for (&at, head) in chunk.iter().zip(&heads) {
+                pipeline.add_command(self.commands.read_or_lease(keys[at], head, lease));
+            }
+            let values = self.ask_all(command::LEASE, pipeline).await;
+            let is_old = |values: &Vec<Value>| values.iter().any(|v| refusal::of(v) == Some(Refusal::Syntax));
+            if values.as_ref().is_ok_and(is_old) {
+                self.line.signs.note_old();
+                None
+            } else {
+                Some(values)
+            }
+        };
+        // 3
+        let values = match values {
+            Some(values) => values,
+            None => {
+                let args: Vec<[&[u8]; 1]> = heads.iter().map(|head| [&head[..]]).collect();
+                let call = |(&at, args)| ScriptCall { key: keys[at], args, ttl: Some(lease) };
+                let calls: Vec<_> = chunk.iter().zip(args.iter().map(|args| &args[..])).map(call).collect();
+                self.run_many(command::LEASE, &script::READ_OR_LEASE, &calls).await
+            }
+        };
+        let values = match values {
+            Ok(values) => values,
+            Err(error) => {
+                answers.fail(&chunk, &error);
+                return Vec::new();
+            }
+        };
+        if values.iter().all(|value| matches!(value, Value::BulkString(_))) {
+            self.line.signs.earn();
+        }
+        let mut outcomes = heads.iter().zip(values);
+        chunk.retain(|&at| {
+            let Some((head, value)) = outcomes.next() else { return false };
+            let refused = refusal::of(&value) == Some(Refusal::Writes);
+            if !refused {
+                answers.put(at, leased(head, value));
+            }
+            refused
+        });
+        chunk
+    }
+}
