@@ -18,7 +18,7 @@ use crate::error::{StoreErrorKind, StoreResult};
 use crate::level::engine::{Engine, Key, Stale, Value};
 use crate::level::envelope::Unreadable;
 use crate::level::policy::LEASE_POLLS;
-use crate::level::remote::{Found, Name, Remote};
+use crate::level::remote::{Found, Moment, Name, Remote};
 use crate::level::stats::Count;
 use crate::level::timer::from_now;
 use crate::traits::l2::{L2Read, LeaseToken};
@@ -58,14 +58,16 @@ pub(crate) enum May {
 
 /// The right to write one key to L2. Dropped with a lease in it, it gives the lease back.
 pub(crate) struct Permit<K: Key, V: Value> {
-    engine: Arc<Engine<K, V>>,
+    /// Who gives the lease back, where there is one.
+    engine: Option<Arc<Engine<K, V>>>,
     pub(crate) name: Name,
     pub(crate) may: May,
 }
 
 impl<K: Key, V: Value> Permit<K, V> {
     pub(crate) fn new(engine: &Arc<Engine<K, V>>, name: Name, may: May) -> Self {
-        Self { engine: engine.clone(), name, may }
+        let engine = matches!(may, May::Fill(_)).then(|| engine.clone());
+        Self { engine, name, may }
     }
 
     /// There is something to do in L2 with an answer that may be cached (`life`), or may not.
@@ -85,11 +87,11 @@ impl<K: Key, V: Value> Permit<K, V> {
 
 impl<K: Key, V: Value> Drop for Permit<K, V> {
     fn drop(&mut self) {
-        let May::Fill(token) = self.may else { return };
-        let (engine, wire) = (self.engine.clone(), self.name.wire().to_owned());
+        let (May::Fill(token), Some(engine)) = (self.may, self.engine.take()) else { return };
+        let wire = self.name.wire().to_owned();
         // Without a runtime the lease ends by itself.
         if !cfg!(accelerator_mutant = "lease-not-released") {
-            self.engine.spawn(async move { engine.l2_release(&wire, token).await });
+            engine.clone().spawn(async move { engine.l2_release(&wire, token).await });
         }
     }
 }
@@ -140,7 +142,7 @@ impl<K: Key, V: Value> Engine<K, V> {
         loop {
             let asked = remote.store.get_or_lease(name.wire(), self.policy.lease);
             let answer = self.timed(self.policy.l2_read_timeout, asked).await;
-            match self.understand_lease(remote, &name, answer.and_then(|a| a), l2) {
+            match self.understand_lease(remote, &name, answer.and_then(|a| a), l2, self.moment()) {
                 Leased::Busy
                     if l2 != L2Use::Refresh
                         && Instant::now() < deadline
@@ -185,9 +187,10 @@ impl<K: Key, V: Value> Engine<K, V> {
             }
         }
         .into_iter();
+        let at = self.moment();
         let look = |((_, name), wanted): ((&K, Name), bool)| {
             let answer = if wanted { answers.next() } else { None };
-            let leased = answer.map(|answer| self.understand_lease(remote, &name, answer, l2));
+            let leased = answer.map(|answer| self.understand_lease(remote, &name, answer, l2, at));
             // Without an answer the key is passed by, or the whole call failed and was counted once.
             self.look(name, leased.unwrap_or(Leased::nothing(May::Nothing)))
         };
@@ -208,6 +211,7 @@ impl<K: Key, V: Value> Engine<K, V> {
         name: &Name,
         answer: StoreResult<L2Read>,
         l2: L2Use,
+        at: Moment,
     ) -> Leased<V> {
         let read = match answer {
             Ok(read) => read,
@@ -219,7 +223,7 @@ impl<K: Key, V: Value> Engine<K, V> {
         match read {
             L2Read::Hit { bytes, seen } => {
                 let replace = seen.map_or(May::Nothing, May::Replace);
-                match self.open(remote, name, &bytes) {
+                match self.open(remote, name, &bytes, at) {
                     Ok(found) => {
                         Leased::Look { found: found.filter(|_| l2 != L2Use::Refresh), may: replace, held: false }
                     }
@@ -230,8 +234,8 @@ impl<K: Key, V: Value> Engine<K, V> {
             }
             L2Read::Leased { token, stale } => {
                 self.counters.one(Count::Lease);
-                let stale = stale.and_then(|bytes| self.open(remote, name, &bytes).ok().flatten());
-                let found = stale.map(|stale| Stale { until: stale.until.expired(self.now()), ..stale });
+                let stale = stale.and_then(|bytes| self.open(remote, name, &bytes, at).ok().flatten());
+                let found = stale.map(|stale| Stale { until: stale.until.expired(at.now), ..stale });
                 Leased::Look { found, may: May::Fill(token), held: false }
             }
             L2Read::Busy { .. } => Leased::Busy,
@@ -248,9 +252,10 @@ impl<K: Key, V: Value> Engine<K, V> {
         remote: &Remote<K, V>,
         name: &Name,
         bytes: &Bytes,
+        at: Moment,
     ) -> Result<Option<Stale<V>>, Unreadable> {
-        match remote.open(name, bytes, self.clock.unix()) {
-            Ok(found) => Ok(found.map(|(value, left)| Stale { value, until: left.from(self.now()) })),
+        match remote.open(name, bytes, at.unix) {
+            Ok(found) => Ok(found.map(|(value, left)| Stale { value, until: left.from(at.now) })),
             Err(why) => {
                 self.counters.one(Count::Undecodable);
                 Err(why)

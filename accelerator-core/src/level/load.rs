@@ -269,6 +269,18 @@ async fn fly<K: Key, V: Value>(engine: Arc<Engine<K, V>>, flight: Arc<Flight<K, 
     if let Some(Stale { value, until }) = look.take_fresh(engine.now(), how.min_fresh) {
         return End::Found { value, until };
     }
+    // In a box of its own: a hit of L2 has no need for its room.
+    Box::pin(load_and_fill(&engine, &flight, look, how)).await
+}
+
+/// Steps 3 and 4 of one flight with an L2, which had nothing fresh.
+async fn load_and_fill<K: Key, V: Value>(
+    engine: &Arc<Engine<K, V>>,
+    flight: &Flight<K, V>,
+    look: Look<K, V>,
+    how: How,
+) -> End<V> {
+    let key = flight.key();
     if how.l2 == L2Use::Read {
         engine.counters.one(Count::L2Miss);
     }
@@ -291,7 +303,7 @@ async fn fly<K: Key, V: Value>(engine: Arc<Engine<K, V>>, flight: Arc<Flight<K, 
     if held {
         loaded.lives = None;
     }
-    engine.fill_one(&flight, permit, &loaded).await;
+    engine.fill_one(flight, permit, &loaded).await;
     End::Loaded(loaded)
 }
 
@@ -301,7 +313,8 @@ impl<K: Key, V: Value> Engine<K, V> {
         let Some(remote) = &self.remote else { return };
         let fill = Fill::of(flight, permit, loaded);
         if fill.matters() {
-            self.l2_fill(remote, vec![fill]).await;
+            // In a box of its own, which is not there while the source is asked.
+            Box::pin(self.l2_fill(remote, vec![fill])).await;
         }
     }
 

@@ -55,6 +55,15 @@ impl Name {
     }
 }
 
+/// When an answer of L2 came: read from the clocks once, however many keys it is about.
+#[derive(Clone, Copy)]
+pub(crate) struct Moment {
+    /// Milliseconds of the cache's clock.
+    pub(crate) now: u64,
+    /// Unix milliseconds.
+    pub(crate) unix: u64,
+}
+
 /// What an L2 read means.
 pub(crate) enum Found<V> {
     /// A readable value with some life left, fresh or only useful.
@@ -171,6 +180,10 @@ impl<K: Key, V: Value> Remote<K, V> {
 }
 
 impl<K: Key, V: Value> Engine<K, V> {
+    pub(crate) fn moment(&self) -> Moment {
+        Moment { now: self.now(), unix: self.clock.unix() }
+    }
+
     /// Runs an L2 operation under `limit`; a runtime is needed for the timer.
     pub(crate) async fn timed<T>(&self, limit: Duration, op: impl Future<Output = T>) -> StoreResult<T> {
         let no_runtime = || StoreError::new(StoreErrorKind::Unavailable, "no tokio runtime to time the L2 operation");
@@ -224,7 +237,7 @@ impl<K: Key, V: Value> Engine<K, V> {
             return Found::Nothing { fill: false };
         }
         let answer = self.timed(self.policy.l2_read_timeout, remote.store.get(name.wire())).await;
-        self.understand(remote, name, answer.and_then(|a| a))
+        self.understand(remote, name, answer.and_then(|a| a), self.moment())
     }
 
     /// Reads many keys in one call; one answer per key.
@@ -240,16 +253,23 @@ impl<K: Key, V: Value> Engine<K, V> {
             let answers = self.timed(self.policy.l2_read_timeout, remote.store.mget(&wires)).await;
             self.all_answers(answers, wires.len()).into_iter()
         };
+        let at = self.moment();
         for (slot, (_, name)) in out.iter_mut().zip(asked) {
             if slot.is_none() {
                 // Without an answer the whole call failed, and was counted once.
-                *slot = answers.next().map(|answer| self.understand(remote, name, answer));
+                *slot = answers.next().map(|answer| self.understand(remote, name, answer, at));
             }
         }
         out.into_iter().map(|found| found.unwrap_or(Found::Nothing { fill: false })).collect()
     }
 
-    fn understand(&self, remote: &Remote<K, V>, name: &Name, answer: StoreResult<Option<Bytes>>) -> Found<V> {
+    fn understand(
+        &self,
+        remote: &Remote<K, V>,
+        name: &Name,
+        answer: StoreResult<Option<Bytes>>,
+        at: Moment,
+    ) -> Found<V> {
         let bytes = match answer {
             Ok(Some(bytes)) => bytes,
             Ok(None) => return Found::Nothing { fill: true },
@@ -259,7 +279,7 @@ impl<K: Key, V: Value> Engine<K, V> {
                 return Found::Nothing { fill: false };
             }
         };
-        match self.open(remote, name, &bytes) {
+        match self.open(remote, name, &bytes, at) {
             Ok(Some(Stale { value, until })) => Found::Hit { value, until },
             Ok(None) => Found::Nothing { fill: true },
             // Old and new nodes must not fight over a key during a rolling deploy.
