@@ -7,6 +7,8 @@
 mod batches;
 #[path = "promises/builder.rs"]
 mod builder;
+#[path = "promises/cache_trips.rs"]
+mod cache_trips;
 #[path = "promises/cancellation.rs"]
 mod cancellation;
 #[path = "promises/laws.rs"]

@@ -3,6 +3,8 @@
 
 #[path = "promises/batches.rs"]
 mod batches;
+#[path = "promises/cache_trips.rs"]
+mod cache_trips;
 #[path = "promises/foreign.rs"]
 mod foreign;
 #[path = "promises/laws.rs"]
