@@ -9,6 +9,8 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use accelerator::{CacheError, ErrorKind};
+
 use crate::event::{Summary, Verb};
 use crate::time::{now, whole_millis};
 
@@ -71,8 +73,12 @@ impl Calls {
         }
     }
 
-    /// A read failed though its loader was well.
-    pub(crate) fn failed(&self, verb: Verb, error: &accelerator::CacheError) {
+    /// A read failed though its loader was not made to; its flight began at `begin` or later.
+    pub(crate) fn failed(&self, verb: Verb, begin: u64, error: &CacheError) {
+        // A loader that the machine did not run in time is not well.
+        if error.kind() == ErrorKind::Timeout && self.stalls.since(begin) > nanos(LOADER_TIMEOUT / 2) {
+            return;
+        }
         self.errors.fetch_add(1, Relaxed);
         note(&self.first_error, || format!("{verb:?}: {error:?}"));
     }
@@ -143,4 +149,25 @@ impl Stalls {
 
 pub(crate) fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_load_that_times_out_is_an_error_unless_the_machine_stood_still() {
+        let calls = Calls::default();
+        calls.stalls.asleep.store(now(), Relaxed);
+        let failed = |begin: u64, kind: ErrorKind| {
+            calls.failed(Verb::Get, begin, &CacheError::new(kind, "a load"));
+            calls.errors.load(Relaxed)
+        };
+        assert_eq!(failed(0, ErrorKind::Timeout), 1);
+        let end = now();
+        lock(&calls.stalls.recent).push_back((end, nanos(LOADER_TIMEOUT)));
+        assert_eq!(failed(end - 1, ErrorKind::Timeout), 1, "it stood still after the load had begun");
+        assert_eq!(failed(end, ErrorKind::Timeout), 2, "it stood still before");
+        assert_eq!(failed(end - 1, ErrorKind::Loader), 3);
+    }
 }

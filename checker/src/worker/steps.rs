@@ -116,7 +116,7 @@ impl<L1: L1Store<Id, Row>> Space<L1> {
                 self.shared.journal.push(id, begin, what);
             }
             Err(error) if is_injected(&error) => {}
-            Err(error) => self.shared.calls.failed(verb, &error),
+            Err(error) => self.shared.calls.failed(verb, joined, &error),
         }
     }
 
