@@ -11,6 +11,7 @@ use crate::error::{CacheError, CacheResult, LoadError};
 use crate::key::CacheKey;
 use crate::level::LevelCache;
 use crate::level::engine::{Engine, Key, Value};
+use crate::level::lease::Grants;
 use crate::level::remembered::{Remembered, WhenFull};
 use crate::level::remote::Remote;
 use crate::level::settings::{Settings, area_prefix};
@@ -249,6 +250,7 @@ impl<K: Key, V: Value, L1> Builder<K, V, L1> {
                 text,
                 prefix: area_prefix(&set.area),
                 schema: set.schema,
+                grants: Grants::default(),
                 bypass: Remembered::new(WhenFull::HoldForAll),
                 recovering: AtomicBool::new(false),
                 cleared_at: AtomicU64::new(0),

@@ -117,7 +117,7 @@ impl<K: Key, V: Value> Engine<K, V> {
     }
 
     pub(crate) fn stats(&self) -> Stats {
-        let has_leases = self.remote.as_ref().is_some_and(|remote| remote.limits.leases);
+        let has_leases = self.remote.as_ref().is_some_and(Remote::has_leases);
         self.counters.read(Now { flights: self.table.len(), unconfirmed: self.unconfirmed(), has_leases })
     }
 

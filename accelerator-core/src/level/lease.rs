@@ -9,6 +9,7 @@
 //! ```
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -109,6 +110,32 @@ impl<K: Key, V: Value> Look<K, V> {
     /// The value, if it is fresh for more than `least` milliseconds.
     pub(crate) fn take_fresh(&mut self, now: u64, least: u64) -> Option<Stale<V>> {
         self.found.take_if(|found| found.until.is_fresh(now, least))
+    }
+}
+
+/// Whether a store that has leases gives them: a server that was set up without may be found out by the first call.
+#[derive(Default)]
+pub(crate) struct Grants {
+    refused: AtomicBool,
+    told: AtomicBool,
+}
+
+impl Grants {
+    pub(crate) fn refused(&self) -> bool {
+        self.refused.load(Ordering::Relaxed)
+    }
+
+    fn note(&self, answer: &StoreResult<L2Read>) {
+        match answer {
+            Ok(L2Read::Leased { .. }) if self.refused() => self.refused.store(false, Ordering::Relaxed),
+            Err(error) if error.kind() == StoreErrorKind::Unsupported => {
+                self.refused.store(true, Ordering::Relaxed);
+                if !self.told.swap(true, Ordering::Relaxed) {
+                    tracing::warn!(target: "accelerator::l2", error = %error, "L2 gives no leases; loads are not stored there");
+                }
+            }
+            _ => {}
+        }
     }
 }
 
@@ -213,10 +240,12 @@ impl<K: Key, V: Value> Engine<K, V> {
         l2: L2Use,
         at: Moment,
     ) -> Leased<V> {
+        remote.grants.note(&answer);
         let read = match answer {
             Ok(read) => read,
             Err(e) => {
                 self.counters.l2_error(e.kind());
+                // Not even a plain write: other nodes may hold leases of the same store.
                 return Leased::nothing(May::Nothing);
             }
         };

@@ -15,6 +15,7 @@ use xxhash_rust::xxh3::{xxh3_64_with_seed, xxh3_128};
 use crate::error::{CacheError, ErrorKind, LoadError, StoreError, StoreErrorKind, StoreResult};
 use crate::level::engine::{Engine, Key, Stale, Value};
 use crate::level::envelope::{self, Meta, Unreadable};
+use crate::level::lease::Grants;
 use crate::level::policy::{Life, MAX_VALUE_BYTES, Until};
 use crate::level::remembered::Remembered;
 use crate::level::ticker::{Limit, NoRuntime};
@@ -33,6 +34,7 @@ pub(crate) struct Remote<K, V> {
     pub(crate) prefix: String,
     pub(crate) schema: u32,
     pub(crate) limits: Limits,
+    pub(crate) grants: Grants,
     /// Keys whose delete L2 did not confirm.
     pub(crate) bypass: Remembered<K, ()>,
     /// Whether a task sends their deletes again.
@@ -107,6 +109,11 @@ impl From<Unsealed> for CacheError {
 }
 
 impl<K: Key, V: Value> Remote<K, V> {
+    /// Whether the store has leases and, as far as is known, gives them.
+    pub(crate) fn has_leases(&self) -> bool {
+        self.limits.leases && !self.grants.refused()
+    }
+
     pub(crate) fn name(&self, key: &K) -> Name {
         let mut full = String::with_capacity(self.prefix.len() + 24);
         full.push_str(&self.prefix);

@@ -214,7 +214,8 @@ pub struct Stats {
     /// confirmed.
     pub unconfirmed: usize,
     /// Whether L2 has leases. Without them (or without L2) one load per key, and invalidation that beats loads, hold in
-    /// this process only.
+    /// this process only. A store that has them and was refused them by its server (`Unsupported`) is without until it
+    /// gets one: what is loaded meanwhile is not stored in L2.
     pub has_leases: bool,
 }
 

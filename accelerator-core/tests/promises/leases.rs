@@ -35,6 +35,26 @@ async fn a_miss_is_two_round_trips_and_a_hit_one() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_server_that_turns_out_to_have_no_leases_gets_no_fills_and_stats_say_so() {
+    let w = world();
+    let cache = ok(w.both());
+    let refuse = || w.l2.push_for(Op::Lease, Fault::Error(StoreErrorKind::Unsupported));
+    refuse();
+    assert_eq!(cache.get(&1).await.unwrap(), Some(1001));
+    refuse();
+    assert!(cache.mget(&[2, 3]).await.into_values().is_ok());
+    settle().await;
+    let stats = cache.stats();
+    assert!(!stats.has_leases);
+    assert!(stats.l2_errors.iter().any(|(kind, n)| *kind == StoreErrorKind::Unsupported && *n > 0), "{stats:?}");
+    assert!(w.l2.inner().is_empty(), "a write without a lease could come after an invalidation");
+    // Another server took its place.
+    assert_eq!(cache.get(&4).await.unwrap(), Some(4001));
+    assert!(cache.stats().has_leases);
+    assert_eq!(w.l2.inner().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_batch_is_one_read_and_one_fill() {
     let w = world();
     let cache = ok(w.batches());
