@@ -131,7 +131,8 @@ impl CacheError {
         self.0.kind
     }
 
-    /// For [`ErrorKind::Unconfirmed`]: whether the delete that L2 did not confirm is queued and will be sent again.
+    /// For [`ErrorKind::Unconfirmed`]: whether the delete that L2 did not confirm is queued and will be sent again. It is
+    /// not where there is no runtime, and where 10,000 others are queued already.
     #[must_use]
     pub fn is_queued(&self) -> bool {
         self.0.queued
