@@ -28,14 +28,21 @@ esac
 
 # run WANTED-EXIT-CODE ARGUMENT...
 run() {
-    local wanted=$1 code=0
+    local wanted=$1 code=0 json
     shift
     printf '\n-- accelerator-checker %s\n' "$*"
-    "$checker" "$@" --json || code=$?
+    json=$("$checker" "$@" --json) || code=$?
+    printf '%s\n' "$json"
     [ "$code" -eq "$wanted" ] || {
         echo "exit code $code, and not $wanted" >&2
         exit 1
     }
+    case $json in
+    *$'\n'* | "" | [!{]*)
+        echo "stdout is not one line of JSON" >&2
+        exit 1
+        ;;
+    esac
 }
 
 run 0 envelopes --n "$envelopes"

@@ -105,7 +105,7 @@ impl Report {
         }
         found.extend(all.iter().find_map(|s| s.first_error.clone()).map(|error| format!("the first error: {error}")));
         for violation in &found {
-            say!("violation: {violation}");
+            find!(json, "violation: {violation}");
         }
         if json {
             say!("{}", serde_json::to_string(self)?);

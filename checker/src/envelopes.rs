@@ -37,7 +37,7 @@ pub(crate) fn run(args: &Envelopes) -> anyhow::Result<bool> {
     // Paused time: what waits for a lease that looks taken waits for nothing.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build()?;
     let seed = args.seed.unwrap_or_else(|| fastrand::u64(..));
-    let (accepted, controls) = runtime.block_on(try_all(args.n, seed))?;
+    let (accepted, controls) = runtime.block_on(try_all(args, seed))?;
     let report = Report { accepted, panics: PANICS.load(Ordering::SeqCst), n: args.n, controls, seed };
     if args.json {
         say!("{}", serde_json::to_string(&report)?);
@@ -49,7 +49,7 @@ pub(crate) fn run(args: &Envelopes) -> anyhow::Result<bool> {
 }
 
 /// How many were accepted, and how many undamaged ones were read.
-async fn try_all(n: u64, seed: u64) -> anyhow::Result<(u64, u64)> {
+async fn try_all(args: &Envelopes, seed: u64) -> anyhow::Result<(u64, u64)> {
     let mut random = fastrand::Rng::with_seed(seed);
     let store = MemoryL2::new();
     let envelopes = bytes::write(&store, &mut random).await?;
@@ -61,7 +61,7 @@ async fn try_all(n: u64, seed: u64) -> anyhow::Result<(u64, u64)> {
         ensure!(read == envelope.means, "an undamaged envelope was not read as what it is");
     }
     let mut accepted = 0;
-    for number in 0..n {
+    for number in 0..args.n {
         let envelope = random.choice(&envelopes).context("no envelopes")?;
         let kind = Kind::ALL[number as usize % Kind::ALL.len()];
         let bytes = kind.bytes(envelope, &envelopes, &mut random);
@@ -69,7 +69,7 @@ async fn try_all(n: u64, seed: u64) -> anyhow::Result<(u64, u64)> {
         let taken = AssertUnwindSafe(is_taken(&reader, envelope, number)).catch_unwind().await;
         if taken.unwrap_or(false) {
             if accepted == 0 {
-                say!("accepted: {kind:?} of {} bytes: {bytes:02x?}", bytes.len());
+                find!(args.json, "accepted: {kind:?} of {} bytes: {bytes:02x?}", bytes.len());
             }
             accepted += 1;
         }

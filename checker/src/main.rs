@@ -7,6 +7,17 @@ macro_rules! say {
     };
 }
 
+/// A finding: beside the JSON where there is JSON, so that what reads that finds nothing else.
+macro_rules! find {
+    ($json:expr, $($text:tt)*) => {
+        if $json {
+            drop(std::io::Write::write_fmt(&mut std::io::stderr(), format_args!("{}\n", format_args!($($text)*))))
+        } else {
+            say!($($text)*)
+        }
+    };
+}
+
 mod args;
 mod backend;
 mod chaos;

@@ -114,11 +114,11 @@ impl Report {
         (self.stale_reads, self.stale_at_rest) = (judge.stale_reads, judge.stale_at_rest);
         self.reads_judged = judge.reads_judged;
         if let Some(first) = &judge.first {
-            say!("{first}\n");
+            find!(self.json, "{first}\n");
         }
         let violations = self.violations();
         for violation in &violations {
-            say!("violation: {violation}");
+            find!(self.json, "violation: {violation}");
         }
         if self.json {
             say!("{}", serde_json::to_string(&self)?);

@@ -10,12 +10,12 @@ fn checker(args: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_accelerator-checker")).args(args).output().unwrap()
 }
 
-/// Exit code 0, and the JSON of the last line.
+/// Exit code 0, and the JSON, which is all there is on stdout.
 fn clean(args: &[&str]) -> Value {
     let output = checker(args);
     let (text, said) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{args:?}: {text}{said}");
-    serde_json::from_str(text.lines().last().unwrap()).unwrap()
+    serde_json::from_str(&text).unwrap()
 }
 
 /// Exit code 2, nothing on stdout, and one line on stderr with all of `words`.
