@@ -119,6 +119,9 @@ impl<K: Key, V: Value> Engine<K, V> {
         );
         if followed.0.is_some() {
             followed.tell(&Outcome::Value(value.clone()));
+        } else {
+            // There is nothing to drop, and nothing that the compiler need look for.
+            std::mem::forget(followed);
         }
         value
     }

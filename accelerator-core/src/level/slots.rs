@@ -13,6 +13,7 @@
 
 use std::hash::{BuildHasher, Hash};
 use std::sync::Arc;
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
@@ -21,7 +22,7 @@ use tokio::sync::{Mutex as Turn, OwnedMutexGuard};
 
 use crate::level::flight::Flight;
 use crate::level::latent::{Joinable, Latent};
-use crate::sync::{Mutex, MutexGuard, lock};
+use crate::sync::{AtomicU64, Mutex, MutexGuard, lock};
 
 const SHARDS: usize = 64;
 
@@ -46,7 +47,11 @@ pub(crate) struct SlotTable<K, R, W, X> {
 
 // A line of its own for each shard, so that two threads on two shards don't share one.
 #[repr(align(128))]
-struct Shard<K, R, W, X>(Mutex<Slots<K, R, W, X>>);
+struct Shard<K, R, W, X> {
+    slots: Mutex<Slots<K, R, W, X>>,
+    // Operations that have ended here; written under the lock, after what they wrote to L1.
+    ended: AtomicU64,
+}
 
 struct Slots<K, R, W, X> {
     map: HashTable<Slot<K, R, W, X>>,
@@ -63,6 +68,13 @@ struct Slot<K, R, W, X> {
     overtaken: u64,
     // Who may write L2 for this key; made when first needed.
     turn: Option<Arc<Turn<()>>>,
+}
+
+/// A key's place in the table, as it was before L1 was asked for the key.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Seen {
+    hash: u64,
+    ended: u64,
 }
 
 /// What joining answers: `L` is what a leader gets, `F` what a follower gets.
@@ -85,7 +97,8 @@ pub(crate) struct Registered {
 
 impl<K: Hash + Eq + Clone, R, W, X> SlotTable<K, R, W, X> {
     pub(crate) fn new() -> Self {
-        let shard = || Shard(Mutex::new(Slots { map: HashTable::new(), next_version: 0 }));
+        let slots = || Mutex::new(Slots { map: HashTable::new(), next_version: 0 });
+        let shard = || Shard { slots: slots(), ended: AtomicU64::new(0) };
         Self { shards: (0..SHARDS).map(|_| shard()).collect(), hasher: RandomState::default() }
     }
 
@@ -94,9 +107,22 @@ impl<K: Hash + Eq + Clone, R, W, X> SlotTable<K, R, W, X> {
         self.hasher.hash_one(key)
     }
 
-    fn shard(&self, hash: u64) -> MutexGuard<'_, Slots<K, R, W, X>> {
+    #[inline]
+    fn shard_of(&self, hash: u64) -> &Shard<K, R, W, X> {
         // The map inside takes the top and the low bits; these lie between.
-        lock(&self.shards[(hash >> 48) as usize % SHARDS].0)
+        &self.shards[(hash >> 48) as usize % SHARDS]
+    }
+
+    fn shard(&self, hash: u64) -> MutexGuard<'_, Slots<K, R, W, X>> {
+        lock(&self.shard_of(hash).slots)
+    }
+
+    /// To be called before a look into L1 that may find nothing: whoever joins with it is spared the second look where
+    /// no operation has ended in between.
+    #[inline]
+    pub(crate) fn see(&self, key: &K) -> Seen {
+        let hash = self.hasher.hash_one(key);
+        Seen { hash, ended: self.shard_of(hash).ended.load(Acquire) }
     }
 
     /// Joins the flight of `key`, or starts one, unless `probe` finds the value (asked under the lock: between the
@@ -112,17 +138,28 @@ impl<K: Hash + Eq + Clone, R, W, X> SlotTable<K, R, W, X> {
     where
         X: Clone,
     {
-        self.join_as(key, context, generation, probe, |slot, hash, token, _| {
-            let flight = Arc::new(make(key.clone(), hash, token));
-            slot.lead(flight.clone());
-            flight
-        })
+        let hash = self.hasher.hash_one(key);
+        self.join_as(
+            key,
+            hash,
+            context,
+            generation,
+            |_| probe(),
+            |slot, hash, token, _| {
+                let flight = Arc::new(make(key.clone(), hash, token));
+                slot.lead(flight.clone());
+                flight
+            },
+        )
     }
 
-    /// [`join`](Self::join) with a flight that is made when somebody follows it, or by [`make`](Self::make).
+    /// [`join`](Self::join) with a flight that is made when somebody follows it, or by [`make`](Self::make); `seen`
+    /// where it was taken before the caller's look into L1.
+    #[inline(always)]
     pub(crate) fn join_latent<P>(
         &self,
         key: &K,
+        seen: Option<Seen>,
         context: &X,
         generation: impl FnOnce() -> u32,
         probe: impl FnOnce() -> Option<P>,
@@ -130,7 +167,10 @@ impl<K: Hash + Eq + Clone, R, W, X> SlotTable<K, R, W, X> {
     where
         X: Clone,
     {
-        self.join_as(key, context, generation, probe, |slot, hash, token, next_version| {
+        let hash = seen.map_or_else(|| self.hasher.hash_one(key), |seen| seen.hash);
+        let unchanged = |ended| seen.is_some_and(|seen| seen.ended == ended);
+        let probe = |ended| if unchanged(ended) { None } else { probe() };
+        self.join_as(key, hash, context, generation, probe, |slot, hash, token, next_version| {
             *next_version += 1;
             let id = *next_version;
             slot.lead_latent(id, token.generation);
@@ -142,16 +182,17 @@ impl<K: Hash + Eq + Clone, R, W, X> SlotTable<K, R, W, X> {
     fn join_as<P, L>(
         &self,
         key: &K,
+        hash: u64,
         context: &X,
         generation: impl FnOnce() -> u32,
-        probe: impl FnOnce() -> Option<P>,
+        probe: impl FnOnce(u64) -> Option<P>,
         lead: impl FnOnce(&mut Joinable<Flight<K, R, W, X>>, u64, Token, &mut u64) -> L,
     ) -> Join<P, L, Shared<K, R, W, X>>
     where
         X: Clone,
     {
-        let hash = self.hasher.hash_one(key);
-        let mut slots = self.shard(hash);
+        let shard = self.shard_of(hash);
+        let mut slots = lock(&shard.slots);
         let generation = generation();
         let Slots { map, next_version } = &mut *slots;
         let mut entry = map.entry(hash, |s| s.key == *key, |s| s.hash);
@@ -168,7 +209,7 @@ impl<K: Hash + Eq + Clone, R, W, X> SlotTable<K, R, W, X> {
             }
         }
         // Before the slot is made: a panic of the value's own code must leave nothing behind.
-        if let Some(found) = probe().filter(|_| !cfg!(accelerator_mutant = "no-recheck")) {
+        if let Some(found) = probe(shard.ended.load(Relaxed)).filter(|_| !cfg!(accelerator_mutant = "no-recheck")) {
             return Join::Hit(found);
         }
         let register = |slot: &mut Slot<K, R, W, X>, next_version: &mut u64| {
@@ -252,7 +293,8 @@ impl<K: Hash + Eq + Clone, R, W, X> SlotTable<K, R, W, X> {
         flight: impl FnOnce(&mut Joinable<Flight<K, R, W, X>>),
         store: impl FnOnce(bool),
     ) {
-        let mut slots = self.shard(hash);
+        let shard = self.shard_of(hash);
+        let mut slots = lock(&shard.slots);
         // Registered, so the slot is there.
         let Ok(mut entry) = slots.map.find_entry(hash, |s| s.key == *key) else { return store(false) };
         let slot = entry.get_mut();
@@ -266,6 +308,7 @@ impl<K: Hash + Eq + Clone, R, W, X> SlotTable<K, R, W, X> {
         #[cfg(accelerator_mutant = "check-without-lock")]
         drop(slots);
         store(valid);
+        shard.one_ended();
     }
 
     /// A local write that reached L2: `store` is told whether nothing came since `token`. Either way later readers
@@ -277,7 +320,8 @@ impl<K: Hash + Eq + Clone, R, W, X> SlotTable<K, R, W, X> {
         generation: impl FnOnce() -> u32,
         store: impl FnOnce(bool),
     ) {
-        let mut slots = self.shard(registered.hash);
+        let shard = self.shard_of(registered.hash);
+        let mut slots = lock(&shard.slots);
         slots.next_version += 1;
         let version = slots.next_version;
         let Ok(mut entry) = slots.map.find_entry(registered.hash, |s| s.key == *key) else { return store(false) };
@@ -294,6 +338,7 @@ impl<K: Hash + Eq + Clone, R, W, X> SlotTable<K, R, W, X> {
             entry.remove();
         }
         store(valid);
+        shard.one_ended();
     }
 
     /// A new version for the key, its flight detached, and `purge` (which removes from L1, or replaces there), all
@@ -302,7 +347,8 @@ impl<K: Hash + Eq + Clone, R, W, X> SlotTable<K, R, W, X> {
         let hash = self.hasher.hash_one(key);
         #[cfg(accelerator_mutant = "purge-without-lock")]
         let purge = (purge(), || ()).1;
-        let mut slots = self.shard(hash);
+        let shard = self.shard_of(hash);
+        let mut slots = lock(&shard.slots);
         slots.next_version += 1;
         let version = slots.next_version;
         if let Some(slot) = slots.find(key, hash) {
@@ -312,6 +358,7 @@ impl<K: Hash + Eq + Clone, R, W, X> SlotTable<K, R, W, X> {
             }
         }
         purge();
+        shard.one_ended();
     }
 
     /// `done` has had its turn in L2: writes that were called before it are not to be sent any more.
@@ -372,7 +419,17 @@ impl<K: Hash + Eq + Clone, R, W, X> SlotTable<K, R, W, X> {
 
     /// Slots in use: keys with at least one operation registered.
     pub(crate) fn len(&self) -> usize {
-        self.shards.iter().map(|s| lock(&s.0).map.len()).sum()
+        self.shards.iter().map(|s| lock(&s.slots).map.len()).sum()
+    }
+}
+
+impl<K, R, W, X> Shard<K, R, W, X> {
+    /// Under the lock. What was written to L1 before is seen by whoever sees this.
+    #[inline]
+    fn one_ended(&self) {
+        if !cfg!(accelerator_mutant = "ends-uncounted") {
+            self.ended.store(self.ended.load(Relaxed).wrapping_add(1), Release);
+        }
     }
 }
 
