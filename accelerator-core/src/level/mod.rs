@@ -18,6 +18,7 @@ mod finish;
 mod flight;
 mod guard;
 mod invalidate;
+mod join;
 mod latent;
 mod lease;
 mod load;

@@ -13,11 +13,10 @@
 
 use std::hash::{BuildHasher, Hash};
 use std::sync::Arc;
-use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::sync::atomic::Ordering::{Relaxed, Release};
 
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
-use hashbrown::hash_table::Entry;
 use tokio::sync::{Mutex as Turn, OwnedMutexGuard};
 
 use crate::level::flight::Flight;
@@ -27,64 +26,44 @@ use crate::sync::{AtomicU64, Mutex, MutexGuard, lock};
 const SHARDS: usize = 64;
 
 /// A flight, as all who take part hold it.
-type Shared<K, R, W, X> = Arc<Flight<K, R, W, X>>;
-
-/// What [`SlotTable::join`] answers: leaders and followers get a flight.
-type JoinMade<P, K, R, W, X> = Join<P, Shared<K, R, W, X>, Shared<K, R, W, X>>;
+pub(super) type Shared<K, R, W, X> = Arc<Flight<K, R, W, X>>;
 
 /// What an operation saw when it registered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Token {
     pub(crate) generation: u32,
-    version: u64,
+    pub(super) version: u64,
 }
 
 /// Flights of keys `K` with results `R`, parked work `W` and context `X`.
 pub(crate) struct SlotTable<K, R, W, X> {
     shards: Box<[Shard<K, R, W, X>]>,
-    hasher: RandomState,
+    pub(super) hasher: RandomState,
 }
 
 // A line of its own for each shard, so that two threads on two shards don't share one.
 #[repr(align(128))]
-struct Shard<K, R, W, X> {
-    slots: Mutex<Slots<K, R, W, X>>,
+pub(super) struct Shard<K, R, W, X> {
+    pub(super) slots: Mutex<Slots<K, R, W, X>>,
     // Operations that have ended here; written under the lock, after what they wrote to L1.
-    ended: AtomicU64,
+    pub(super) ended: AtomicU64,
 }
 
-struct Slots<K, R, W, X> {
-    map: HashTable<Slot<K, R, W, X>>,
-    next_version: u64,
+pub(super) struct Slots<K, R, W, X> {
+    pub(super) map: HashTable<Slot<K, R, W, X>>,
+    pub(super) next_version: u64,
 }
 
-struct Slot<K, R, W, X> {
-    key: K,
-    hash: u64,
-    version: u64,
-    registered: u32,
-    flight: Joinable<Flight<K, R, W, X>>,
+pub(super) struct Slot<K, R, W, X> {
+    pub(super) key: K,
+    pub(super) hash: u64,
+    pub(super) version: u64,
+    pub(super) registered: u32,
+    pub(super) flight: Joinable<Flight<K, R, W, X>>,
     // Writes called before this number are overtaken by something that was called later.
     overtaken: u64,
     // Who may write L2 for this key; made when first needed.
     turn: Option<Arc<Turn<()>>>,
-}
-
-/// A key's place in the table, as it was before L1 was asked for the key.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Seen {
-    hash: u64,
-    ended: u64,
-}
-
-/// What joining answers: `L` is what a leader gets, `F` what a follower gets.
-pub(crate) enum Join<P, L, F> {
-    /// L1 has it after all.
-    Hit(P),
-    /// A new flight; the caller leads it.
-    Lead(L),
-    /// A flight of somebody else.
-    Follow(F),
 }
 
 /// A registration that is not a flight: a `set`, a `del`, a lookup in L2.
@@ -108,136 +87,13 @@ impl<K: Hash + Eq + Clone, R, W, X> SlotTable<K, R, W, X> {
     }
 
     #[inline]
-    fn shard_of(&self, hash: u64) -> &Shard<K, R, W, X> {
+    pub(super) fn shard_of(&self, hash: u64) -> &Shard<K, R, W, X> {
         // The map inside takes the top and the low bits; these lie between.
         &self.shards[(hash >> 48) as usize % SHARDS]
     }
 
-    fn shard(&self, hash: u64) -> MutexGuard<'_, Slots<K, R, W, X>> {
+    pub(super) fn shard(&self, hash: u64) -> MutexGuard<'_, Slots<K, R, W, X>> {
         lock(&self.shard_of(hash).slots)
-    }
-
-    /// To be called before a look into L1 that may find nothing: whoever joins with it is spared the second look where
-    /// no operation has ended in between.
-    #[inline]
-    pub(crate) fn see(&self, key: &K) -> Seen {
-        let hash = self.hasher.hash_one(key);
-        Seen { hash, ended: self.shard_of(hash).ended.load(Acquire) }
-    }
-
-    /// Joins the flight of `key`, or starts one, unless `probe` finds the value (asked under the lock: between the
-    /// caller's own look into L1 and this one another flight may have ended).
-    pub(crate) fn join<P>(
-        &self,
-        key: &K,
-        context: &X,
-        generation: impl FnOnce() -> u32,
-        make: impl FnOnce(K, u64, Token) -> Flight<K, R, W, X>,
-        probe: impl FnOnce() -> Option<P>,
-    ) -> JoinMade<P, K, R, W, X>
-    where
-        X: Clone,
-    {
-        let hash = self.hasher.hash_one(key);
-        self.join_as(
-            key,
-            hash,
-            context,
-            generation,
-            |_| probe(),
-            |slot, hash, token, _| {
-                let flight = Arc::new(make(key.clone(), hash, token));
-                slot.lead(flight.clone());
-                flight
-            },
-        )
-    }
-
-    /// [`join`](Self::join) with a flight that is made when somebody follows it, or by [`make`](Self::make); `seen`
-    /// where it was taken before the caller's look into L1.
-    #[inline(always)]
-    pub(crate) fn join_latent<P>(
-        &self,
-        key: &K,
-        seen: Option<Seen>,
-        context: &X,
-        generation: impl FnOnce() -> u32,
-        probe: impl FnOnce() -> Option<P>,
-    ) -> Join<P, Latent, Shared<K, R, W, X>>
-    where
-        X: Clone,
-    {
-        let hash = seen.map_or_else(|| self.hasher.hash_one(key), |seen| seen.hash);
-        let unchanged = |ended| seen.is_some_and(|seen| seen.ended == ended);
-        let probe = |ended| if unchanged(ended) { None } else { probe() };
-        self.join_as(key, hash, context, generation, probe, |slot, hash, token, next_version| {
-            *next_version += 1;
-            let id = *next_version;
-            slot.lead_latent(id, token.generation);
-            Latent { hash, token, id }
-        })
-    }
-
-    #[inline(always)]
-    fn join_as<P, L>(
-        &self,
-        key: &K,
-        hash: u64,
-        context: &X,
-        generation: impl FnOnce() -> u32,
-        probe: impl FnOnce(u64) -> Option<P>,
-        lead: impl FnOnce(&mut Joinable<Flight<K, R, W, X>>, u64, Token, &mut u64) -> L,
-    ) -> Join<P, L, Shared<K, R, W, X>>
-    where
-        X: Clone,
-    {
-        let shard = self.shard_of(hash);
-        let mut slots = lock(&shard.slots);
-        let generation = generation();
-        let Slots { map, next_version } = &mut *slots;
-        let mut entry = map.entry(hash, |s| s.key == *key, |s| s.hash);
-        if let Entry::Occupied(slot) = &mut entry {
-            let slot = slot.get_mut();
-            let token = Token { generation, version: slot.version };
-            let followed = || Flight::new(key.clone(), hash, token, false, context.clone());
-            let of = |flight: &Flight<_, _, _, _>| match cfg!(accelerator_mutant = "join-ignores-generation") {
-                true => generation,
-                false => flight.token().generation,
-            };
-            if let Some(flight) = slot.flight.follow(of, generation, followed) {
-                return Join::Follow(flight);
-            }
-        }
-        // Before the slot is made: a panic of the value's own code must leave nothing behind.
-        if let Some(found) = probe(shard.ended.load(Relaxed)).filter(|_| !cfg!(accelerator_mutant = "no-recheck")) {
-            return Join::Hit(found);
-        }
-        let register = |slot: &mut Slot<K, R, W, X>, next_version: &mut u64| {
-            let token = Token { generation, version: slot.version };
-            let led = lead(&mut slot.flight, hash, token, next_version);
-            slot.registered += 1;
-            led
-        };
-        Join::Lead(match entry {
-            Entry::Occupied(mut known) => register(known.get_mut(), next_version),
-            // Into the map only when no user code can panic any more.
-            Entry::Vacant(place) => {
-                let mut slot = Slot::new(key, hash, next_version);
-                let led = register(&mut slot, next_version);
-                place.insert(slot);
-                led
-            }
-        })
-    }
-
-    /// The flight of a leader whose load is not ready at once. `true`: somebody follows it already.
-    pub(crate) fn make(
-        &self,
-        key: &K,
-        latent: &Latent,
-        make: impl FnOnce() -> Flight<K, R, W, X>,
-    ) -> (Shared<K, R, W, X>, bool) {
-        self.shard(latent.hash).slot(key, latent.hash).flight.make(latent.id, make)
     }
 
     /// Registers an operation that isn't a flight.
@@ -434,7 +290,7 @@ impl<K, R, W, X> Shard<K, R, W, X> {
 }
 
 impl<K: Clone, R, W, X> Slot<K, R, W, X> {
-    fn new(key: &K, hash: u64, next_version: &mut u64) -> Self {
+    pub(super) fn new(key: &K, hash: u64, next_version: &mut u64) -> Self {
         *next_version += 1;
         let flight = Joinable::nothing();
         Self { key: key.clone(), hash, version: *next_version, registered: 0, flight, overtaken: 0, turn: None }
@@ -446,7 +302,7 @@ impl<K: Hash + Eq + Clone, R, W, X> Slots<K, R, W, X> {
         self.map.find_mut(hash, |s| s.key == *key)
     }
 
-    fn slot(&mut self, key: &K, hash: u64) -> &mut Slot<K, R, W, X> {
+    pub(super) fn slot(&mut self, key: &K, hash: u64) -> &mut Slot<K, R, W, X> {
         let Self { map, next_version } = self;
         let entry = map.entry(hash, |s| s.key == *key, |s| s.hash);
         entry.or_insert_with(|| Slot::new(key, hash, next_version)).into_mut()
