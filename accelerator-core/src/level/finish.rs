@@ -139,11 +139,6 @@ impl<'a, K: Key, V: Value> Ending<'a, K, V> {
         Self { engine, held: Some(held) }
     }
 
-    /// The flight goes on.
-    pub(crate) fn keep(mut self) {
-        self.held = None;
-    }
-
     /// Commits what the flight found, tells all who wait, and is over.
     pub(crate) fn end(self, end: End<V>) -> Outcome<V> {
         let (change, outcome) = self.see(end);

@@ -22,6 +22,7 @@ mod join;
 mod latent;
 mod lease;
 mod load;
+mod load_latent;
 #[cfg(feature = "metrics")]
 mod metrics;
 mod place;
