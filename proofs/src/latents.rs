@@ -7,8 +7,8 @@ use shuttle::sync::atomic::Ordering::SeqCst;
 use shuttle::sync::mpsc::channel;
 use shuttle::thread::{self, JoinHandle};
 
+use crate::level::join::Join;
 use crate::level::latent::Latent;
-use crate::level::slots::Join;
 use crate::rig::{Cache, Flight, InPlace, KEY, Outcome, Stage, Wire, Work, run_in_task};
 
 type Started = Result<Outcome, Stage>;
@@ -47,7 +47,7 @@ impl Drop for Ending {
 }
 
 fn join(cache: &Arc<Cache>) -> Join<u64, Latent, Arc<Flight>> {
-    cache.table.join_latent(&KEY, cache, || cache.generation(), || cache.l1())
+    cache.table.join_latent(&KEY, None, cache, || cache.generation(), || cache.l1())
 }
 
 fn leads(cache: &Arc<Cache>) -> Ending {
@@ -78,8 +78,18 @@ async fn get(cache: &Arc<Cache>, wire: &Arc<Wire>) -> Outcome {
     if let Some(value) = cache.l1() {
         return Outcome::Value(value);
     }
+    get_by(|| join(cache), cache, wire).await
+}
+
+async fn get_by(
+    join: impl FnOnce() -> Join<u64, Latent, Arc<Flight>>,
+    cache: &Arc<Cache>,
+    wire: &Arc<Wire>,
+) -> Outcome {
+    let mut join = Some(join);
     let first = std::future::poll_fn(|cx| {
-        std::task::Poll::Ready(match join(cache) {
+        let joined = join.take().expect("polled once")();
+        std::task::Poll::Ready(match joined {
             Join::Hit(value) => Ok(Outcome::Value(value)),
             Join::Lead(latent) => launch(cache, latent, wire, cx),
             Join::Follow(flight) => Err(Stage::Joined(Join::Follow(flight))),
@@ -91,9 +101,24 @@ async fn get(cache: &Arc<Cache>, wire: &Arc<Wire>) -> Outcome {
     }
 }
 
+/// [`get`], by one who has seen the key's place before it asked L1: as the keys of a batch.
+async fn get_seen(cache: &Arc<Cache>, wire: &Arc<Wire>) -> Outcome {
+    let seen = cache.table.see(&KEY);
+    if let Some(value) = cache.l1() {
+        return Outcome::Value(value);
+    }
+    let join = || cache.table.join_latent(&KEY, Some(seen), cache, || cache.generation(), || cache.l1());
+    get_by(join, cache, wire).await
+}
+
 fn reader(cache: &Arc<Cache>, wire: &Arc<Wire>) -> JoinHandle<Outcome> {
     let (cache, wire) = (cache.clone(), wire.clone());
     thread::spawn(move || cache.checked(|| block_on(get(&cache, &wire))))
+}
+
+fn seeing_reader(cache: &Arc<Cache>, wire: &Arc<Wire>) -> JoinHandle<Outcome> {
+    let (cache, wire) = (cache.clone(), wire.clone());
+    thread::spawn(move || cache.checked(|| block_on(get_seen(&cache, &wire))))
 }
 
 fn answered(wire: &Arc<Wire>) -> JoinHandle<()> {
@@ -103,7 +128,7 @@ fn answered(wire: &Arc<Wire>) -> JoinHandle<()> {
 
 pub(crate) fn latent_one_load_for_all() {
     let (cache, wire) = (Cache::new(), Wire::new());
-    let readers = [reader(&cache, &wire), reader(&cache, &wire), reader(&cache, &wire)];
+    let readers = [reader(&cache, &wire), seeing_reader(&cache, &wire), seeing_reader(&cache, &wire)];
     wire.answer();
     for reader in readers {
         assert_eq!(reader.join().unwrap(), Outcome::Value(0));
@@ -115,7 +140,7 @@ pub(crate) fn latent_one_load_for_all() {
 fn load_against(invalidate: impl Fn(&Cache)) {
     let (cache, wire) = (Cache::new(), Wire::new());
     let answer = answered(&wire);
-    let readers = [reader(&cache, &wire), reader(&cache, &wire)];
+    let readers = [reader(&cache, &wire), seeing_reader(&cache, &wire)];
     let change = cache.change();
     invalidate(&cache);
     cache.acknowledge(change);

@@ -6,7 +6,7 @@ use shuttle::future::block_on;
 use shuttle::sync::mpsc::channel;
 use shuttle::thread::{self, JoinHandle};
 
-use crate::level::slots::Join;
+use crate::level::join::Join;
 use crate::rig::{Cache, Flight, Follow, Led, Outcome, Waited, Wire, first_poll, poll_once, take_over};
 
 fn get(cache: &Arc<Cache>, wire: &Arc<Wire>) -> JoinHandle<Outcome> {

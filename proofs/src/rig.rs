@@ -10,7 +10,8 @@ use shuttle::future::block_on;
 use shuttle::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::SeqCst};
 
 use crate::level::flight::{self, Turn, is_unshared};
-use crate::level::slots::{Join, Registered, SlotTable, Token};
+use crate::level::join::Join;
+use crate::level::slots::{Registered, SlotTable, Token};
 use crate::sync::{Mutex, lock};
 
 pub(crate) const KEY: u8 = 7;

@@ -1,5 +1,6 @@
-//! What `accelerator-core/src/sync.rs` is for the core: the locks, here shuttle's.
+//! What `accelerator-core/src/sync.rs` is for the core: the locks and counters, here shuttle's.
 
+pub(crate) use shuttle::sync::atomic::AtomicU64;
 pub(crate) use shuttle::sync::{Mutex, MutexGuard};
 
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

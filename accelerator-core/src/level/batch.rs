@@ -1,7 +1,7 @@
 //! Read: many keys.
 //!
-//! 1. probe L1 for all in one pass
-//! 2. the missing keys: lead or follow, each its own flight
+//! 1. probe L1 for all in one pass, and note each key's place in the slot table before the look
+//! 2. the missing keys: lead or follow, each its own flight; L1 is probed again only where something ended meanwhile
 //! 3. load all that are led, as one run (`batch_load.rs`)
 //! 4. only then wait for those that others lead
 //! 5. each key has its own outcome
@@ -22,11 +22,11 @@ use crate::level::answers::Answers;
 use crate::level::batch_latent::Begun;
 use crate::level::batch_load::{BatchRun, Wanted, batch_work};
 use crate::level::engine::{End, Engine, Flight, Key, Value};
+use crate::level::join::{Join, Seen};
 use crate::level::lease::{L2Use, Look};
 use crate::level::load::{How, Work};
 use crate::level::read::{Stage, Step};
 use crate::level::remote::{Name, Remote};
-use crate::level::slots::Join;
 use crate::level::stats::Count;
 use crate::level::wait::Led;
 use crate::options::ReadOptions;
@@ -34,34 +34,23 @@ use crate::traits::l1::L1Store;
 
 pub(crate) type Values<V> = Vec<CacheResult<Option<V>>>;
 
+/// A key that L1 could not answer: its index, and its place in the slot table as it was before L1 was asked.
+pub(crate) struct Missing {
+    pub(crate) at: usize,
+    pub(crate) seen: Option<Seen>,
+}
+
 impl<K: Key, V: Value, L1: L1Store<K, V>> LevelCache<K, V, L1> {
     /// Steps 1 to 5.
     pub(crate) async fn read_many<'k>(&self, keys: &'k [K], options: ReadOptions) -> Answers<'k, K, V> {
         // 1: one clock, and the counters once.
-        let mut values: Values<V> = Vec::with_capacity(keys.len());
-        // The first missing key apart: a single one goes the way of `get`, and costs what that costs.
-        let (mut first, mut more) = (None, Vec::new());
-        let (mut absent, mut uneasy) = (0, 0);
-        let (now, generation) = (self.engine.clock.now(), self.engine.generation());
-        for (i, key) in keys.iter().enumerate() {
-            match self.l1.get(key) {
-                Some(entry) if entry.is_calm(now) && entry.generation() == generation && !options.force_refresh => {
-                    let value = entry.into_value();
-                    absent += u64::from(value.is_none());
-                    values.push(Ok(value));
-                }
-                other => {
-                    let found = other.filter(|_| !options.force_refresh);
-                    let found = found
-                        .and_then(|entry| self.engine.uneasy(key, entry, options.allow_stale, !options.disable_load));
-                    if found.is_none() && first.replace(first.unwrap_or(i)).is_some() {
-                        more.push(i);
-                    }
-                    uneasy += 1;
-                    values.push(Ok(found.flatten()));
-                }
-            }
+        let mut pass = Pass::new(keys.len(), self.engine.clock.now(), self.engine.generation());
+        self.pass::<false>(keys, &mut pass, options);
+        if pass.first.is_some() {
+            // Where one key is missing, others are likely to be.
+            self.pass::<true>(keys, &mut pass, options);
         }
+        let Pass { mut values, first, mut more, absent, uneasy, .. } = pass;
         let hits = keys.len() as u64 - uneasy - absent;
         self.engine.counters.add(Count::L1Hit, hits);
         self.engine.counters.add(Count::L1Absent, absent);
@@ -69,11 +58,62 @@ impl<K: Key, V: Value, L1: L1Store<K, V>> LevelCache<K, V, L1> {
             None => {}
             Some(only) if more.is_empty() => values[only] = self.engine.get_missed(&keys[only], options).await,
             Some(first) => {
-                more.insert(0, first);
+                more.insert(0, Missing { at: first, seen: None });
                 values = Box::pin(self.engine.read_missing(keys, values, more, options)).await;
             }
         }
         Answers { keys, values }
+    }
+
+    /// Step 1, from the first key that has no answer yet; ends after the first missing one, unless `SEEING`: with the
+    /// places of the keys in the slot table, which hits have no use for.
+    #[inline(always)]
+    fn pass<const SEEING: bool>(&self, keys: &[K], pass: &mut Pass<V>, options: ReadOptions) {
+        for (i, key) in keys.iter().enumerate().skip(pass.values.len()) {
+            let seen = SEEING.then(|| self.engine.table.see(key));
+            match self.l1.get(key) {
+                Some(entry)
+                    if entry.is_calm(pass.now) && entry.generation() == pass.generation && !options.force_refresh =>
+                {
+                    let value = entry.into_value();
+                    pass.absent += u64::from(value.is_none());
+                    pass.values.push(Ok(value));
+                }
+                other => {
+                    let found = other.filter(|_| !options.force_refresh);
+                    let found = found
+                        .and_then(|entry| self.engine.uneasy(key, entry, options.allow_stale, !options.disable_load));
+                    pass.uneasy += 1;
+                    let is_missing = found.is_none();
+                    pass.values.push(Ok(found.flatten()));
+                    if is_missing && SEEING {
+                        pass.more.push(Missing { at: i, seen });
+                    } else if is_missing {
+                        pass.first = Some(i);
+                        return;
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// What one pass over L1 finds.
+struct Pass<V> {
+    now: u64,
+    generation: u32,
+    values: Values<V>,
+    // The first missing key apart: a single one goes the way of `get`, and costs what that costs.
+    first: Option<usize>,
+    more: Vec<Missing>,
+    absent: u64,
+    uneasy: u64,
+}
+
+impl<V> Pass<V> {
+    fn new(keys: usize, now: u64, generation: u32) -> Self {
+        let values = Vec::with_capacity(keys);
+        Self { now, generation, values, first: None, more: Vec::new(), absent: 0, uneasy: 0 }
     }
 }
 
@@ -82,11 +122,11 @@ impl<K: Key, V: Value> Engine<K, V> {
         self: &Arc<Self>,
         keys: &[K],
         mut values: Values<V>,
-        missing: Vec<usize>,
+        missing: Vec<Missing>,
         options: ReadOptions,
     ) -> Values<V> {
         if self.is_closed() {
-            missing.into_iter().for_each(|i| values[i] = Err(CacheError::shutdown()));
+            missing.into_iter().for_each(|missing| values[missing.at] = Err(CacheError::shutdown()));
             return values;
         }
         let loads = self.sources.exist() && !options.disable_load;
@@ -107,7 +147,7 @@ impl<K: Key, V: Value> Engine<K, V> {
         };
         let mut led = Vec::with_capacity(missing.len());
         let mut followed = Vec::new();
-        for i in missing {
+        for Missing { at: i, .. } in missing {
             match self.join_as(&keys[i], !options.force_refresh, make) {
                 Join::Hit(value) => values[i] = Ok(value),
                 Join::Lead(flight) => led.push((i, Led::new(flight))),

@@ -14,13 +14,13 @@ use std::task::{Context, Poll, Waker};
 use hashbrown::HashTable;
 
 use crate::error::CacheError;
-use crate::level::batch::Values;
+use crate::level::batch::{Missing, Values};
 use crate::level::batch_load::{BatchLoad, BatchRun, Wanted, batch_work};
 use crate::level::engine::{End, Engine, Flight, Key, Value};
 use crate::level::finish::{Ending, Held};
+use crate::level::join::Join;
 use crate::level::latent::Latent;
 use crate::level::load::{How, Limited, Work};
-use crate::level::slots::Join;
 use crate::level::sources::not_loaded;
 use crate::level::stats::Count;
 use crate::options::ReadOptions;
@@ -42,6 +42,8 @@ struct Led<'k, K: Key, V: Value> {
     engine: &'k Engine<K, V>,
     keys: &'k [K],
     left: Vec<(usize, Option<Latent>)>,
+    // Keys that were answered: where these are all, none has to be looked for.
+    answered: usize,
 }
 
 impl<'k, K: Key, V: Value> Led<'k, K, V> {
@@ -52,7 +54,8 @@ impl<'k, K: Key, V: Value> Led<'k, K, V> {
     }
 
     fn all(&mut self) -> impl Iterator<Item = (usize, Ending<'k, K, V>)> {
-        (0..self.left.len()).filter_map(|n| self.take(n))
+        let all = if self.answered < self.left.len() { self.left.len() } else { 0 };
+        (0..all).filter_map(|n| self.take(n))
     }
 
     fn asks_for(&self, n: usize, key: &K) -> bool {
@@ -72,14 +75,14 @@ impl<K: Key, V: Value> Engine<K, V> {
         self: &Arc<Self>,
         keys: &[K],
         values: &mut Values<V>,
-        missing: Vec<usize>,
+        missing: Vec<Missing>,
         options: ReadOptions,
         cx: &mut Context<'_>,
     ) -> Begun<K, V> {
-        let mut led = Led { engine: self, keys, left: Vec::with_capacity(missing.len()) };
+        let mut led = Led { engine: self, keys, left: Vec::with_capacity(missing.len()), answered: 0 };
         let mut followed = Vec::new();
-        for i in missing {
-            match self.join_latent_uncounted(&keys[i], !options.force_refresh) {
+        for Missing { at: i, seen } in missing {
+            match self.join_latent_uncounted(&keys[i], seen, !options.force_refresh) {
                 Join::Hit(value) => {
                     self.counters.l1_hit(value.is_none());
                     values[i] = Ok(value);
@@ -131,7 +134,7 @@ impl<K: Key, V: Value> Engine<K, V> {
     ) {
         // Made when an answer first comes out of turn.
         let mut index = None;
-        let (now, mut loaded_ok) = (self.now(), 0);
+        let now = self.now();
         for (at, (key, loaded)) in found.into_iter().enumerate() {
             let n = if led.asks_for(at, &key) {
                 Some(at)
@@ -142,9 +145,9 @@ impl<K: Key, V: Value> Engine<K, V> {
             };
             let Some((i, latent)) = n.and_then(|n| led.left.get_mut(n)) else { continue };
             values[*i] = Ok(self.land(&led.keys[*i], latent, self.arrived_at(loaded, now)));
-            loaded_ok += 1;
+            led.answered += 1;
         }
-        self.counters.add(Count::LoadOk, loaded_ok);
+        self.counters.add(Count::LoadOk, led.answered as u64);
         for (i, ending) in led.all() {
             let outcome = ending.end(End::Failed { error: not_loaded(), stale: None });
             values[i] = self.answer(outcome, options.allow_stale).unwrap_or(Ok(None));

@@ -12,12 +12,13 @@ use tokio::runtime::Handle;
 use crate::entry::Entry;
 use crate::error::CacheError;
 use crate::level::flight;
+use crate::level::join::{Join, Seen};
 use crate::level::latent::Latent;
 use crate::level::load::Work;
 use crate::level::policy::{Life, Policy, Until};
 use crate::level::remembered::Remembered;
 use crate::level::remote::Remote;
-use crate::level::slots::{Join, SlotTable, Token};
+use crate::level::slots::{SlotTable, Token};
 use crate::level::sources::Sources;
 use crate::level::stats::{Count, Counters, Now, Stats};
 use crate::level::ticker::{Limit, NoRuntime, Ticker};
@@ -170,18 +171,19 @@ impl<K: Key, V: Value> Engine<K, V> {
         key: &K,
         fresh_is_enough: bool,
     ) -> Join<Option<V>, Latent, Arc<Flight<K, V>>> {
-        self.counted(self.join_latent_uncounted(key, fresh_is_enough))
+        self.counted(self.join_latent_uncounted(key, None, fresh_is_enough))
     }
 
-    /// For callers who count for many.
+    /// For callers who count for many, and who have seen the key's place before they asked L1.
     #[inline]
     pub(crate) fn join_latent_uncounted(
         self: &Arc<Self>,
         key: &K,
+        seen: Option<Seen>,
         fresh_is_enough: bool,
     ) -> Join<Option<V>, Latent, Arc<Flight<K, V>>> {
         let probe = || if fresh_is_enough { self.fresh(key) } else { None };
-        self.table.join_latent(key, self, || self.generation(), probe)
+        self.table.join_latent(key, seen, self, || self.generation(), probe)
     }
 
     fn counted<L, F>(&self, joined: Join<Option<V>, L, F>) -> Join<Option<V>, L, F> {

@@ -119,6 +119,9 @@ impl<K: Key, V: Value> Engine<K, V> {
         );
         if followed.0.is_some() {
             followed.tell(&Outcome::Value(value.clone()));
+        } else {
+            // There is nothing to drop, and nothing that the compiler need look for.
+            std::mem::forget(followed);
         }
         value
     }
@@ -134,11 +137,6 @@ pub(crate) struct Ending<'a, K: Key, V: Value> {
 impl<'a, K: Key, V: Value> Ending<'a, K, V> {
     pub(crate) fn new(engine: &'a Engine<K, V>, held: Held<'a, K, V>) -> Self {
         Self { engine, held: Some(held) }
-    }
-
-    /// The flight goes on.
-    pub(crate) fn keep(mut self) {
-        self.held = None;
     }
 
     /// Commits what the flight found, tells all who wait, and is over.

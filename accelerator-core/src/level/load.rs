@@ -21,7 +21,6 @@ use crate::level::batch_load::BatchRun;
 use crate::level::engine::{Arrived, End, Engine, Flight, Key, Outcome, Stale, Value};
 use crate::level::fill::Fill;
 use crate::level::finish::{Ending, Held};
-use crate::level::latent::Latent;
 use crate::level::lease::{L2Use, Look, Permit};
 use crate::level::sources::LoadFuture;
 use crate::level::stats::Count;
@@ -117,7 +116,7 @@ impl<K: Key, V: Value> Engine<K, V> {
     fn work_without_l2(&self, key: &K) -> Result<Work<V>, CacheError> {
         match catch_unwind(AssertUnwindSafe(|| self.sources.start(key.clone()))) {
             Ok(Some(load)) => Ok(Work::Load(Limited::new(load))),
-            Ok(None) => Err(CacheError::new(crate::ErrorKind::InvalidConfig, "the cache has no loader")),
+            Ok(None) => Err(no_loader()),
             Err(payload) => Err(CacheError::panic("the loader", &*payload)),
         }
     }
@@ -126,7 +125,7 @@ impl<K: Key, V: Value> Engine<K, V> {
     pub(crate) async fn load_one(&self, key: K) -> CacheResult<Loaded<V>> {
         let load = async {
             let Some(load) = self.sources.start(key) else {
-                return Err(CacheError::new(crate::ErrorKind::InvalidConfig, "the cache has no loader"));
+                return Err(no_loader());
             };
             let mut load = Limited::new(load);
             std::future::poll_fn(|cx| load.poll(self, cx)).await
@@ -162,35 +161,6 @@ impl<K: Key, V: Value> Engine<K, V> {
                 Ok(ending.end(end))
             }
             Poll::Pending => {
-                if let Some(work) = flight.park(work, cx.waker()) {
-                    self.run_in_task(flight.clone(), work);
-                }
-                Err(flight)
-            }
-        }
-    }
-
-    /// [`launch`](Self::launch) without L2, for a flight that is made only if the load is not ready at once.
-    pub(crate) fn launch_latent(
-        self: &Arc<Self>,
-        key: &K,
-        latent: Latent,
-        cx: &mut Context<'_>,
-    ) -> Result<Outcome<V>, Arc<Flight<K, V>>> {
-        let ending = Ending::new(self, Held::Latent(key, latent));
-        let mut work = match self.work_without_l2(key) {
-            Ok(work) => work,
-            Err(error) => return Ok(ending.end(End::Failed { error, stale: None })),
-        };
-        match work.poll(self, cx) {
-            Poll::Ready(end) => {
-                work.end();
-                Ok(ending.end(end))
-            }
-            Poll::Pending => {
-                let make = || Flight::new(key.clone(), latent.hash, latent.token, false, self.clone());
-                let (flight, _) = self.table.make(key, &latent, make);
-                ending.keep();
                 if let Some(work) = flight.park(work, cx.waker()) {
                     self.run_in_task(flight.clone(), work);
                 }
@@ -250,6 +220,10 @@ impl<K: Key, V: Value> Drop for InTask<K, V> {
             flight.context.give_up(&flight);
         }
     }
+}
+
+pub(crate) fn no_loader() -> CacheError {
+    CacheError::new(crate::ErrorKind::InvalidConfig, "the cache has no loader")
 }
 
 impl How {

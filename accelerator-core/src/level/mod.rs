@@ -18,9 +18,11 @@ mod finish;
 mod flight;
 mod guard;
 mod invalidate;
+mod join;
 mod latent;
 mod lease;
 mod load;
+mod load_latent;
 #[cfg(feature = "metrics")]
 mod metrics;
 mod place;

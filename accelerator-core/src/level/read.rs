@@ -16,9 +16,9 @@ use crate::entry::Entry;
 use crate::error::{CacheError, CacheResult};
 use crate::level::LevelCache;
 use crate::level::engine::{End, Engine, Flight, Joined, Key, Outcome, Value};
+use crate::level::join::Join;
 use crate::level::load::How;
 use crate::level::remote::Found;
-use crate::level::slots::Join;
 use crate::level::stats::Count;
 use crate::level::wait::{Follow, InPlace, Led, Waited};
 use crate::options::ReadOptions;
@@ -51,32 +51,35 @@ impl<K: Key, V: Value> Engine<K, V> {
         }
         let loads = self.sources.exist() && !options.disable_load;
         let fresh = !options.force_refresh;
-        let launched = if loads && self.remote.is_none() {
-            match self.join_latent(key, fresh) {
-                Join::Hit(value) => return Ok(Ok(value)),
-                Join::Lead(latent) => self.launch_latent(key, latent, cx),
-                Join::Follow(flight) => return Err(self.go_on(key, options, Step::Follow(flight))),
-            }
-        } else {
-            match self.join(key, !loads, fresh) {
-                Join::Hit(value) => return Ok(Ok(value)),
-                Join::Lead(flight) if loads => self.launch(flight, How::refresh(options.force_refresh), cx),
-                // A miss with nothing to ask is over.
-                Join::Lead(flight) if self.remote.is_none() => {
-                    self.finish(flight, End::Missed);
-                    return Ok(Ok(None));
+        let leading = |flight| Stage::Leading(InPlace::new(flight));
+        if loads && self.remote.is_none() {
+            return match self.join_latent(key, fresh) {
+                Join::Hit(value) => Ok(Ok(value)),
+                Join::Lead(latent) => {
+                    let launched = self.launch_latent(key, latent, options.allow_stale, cx);
+                    launched.map_err(|flight| self.go_on(key, options, leading(flight)))
                 }
-                other => return Err(self.go_on(key, options, Step::new(other))),
+                Join::Follow(flight) => Err(self.go_on(key, options, Stage::Joined(Step::Follow(flight)))),
+            };
+        }
+        let launched = match self.join(key, !loads, fresh) {
+            Join::Hit(value) => return Ok(Ok(value)),
+            Join::Lead(flight) if loads => self.launch(flight, How::refresh(options.force_refresh), cx),
+            // A miss with nothing to ask is over.
+            Join::Lead(flight) if self.remote.is_none() => {
+                self.finish(flight, End::Missed);
+                return Ok(Ok(None));
             }
+            other => return Err(self.go_on(key, options, Stage::Joined(Step::new(other)))),
         };
         match launched {
             Ok(outcome) => Ok(self.answer(outcome, options.allow_stale).unwrap_or(Ok(None))),
-            Err(flight) => Err(Box::pin(self.get_on(key, options, Stage::Leading(InPlace::new(flight))))),
+            Err(flight) => Err(self.go_on(key, options, leading(flight))),
         }
     }
 
-    fn go_on<'a>(self: &'a Arc<Self>, key: &'a K, options: ReadOptions, step: Step<K, V>) -> Rest<'a, V> {
-        Box::pin(self.get_on(key, options, Stage::Joined(step)))
+    fn go_on<'a>(self: &'a Arc<Self>, key: &'a K, options: ReadOptions, stage: Stage<K, V>) -> Rest<'a, V> {
+        Box::pin(self.get_on(key, options, stage))
     }
 }
 

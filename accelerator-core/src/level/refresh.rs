@@ -9,9 +9,9 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::task::Poll;
 
 use crate::level::engine::{Engine, Flight, Key, Outcome, Value};
+use crate::level::join::Join;
 use crate::level::load::How;
 use crate::level::policy::MAX_REFRESHES;
-use crate::level::slots::Join;
 use crate::level::stats::Count;
 use crate::level::wait::{Follow, InPlace, Led, Waited};
 

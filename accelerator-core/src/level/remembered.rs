@@ -95,6 +95,7 @@ impl<K: Hash + Eq + Clone, T: Clone> Remembered<K, T> {
     }
 
     /// Forgets `key`.
+    #[inline]
     pub(crate) fn remove(&self, key: &K, now: u64) {
         self.remove_before(key, u64::MAX, now);
     }
@@ -105,10 +106,15 @@ impl<K: Hash + Eq + Clone, T: Clone> Remembered<K, T> {
     }
 
     /// Forgets `key`, if it was inserted before `mark`.
+    #[inline]
     pub(crate) fn remove_before(&self, key: &K, mark: u64, now: u64) {
-        if self.len.load(Relaxed) == 0 {
-            return;
+        if self.len.load(Relaxed) > 0 {
+            self.remove_from_map(key, mark, now);
         }
+    }
+
+    #[cold]
+    fn remove_from_map(&self, key: &K, mark: u64, now: u64) {
         let mut inner = lock(&self.inner);
         if let Ok(entry) = inner.map.find_entry(self.hasher.hash_one(key), |item| item.key == *key)
             && entry.get().number < mark

@@ -13,66 +13,57 @@
 
 use std::hash::{BuildHasher, Hash};
 use std::sync::Arc;
+use std::sync::atomic::Ordering::{Relaxed, Release};
 
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
-use hashbrown::hash_table::Entry;
 use tokio::sync::{Mutex as Turn, OwnedMutexGuard};
 
 use crate::level::flight::Flight;
 use crate::level::latent::{Joinable, Latent};
-use crate::sync::{Mutex, MutexGuard, lock};
+use crate::sync::{AtomicU64, Mutex, MutexGuard, lock};
 
 const SHARDS: usize = 64;
 
 /// A flight, as all who take part hold it.
-type Shared<K, R, W, X> = Arc<Flight<K, R, W, X>>;
-
-/// What [`SlotTable::join`] answers: leaders and followers get a flight.
-type JoinMade<P, K, R, W, X> = Join<P, Shared<K, R, W, X>, Shared<K, R, W, X>>;
+pub(super) type Shared<K, R, W, X> = Arc<Flight<K, R, W, X>>;
 
 /// What an operation saw when it registered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Token {
     pub(crate) generation: u32,
-    version: u64,
+    pub(super) version: u64,
 }
 
 /// Flights of keys `K` with results `R`, parked work `W` and context `X`.
 pub(crate) struct SlotTable<K, R, W, X> {
     shards: Box<[Shard<K, R, W, X>]>,
-    hasher: RandomState,
+    pub(super) hasher: RandomState,
 }
 
 // A line of its own for each shard, so that two threads on two shards don't share one.
 #[repr(align(128))]
-struct Shard<K, R, W, X>(Mutex<Slots<K, R, W, X>>);
-
-struct Slots<K, R, W, X> {
-    map: HashTable<Slot<K, R, W, X>>,
-    next_version: u64,
+pub(super) struct Shard<K, R, W, X> {
+    pub(super) slots: Mutex<Slots<K, R, W, X>>,
+    // Operations that have ended here; written under the lock, after what they wrote to L1.
+    pub(super) ended: AtomicU64,
 }
 
-struct Slot<K, R, W, X> {
-    key: K,
-    hash: u64,
-    version: u64,
-    registered: u32,
-    flight: Joinable<Flight<K, R, W, X>>,
+pub(super) struct Slots<K, R, W, X> {
+    pub(super) map: HashTable<Slot<K, R, W, X>>,
+    pub(super) next_version: u64,
+}
+
+pub(super) struct Slot<K, R, W, X> {
+    pub(super) key: K,
+    pub(super) hash: u64,
+    pub(super) version: u64,
+    pub(super) registered: u32,
+    pub(super) flight: Joinable<Flight<K, R, W, X>>,
     // Writes called before this number are overtaken by something that was called later.
     overtaken: u64,
     // Who may write L2 for this key; made when first needed.
     turn: Option<Arc<Turn<()>>>,
-}
-
-/// What joining answers: `L` is what a leader gets, `F` what a follower gets.
-pub(crate) enum Join<P, L, F> {
-    /// L1 has it after all.
-    Hit(P),
-    /// A new flight; the caller leads it.
-    Lead(L),
-    /// A flight of somebody else.
-    Follow(F),
 }
 
 /// A registration that is not a flight: a `set`, a `del`, a lookup in L2.
@@ -85,7 +76,8 @@ pub(crate) struct Registered {
 
 impl<K: Hash + Eq + Clone, R, W, X> SlotTable<K, R, W, X> {
     pub(crate) fn new() -> Self {
-        let shard = || Shard(Mutex::new(Slots { map: HashTable::new(), next_version: 0 }));
+        let slots = || Mutex::new(Slots { map: HashTable::new(), next_version: 0 });
+        let shard = || Shard { slots: slots(), ended: AtomicU64::new(0) };
         Self { shards: (0..SHARDS).map(|_| shard()).collect(), hasher: RandomState::default() }
     }
 
@@ -94,109 +86,14 @@ impl<K: Hash + Eq + Clone, R, W, X> SlotTable<K, R, W, X> {
         self.hasher.hash_one(key)
     }
 
-    fn shard(&self, hash: u64) -> MutexGuard<'_, Slots<K, R, W, X>> {
+    #[inline]
+    pub(super) fn shard_of(&self, hash: u64) -> &Shard<K, R, W, X> {
         // The map inside takes the top and the low bits; these lie between.
-        lock(&self.shards[(hash >> 48) as usize % SHARDS].0)
+        &self.shards[(hash >> 48) as usize % SHARDS]
     }
 
-    /// Joins the flight of `key`, or starts one, unless `probe` finds the value (asked under the lock: between the
-    /// caller's own look into L1 and this one another flight may have ended).
-    pub(crate) fn join<P>(
-        &self,
-        key: &K,
-        context: &X,
-        generation: impl FnOnce() -> u32,
-        make: impl FnOnce(K, u64, Token) -> Flight<K, R, W, X>,
-        probe: impl FnOnce() -> Option<P>,
-    ) -> JoinMade<P, K, R, W, X>
-    where
-        X: Clone,
-    {
-        self.join_as(key, context, generation, probe, |slot, hash, token, _| {
-            let flight = Arc::new(make(key.clone(), hash, token));
-            slot.lead(flight.clone());
-            flight
-        })
-    }
-
-    /// [`join`](Self::join) with a flight that is made when somebody follows it, or by [`make`](Self::make).
-    pub(crate) fn join_latent<P>(
-        &self,
-        key: &K,
-        context: &X,
-        generation: impl FnOnce() -> u32,
-        probe: impl FnOnce() -> Option<P>,
-    ) -> Join<P, Latent, Shared<K, R, W, X>>
-    where
-        X: Clone,
-    {
-        self.join_as(key, context, generation, probe, |slot, hash, token, next_version| {
-            *next_version += 1;
-            let id = *next_version;
-            slot.lead_latent(id, token.generation);
-            Latent { hash, token, id }
-        })
-    }
-
-    #[inline(always)]
-    fn join_as<P, L>(
-        &self,
-        key: &K,
-        context: &X,
-        generation: impl FnOnce() -> u32,
-        probe: impl FnOnce() -> Option<P>,
-        lead: impl FnOnce(&mut Joinable<Flight<K, R, W, X>>, u64, Token, &mut u64) -> L,
-    ) -> Join<P, L, Shared<K, R, W, X>>
-    where
-        X: Clone,
-    {
-        let hash = self.hasher.hash_one(key);
-        let mut slots = self.shard(hash);
-        let generation = generation();
-        let Slots { map, next_version } = &mut *slots;
-        let mut entry = map.entry(hash, |s| s.key == *key, |s| s.hash);
-        if let Entry::Occupied(slot) = &mut entry {
-            let slot = slot.get_mut();
-            let token = Token { generation, version: slot.version };
-            let followed = || Flight::new(key.clone(), hash, token, false, context.clone());
-            let of = |flight: &Flight<_, _, _, _>| match cfg!(accelerator_mutant = "join-ignores-generation") {
-                true => generation,
-                false => flight.token().generation,
-            };
-            if let Some(flight) = slot.flight.follow(of, generation, followed) {
-                return Join::Follow(flight);
-            }
-        }
-        // Before the slot is made: a panic of the value's own code must leave nothing behind.
-        if let Some(found) = probe().filter(|_| !cfg!(accelerator_mutant = "no-recheck")) {
-            return Join::Hit(found);
-        }
-        let register = |slot: &mut Slot<K, R, W, X>, next_version: &mut u64| {
-            let token = Token { generation, version: slot.version };
-            let led = lead(&mut slot.flight, hash, token, next_version);
-            slot.registered += 1;
-            led
-        };
-        Join::Lead(match entry {
-            Entry::Occupied(mut known) => register(known.get_mut(), next_version),
-            // Into the map only when no user code can panic any more.
-            Entry::Vacant(place) => {
-                let mut slot = Slot::new(key, hash, next_version);
-                let led = register(&mut slot, next_version);
-                place.insert(slot);
-                led
-            }
-        })
-    }
-
-    /// The flight of a leader whose load is not ready at once. `true`: somebody follows it already.
-    pub(crate) fn make(
-        &self,
-        key: &K,
-        latent: &Latent,
-        make: impl FnOnce() -> Flight<K, R, W, X>,
-    ) -> (Shared<K, R, W, X>, bool) {
-        self.shard(latent.hash).slot(key, latent.hash).flight.make(latent.id, make)
+    pub(super) fn shard(&self, hash: u64) -> MutexGuard<'_, Slots<K, R, W, X>> {
+        lock(&self.shard_of(hash).slots)
     }
 
     /// Registers an operation that isn't a flight.
@@ -252,7 +149,8 @@ impl<K: Hash + Eq + Clone, R, W, X> SlotTable<K, R, W, X> {
         flight: impl FnOnce(&mut Joinable<Flight<K, R, W, X>>),
         store: impl FnOnce(bool),
     ) {
-        let mut slots = self.shard(hash);
+        let shard = self.shard_of(hash);
+        let mut slots = lock(&shard.slots);
         // Registered, so the slot is there.
         let Ok(mut entry) = slots.map.find_entry(hash, |s| s.key == *key) else { return store(false) };
         let slot = entry.get_mut();
@@ -266,6 +164,7 @@ impl<K: Hash + Eq + Clone, R, W, X> SlotTable<K, R, W, X> {
         #[cfg(accelerator_mutant = "check-without-lock")]
         drop(slots);
         store(valid);
+        shard.one_ended();
     }
 
     /// A local write that reached L2: `store` is told whether nothing came since `token`. Either way later readers
@@ -277,7 +176,8 @@ impl<K: Hash + Eq + Clone, R, W, X> SlotTable<K, R, W, X> {
         generation: impl FnOnce() -> u32,
         store: impl FnOnce(bool),
     ) {
-        let mut slots = self.shard(registered.hash);
+        let shard = self.shard_of(registered.hash);
+        let mut slots = lock(&shard.slots);
         slots.next_version += 1;
         let version = slots.next_version;
         let Ok(mut entry) = slots.map.find_entry(registered.hash, |s| s.key == *key) else { return store(false) };
@@ -294,6 +194,7 @@ impl<K: Hash + Eq + Clone, R, W, X> SlotTable<K, R, W, X> {
             entry.remove();
         }
         store(valid);
+        shard.one_ended();
     }
 
     /// A new version for the key, its flight detached, and `purge` (which removes from L1, or replaces there), all
@@ -302,7 +203,8 @@ impl<K: Hash + Eq + Clone, R, W, X> SlotTable<K, R, W, X> {
         let hash = self.hasher.hash_one(key);
         #[cfg(accelerator_mutant = "purge-without-lock")]
         let purge = (purge(), || ()).1;
-        let mut slots = self.shard(hash);
+        let shard = self.shard_of(hash);
+        let mut slots = lock(&shard.slots);
         slots.next_version += 1;
         let version = slots.next_version;
         if let Some(slot) = slots.find(key, hash) {
@@ -312,6 +214,7 @@ impl<K: Hash + Eq + Clone, R, W, X> SlotTable<K, R, W, X> {
             }
         }
         purge();
+        shard.one_ended();
     }
 
     /// `done` has had its turn in L2: writes that were called before it are not to be sent any more.
@@ -372,12 +275,22 @@ impl<K: Hash + Eq + Clone, R, W, X> SlotTable<K, R, W, X> {
 
     /// Slots in use: keys with at least one operation registered.
     pub(crate) fn len(&self) -> usize {
-        self.shards.iter().map(|s| lock(&s.0).map.len()).sum()
+        self.shards.iter().map(|s| lock(&s.slots).map.len()).sum()
+    }
+}
+
+impl<K, R, W, X> Shard<K, R, W, X> {
+    /// Under the lock. What was written to L1 before is seen by whoever sees this.
+    #[inline]
+    fn one_ended(&self) {
+        if !cfg!(accelerator_mutant = "ends-uncounted") {
+            self.ended.store(self.ended.load(Relaxed).wrapping_add(1), Release);
+        }
     }
 }
 
 impl<K: Clone, R, W, X> Slot<K, R, W, X> {
-    fn new(key: &K, hash: u64, next_version: &mut u64) -> Self {
+    pub(super) fn new(key: &K, hash: u64, next_version: &mut u64) -> Self {
         *next_version += 1;
         let flight = Joinable::nothing();
         Self { key: key.clone(), hash, version: *next_version, registered: 0, flight, overtaken: 0, turn: None }
@@ -389,7 +302,7 @@ impl<K: Hash + Eq + Clone, R, W, X> Slots<K, R, W, X> {
         self.map.find_mut(hash, |s| s.key == *key)
     }
 
-    fn slot(&mut self, key: &K, hash: u64) -> &mut Slot<K, R, W, X> {
+    pub(super) fn slot(&mut self, key: &K, hash: u64) -> &mut Slot<K, R, W, X> {
         let Self { map, next_version } = self;
         let entry = map.entry(hash, |s| s.key == *key, |s| s.hash);
         entry.or_insert_with(|| Slot::new(key, hash, next_version)).into_mut()

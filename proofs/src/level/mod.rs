@@ -5,6 +5,8 @@
 
 #[path = "../../../accelerator-core/src/level/flight.rs"]
 pub(crate) mod flight;
+#[path = "../../../accelerator-core/src/level/join.rs"]
+pub(crate) mod join;
 #[path = "../../../accelerator-core/src/level/latent.rs"]
 pub(crate) mod latent;
 #[path = "../../../accelerator-core/src/level/place.rs"]

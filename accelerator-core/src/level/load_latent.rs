@@ -1,0 +1,77 @@
+//! Load: one key without L2. No flight is made for a load that is ready at once.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use crate::error::{CacheError, CacheResult};
+use crate::level::engine::{End, Engine, Flight, Key, Value};
+use crate::level::finish::{Ending, Held};
+use crate::level::latent::Latent;
+use crate::level::load::{Limited, Work, no_loader};
+use crate::level::stats::Count;
+
+/// The key that is led; dropped with its registration (by a panic), it fails.
+struct Led<'k, K: Key, V: Value> {
+    engine: &'k Engine<K, V>,
+    key: &'k K,
+    latent: Option<Latent>,
+}
+
+impl<'k, K: Key, V: Value> Led<'k, K, V> {
+    fn take(&mut self) -> Option<Ending<'k, K, V>> {
+        let held = Held::Latent(self.key, self.latent.take()?);
+        Some(Ending::new(self.engine, held))
+    }
+}
+
+impl<K: Key, V: Value> Drop for Led<'_, K, V> {
+    fn drop(&mut self) {
+        drop(self.take());
+    }
+}
+
+impl<K: Key, V: Value> Engine<K, V> {
+    /// `launch` of `load.rs`, for a flight that is made only if the load is not ready at once.
+    pub(crate) fn launch_latent(
+        self: &Arc<Self>,
+        key: &K,
+        latent: Latent,
+        allow_stale: bool,
+        cx: &mut Context<'_>,
+    ) -> Result<CacheResult<Option<V>>, Arc<Flight<K, V>>> {
+        let mut led = Led { engine: self, key, latent: Some(latent) };
+        let (mut answer, mut unfinished) = (None, None);
+        // A load that is over is dropped in here too: its own code may panic then, and has answered nevertheless.
+        let polled = catch_unwind(AssertUnwindSafe(|| match self.sources.start(key.clone()) {
+            None => answer = Some(Err(no_loader())),
+            Some(load) => {
+                let mut load = Limited::new(load);
+                match load.poll(self, cx) {
+                    Poll::Ready(ready) => answer = Some(ready),
+                    Poll::Pending => unfinished = Some(load),
+                }
+            }
+        }));
+        let error = match (answer, unfinished, polled) {
+            (Some(Ok(loaded)), ..) => {
+                self.counters.one(Count::LoadOk);
+                return Ok(Ok(self.land(key, &mut led.latent, self.arrived(loaded))));
+            }
+            (None, Some(load), _) => {
+                let make = || Flight::new(key.clone(), latent.hash, latent.token, false, self.clone());
+                let (flight, _) = self.table.make(key, &latent, make);
+                led.latent = None;
+                if let Some(work) = flight.park(Work::Load(load), cx.waker()) {
+                    self.run_in_task(flight.clone(), work);
+                }
+                return Err(flight);
+            }
+            (Some(Err(error)), ..) => error,
+            (None, None, Err(payload)) => CacheError::panic("the loader", &*payload),
+            (None, None, Ok(())) => no_loader(),
+        };
+        let outcome = led.take().map(|ending| ending.end(End::Failed { error, stale: None }));
+        Ok(outcome.and_then(|outcome| self.answer(outcome, allow_stale)).unwrap_or(Ok(None)))
+    }
+}
