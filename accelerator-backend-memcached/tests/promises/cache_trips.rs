@@ -3,30 +3,33 @@
 use std::time::Duration;
 
 use accelerator_core::testkit::server::{CountingProxy, MemcachedServer};
-use accelerator_core::{LevelCache, NoL1, ReadOptions};
+use accelerator_core::{Builder, LevelCache, ReadOptions};
 
 use crate::tools::{NEVER, connect};
 
-/// A cache over a proxy; its loader is ready at once, so that one call after the other is counted.
-async fn counted(proxy: &CountingProxy) -> LevelCache<u64, String, NoL1> {
+/// A cache over a proxy, to be given a loader that is ready at once: so that one call after the other is counted.
+async fn counted(proxy: &CountingProxy) -> Builder<u64, String> {
     let store = connect(proxy.addr()).await;
-    let load =
-        |ids: Vec<u64>| async move { Ok::<_, std::io::Error>(ids.into_iter().map(|id| (id, Some(id.to_string())))) };
-    LevelCache::builder()
-        .area("trips")
-        .l2(store)
-        .l2_timeout(NEVER)
-        .ttl(Duration::from_secs(600))
-        .batch_loader(load)
-        .build()
-        .expect("a cache")
+    LevelCache::builder().area("trips").l2(store).l2_timeout(NEVER).ttl(Duration::from_secs(600))
 }
 
 #[tokio::test]
-async fn a_hit_is_one_round_trip_and_a_miss_two_for_one_key_or_32() {
+async fn with_a_loader_a_hit_is_one_round_trip_and_a_miss_two_for_one_key_or_32() {
+    check(|builder| builder.loader(|id: u64| async move { Ok::<_, std::io::Error>(Some(id.to_string())) })).await;
+}
+
+#[tokio::test]
+async fn with_a_batch_loader_a_hit_is_one_round_trip_and_a_miss_two_for_one_key_or_32() {
+    let load = |ids: Vec<u64>| async move {
+        Ok::<_, std::io::Error>(ids.into_iter().map(|id| (id, Some(id.to_string()))).collect::<Vec<_>>())
+    };
+    check(|builder| builder.batch_loader(load)).await;
+}
+
+async fn check(load: impl FnOnce(Builder<u64, String>) -> Builder<u64, String>) {
     let Some(server) = MemcachedServer::start() else { return };
     let proxy = CountingProxy::start(server.addr()).await;
-    let cache = counted(&proxy).await;
+    let cache = load(counted(&proxy).await).build().expect("a cache");
     // Whatever the first of all costs (a script is told to the server, a connection is made).
     cache.get(&0).await.expect("a value");
     let trips = |what: &str, expected: u64| {
