@@ -86,7 +86,7 @@ async fn a_slow_load_of_a_batch_keeps_no_other_from_being_stored() {
     let load = move |key: u64| {
         let permits = permits.clone();
         async move {
-            let _permit = if key % 32 == 0 { permits.acquire().await.ok() } else { None };
+            let _permit = if key.is_multiple_of(32) { permits.acquire().await.ok() } else { None };
             Ok::<_, std::io::Error>(Some(key))
         }
     };
