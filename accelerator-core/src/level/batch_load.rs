@@ -193,39 +193,34 @@ async fn load_chunk<K: Key, V: Value>(
         wanted.into_iter().for_each(|one| one.end(End::Missed));
     } else if engine.sources.many.is_some() {
         let keys = || wanted.iter().flat_map(|w| &w.flight).map(|flight| flight.key().clone()).collect();
-        match load_many(engine, keys, begun).await {
-            Ok(found) => end_loaded(engine, matched(engine, wanted, found)).await,
+        let answer = load_many(engine, keys, begun).await;
+        match answer {
+            Ok(found) => {
+                let mut done = matched(engine, wanted, found);
+                if let Some(remote) = &engine.remote {
+                    fill_many(engine, remote, &mut done).await;
+                }
+                for (one, loaded) in done {
+                    one.end(End::Loaded(loaded));
+                }
+            }
             Err(error) => wanted.into_iter().for_each(|one| one.fail(error.clone())),
         }
     } else {
-        let most = wanted.len();
-        let load = |one: Wanted<K, V>| async move {
-            let key = one.flight.as_ref()?.key().clone();
-            match engine.load_one(key).await {
+        let each = |mut one: Wanted<K, V>| async move {
+            let Some(flight) = one.flight.clone() else { return };
+            match engine.load_one(flight.key().clone()).await {
                 Ok(loaded) => {
                     let loaded = one.arrived(engine, loaded);
-                    Some((one, loaded))
+                    if let Some(permit) = one.permit.take() {
+                        engine.fill_one(&flight, permit, &loaded).await;
+                    }
+                    one.end(End::Loaded(loaded));
                 }
-                Err(error) => {
-                    one.fail(error);
-                    None
-                }
+                Err(error) => one.fail(error),
             }
         };
-        let loads = stream::iter(wanted).map(load).buffer_unordered(BATCH_CONCURRENCY);
-        // What is ready at the same time is stored together, while others are loaded.
-        let stored = loads.ready_chunks(most).map(|done| end_loaded(engine, done.into_iter().flatten().collect()));
-        stored.buffer_unordered(BATCH_CONCURRENCY).collect::<()>().await;
-    }
-}
-
-/// Steps 4 and 5.
-async fn end_loaded<K: Key, V: Value>(engine: &Arc<Engine<K, V>>, mut done: Vec<(Wanted<K, V>, Arrived<V>)>) {
-    if let Some(remote) = &engine.remote {
-        fill_many(engine, remote, &mut done).await;
-    }
-    for (one, loaded) in done {
-        one.end(End::Loaded(loaded));
+        stream::iter(wanted).map(each).buffer_unordered(BATCH_CONCURRENCY).collect::<()>().await;
     }
 }
 
