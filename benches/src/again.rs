@@ -13,7 +13,8 @@ fn quick() -> bool {
     is_quick(|name| std::env::var(name).ok())
 }
 
-/// `cargo bench` or `cargo run`. For a short look, programs are built as the tests are.
+/// `cargo bench` or `cargo run`, of the workspace as from its root: with the features of one crate alone it would build, and
+/// measure, another program. For a short look, programs are built as the tests are.
 fn cargo(command: &str) -> Command {
     let profile = match command {
         _ if quick() => "dev",
@@ -26,7 +27,7 @@ fn cargo(command: &str) -> Command {
         "--profile",
         profile,
         "--manifest-path",
-        concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"),
+        concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml"),
     ]);
     cargo
 }
