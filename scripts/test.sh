@@ -3,6 +3,7 @@
 # memcached are installed.
 #
 #   ./scripts/test.sh            everything
+#   ./scripts/test.sh -h, --help this text
 #   ACCELERATOR_MODEL_OPS=N      size of the model test's long run (default 1,000,000)
 #   ACCELERATOR_SEED=N           its seed
 #   ACCELERATOR_SCHEDULES=N      schedules of the slot table's long run (default 1,000,000)
@@ -10,7 +11,19 @@
 #   ACCELERATOR_TEST_REDIS_URL, ACCELERATOR_TEST_MEMCACHED_URL
 #                                servers to use where a test needs any; empty ones of your own, as keys are left behind
 set -euo pipefail
-cd "$(dirname "$0")/.."
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+for arg in "$@"; do
+    case $arg in -h | --help)
+        sed -n '2,/^set /p' "${BASH_SOURCE[0]}" | sed '$d; s/^# \{0,1\}//'
+        exit
+        ;;
+    esac
+done
+if (($# > 0)); then
+    printf 'error: unknown option %s\nusage: scripts/test.sh [-h|--help]\n' "$1" >&2
+    exit 2
+fi
 
 step() { printf '\n== %s\n' "$*"; }
 
@@ -35,6 +48,31 @@ ACCELERATOR_SCHEDULES="${ACCELERATOR_SCHEDULES:-1000000}" \
 
 step "stale reads, looked for with real servers"
 ./scripts/check-l2.sh
+
+# Times are shown and not judged: machines that run tests are busy. Counts are judged.
+step "the benchmark matrix: its rows, a short run of the key rows, the counts of all local rows"
+smoke=$(realpath -m "${CARGO_TARGET_DIR:-target}")/bench-smoke
+counts=$smoke/counts.jsonl baseline=docs/benchmarks/cache_path_bench.json
+# Apart from the runs that users look at, and without servers.
+export CRITERION_HOME=$smoke ACCELERATOR_BENCH_REDIS_URL='' ACCELERATOR_BENCH_MEMCACHED_URL=''
+mkdir -p "$smoke"
+rows=$(cargo bench --bench cache_path_bench -- --list | wc -l)
+echo "$rows rows"
+((rows > 0))
+cargo bench --bench cache_path_bench -- --sample-size 20 '^moka\+none/' | sed -n '/^row  *ns /,$p'
+instructions=()
+command -v valgrind >/dev/null || {
+    echo "SKIPPED: the instructions of each row: valgrind is not installed"
+    instructions=(--no-instructions)
+}
+cargo run --release --bin bench_counts -- --json "${instructions[@]}" >"$counts"
+echo "counts of $(wc -l <"$counts") rows in $counts"
+if [[ -f $baseline ]]; then
+    cargo run --bin check_bench_regression -- --only-counts --counts "$counts"
+else
+    echo "NOT CHECKED: there is no baseline to hold the counts against ($baseline)"
+fi
+unset CRITERION_HOME ACCELERATOR_BENCH_REDIS_URL ACCELERATOR_BENCH_MEMCACHED_URL
 
 step "the crates of the default features"
 crates=$(cargo tree --package accelerator --edges normal,build --prefix none --format '{p}' | sed 's/ (.*//' | sort -u | wc -l)

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use accelerator_benches::clock::thread_cpu;
 use accelerator_benches::matrix::{Raw, Servers, Subject};
-use accelerator_benches::rows::{Bench, Limit, Row, What};
+use accelerator_benches::rows::{BATCH, Bench, Limit, Row, What};
 use accelerator_benches::run::{Beside, Run, criterion_dir};
 use accelerator_benches::select::{SAMPLES, Selection};
 use criterion::measurement::WallTime;
@@ -43,6 +43,9 @@ fn main() -> ExitCode {
     run(&selection, &bench);
     ExitCode::SUCCESS
 }
+
+/// Keys that a row without a server asks for before Criterion sees it.
+const WARM_UP: u64 = 50_000;
 
 /// What every row needs.
 struct Bencher {
@@ -113,7 +116,7 @@ impl Bencher {
                     let known = state.take();
                     let (mut subject, mut raw) = match known {
                         Some(known) => known,
-                        None => (Subject::new(row, &self.servers).await, Raw::new(row.limit(), &self.servers).await),
+                        None => self.begin(row, clock).await,
                     };
                     let (ours, theirs) = in_turns(&mut subject, &mut raw, iterations, clock).await;
                     state.replace(Some((subject, raw)));
@@ -129,6 +132,17 @@ impl Bencher {
             eprintln!("{} asked the source {} times: L2 lost its keys", row.id(), subject.service.source.loads());
         }
         taken.mean(self.samples).map(|limit_ns| Beside { limit: row.limit().id(), limit_ns })
+    }
+
+    /// A row and its limit. Without a server both have run for a while, in turns: their tables and queues have grown, and
+    /// neither is ahead of the other when the measuring starts.
+    async fn begin(&self, row: Row, clock: Clock) -> (Subject, Raw) {
+        let mut subject = Subject::new(row, &self.servers).await;
+        let mut raw = Raw::new(row.limit(), &self.servers).await;
+        if !row.pair.is_remote() {
+            in_turns(&mut subject, &mut raw, if row.batch { WARM_UP / BATCH } else { WARM_UP }, clock).await;
+        }
+        (subject, raw)
     }
 
     /// A limit by itself.

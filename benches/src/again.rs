@@ -6,11 +6,29 @@ use std::process::{Command, Stdio};
 
 use crate::counts::{CountRow, parse_counts};
 use crate::run::{Measured, Run};
-use crate::select::only;
+use crate::select::{is_quick, only};
 
+/// A short look, which measures nothing.
+fn quick() -> bool {
+    is_quick(|name| std::env::var(name).ok())
+}
+
+/// `cargo bench` or `cargo run`, of the workspace as from its root: with the features of one crate alone it would build, and
+/// measure, another program. For a short look, programs are built as the tests are.
 fn cargo(command: &str) -> Command {
+    let profile = match command {
+        _ if quick() => "dev",
+        "bench" => "bench",
+        _ => "release",
+    };
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.arg(command).args(["--quiet", "--manifest-path", concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")]);
+    cargo.arg(command).args([
+        "--quiet",
+        "--profile",
+        profile,
+        "--manifest-path",
+        concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml"),
+    ]);
     cargo
 }
 
@@ -38,7 +56,8 @@ pub fn measure(criterion: &Path, ids: &[String]) -> Result<BTreeMap<String, Meas
 /// One line.
 pub fn count(filter: &str) -> Result<Vec<CountRow>, String> {
     let counted = cargo("run")
-        .args(["--release", "--bin", "bench_counts", "--", "--json", "--filter", filter])
+        .args(["--bin", "bench_counts", "--", "--json", "--filter", filter])
+        .args(quick().then_some("--no-instructions"))
         .stderr(Stdio::inherit())
         .output();
     match counted {

@@ -6,7 +6,10 @@ use std::time::Duration;
 use accelerator::stores::{MiniMokaL1, MokaL1, QuickCacheL1};
 use accelerator::{Entry, L1Store, LevelCache};
 
-use crate::matrix::{CAPACITY, Payload, make};
+use crate::matrix::{Payload, make};
+
+/// Entries that an L1 may hold.
+const CAPACITY: u64 = 10_000;
 
 /// The entry that a raw store holds, the same type that ours hold.
 pub fn entry(key: u64) -> Entry<Payload> {

@@ -13,6 +13,11 @@ pub const SAMPLES: usize = 60;
 /// A variable that makes every run a short look: for the CI, which shows that commands work and measures nothing.
 pub const QUICK: &str = "ACCELERATOR_BENCH_QUICK";
 
+/// Whether [`QUICK`] is set, and not to 0.
+pub fn is_quick(environment: impl Fn(&str) -> Option<String>) -> bool {
+    environment(QUICK).is_some_and(|value| !matches!(value.as_str(), "" | "0"))
+}
+
 /// Options of Criterion's that take a value.
 const VALUED: [&str; 14] = [
     "--baseline",
@@ -71,7 +76,7 @@ impl Selection {
     /// # Errors
     /// One line, if the filter is no regular expression.
     pub fn new(args: &[String], environment: impl Fn(&str) -> Option<String>) -> Result<Self, String> {
-        let quick = environment(QUICK).is_some_and(|value| !matches!(value.as_str(), "" | "0"));
+        let quick = is_quick(&environment);
         let has = |name: &str| args.iter().any(|arg| arg == name);
         let is_value = |i: usize| i > 0 && VALUED.contains(&args[i - 1].as_str());
         let given = args.iter().enumerate().find(|(i, arg)| !arg.starts_with('-') && !is_value(*i));

@@ -206,6 +206,31 @@ fn counts_are_exact_and_instructions_have_two_percent() {
 }
 
 #[test]
+fn counts_alone_need_no_run() {
+    let folder = Folder::new("only_counts");
+    let before = json!([counts(0.0, Some(1000.0)), { "row": "moka+redis/single_key/hit/macro", "l1": "moka", "l2": "redis",
+        "via": "macro", "allocs": 0.0, "bytes": 0.0, "instructions": null, "round_trips": 0.0, "loads": 0.0,
+        "allocs_per_waiter": null }]);
+    folder.baseline(&before);
+    let check = |args: &[&str], row: &Value| {
+        folder.write("counts.jsonl", &row.to_string());
+        let fixed = ["--baseline", "baseline.json", "--counts", "counts.jsonl", "--only-counts"];
+        let mut command = Command::new(CHECK);
+        outcome(&command.current_dir(&folder.0).args(fixed).args(args).output().expect("the binary starts"))
+    };
+    let (code, text) = check(&[], &counts(0.0, Some(1010.0)));
+    assert_eq!((code, text.as_str()), (0, "[PASS]  counts of 1 rows: none has grown since the baseline\n"));
+    let (code, text) = check(&[], &counts(1.0, Some(1000.0)));
+    assert!(code == 1 && text.contains(&format!("[FAIL]  {HIT}: allocs 0 -> 1")), "{text}");
+    assert_eq!(check(&["--absolute"], &counts(0.0, None)).0, 2, "there are no times");
+    let mut other = counts(0.0, None);
+    other["row"] = json!(MISS);
+    let (code, text) = check(&[], &other);
+    assert!(code == 1 && text.contains(&format!("[FAIL]  {HIT}: is in the baseline and not in the run")), "{text}");
+    assert!(!text.contains("redis"), "a pair that was not counted: {text}");
+}
+
+#[test]
 fn what_cannot_be_read_is_exit_code_2_and_one_line() {
     let folder = Folder::new("unreadable");
     let says = |args: &[&str], word: &str| {

@@ -8,11 +8,11 @@ use accelerator_benches::again::{count, measure};
 use accelerator_benches::baseline::{Baseline, PATH, rustc};
 use accelerator_benches::command::{options, refuse};
 use accelerator_benches::compare::{How, Level, Selected, Verdict, counts, lost, times};
-use accelerator_benches::counts::read_counts;
+use accelerator_benches::counts::{CountRow, read_counts};
 use accelerator_benches::run::{Run, criterion_dir};
 use clap::Parser;
 
-/// Compares the latest run of the matrix with the baseline: the mean of each row, as a multiple of its limit's.
+/// Compares the latest run of the matrix with the baseline: the mean of each row, as a multiple of its limit's, and counts.
 ///
 /// Exit code 0: no regression; 1: a regression, or a selected row is missing; 2: wrong usage or unreadable input.
 #[derive(Debug, Parser)]
@@ -36,6 +36,9 @@ struct Args {
     /// Compare times only
     #[arg(long, conflicts_with = "counts")]
     no_counts: bool,
+    /// Compare counts only, of every row that was counted: needs no run, and no quiet machine
+    #[arg(long, conflicts_with_all = ["no_counts", "absolute", "criterion_dir"])]
+    only_counts: bool,
     /// How often a slower row is measured again before it counts
     #[arg(long, value_name = "N", default_value_t = 2)]
     again: u32,
@@ -60,41 +63,64 @@ fn main() -> ExitCode {
 
 /// The number of failures.
 fn check(args: &Args) -> Result<usize, String> {
-    let criterion = args.criterion_dir.clone().unwrap_or_else(criterion_dir);
     let baseline = Baseline::read(&args.baseline)?;
+    let (verdicts, passed) = if args.only_counts {
+        let counted = counted(args, "")?;
+        let selected = counted.iter().map(|row| row.row.clone()).collect();
+        let of_all = Selected::by(&Run { selected, ..Run::default() })?;
+        let passed = format!("counts of {} rows: none has grown since the baseline", counted.len());
+        (check_counts(&baseline, &counted, &of_all), passed)
+    } else {
+        check_run(args, &baseline)?
+    };
+    verdicts.iter().for_each(|verdict| println!("{verdict}"));
+    let failures = verdicts.iter().filter(|verdict| verdict.level == Level::Fail).count();
+    match failures {
+        0 => println!("[PASS]  {passed}"),
+        1 => println!("[FAIL]  1 regression; see docs/performance-playbook.md, stage F"),
+        _ => println!("[FAIL]  {failures} regressions; see docs/performance-playbook.md, stage F"),
+    }
+    Ok(failures)
+}
+
+/// Times, and the counts of the same rows; what to say if all is well.
+fn check_run(args: &Args, baseline: &Baseline) -> Result<(Vec<Verdict>, String), String> {
+    let criterion = args.criterion_dir.clone().unwrap_or_else(criterion_dir);
     let run = Run::read(&criterion)?;
     if run.selected.is_empty() {
         return Err("the latest run selected no row: its filter matched nothing".to_owned());
     }
     let selected = Selected::by(&run)?;
     let how = How { threshold: args.threshold, absolute: args.absolute };
-    let mut verdicts = times(&baseline, &run.selected, &run.measured(&criterion), how);
+    let mut verdicts = times(baseline, &run.selected, &run.measured(&criterion), how);
     for _ in 0..args.again {
-        look_again(&baseline, &criterion, how, &mut verdicts);
+        look_again(baseline, &criterion, how, &mut verdicts);
     }
     verdicts.extend(lost(baseline.benchmarks.keys(), &run.selected.iter().collect(), &selected));
     if !args.no_counts {
-        let same = baseline.rustc == rustc();
-        if !same {
-            println!("[WARN]  the baseline was counted with another compiler: {}", baseline.rustc);
-        }
-        let counted = match &args.counts {
-            Some(path) => read_counts(path)?,
-            None => count(&run.filter)?,
-        };
-        let ids: BTreeSet<_> = counted.iter().map(|row| &row.row).collect();
-        verdicts.extend(lost(baseline.counts.iter().map(|row| &row.row), &ids, &selected));
-        verdicts.extend(counts(&baseline.counts, &counted, &selected, same));
+        verdicts.extend(check_counts(baseline, &counted(args, &run.filter)?, &selected));
     }
-    verdicts.iter().for_each(|verdict| println!("{verdict}"));
-    let failures = verdicts.iter().filter(|verdict| verdict.level == Level::Fail).count();
     let (rows, percent) = (run.selected.len(), args.threshold * 100.0);
-    match failures {
-        0 => println!("[PASS]  {rows} rows within {percent} % of the baseline"),
-        1 => println!("[FAIL]  1 regression; see docs/performance-playbook.md, stage F"),
-        _ => println!("[FAIL]  {failures} regressions; see docs/performance-playbook.md, stage F"),
+    Ok((verdicts, format!("{rows} rows within {percent} % of the baseline")))
+}
+
+/// Those of the file that was given, or of the rows that `filter` selects.
+fn counted(args: &Args, filter: &str) -> Result<Vec<CountRow>, String> {
+    match &args.counts {
+        Some(path) => read_counts(path),
+        None => count(filter),
     }
-    Ok(failures)
+}
+
+fn check_counts(baseline: &Baseline, counted: &[CountRow], selected: &Selected) -> Vec<Verdict> {
+    let same = baseline.rustc == rustc();
+    if !same {
+        println!("[WARN]  the baseline was counted with another compiler: {}", baseline.rustc);
+    }
+    let ids: BTreeSet<_> = counted.iter().map(|row| &row.row).collect();
+    let mut verdicts = lost(baseline.counts.iter().map(|row| &row.row), &ids, selected);
+    verdicts.extend(counts(&baseline.counts, counted, selected, same));
+    verdicts
 }
 
 /// Measures what is too slow once more: a row that is fast enough once is no regression.

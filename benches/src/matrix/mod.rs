@@ -27,8 +27,9 @@ pub type Payload = Arc<[u64; 4]>;
 /// Keys that are warm.
 pub const WARM: u64 = 256;
 
-/// Entries that an L1 may hold.
-pub const CAPACITY: u64 = 10_000;
+/// Entries that an L1 may hold: few enough that a row and its limit both fit into the processor's caches. Where they don't,
+/// who else uses these caches decides the ratio.
+pub const CAPACITY: u64 = 1_000;
 
 /// What a load makes.
 #[must_use]

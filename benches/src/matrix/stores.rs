@@ -108,9 +108,10 @@ async fn over<S: L1Store<u64, Payload> + Clone>(store: S, pair: Pair, servers: &
         Some(memory) => Some(Arc::new(memory.clone())),
         None => servers.store(pair.l2).await.expect("a server that answered a moment ago"),
     };
+    // Not longer in L1 than in L2.
     let (area, l2_ttl) = if pair.is_remote() { (unique_area(), KEPT) } else { ("bench".to_owned(), TTL) };
     let build = move |store| {
-        let builder = LevelCache::builder().area(area.clone()).l1(store).l1_ttl(TTL).l2_ttl(l2_ttl);
+        let builder = LevelCache::builder().area(area.clone()).l1(store).l1_ttl(l2_ttl).l2_ttl(l2_ttl);
         match &l2 {
             Some(l2) => builder.l2(l2.clone()),
             None => builder,

@@ -2,6 +2,7 @@
 
 use std::hint::black_box;
 use std::ops::Range;
+use std::time::{Duration, Instant};
 
 use accelerator::{L1Store, LevelCache, WriteOptions};
 use tokio::runtime::Handle;
@@ -14,6 +15,10 @@ pub const CHUNK: u64 = 256;
 
 /// Where there is nothing to prepare: so many that reading a clock before and after does not show.
 pub const READS: u64 = 4096;
+
+/// No fill takes so long. A task that does is one that stays: that which ticks for the cache's time limits begins with the
+/// first of them.
+const STAYS: Duration = Duration::from_millis(100);
 
 /// Far from the warm keys.
 const FRESH: u64 = 1 << 40;
@@ -85,8 +90,11 @@ impl Subject {
     /// So many operations, one after another, and the fills of L2 that they left behind.
     pub async fn run(&mut self, count: u64) {
         self.ask(count).await;
-        let metrics = Handle::current().metrics();
+        let (metrics, mut since) = (Handle::current().metrics(), None);
         while metrics.num_alive_tasks() > self.idle_tasks {
+            if since.get_or_insert_with(Instant::now).elapsed() > STAYS {
+                self.idle_tasks = metrics.num_alive_tasks();
+            }
             tokio::task::yield_now().await;
         }
     }
