@@ -1,7 +1,7 @@
 //! Stores, codec and clock alone, doing what the rows ask of the cache.
 
 use std::hint::black_box;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use accelerator::testkit::MemoryL2;
 use accelerator::{Codec, Entry, L2Store, Postcard, StoreResult};
@@ -30,12 +30,34 @@ enum Alone {
     Clock,
 }
 
+// Holding what ours hold, and set up alike: moka drops each entry at the end of its own life, the others know of none.
 enum Store {
-    Moka(moka::sync::Cache<u64, Payload>),
-    MiniMoka(mini_moka::sync::Cache<u64, Payload>),
+    Moka(moka::sync::Cache<u64, Entry<Payload>, foldhash::fast::RandomState>),
+    MiniMoka(mini_moka::sync::Cache<u64, Entry<Payload>, foldhash::fast::RandomState>),
     Quick(quick_cache::sync::Cache<u64, Entry<Payload>, quick_cache::UnitWeighter, foldhash::fast::RandomState>),
     Memory(MemoryL2),
     Remote(Client, String),
+}
+
+/// How moka learns an entry's own life.
+struct OwnLife;
+
+impl<K, V> moka::Expiry<K, Entry<V>> for OwnLife {
+    fn expire_after_create(&self, _: &K, entry: &Entry<V>, _: Instant) -> Option<Duration> {
+        Some(entry.life())
+    }
+
+    fn expire_after_update(&self, _: &K, entry: &Entry<V>, _: Instant, _: Option<Duration>) -> Option<Duration> {
+        Some(entry.life())
+    }
+}
+
+fn hasher() -> foldhash::fast::RandomState {
+    foldhash::fast::RandomState::default()
+}
+
+fn entry(value: Payload) -> Entry<Payload> {
+    Entry::new(Some(value), 0, 3_600_000, 3_600_000, 1)
 }
 
 fn name(key: u64) -> String {
@@ -59,15 +81,17 @@ fn decoded(bytes: &Bytes) -> Payload {
 impl Store {
     async fn new(name: &str, servers: &Servers) -> Self {
         match name {
-            "moka" => Self::Moka(moka::sync::Cache::builder().max_capacity(CAPACITY).time_to_live(TTL).build()),
+            "moka" => Self::Moka(
+                moka::sync::Cache::builder().max_capacity(CAPACITY).expire_after(OwnLife).build_with_hasher(hasher()),
+            ),
             "mini-moka" => {
-                Self::MiniMoka(mini_moka::sync::Cache::builder().max_capacity(CAPACITY).time_to_live(TTL).build())
+                Self::MiniMoka(mini_moka::sync::Cache::builder().max_capacity(CAPACITY).build_with_hasher(hasher()))
             }
             "quick-cache" => Self::Quick(quick_cache::sync::Cache::with(
                 usize::try_from(CAPACITY).unwrap_or(usize::MAX),
                 CAPACITY,
                 quick_cache::UnitWeighter,
-                foldhash::fast::RandomState::default(),
+                hasher(),
                 quick_cache::sync::DefaultLifecycle::default(),
             )),
             "memory" => Self::Memory(MemoryL2::new()),
@@ -77,8 +101,8 @@ impl Store {
 
     async fn get(&self, key: u64) -> Option<Payload> {
         match self {
-            Self::Moka(store) => store.get(&key),
-            Self::MiniMoka(store) => store.get(&key),
+            Self::Moka(store) => store.get(&key).and_then(Entry::into_value),
+            Self::MiniMoka(store) => store.get(&key).and_then(Entry::into_value),
             Self::Quick(store) => store.get(&key).and_then(Entry::into_value),
             Self::Memory(store) => {
                 let bytes = store.get(&name(key)).await.expect("a store in memory answers");
@@ -90,9 +114,9 @@ impl Store {
 
     async fn insert(&self, key: u64, value: Payload) {
         match self {
-            Self::Moka(store) => store.insert(key, value),
-            Self::MiniMoka(store) => store.insert(key, value),
-            Self::Quick(store) => store.insert(key, Entry::new(Some(value), 0, 3_600_000, 3_600_000, 1)),
+            Self::Moka(store) => store.insert(key, entry(value)),
+            Self::MiniMoka(store) => store.insert(key, entry(value)),
+            Self::Quick(store) => store.insert(key, entry(value)),
             Self::Memory(store) => {
                 store.set(&name(key), encoded(&value), TTL).await.expect("a store in memory takes everything");
             }
