@@ -19,11 +19,11 @@ use tokio::runtime::Runtime;
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
-/// Turns in which allocations are counted. The least of them is the row's: what a store does now and then (a table that
-/// grows, garbage that is collected) comes on top in some of them.
-const TURNS: usize = 32;
+/// Operations of which each is counted by itself. The least of them is the row's: what a store does now and then (a table
+/// that grows, an eviction, garbage that is collected) comes on top in some of them, when the clock or other threads say.
+const TURNS: usize = 256;
 
-/// Turns in which instructions are counted.
+/// Turns, of many operations each, in which instructions are counted; their median is the row's.
 const COUNTED_TURNS: u32 = 25;
 
 /// Prints the counts of each row of the matrix, and of storms on one cold key.
@@ -185,10 +185,10 @@ fn remote_counts(row: &Row, servers: &Servers) -> CountRow {
 
 fn counts(row: &Row, servers: &Servers, instructions: Option<u64>) -> CountRow {
     let (runtime, mut counted) = begin(*row, servers);
-    let turns: Vec<[u64; 4]> = (0..TURNS).map(|_| turn(&runtime, &mut counted)).collect();
-    let least = |what: usize| turns.iter().map(|turn| turn[what]).min().unwrap_or(0);
+    let turns: Vec<[u64; 4]> = (0..TURNS).map(|_| single(&runtime, &mut counted.subject)).collect();
+    let least = |what: usize| turns.iter().map(|turn| turn[what]).min().unwrap_or(0) as f64;
+    let [allocs, bytes, trips, loads] = std::array::from_fn(least);
     let each = |count: u64| round(count as f64 / counted.operations as f64);
-    let [allocs, bytes, trips, loads] = std::array::from_fn(|what| each(least(what)));
     CountRow {
         row: row.id(),
         l1: row.pair.l1.to_owned(),
@@ -203,18 +203,18 @@ fn counts(row: &Row, servers: &Servers, instructions: Option<u64>) -> CountRow {
     }
 }
 
-/// Allocations, bytes, calls to L2 and to the source.
-fn turn(runtime: &Runtime, counted: &mut Counted) -> [u64; 4] {
-    counted.subject.prepare();
-    let before = (counted.subject.built.round_trips(), counted.subject.service.source.loads());
+/// Allocations, bytes, calls to L2 and to the source, of one operation.
+fn single(runtime: &Runtime, subject: &mut Subject) -> [u64; 4] {
+    subject.prepare();
+    let before = (subject.built.round_trips(), subject.service.source.loads());
     let region = Region::new(ALLOCATOR);
-    run(runtime, &mut counted.subject, counted.operations);
+    run(runtime, subject, 1);
     let change = region.change();
     [
         change.allocations as u64,
         change.bytes_allocated as u64,
-        counted.subject.built.round_trips() - before.0,
-        counted.subject.service.source.loads() - before.1,
+        subject.built.round_trips() - before.0,
+        subject.service.source.loads() - before.1,
     ]
 }
 
