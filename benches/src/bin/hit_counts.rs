@@ -1,7 +1,8 @@
 //! Instructions and allocations per operation, counted rather than timed.
 //!
 //! `cargo run --release -p accelerator-benches --bin hit_counts` prints a table; instructions need valgrind. With
-//! `--row NAME` it runs one row and prints nothing, which is how it runs itself under callgrind.
+//! `--row NAME` it runs one row and prints nothing, which is how it runs itself under callgrind. A short look
+//! (`ACCELERATOR_BENCH_QUICK`) is at the first two rows.
 
 use std::future::Future;
 use std::hint::black_box;
@@ -14,6 +15,7 @@ use accelerator::{Begin, Cache, CacheResult, L1Store, ReadOptions};
 use accelerator_benches::callgrind::{calls, median};
 use accelerator_benches::direct::{batch_cache, cache, entry, fresh_keys, mini_moka, moka, quick, raw_batch_miss};
 use accelerator_benches::matrix::{Payload, WARM, make, now};
+use accelerator_benches::select::is_quick;
 
 const ROWS: [&str; 26] = [
     "quick-cache/raw",
@@ -59,7 +61,8 @@ fn main() {
         return;
     }
     println!("{:<28}{:>14}", "row", "instructions");
-    for row in ROWS {
+    let rows = if is_quick(|name| std::env::var(name).ok()) { &ROWS[..2] } else { &ROWS[..] };
+    for row in rows {
         match instructions(row) {
             Some(n) => println!("{row:<28}{n:>14.1}"),
             None => println!("{row:<28}{:>14}", "no valgrind"),
