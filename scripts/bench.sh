@@ -120,11 +120,11 @@ trap '((${#steps[@]} == 0)) || table' EXIT
 # Runs the rest of the arguments as the step $1: says what runs and how long it will take, shows how far it is, keeps the
 # log in $last_log.
 step() {
-    local name=$1 start=$SECONDS status=0 last ended=ok
+    local name=$1 start=$SECONDS status=0 last ended=ok shown=${*:2}
     last_log=$logs/$command-$((${#steps[@]} + 1)).log
     shift
     last=$(awk -F '\t' -v name="$name" '$1 == name { s = "took " $2 " s last time" } END { print s }' "$times")
-    printf '== %s (%s): %s\n' "$name" "${last:-first time here}" "${*/#run /cargo run --profile $run_profile --bin }"
+    printf '== %s (%s): %s\n' "$name" "${last:-first time here}" "${shown/#run /cargo run --profile $run_profile --bin }"
     "$@" 2>&1 | tee "$last_log" | awk '/^row [0-9]+ of |^left out: / { print "   " $0; fflush() }' || status=${PIPESTATUS[0]}
     if ((status == 0)); then
         printf '%s\t%s\n' "$name" $((SECONDS - start)) >>"$times"

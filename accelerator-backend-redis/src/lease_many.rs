@@ -1,13 +1,13 @@
 //! Leases, for many keys.
 //!
-//! The steps are those of `lease.rs`, with one before them: where batches have found all their keys lately, `MGET` comes
+//! The steps are those of `lease.rs`, with one after the first: where batches have found all their keys lately, `MGET` comes
 //! first, and leases are asked for what it doesn't find: a third off for a batch that is all there, a round trip more for
 //! one that isn't (ADR 0018). So it has to be earned: `Signs::expects_hits`.
 
 use std::time::Duration;
 
 use accelerator_core::head::{Head, Kind};
-use accelerator_core::{L2Read, StoreResult};
+use accelerator_core::{L2Read, StoreErrorKind, StoreResult};
 use redis::{Pipeline, Value};
 
 use crate::chunks::Answers;
@@ -42,6 +42,11 @@ impl Inner {
     async fn read_first(&self, keys: &[&str], mut chunk: Vec<usize>, answers: &mut Answers<L2Read>) -> Vec<usize> {
         let values = match self.fetch(keys, &chunk).await {
             Ok(values) => values,
+            // No right to it, or keys of several slots: the pipeline needs neither.
+            Err(error) if error.kind() == StoreErrorKind::Rejected => {
+                self.line.signs.pay();
+                return chunk;
+            }
             Err(error) => {
                 answers.fail(&chunk, &error);
                 return Vec::new();

@@ -24,13 +24,13 @@
 //! |---|---|---|
 //! | `get`, `mget` | `GET`, `MGET` | 1 |
 //! | `get_or_lease` | `SET key lease NX GET PX ms`; a script before Redis 7.0 | 1, for a hit and for a miss |
-//! | `mget_or_lease` | the same in one piece; `MGET` first where batches found everything lately | 1; after `MGET`, if something is missing, 2: one batch in 33 at most |
+//! | `mget_or_lease` | the same in one piece; `MGET` first where batches found everything lately | 1; after `MGET`, if something is missing, 2: in the long run one batch in 33 at most |
 //! | `fill` | a script that compares and sets | 1 |
 //! | `release` | a script that compares and deletes | 1 |
 //! | `set`, `hold` | `SET key value PX ms` | 1 |
 //! | `del`, `mdel` | `UNLINK` | 1 |
 //!
-//! Batches of single-key commands are sent in one piece. A batch takes one round trip per 512 keys or 4 MiB of values. A
+//! Batches of single-key commands are sent in one piece. A batch takes one round trip per 512 keys or 4 MiB of values (but see `mget_or_lease`). A
 //! script that the server doesn't know costs one more, once.
 //!
 //! All calls share one connection, kept up by a task of the store; a call never waits for it. See [`RedisStore`] for how

@@ -1,15 +1,17 @@
 //! What calls and the task of the connection let each other know without a lock: signs of life, and what the server is
 //! like.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 /// How long nothing is written after the server refused to.
 const COOL_DOWN: Duration = Duration::from_secs(1);
 /// Batches that found all their keys, for which one may take a round trip more.
-const PRICE: u32 = 32;
+const PRICE: i32 = 32;
 /// More of them are not saved up.
-const MOST_EARNED: u32 = 2 * PRICE;
+const MOST_EARNED: i32 = 2 * PRICE;
+/// Batches that were under way together may all have to pay. No deeper debt is remembered.
+const MOST_OWED: i32 = -(PRICE << 16);
 
 pub(crate) struct Signs {
     born: Instant,
@@ -27,8 +29,8 @@ pub(crate) struct Signs {
     looked: AtomicU64,
     /// Until when nothing is written, in the same; zero: not at all.
     cool_until: AtomicU64,
-    /// Batches that found all their keys, less what was paid.
-    earned: AtomicU32,
+    /// Batches that found all their keys, less what is to be paid.
+    earned: AtomicI32,
 }
 
 /// What happened since the last look.
@@ -49,7 +51,7 @@ impl Signs {
             old: AtomicBool::new(false),
             looked: AtomicU64::new(0),
             cool_until: AtomicU64::new(0),
-            earned: AtomicU32::new(0),
+            earned: AtomicI32::new(0),
         }
     }
 
@@ -115,7 +117,7 @@ impl Signs {
     }
 
     /// Whether a batch may read first and lease then, which is cheaper where nothing is missing: of those that do, and
-    /// then find something missing, there is at most one for `PRICE` that found everything.
+    /// then find something missing, there is in the long run at most one for `PRICE` that found everything.
     pub(crate) fn expects_hits(&self) -> bool {
         self.earned.load(Ordering::Relaxed) >= PRICE
     }
@@ -127,10 +129,10 @@ impl Signs {
 
     /// A batch that read first has missed.
     pub(crate) fn pay(&self) {
-        self.change_earned(|earned| Some(earned.saturating_sub(PRICE)));
+        self.change_earned(|earned| Some((earned - PRICE).max(MOST_OWED)));
     }
 
-    fn change_earned(&self, change: impl Fn(u32) -> Option<u32>) {
+    fn change_earned(&self, change: impl Fn(i32) -> Option<i32>) {
         // Where there is nothing to change, nothing is.
         let _ = self.earned.fetch_update(Ordering::Relaxed, Ordering::Relaxed, change);
     }

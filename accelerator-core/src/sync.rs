@@ -1,5 +1,5 @@
-//! The locks and counters of the slot table, in one place, so that the `proofs` crate can compile the table against a scheduler
-//! that tries all interleavings.
+//! The locks and counters of the slot table, in one place, so that the `proofs` crate can compile the table against a
+//! scheduler that tries all interleavings.
 
 pub(crate) use std::sync::atomic::AtomicU64;
 pub(crate) use std::sync::{Mutex, MutexGuard};

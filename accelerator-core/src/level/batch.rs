@@ -1,7 +1,7 @@
 //! Read: many keys.
 //!
 //! 1. probe L1 for all in one pass, and note each key's place in the slot table before the look
-//! 2. the missing keys: lead or follow, each its own flight; L1 is probed again only where something ended meanwhile
+//! 2. the missing keys: lead or follow, each its own flight; L1 is probed again, but where nothing can have come meanwhile
 //! 3. load all that are led, as one run (`batch_load.rs`)
 //! 4. only then wait for those that others lead
 //! 5. each key has its own outcome
@@ -34,7 +34,8 @@ use crate::traits::l1::L1Store;
 
 pub(crate) type Values<V> = Vec<CacheResult<Option<V>>>;
 
-/// A key that L1 could not answer: its index, and its place in the slot table as it was before L1 was asked.
+/// A key that L1 could not answer: its index, and its place in the slot table as it was before L1 was asked,
+/// where that was noted.
 pub(crate) struct Missing {
     pub(crate) at: usize,
     pub(crate) seen: Option<Seen>,
@@ -48,7 +49,11 @@ impl<K: Key, V: Value, L1: L1Store<K, V>> LevelCache<K, V, L1> {
         self.pass::<false>(keys, &mut pass, options);
         if pass.first.is_some() {
             // Where one key is missing, others are likely to be.
-            self.pass::<true>(keys, &mut pass, options);
+            if self.engine.leads_latent(options) {
+                self.pass::<true>(keys, &mut pass, options);
+            } else {
+                self.pass::<false>(keys, &mut pass, options);
+            }
         }
         let Pass { mut values, first, mut more, absent, uneasy, .. } = pass;
         let hits = keys.len() as u64 - uneasy - absent;
@@ -65,8 +70,8 @@ impl<K: Key, V: Value, L1: L1Store<K, V>> LevelCache<K, V, L1> {
         Answers { keys, values }
     }
 
-    /// Step 1, from the first key that has no answer yet; ends after the first missing one, unless `SEEING`: with the
-    /// places of the keys in the slot table, which hits have no use for.
+    /// Step 1, from the first key that has no answer yet to the first missing one, or, after that, to the end. `SEEING`:
+    /// with the places of the keys in the slot table, which hits have no use for.
     #[inline(always)]
     fn pass<const SEEING: bool>(&self, keys: &[K], pass: &mut Pass<V>, options: ReadOptions) {
         for (i, key) in keys.iter().enumerate().skip(pass.values.len()) {
@@ -86,7 +91,7 @@ impl<K: Key, V: Value, L1: L1Store<K, V>> LevelCache<K, V, L1> {
                     pass.uneasy += 1;
                     let is_missing = found.is_none();
                     pass.values.push(Ok(found.flatten()));
-                    if is_missing && SEEING {
+                    if is_missing && pass.first.is_some() {
                         pass.more.push(Missing { at: i, seen });
                     } else if is_missing {
                         pass.first = Some(i);
@@ -118,6 +123,11 @@ impl<V> Pass<V> {
 }
 
 impl<K: Key, V: Value> Engine<K, V> {
+    /// Whether the keys of a batch (of one call) are led without flights: see `batch_latent.rs`.
+    fn leads_latent(&self, options: ReadOptions) -> bool {
+        self.remote.is_none() && self.sources.many.is_some() && !options.disable_load
+    }
+
     async fn read_missing(
         self: &Arc<Self>,
         keys: &[K],
@@ -130,7 +140,7 @@ impl<K: Key, V: Value> Engine<K, V> {
             return values;
         }
         let loads = self.sources.exist() && !options.disable_load;
-        if loads && self.remote.is_none() && self.sources.many.is_some() && missing.len() <= self.policy.max_batch {
+        if self.leads_latent(options) && missing.len() <= self.policy.max_batch {
             let mut missing = Some(missing);
             let begun = std::future::poll_fn(|cx| {
                 let missing = missing.take().unwrap_or_default();

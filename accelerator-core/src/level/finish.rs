@@ -98,7 +98,7 @@ impl<K: Key, V: Value> Engine<K, V> {
 
 impl<K: Key, V: Value> Engine<K, V> {
     /// Commits what the source answered to a latent flight: [`Ending::end`] for the way that most keys of a batch take.
-    /// Until user code has run, `latent` is the caller's, who ends it if that panics; the caller counts the load.
+    /// Until it is committed, `latent` is the caller's, who ends it if user code panics; the caller counts the load.
     #[inline(always)]
     pub(crate) fn land(&self, key: &K, latent: &mut Option<Latent>, arrived: Arrived<V>) -> Option<V> {
         let Arrived { value, lives, at } = arrived;

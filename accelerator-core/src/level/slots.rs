@@ -163,8 +163,8 @@ impl<K: Hash + Eq + Clone, R, W, X> SlotTable<K, R, W, X> {
         }
         #[cfg(accelerator_mutant = "check-without-lock")]
         drop(slots);
+        let _ended = Ended(shard);
         store(valid);
-        shard.one_ended();
     }
 
     /// A local write that reached L2: `store` is told whether nothing came since `token`. Either way later readers
@@ -193,8 +193,8 @@ impl<K: Hash + Eq + Clone, R, W, X> SlotTable<K, R, W, X> {
         if slot.registered == 0 {
             entry.remove();
         }
+        let _ended = Ended(shard);
         store(valid);
-        shard.one_ended();
     }
 
     /// A new version for the key, its flight detached, and `purge` (which removes from L1, or replaces there), all
@@ -213,8 +213,8 @@ impl<K: Hash + Eq + Clone, R, W, X> SlotTable<K, R, W, X> {
                 slot.flight.detach();
             }
         }
+        let _ended = Ended(shard);
         purge();
-        shard.one_ended();
     }
 
     /// `done` has had its turn in L2: writes that were called before it are not to be sent any more.
@@ -279,12 +279,16 @@ impl<K: Hash + Eq + Clone, R, W, X> SlotTable<K, R, W, X> {
     }
 }
 
-impl<K, R, W, X> Shard<K, R, W, X> {
-    /// Under the lock. What was written to L1 before is seen by whoever sees this.
+/// An operation that ends, under the lock: counted when this is dropped, as what it writes to L1 may panic. What was
+/// written before is seen by whoever sees the count.
+struct Ended<'a, K, R, W, X>(&'a Shard<K, R, W, X>);
+
+impl<K, R, W, X> Drop for Ended<'_, K, R, W, X> {
     #[inline]
-    fn one_ended(&self) {
+    fn drop(&mut self) {
         if !cfg!(accelerator_mutant = "ends-uncounted") {
-            self.ended.store(self.ended.load(Relaxed).wrapping_add(1), Release);
+            let ended = &self.0.ended;
+            ended.store(ended.load(Relaxed).wrapping_add(1), Release);
         }
     }
 }
