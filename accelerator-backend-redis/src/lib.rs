@@ -30,8 +30,8 @@
 //! | `set`, `hold` | `SET key value PX ms` | 1 |
 //! | `del`, `mdel` | `UNLINK` | 1 |
 //!
-//! Batches of single-key commands are sent in one piece. A batch takes one round trip per 512 keys or 4 MiB of values (but see `mget_or_lease`). A
-//! script that the server doesn't know costs one more, once.
+//! Batches of single-key commands are sent in one piece. A batch takes one round trip per 512 keys or 4 MiB of values (but
+//! see `mget_or_lease`). A script that the server doesn't know costs one more, once.
 //!
 //! All calls share one connection, kept up by a task of the store; a call never waits for it. See [`RedisStore`] for how
 //! it comes and goes, and the guide `backends` of the repository for servers, TLS, limits and the least that a user of

@@ -1,6 +1,6 @@
 //! Read: many keys.
 //!
-//! 1. probe L1 for all in one pass, and note each key's place in the slot table before the look
+//! 1. probe L1 for all in one pass; where keys are missing, note the others' places in the slot table before each look
 //! 2. the missing keys: lead or follow, each its own flight; L1 is probed again, but where nothing can have come meanwhile
 //! 3. load all that are led, as one run (`batch_load.rs`)
 //! 4. only then wait for those that others lead
