@@ -54,7 +54,11 @@ impl<C: Cache<u64, Arc<User>>> Users<C> {
 
     /// What a careful engineer writes.
     async fn get_by_hand(&self, id: u64) -> Row {
-        match self.cache.begin(&id).await {
+        let begun = match self.cache.hit_or_begin(&id) {
+            Ok(hit) => return Ok(hit),
+            Err(begin) => begin.await,
+        };
+        match begun {
             Begin::Hit(value) => Ok(value),
             Begin::Lead(ticket) => {
                 let value = find(id);

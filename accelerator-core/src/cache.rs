@@ -208,6 +208,43 @@ pub trait Cache<K: Sync + 'static, V: Send + 'static>: Send + Sync {
         self.begin(key)
     }
 
+    /// [`begin`](Cache::begin), with the answer of a hit by value: the way to write a cached read by hand. A hit ends
+    /// here, without a future that is made, moved and dropped; `Err` holds the future for everything else, which has
+    /// looked into L1 already.
+    ///
+    /// ```
+    /// use accelerator_core::{Begin, Cache, CacheResult};
+    /// # async fn from_database(id: u64) -> CacheResult<Option<String>> { Ok(Some(id.to_string())) }
+    ///
+    /// async fn name(cache: &dyn Cache<u64, String>, id: u64) -> CacheResult<Option<String>> {
+    ///     let begun = match cache.hit_or_begin(&id) {
+    ///         Ok(hit) => return Ok(hit),
+    ///         Err(begin) => begin.await,
+    ///     };
+    ///     match begun {
+    ///         Begin::Hit(value) => Ok(value),
+    ///         Begin::Lead(ticket) => {
+    ///             let value = from_database(id).await?;
+    ///             ticket.fill(value.clone());
+    ///             Ok(value)
+    ///         }
+    ///         Begin::Failed(error) => Err(error),
+    ///         _ => from_database(id).await, // the cache can't take part
+    ///     }
+    /// }
+    /// ```
+    ///
+    /// The provided method never answers by value; what it returns is right, and as fast as `begin`.
+    ///
+    /// # Errors
+    /// None: `Err` is where to go on.
+    ///
+    /// # Cancel safety
+    /// As `begin`.
+    fn hit_or_begin<'a>(&'a self, key: &'a K) -> Result<Option<V>, CacheFuture<'a, Begin<V>>> {
+        Err(self.begin(key))
+    }
+
     /// [`begin`](Cache::begin) for many keys; waits for nobody.
     ///
     /// # Cancel safety
@@ -319,6 +356,10 @@ macro_rules! forward {
             }
             fn begin_with<'a>(&'a self, key: &'a K, o: ReadOptions) -> CacheFuture<'a, Begin<V>> {
                 (**self).begin_with(key, o)
+            }
+            #[inline]
+            fn hit_or_begin<'a>(&'a self, key: &'a K) -> Result<Option<V>, CacheFuture<'a, Begin<V>>> {
+                (**self).hit_or_begin(key)
             }
             fn begin_many<'a>(&'a self, keys: &'a [K]) -> CacheFuture<'a, Batch<'a, V>> {
                 (**self).begin_many(keys)

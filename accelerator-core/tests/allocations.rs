@@ -60,6 +60,7 @@ fn hits_misses_batches_and_waits_allocate_what_is_promised() {
     assert_eq!(borrowed, 0, "get_or_load with a borrowed body");
     assert_eq!(allocations(|| drop(now(erased.get(&hit)))), 0, "get through dyn");
     assert_eq!(allocations(|| assert!(matches!(now(erased.begin(&hit)), Begin::Hit(_)))), 0, "begin through dyn");
+    assert_eq!(allocations(|| assert!(erased.hit_or_begin(&hit).is_ok())), 0, "hit_or_begin through dyn");
     let keys: Vec<u64> = (968..1000).collect();
     let batch = allocations(|| assert_eq!(now(cache.mget(&keys)).into_results().len(), 32));
     assert!(batch <= 2, "mget of 32 hits made {batch} allocations");

@@ -13,16 +13,22 @@ pub(crate) fn expand(options: &Options, function: Function, memoize: &TokenStrea
     let cache = options.borrowed("cache", ToTokens::to_token_stream);
     let key = options.borrowed("key", |key| names::lend(key, memoize));
     let (at, located) = options.locate("cache", memoize);
-    let begin = function.localize(emit!(at at; #located::begin(#cache, #key, &__read).await));
+    let ask = function.localize(emit!(at at; #located::hit_or_begin(#cache, #key, &__read)));
+    let (at, located) = options.blame(&function.ret, memoize);
+    // A hit leaves before there is a future.
+    let hit = emit!(at at; match __begun.hit() {
+        ::core::result::Result::Ok(__out) => break '__cached __out,
+        ::core::result::Result::Err(__begun) => __begun,
+    });
+    let begin = emit!(match #ask {
+        ::core::result::Result::Ok(__begun) => #hit,
+        ::core::result::Result::Err(__begin) => __begin.await,
+    });
     let (settings, begun) = begin_or(options, &function, &begin, &emit!(#memoize::bypass()), memoize);
     let share = sharing(memoize, &function.ret);
     let body = function.future(Some(Default::default()), &TokenStream::new());
-    let (at, located) = options.blame(&function.ret, memoize);
-    let call = emit!(at at; match __begun.hit() {
-        ::core::result::Result::Ok(__out) => __out,
-        ::core::result::Result::Err(__begun) => #located::cacheable(__begun, __read, #share, move || #body).await,
-    });
-    function.with_body(emit!(#settings #begun #call))
+    let call = emit!(at at; #located::cacheable(__begun, __read, #share, move || #body).await);
+    function.with_body(emit!('__cached: { #settings #begun #call }))
 }
 
 /// `let __read = ..;`, and `let __begun = ..;` under the condition.

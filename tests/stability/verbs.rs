@@ -85,6 +85,7 @@ fn verbs_of_any_cache() {
     type Of<'a, T> = CacheFuture<'a, T>;
     let _: for<'a> fn(&'a D, &'a u64) -> Of<'a, Begin<V>> = D::begin;
     let _: for<'a> fn(&'a D, &'a u64, ReadOptions) -> Of<'a, Begin<V>> = D::begin_with;
+    let _: for<'a> fn(&'a D, &'a u64) -> Result<Option<V>, Of<'a, Begin<V>>> = D::hit_or_begin;
     let _: for<'a> fn(&'a D, &'a [u64]) -> Of<'a, Batch<'a, V>> = D::begin_many;
     let _: for<'a> fn(&'a D, &'a [u64], ReadOptions) -> Of<'a, Batch<'a, V>> = D::begin_many_with;
     let _: for<'a> fn(&'a D, &'a u64) -> Of<'a, CacheResult<Option<V>>> = D::get;

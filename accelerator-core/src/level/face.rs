@@ -24,6 +24,11 @@ impl<K: Key, V: Value, L1: L1Store<K, V>> Cache<K, V> for LevelCache<K, V, L1> {
         }
     }
 
+    #[inline]
+    fn hit_or_begin<'a>(&'a self, key: &'a K) -> Result<Option<V>, CacheFuture<'a, Begin<V>>> {
+        self.probe(key, true, true).ok_or_else(|| self.begin_missed(key, true))
+    }
+
     fn begin_many_with<'a>(&'a self, keys: &'a [K], options: ReadOptions) -> CacheFuture<'a, Batch<'a, V>> {
         let mut batch = Batch { hits: Vec::with_capacity(keys.len()), ..Batch::default() };
         let mut missing = Vec::new();

@@ -45,6 +45,27 @@ where
     })
 }
 
+/// [`begin`], with a hit by value: a hit pays for every future that it passes. `Err`: await it.
+///
+/// # Errors
+/// None: `Err` is where to go on.
+///
+/// # Cancel safety
+/// As [`begin`].
+#[inline]
+pub fn hit_or_begin<'a, K, V, C, Q, P>(cache: &'a C, key: &'a Q, read: &Read<P>) -> Result<Begun<V>, Beginning<'a, V>>
+where
+    K: Sync + 'static,
+    V: Send + 'static,
+    C: Cache<K, V> + ?Sized,
+    Q: Borrow<K>,
+{
+    if !read.allow_stale {
+        return Err(begin(cache, key, read));
+    }
+    cache.hit_or_begin(key.borrow()).map(|hit| Begun(Some(Begin::Hit(hit)))).map_err(Beginning)
+}
+
 /// The future of [`begin`]: written by hand, since a hit pays for every state machine that it passes.
 #[must_use = "futures do nothing unless awaited"]
 #[derive(Debug)]

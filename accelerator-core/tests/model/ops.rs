@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use accelerator_core::testkit::{Faulty, MemoryL2};
 use accelerator_core::{
-    Begin, Cache, CacheError, CacheResult, ErrorKind, L1Store, LevelCache, LoadTicket, Loaded, Lookup, ReadOptions,
-    WriteOptions,
+    Begin, Cache, CacheError, CacheFuture, CacheResult, ErrorKind, L1Store, LevelCache, LoadTicket, Loaded, Lookup,
+    ReadOptions, WriteOptions,
 };
 use tokio::time::sleep;
 
@@ -464,7 +464,11 @@ impl<L1: L1Store<u32, Val> + Clone> Env<L1> {
     async fn begin(&self, rng: &mut fastrand::Rng, node: usize, key: u32, end: Cut) {
         let cache: &dyn Cache<u32, Val> = &self.caches[node];
         let start = self.world.start(node, key, "begin");
-        if let Some(begun) = cut(cache.begin(&key), end).await {
+        let begin = match rng.bool() {
+            true => cache.begin(&key),
+            false => cache.hit_or_begin(&key).map_or_else(|begin| begin, |hit| CacheFuture::ready(Begin::Hit(hit))),
+        };
+        if let Some(begun) = cut(begin, end).await {
             self.begun(rng, start, node, key, begun).await;
         }
     }

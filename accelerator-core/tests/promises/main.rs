@@ -6,6 +6,7 @@ mod common;
 mod envelope_bytes;
 mod extremes;
 mod flights;
+mod hit_or_begin;
 mod invalidation;
 mod leases;
 mod lives;

@@ -17,7 +17,7 @@ use accelerator_benches::direct::{batch_cache, cache, entry, fresh_keys, mini_mo
 use accelerator_benches::matrix::{Payload, WARM, make, now};
 use accelerator_benches::select::is_quick;
 
-const ROWS: [&str; 26] = [
+const ROWS: [&str; 28] = [
     "quick-cache/raw",
     "quick-cache/store",
     "quick-cache/get",
@@ -26,6 +26,7 @@ const ROWS: [&str; 26] = [
     "quick-cache/get_or_load",
     "quick-cache/dyn_get",
     "quick-cache/dyn_begin",
+    "quick-cache/dyn_hit_or_begin",
     "quick-cache/by_hand",
     "quick-cache/macro",
     "quick-cache/mget32",
@@ -38,6 +39,7 @@ const ROWS: [&str; 26] = [
     "moka/get",
     "moka/dyn_get",
     "moka/dyn_begin",
+    "moka/dyn_hit_or_begin",
     "moka/by_hand",
     "moka/macro",
     "mini-moka/store",
@@ -119,6 +121,7 @@ fn verbs<S: L1Store<u64, Payload> + Clone>(store: S, verb: &str) {
         "get_or_load" => each(|k| now(cache.get_or_load(&k, async { Ok::<_, std::io::Error>(Some(make(k))) }))),
         "dyn_get" => each(|k| now(erased.get(&k))),
         "dyn_begin" => each(|k| now(erased.begin(&k))),
+        "dyn_hit_or_begin" => each(|k| erased.hit_or_begin(&k).ok()),
         "by_hand" => each(|k| apart(std::pin::pin!(users.find_by_hand(k)))),
         "macro" => each(|k| apart(std::pin::pin!(users.find(k)))),
         "mget32" => each(|_| now(cache.mget(&keys)).map(accelerator::Answers::into_results)),
@@ -152,7 +155,11 @@ impl Users {
     }
 
     async fn find_by_hand(&self, id: u64) -> CacheResult<Option<Payload>> {
-        match self.cache.begin(&id).await {
+        let begun = match self.cache.hit_or_begin(&id) {
+            Ok(hit) => return Ok(hit),
+            Err(begin) => begin.await,
+        };
+        match begun {
             Begin::Hit(value) => Ok(value),
             Begin::Lead(ticket) => {
                 let value = Some(make(id));

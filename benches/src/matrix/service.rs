@@ -88,7 +88,11 @@ impl Service {
     /// # Errors
     /// The source's.
     pub async fn get_by_hand(&self, id: u64) -> Result<Option<Payload>, Failed> {
-        match self.cache.begin(&id).await {
+        let begun = match self.cache.hit_or_begin(&id) {
+            Ok(hit) => return Ok(hit),
+            Err(begin) => begin.await,
+        };
+        match begun {
             Begin::Hit(value) => Ok(value),
             Begin::Lead(ticket) => match self.source.one(id).await {
                 Ok(value) => {
