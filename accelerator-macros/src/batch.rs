@@ -81,15 +81,20 @@ pub(crate) fn expand(options: &Options, keys: &Keys, mut function: Function, mem
     let cache = options.borrowed("cache", ToTokens::to_token_stream);
     let all = options.borrowed("keys", |keys| bare(keys).to_token_stream());
     let (at, located) = options.locate("cache", memoize);
-    let begin = function.localize(emit!(at at; #located::begin_batch(#cache, #all, &__read).await));
+    let (ret, returned) = options.blame(&function.ret, memoize);
+    let answer = emit!(at ret; |__hits: #returned::Hits<'_, _, _>| __hits.answer());
+    let ask = function.localize(emit!(at at; #located::hits_or_begin(#cache, #all, &__read, #answer).await));
+    let begin = emit!(match #ask {
+        ::core::result::Result::Ok(__out) => break '__cached __out,
+        ::core::result::Result::Err(__begun) => __begun,
+    });
     let bypass = function.localize(emit!(#memoize::bypass_batch(#all)));
     let (settings, begun) = read::begin_or(options, &function, &begin, &bypass, memoize);
     let share = read::sharing(memoize, &function.ret);
     let mutability = function.freeze(keys.root());
     let body = function.future(Some(Default::default()), &again(keys, mutability, memoize));
-    let (at, located) = options.blame(&function.ret, memoize);
-    let call = emit!(at at; #located::cacheable_batch(__begun, __read, #share, move |mut __missing| #body).await);
-    function.with_body(emit!(#settings #begun #call))
+    let call = emit!(at ret; #returned::cacheable_batch(__begun, __read, #share, move |mut __missing| #body).await);
+    function.with_body(emit!('__cached: { #settings #begun #call }))
 }
 
 /// Binds the argument once more, with the missing keys.

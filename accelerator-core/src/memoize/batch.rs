@@ -32,6 +32,28 @@ pub struct BegunBatch<K, V> {
     unavailable: Option<CacheError>,
 }
 
+/// Hits for all keys; see [`hits_or_begin`].
+#[derive(Debug)]
+pub struct Hits<'a, K, V> {
+    keys: &'a [K],
+    /// A key that was asked for twice may be here twice.
+    found: Vec<(usize, Option<V>)>,
+}
+
+impl<K: Clone, V> Hits<'_, K, V> {
+    /// The answer of the function.
+    #[must_use]
+    pub fn answer<R: ReturnedMap<K, V>>(self) -> R {
+        let Self { keys, found } = self;
+        R::from_hits(found.len(), found.into_iter().filter_map(|(i, value)| Some((keys.get(i)?.clone(), value))))
+    }
+
+    fn owned(self) -> Vec<(K, Option<V>)> {
+        let Self { keys, found } = self;
+        found.into_iter().filter_map(|(i, value)| Some((keys.get(i)?.clone(), value))).collect()
+    }
+}
+
 /// Steps 1 and 2. The answer borrows neither the cache nor the keys.
 ///
 /// # Cancel safety
@@ -43,19 +65,49 @@ where
     C: Cache<K, V> + ?Sized,
     Q: AsRef<[K]> + ?Sized,
 {
+    let begun =
+        |hits: Hits<'_, K, V>| BegunBatch { hits: hits.owned(), missing: Vec::new(), failed: None, unavailable: None };
+    hits_or_begin(cache, keys, read, begun).await.unwrap_or_else(|begun| begun)
+}
+
+/// [`begin_batch`]; where all keys are hits, what `all` makes of them, mostly [`Hits::answer`]. `Err`: go on with
+/// [`cacheable_batch`].
+///
+/// # Errors
+/// None: `Err` is where to go on.
+///
+/// # Cancel safety
+/// As [`begin_batch`].
+pub async fn hits_or_begin<K, V, R, C, Q, P>(
+    cache: &C,
+    keys: &Q,
+    read: &Read<P>,
+    all: impl FnOnce(Hits<'_, K, V>) -> R,
+) -> Result<R, BegunBatch<K, V>>
+where
+    K: Clone + Hash + Eq + Sync + 'static,
+    V: Send + 'static,
+    C: Cache<K, V> + ?Sized,
+    Q: AsRef<[K]> + ?Sized,
+{
     let keys = keys.as_ref();
     let options = ReadOptions::new().allow_stale(read.allow_stale);
     // 1
-    let Batch { mut hits, mut led, followed, mut unavailable } =
+    let Batch { hits: mut found, mut led, followed, mut unavailable } =
         if keys.is_empty() { Batch::default() } else { cache.begin_many_with(keys, options).await };
-    // 2
-    let (mut failed, mut open) = (None, Vec::new());
-    // Hits alone allocate nothing here.
-    if !followed.is_empty() {
-        open.resize(keys.len(), false);
-        followed.iter().for_each(|(i, _)| open[*i] = true);
+    if followed.is_empty() {
+        let hits = Hits { keys, found };
+        if led.is_empty() {
+            return Ok(all(hits));
+        }
+        // Each key is led once.
+        let missing = led.into_iter().filter_map(|(i, ticket)| Some((keys.get(i)?.clone(), Some(ticket)))).collect();
+        return Err(BegunBatch { hits: hits.owned(), missing, failed: None, unavailable });
     }
-    if led.is_empty() && !followed.is_empty() {
+    // 2
+    let (mut failed, mut open) = (None, vec![false; keys.len()]);
+    followed.iter().for_each(|(i, _)| open[*i] = true);
+    if led.is_empty() {
         let mut waits: FuturesUnordered<_> =
             followed.into_iter().map(|(i, wait)| wait.map(move |begin| (i, begin))).collect();
         // From the first ticket on only what is ready counts.
@@ -63,7 +115,7 @@ where
             if led.is_empty() { waits.next().await } else { waits.next().now_or_never().flatten() }
         {
             match begin {
-                Begin::Hit(value) => hits.push((i, value)),
+                Begin::Hit(value) => found.push((i, value)),
                 Begin::Lead(ticket) => led.push((i, ticket)),
                 Begin::Failed(error) => {
                     failed.get_or_insert(error);
@@ -78,11 +130,11 @@ where
             open[i] = false;
         }
     }
-    let hits = hits.into_iter().filter_map(|(i, value)| Some((keys.get(i)?.clone(), value))).collect();
     let others = open.into_iter().enumerate().filter_map(|(i, open)| open.then_some((i, None)));
     let mut missing: Vec<_> = led.into_iter().map(|(i, ticket)| (i, Some(ticket))).chain(others).collect();
     missing.sort_unstable_by_key(|(i, _)| *i);
-    BegunBatch { hits, missing: distinct(keys, missing), failed, unavailable }
+    let (hits, missing) = (Hits { keys, found }.owned(), distinct(keys, missing));
+    Err(BegunBatch { hits, missing, failed, unavailable })
 }
 
 /// A simple cache may name a key twice; the first one counts.

@@ -30,7 +30,7 @@ pub mod sharing;
 mod single;
 mod write;
 
-pub use batch::{BegunBatch, begin_batch, bypass_batch, cacheable_batch};
+pub use batch::{BegunBatch, Hits, begin_batch, bypass_batch, cacheable_batch, hits_or_begin};
 pub use options::{Ignore, OnCacheError, Propagate, Read, Write};
 pub use rebind::Rebind;
 pub use returned::{Done, Found, FromCacheError, Returned, ReturnedMap};

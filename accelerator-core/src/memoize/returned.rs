@@ -80,6 +80,12 @@ impl<V> Returned<V> for V {
 pub trait ReturnedMap<K, V>: Sized {
     /// A successful answer with these.
     fn from_cached(found: Vec<(K, Option<V>)>) -> Self;
+    /// The same of hits, at most so many, that are named one by one.
+    fn from_hits(count: usize, found: impl Iterator<Item = (K, Option<V>)>) -> Self {
+        let mut all = Vec::with_capacity(count);
+        all.extend(found);
+        Self::from_cached(all)
+    }
     /// The body failed.
     fn is_failed(&self) -> bool;
     /// What the body says of `key`; `None`: nothing.
@@ -91,6 +97,11 @@ pub trait ReturnedMap<K, V>: Sized {
 impl<K: Hash + Eq, V, S: BuildHasher + Default> ReturnedMap<K, V> for HashMap<K, Option<V>, S> {
     fn from_cached(found: Vec<(K, Option<V>)>) -> Self {
         found.into_iter().collect()
+    }
+    fn from_hits(count: usize, found: impl Iterator<Item = (K, Option<V>)>) -> Self {
+        let mut all = Self::with_capacity_and_hasher(count, S::default());
+        all.extend(found);
+        all
     }
     fn is_failed(&self) -> bool {
         false
@@ -121,6 +132,9 @@ impl<K: Ord, V> ReturnedMap<K, V> for BTreeMap<K, Option<V>> {
 impl<K, V, E, M: ReturnedMap<K, V>> ReturnedMap<K, V> for Result<M, E> {
     fn from_cached(found: Vec<(K, Option<V>)>) -> Self {
         Ok(M::from_cached(found))
+    }
+    fn from_hits(count: usize, found: impl Iterator<Item = (K, Option<V>)>) -> Self {
+        Ok(M::from_hits(count, found))
     }
     fn is_failed(&self) -> bool {
         self.as_ref().map_or(true, M::is_failed)
