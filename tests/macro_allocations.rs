@@ -1,6 +1,7 @@
 //! A hit under an attribute is free: no allocation, as by hand.
 
 use std::alloc::System;
+use std::collections::HashMap;
 use std::convert::Infallible;
 use std::future::Future;
 use std::sync::Arc;
@@ -24,7 +25,8 @@ struct User {
 }
 
 type Row = Result<Option<Arc<User>>, Infallible>;
-type Rows = Result<std::collections::HashMap<u64, Option<Arc<User>>>, Infallible>;
+type Map = HashMap<u64, Option<Arc<User>>>;
+type Rows = Result<Map, Infallible>;
 
 fn find(id: u64) -> Option<Arc<User>> {
     Some(Arc::new(User { id }))
@@ -77,8 +79,20 @@ impl<C: Cache<u64, Arc<User>>> Users<C> {
     /// What a careful engineer writes.
     async fn get_many_by_hand(&self, ids: &[u64]) -> Rows {
         let batch = self.cache.begin_many(ids).await;
-        assert!(batch.led.is_empty() && batch.followed.is_empty(), "hits alone are measured here");
-        Ok(batch.hits.into_iter().map(|(i, value)| (ids[i], value)).collect())
+        assert!(batch.followed.is_empty(), "nobody else loads here");
+        let mut found = Map::with_capacity(ids.len());
+        found.extend(batch.hits.into_iter().map(|(i, value)| (ids[i], value)));
+        if !batch.led.is_empty() {
+            let missing: Vec<u64> = batch.led.iter().map(|(i, _)| ids[*i]).collect();
+            let mut loaded: Map = missing.iter().map(|id| (*id, find(*id))).collect();
+            for ((_, ticket), id) in batch.led.into_iter().zip(missing) {
+                if let Some(value) = loaded.remove(&id) {
+                    ticket.fill(value.clone());
+                    found.insert(id, value);
+                }
+            }
+        }
+        Ok(found)
     }
 }
 
@@ -156,5 +170,11 @@ fn a_hit_of_a_macro_method_allocates_nothing_and_a_miss_no_more_than_by_hand() {
     let by_hand = averaged(|i| drop(now(users.get_by_hand((1 << 30) + i))));
     let by_macro = averaged(|i| drop(now(users.get((1 << 31) + i))));
     println!("allocations per miss: {by_macro} by the macro, {by_hand} by hand");
+    assert!(by_macro <= by_hand, "{by_macro} by the macro, {by_hand} by hand");
+
+    let ids = |i: u64| -> [u64; 32] { std::array::from_fn(|at| (1 << 32) + i * 32 + at as u64) };
+    let by_hand = averaged(|i| drop(now(users.get_many_by_hand(&ids(i)))));
+    let by_macro = averaged(|i| drop(now(users.get_many(&ids(1000 + i)))));
+    println!("allocations for 32 misses: {by_macro} by the macro, {by_hand} by hand");
     assert!(by_macro <= by_hand, "{by_macro} by the macro, {by_hand} by hand");
 }

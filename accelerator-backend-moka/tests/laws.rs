@@ -14,4 +14,8 @@ mod moka {
 
     accelerator_core::l1_laws!(by_entries, MokaL1::new(1000));
     accelerator_core::l1_laws!(by_weight, MokaL1::builder().weigher(1000, |_, _| 1).build());
+    accelerator_core::l1_laws!(
+        one_age_for_all,
+        MokaL1::builder().capacity(1000).longest_life(std::time::Duration::from_secs(3600)).build()
+    );
 }

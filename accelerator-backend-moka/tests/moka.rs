@@ -116,6 +116,36 @@ fn a_replacement_brings_its_own_life() {
 }
 
 #[test]
+fn with_a_longest_life_entries_leave_at_that_age_and_not_before() {
+    let life = Duration::from_millis(20);
+    let store = MokaL1::builder().capacity(100).longest_life(life).build();
+    let start = Instant::now();
+    store.insert(1, Entry::new(Some("short".to_owned()), 0, 1, 1, 0));
+    store.insert(2, entry("long"));
+    loop {
+        let gone = 2 - alive(&store, 3);
+        let age = start.elapsed();
+        assert!(gone == 0 || age >= life, "an entry left at the age of {age:?}");
+        if gone == 2 {
+            break;
+        }
+        assert!(age < Duration::from_secs(10), "the entries outlived the longest life");
+        std::thread::yield_now();
+    }
+    assert_eq!(store.stats().entries, 0, "they are freed");
+}
+
+#[test]
+fn the_shortest_and_the_longest_of_longest_lives_are_taken() {
+    let none = MokaL1::builder().capacity(100).longest_life(Duration::ZERO).build();
+    none.insert(1, entry("value"));
+    assert!(none.get(&1).is_none());
+    let all = MokaL1::builder().capacity(100).longest_life(Duration::MAX).hasher(RandomState::new()).build();
+    all.insert(1, entry("value"));
+    assert!(all.get(&1).is_some());
+}
+
+#[test]
 fn clear_frees_the_entries() {
     let store = MokaL1::new(10_000);
     for key in 0..1_000 {

@@ -82,7 +82,7 @@ pub(crate) fn expand(options: &Options, keys: &Keys, mut function: Function, mem
     let all = options.borrowed("keys", |keys| bare(keys).to_token_stream());
     let (at, located) = options.locate("cache", memoize);
     let (ret, returned) = options.blame(&function.ret, memoize);
-    let answer = emit!(at ret; |__hits: #returned::Hits<'_, _, _>| __hits.answer());
+    let answer = emit!(at ret; |__hits| __hits.answer());
     let ask = function.localize(emit!(at at; #located::hits_or_begin(#cache, #all, &__read, #answer).await));
     let begin = emit!(match #ask {
         ::core::result::Result::Ok(__out) => break '__cached __out,

@@ -63,6 +63,7 @@ fn stores() {
     let _: fn(B, Postcard) -> B = B::codec;
     let _: fn(B<Nothing>) -> CacheResult<LevelCache<u64, String, Nothing>> = B::build;
     let _: fn(u64) -> MokaL1<u64, String> = MokaL1::new;
+    let _: fn(Duration) -> MokaL1<u64, String> = |life| MokaL1::builder().capacity(100).longest_life(life).build();
 }
 
 #[test]

@@ -13,11 +13,13 @@ use std::task::{Context, Poll, Waker};
 use accelerator::macros::cacheable;
 use accelerator::{Begin, Cache, CacheResult, L1Store, ReadOptions};
 use accelerator_benches::callgrind::{calls, median};
-use accelerator_benches::direct::{batch_cache, cache, entry, fresh_keys, mini_moka, moka, quick, raw_batch_miss};
+use accelerator_benches::direct::{
+    batch_cache, cache, entry, fresh_keys, mini_moka, moka, moka_longest_life, quick, raw_batch_miss,
+};
 use accelerator_benches::matrix::{Payload, WARM, make, now};
 use accelerator_benches::select::is_quick;
 
-const ROWS: [&str; 28] = [
+const ROWS: [&str; 30] = [
     "quick-cache/raw",
     "quick-cache/store",
     "quick-cache/get",
@@ -42,6 +44,8 @@ const ROWS: [&str; 28] = [
     "moka/dyn_hit_or_begin",
     "moka/by_hand",
     "moka/macro",
+    "moka-longest-life/store",
+    "moka-longest-life/get",
     "mini-moka/store",
     "mini-moka/get",
     "mini-moka/dyn_get",
@@ -101,6 +105,7 @@ fn run(row: &str) {
         }
         Some(("quick-cache", verb)) => verbs(quick(), verb),
         Some(("moka", verb)) => verbs(moka(), verb),
+        Some(("moka-longest-life", verb)) => verbs(moka_longest_life(), verb),
         Some(("mini-moka", verb)) => verbs(mini_moka(), verb),
         _ => {}
     }
