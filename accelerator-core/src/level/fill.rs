@@ -8,7 +8,7 @@ use futures_util::future::{join, join_all};
 use tokio::sync::OwnedMutexGuard;
 
 use crate::error::{StoreError, StoreErrorKind, StoreResult};
-use crate::level::engine::{Arrived, Engine, Flight, Key, Value};
+use crate::level::engine::{Arrived, Engine, Key, Value};
 use crate::level::lease::{May, Permit};
 use crate::level::policy::Life;
 use crate::level::remote::{Remote, Sealed};
@@ -28,15 +28,8 @@ pub(crate) struct Fill<'a, K: Key, V: Value> {
 }
 
 impl<'a, K: Key, V: Value> Fill<'a, K, V> {
-    pub(crate) fn of(flight: &'a Flight<K, V>, permit: Permit<K, V>, loaded: &'a Arrived<V>) -> Self {
-        Self {
-            key: flight.key(),
-            hash: flight.hash(),
-            token: flight.token(),
-            permit,
-            value: loaded.value.as_ref(),
-            life: loaded.lives.map(|(_, l2)| l2),
-        }
+    pub(crate) fn of(key: &'a K, hash: u64, token: Token, permit: Permit<K, V>, loaded: &'a Arrived<V>) -> Self {
+        Self { key, hash, token, permit, value: loaded.value.as_ref(), life: loaded.lives.map(|(_, l2)| l2) }
     }
 
     /// Whether L2 has to be asked at all.
