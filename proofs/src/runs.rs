@@ -217,9 +217,7 @@ pub(crate) fn run_that_begins_late_holds_nobody() {
     });
 }
 
-fn held_until_followed(
-    lead: impl FnOnce(&Arc<Cache>, &Arc<Wire>, Receiver<()>) -> JoinHandle<Option<Outcome>>,
-) {
+fn held_until_followed(lead: impl FnOnce(&Arc<Cache>, &Arc<Wire>, Receiver<()>) -> JoinHandle<Option<Outcome>>) {
     let (cache, wire) = (Cache::new(), Wire::new());
     let (done, is_done) = channel();
     let leader = lead(&cache, &wire, is_done);

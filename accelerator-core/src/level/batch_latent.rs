@@ -104,9 +104,7 @@ impl<K: Key, V: Value> Engine<K, V> {
                 }
                 Begun { leading: None, followed }
             }
-            Err(load) => {
-                Begun { leading: Some(self.go_on_latent(&mut led, load)), followed }
-            }
+            Err(load) => Begun { leading: Some(self.go_on_latent(&mut led, load)), followed },
         }
     }
 

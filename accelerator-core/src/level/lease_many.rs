@@ -41,7 +41,7 @@ impl Looks {
 impl<K: Key, V: Value> Engine<K, V> {
     /// `l2_look` for many keys in one call; never waits for the leases of others, as it may hold some.
     pub(crate) async fn l2_mlook(
-        &self,
+        self: &Arc<Self>,
         remote: &Remote<K, V>,
         keys: impl Iterator<Item = &K>,
         names: &Names,
@@ -64,7 +64,7 @@ impl<K: Key, V: Value> Engine<K, V> {
 
     /// Reads many keys in one call, and takes no leases.
     pub(crate) async fn l2_mget(
-        &self,
+        self: &Arc<Self>,
         remote: &Remote<K, V>,
         keys: impl Iterator<Item = &K>,
         names: &Names,
@@ -84,16 +84,20 @@ impl<K: Key, V: Value> Engine<K, V> {
 
     /// Which keys are read past L2, and the names of all others.
     fn wires<'k, 'n>(
-        &self,
+        self: &Arc<Self>,
         remote: &Remote<K, V>,
         keys: impl Iterator<Item = &'k K>,
         names: &'n Names,
     ) -> (Vec<bool>, Vec<&'n str>) {
         let now = self.now();
-        let passed: Vec<bool> = match remote.bypass.is_empty() {
+        let passed: Vec<bool> = match remote.bypass.holds_nothing() {
             true => Vec::new(),
             false => keys.map(|key| remote.bypass.get(key, now).is_some()).collect(),
         };
+        if passed.contains(&true) {
+            // Its task may have ended with the runtime that it was in.
+            self.recover();
+        }
         let wires = names.wires(|n| !passed.get(n).is_some_and(|passed| *passed));
         (passed, wires)
     }

@@ -258,7 +258,9 @@ async fn an_l2_read_that_fails_as_a_whole_costs_a_batch_nothing_but_loads() {
 
 /// What the first clone of a key lets another thread do meanwhile.
 #[derive(Clone, Default)]
-struct Hook(Arc<Mutex<Option<Box<dyn FnOnce() + Send>>>>);
+struct Hook(Arc<Mutex<Option<Deed>>>);
+
+type Deed = Box<dyn FnOnce() + Send>;
 
 struct Hooked(u64, Option<Hook>);
 
