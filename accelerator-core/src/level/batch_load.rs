@@ -2,16 +2,19 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
-use futures_util::{FutureExt, StreamExt, stream};
+use futures_util::future::join;
+use futures_util::stream::{self, FuturesUnordered};
+use futures_util::{FutureExt, Stream, StreamExt};
 use hashbrown::HashTable;
 
 use crate::cache::BoxFuture;
 use crate::error::{CacheError, CacheResult};
 use crate::level::batch_run::{Wanted, Wants};
 use crate::level::engine::{Arrived, End, Engine, Key, Outcome, Stale, Value};
-use crate::level::fill::Fill;
+use crate::level::fill::{Fill, Outgoing};
 use crate::level::finish::{Ending, Held};
 use crate::level::lease::{L2Use, Leased, Permit};
 use crate::level::load::{How, Limited};
@@ -64,6 +67,9 @@ impl<'b, K: Key, V: Value> Open<'b, K, V> {
         self.end(End::Failed { error, stale });
     }
 }
+
+/// A key that was loaded, and is not stored yet.
+type Loading<'b, K, V> = (Open<'b, K, V>, Arrived<V>);
 
 /// The work of a batch that was just led. `begun`: the batch load of all its keys, where it has begun.
 pub(crate) fn batch_work<K: Key, V: Value>(
@@ -168,37 +174,70 @@ async fn load_chunk<K: Key, V: Value>(
         open.into_iter().for_each(|one| one.end(End::Missed));
     } else if engine.sources.many.is_some() {
         let keys = || open.iter().map(|open| open.one.key.clone()).collect();
-        let answer = load_many(engine, keys, begun).await;
-        match answer {
-            Ok(found) => {
-                let mut done = matched(engine, open, found);
-                if let Some(remote) = &engine.remote {
-                    let fills = done.iter_mut().filter_map(|(open, loaded)| open.fill(loaded)).collect();
-                    engine.l2_fill(remote, fills).await;
-                }
-                for (open, loaded) in done {
-                    open.end(End::Loaded(loaded));
-                }
-            }
+        match load_many(engine, keys, begun).await {
+            Ok(found) => end_loaded(engine, matched(engine, open, found)).await,
             Err(error) => open.into_iter().for_each(|open| open.fail(error.clone())),
         }
     } else {
-        stream::iter(open).map(load_apart).buffer_unordered(BATCH_CONCURRENCY).collect::<()>().await;
+        load_apart(engine, open).await;
     }
 }
 
-/// Steps 3 to 5 for one key of many, where there is no batch loader.
-async fn load_apart<K: Key, V: Value>(mut open: Open<'_, K, V>) {
-    let engine = open.engine;
-    match engine.load_one(open.one.key.clone()).await {
-        Ok(loaded) => {
-            let loaded = open.arrived(loaded, engine.now());
-            if let Some(fill) = open.fill(&loaded) {
-                engine.fill_one(fill).await;
+/// Steps 3 to 5 where there is no batch loader. What is ready at the same time is stored together, while others are
+/// loaded.
+async fn load_apart<K: Key, V: Value>(engine: &Arc<Engine<K, V>>, open: Vec<Open<'_, K, V>>) {
+    let most = open.len();
+    let loads = stream::iter(open).map(load_one).buffer_unordered(BATCH_CONCURRENCY).ready_chunks(most);
+    let (mut loads, mut storing) = (std::pin::pin!(loads), FuturesUnordered::new());
+    std::future::poll_fn(|cx| {
+        let loaded = loop {
+            match loads.as_mut().poll_next(cx) {
+                Poll::Ready(Some(done)) => storing.push(end_loaded(engine, done.into_iter().flatten().collect())),
+                Poll::Ready(None) => break Poll::Ready(()),
+                Poll::Pending => break Poll::Pending,
             }
-            open.end(End::Loaded(loaded));
+        };
+        while let Poll::Ready(Some(())) = storing.poll_next_unpin(cx) {}
+        if storing.is_empty() { loaded } else { Poll::Pending }
+    })
+    .await;
+}
+
+/// Steps 4 and 5. What is not stored waits for nobody's fill, nor does what has to go.
+async fn end_loaded<K: Key, V: Value>(engine: &Arc<Engine<K, V>>, done: Vec<Loading<'_, K, V>>) {
+    let (kept, gone) = done.into_iter().partition(|(_, loaded)| loaded.lives.is_some());
+    join(store_and_end(engine, kept), store_and_end(engine, gone)).await;
+}
+
+async fn store_and_end<K: Key, V: Value>(engine: &Arc<Engine<K, V>>, done: Vec<Loading<'_, K, V>>) {
+    let (mut outgoing, mut sent) = (Outgoing::default(), Vec::new());
+    for (mut open, loaded) in done {
+        let prepare = |remote| Some(engine.l2_prepare(remote, open.fill(&loaded)?, &mut outgoing));
+        match engine.remote.as_ref().and_then(prepare) {
+            Some(true) => sent.push((open, loaded)),
+            _ => open.end(End::Loaded(loaded)),
         }
-        Err(error) => open.fail(error),
+    }
+    if let (Some(remote), false) = (&engine.remote, outgoing.is_empty()) {
+        // In a box of its own, which is not there while the source is asked.
+        Box::pin(engine.l2_send(remote, outgoing)).await;
+    }
+    for (open, loaded) in sent {
+        open.end(End::Loaded(loaded));
+    }
+}
+
+/// Step 3 for one key of many.
+async fn load_one<K: Key, V: Value>(open: Open<'_, K, V>) -> Option<Loading<'_, K, V>> {
+    match open.engine.load_one(open.one.key.clone()).await {
+        Ok(loaded) => {
+            let loaded = open.arrived(loaded, open.engine.now());
+            Some((open, loaded))
+        }
+        Err(error) => {
+            open.fail(error);
+            None
+        }
     }
 }
 
@@ -207,7 +246,7 @@ fn matched<'b, K: Key, V: Value>(
     engine: &Engine<K, V>,
     open: Vec<Open<'b, K, V>>,
     found: Vec<(K, Loaded<V>)>,
-) -> Vec<(Open<'b, K, V>, Arrived<V>)> {
+) -> Vec<Loading<'b, K, V>> {
     let mut open: Vec<Option<Open<'b, K, V>>> = open.into_iter().map(Some).collect();
     let mut done = Vec::with_capacity(found.len());
     // The index is over the hashes that the keys' places carry anyway.

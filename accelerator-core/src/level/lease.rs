@@ -71,12 +71,14 @@ impl<K: Key, V: Value> Permit<K, V> {
         Self { engine, name, may }
     }
 
-    /// There is something to do in L2 with an answer that may be cached (`life`), or may not.
+    /// There is something to do in L2 with an answer that may be `cached`, or may not. (A lease that is not needed goes
+    /// back by itself.)
     pub(crate) fn matters(&self, cached: bool) -> bool {
         match self.may {
             May::Nothing => false,
             May::Write { occupied } => cached || occupied,
-            May::Replace(_) | May::Fill(_) => true,
+            May::Replace(_) => true,
+            May::Fill(_) => cached,
         }
     }
 

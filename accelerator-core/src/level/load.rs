@@ -302,7 +302,7 @@ impl<K: Key, V: Value> Engine<K, V> {
         let Some(remote) = &self.remote else { return };
         if fill.matters() {
             // In a box of its own, which is not there while the source is asked.
-            Box::pin(self.l2_fill(remote, vec![fill])).await;
+            Box::pin(self.l2_fill(remote, fill)).await;
         }
     }
 

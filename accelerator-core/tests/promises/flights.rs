@@ -494,18 +494,20 @@ fn a_batch_that_has_moved_to_a_runtime_that_dies_is_loaded_again_by_its_leader()
         let w = World::new();
         let builder = if with_l2 { w.batches() } else { w.many() };
         let cache = ok(builder.loader_timeout(secs(20)).l2_timeout(secs(20)));
-        let (dying, living) = (runtime(), runtime());
-        let door = w.source.door();
-        let leader = cache.clone();
-        let leader = living.spawn(async move { leader.mget(&[1, 2]).await.into_values() });
-        living.block_on(door.reached());
+        let dying = runtime();
+        let living = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let _door = w.source.door();
+        let keys = [1, 2];
+        let mut leader = Box::pin(cache.mget(&keys));
+        {
+            let _inside = living.enter();
+            assert!(leader.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        }
         let other = cache.clone();
         dying.spawn(async move { other.get(&1).await });
-        until("the follower", || cache.stats().joined == 1);
-        // The run is on its way to the follower's runtime, or there already.
-        until("a task of its own", || dying.metrics().num_alive_tasks() == 2);
+        until("the run is in a task of the follower's runtime", || dying.metrics().num_alive_tasks() == 2);
         drop(dying);
-        assert_eq!(living.block_on(leader).unwrap().unwrap(), [Some(1001), Some(2001)]);
+        assert_eq!(living.block_on(leader).into_values().unwrap(), [Some(1001), Some(2001)]);
         assert_eq!((w.source.asked_for(1), w.source.asked_for(2)), (2, 2));
         until("no flight is left", || cache.stats().flights == 0);
     }
