@@ -47,7 +47,7 @@ impl Drop for Ending {
 }
 
 fn join(cache: &Arc<Cache>) -> Join<u64, Latent, Arc<Flight>> {
-    cache.table.join_latent(&KEY, None, cache, || cache.generation(), || cache.l1())
+    cache.table.join_latent(&KEY, None, None, cache, || cache.generation(), || cache.l1())
 }
 
 fn leads(cache: &Arc<Cache>) -> Ending {
@@ -107,7 +107,7 @@ async fn get_seen(cache: &Arc<Cache>, wire: &Arc<Wire>) -> Outcome {
     if let Some(value) = cache.l1() {
         return Outcome::Value(value);
     }
-    let join = || cache.table.join_latent(&KEY, Some(seen), cache, || cache.generation(), || cache.l1());
+    let join = || cache.table.join_latent(&KEY, Some(seen), None, cache, || cache.generation(), || cache.l1());
     get_by(join, cache, wire).await
 }
 

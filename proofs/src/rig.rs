@@ -9,8 +9,9 @@ use std::task::{Context, Poll, Waker};
 use shuttle::future::block_on;
 use shuttle::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::SeqCst};
 
-use crate::level::flight::{self, Turn, is_unshared};
+use crate::level::flight::{self, Parked, Turn, is_unshared};
 use crate::level::join::Join;
+use crate::level::run::Run;
 use crate::level::slots::{Registered, SlotTable, Token};
 use crate::sync::{Mutex, lock};
 
@@ -357,7 +358,7 @@ impl Drop for Led {
 }
 
 /// As `Engine::give_up`.
-fn give_up(flight: &Arc<Flight>) {
+pub(crate) fn give_up(flight: &Arc<Flight>) {
     if flight.vacate() {
         flight.context.release(flight);
     }
@@ -421,13 +422,46 @@ impl Drop for Follow {
     }
 }
 
+/// The work of a flight: a load of its own, or its part in the run of a batch.
+pub(crate) enum Work {
+    Load(Load),
+    Batch(Arc<BatchRun>),
+}
+
+pub(crate) type BatchRun = Run<Pin<Box<dyn Future<Output = ()> + Send>>>;
+
+impl Parked for Work {
+    type Run = Arc<BatchRun>;
+
+    fn of_run(run: Arc<BatchRun>) -> Self {
+        Self::Batch(run)
+    }
+
+    fn is_of_run(&self, run: &Arc<BatchRun>) -> bool {
+        matches!(self, Self::Batch(own) if Arc::ptr_eq(own, run))
+    }
+}
+
+impl Work {
+    pub(crate) fn new(wire: &Arc<Wire>) -> Self {
+        Self::Load(Load::new(wire))
+    }
+
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match self {
+            Self::Load(load) => load.poll(cx),
+            Self::Batch(_) => Poll::Pending,
+        }
+    }
+}
+
 /// A load that suspends until its answer arrives. As every future it wakes whoever polled it last, and nobody else.
-pub(crate) struct Work {
+pub(crate) struct Load {
     wire: Arc<Wire>,
     place: Option<usize>,
 }
 
-/// Where the answer of a [`Work`] arrives.
+/// Where the answer of a [`Load`] arrives.
 pub(crate) struct Wire(Mutex<Line>);
 
 struct Line {
@@ -456,7 +490,7 @@ impl Wire {
     }
 }
 
-impl Work {
+impl Load {
     pub(crate) fn new(wire: &Arc<Wire>) -> Self {
         Self { wire: wire.clone(), place: None }
     }
@@ -505,7 +539,13 @@ fn end(led: Led) -> Outcome {
 
 /// As `Engine::run_in_task`. The threads of shuttle are not daemons: a task that never ends is a failure.
 pub(crate) fn run_in_task(flight: Arc<Flight>, work: Work) {
-    let task = InTask { led: Some(Led::new(flight)), work };
+    match work {
+        Work::Batch(run) => run.move_to_task(spawn),
+        work => spawn(Box::pin(InTask { led: Some(Led::new(flight)), work })),
+    }
+}
+
+pub(crate) fn spawn(task: Pin<Box<dyn Future<Output = ()> + Send>>) {
     shuttle::thread::spawn(move || block_on(task));
 }
 

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use shuttle::scheduler::{PctScheduler, RandomScheduler};
 use shuttle::{Config, Runner};
 
-use crate::{fence, flights, latents, places};
+use crate::{fence, flights, latents, places, runs};
 
 /// Of all scenarios together, where `ACCELERATOR_SCHEDULES` says nothing.
 const SCHEDULES: usize = 12_000;
@@ -58,6 +58,13 @@ scenarios! {
     places::held_leader_holds_nobody,
     places::held_heir_holds_nobody,
     places::dropped_task_hands_over,
+    runs::run_one_load_for_all,
+    runs::run_against_del,
+    runs::run_against_clear,
+    runs::dropped_leader_of_a_run,
+    runs::held_leader_of_a_run_holds_nobody,
+    runs::run_that_is_given_up_hands_over,
+    runs::run_that_begins_late_holds_nobody,
 }
 
 fn number(name: &str, default: u64) -> u64 {

@@ -14,6 +14,11 @@ async fn counted(proxy: &CountingProxy) -> Builder<u64, String> {
 }
 
 #[tokio::test]
+async fn with_a_loader_a_hit_is_one_round_trip_and_a_miss_two_for_one_key_or_32() {
+    check(|builder| builder.loader(|id: u64| async move { Ok::<_, std::io::Error>(Some(id.to_string())) })).await;
+}
+
+#[tokio::test]
 async fn with_a_batch_loader_a_hit_is_one_round_trip_and_a_miss_two_for_one_key_or_32() {
     let load = |ids: Vec<u64>| async move {
         Ok::<_, std::io::Error>(ids.into_iter().map(|id| (id, Some(id.to_string()))).collect::<Vec<_>>())

@@ -8,9 +8,8 @@
 
 use std::collections::HashSet;
 use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::Poll;
 
 use futures_util::FutureExt;
 use futures_util::future::join_all;
@@ -20,13 +19,15 @@ use crate::error::{CacheError, CacheResult};
 use crate::level::LevelCache;
 use crate::level::answers::Answers;
 use crate::level::batch_latent::Begun;
-use crate::level::batch_load::{BatchRun, Wanted, batch_work};
-use crate::level::engine::{End, Engine, Flight, Key, Value};
-use crate::level::join::{Join, Seen};
+use crate::level::batch_load::batch_work;
+use crate::level::batch_run::{BatchRun, Wanted, Wants};
+use crate::level::engine::{Engine, Flight, Key, Value};
+use crate::level::finish::{Ending, Held};
+use crate::level::join::Seen;
 use crate::level::lease::{L2Use, Look};
-use crate::level::load::{How, Work};
+use crate::level::load::How;
 use crate::level::read::{Stage, Step};
-use crate::level::remote::{Name, Remote};
+use crate::level::remote::Remote;
 use crate::level::stats::Count;
 use crate::level::wait::Led;
 use crate::options::ReadOptions;
@@ -49,11 +50,7 @@ impl<K: Key, V: Value, L1: L1Store<K, V>> LevelCache<K, V, L1> {
         self.pass::<false>(keys, &mut pass, options);
         if pass.first.is_some() {
             // Where one key is missing, others are likely to be.
-            if self.engine.leads_latent(options) {
-                self.pass::<true>(keys, &mut pass, options);
-            } else {
-                self.pass::<false>(keys, &mut pass, options);
-            }
+            self.pass::<true>(keys, &mut pass, options);
         }
         let Pass { mut values, first, mut more, absent, uneasy, .. } = pass;
         let hits = keys.len() as u64 - uneasy - absent;
@@ -123,8 +120,8 @@ impl<V> Pass<V> {
 }
 
 impl<K: Key, V: Value> Engine<K, V> {
-    /// Whether the keys of a batch (of one call) are led without flights: see `batch_latent.rs`.
-    fn leads_latent(&self, options: ReadOptions) -> bool {
+    /// Whether the load of a batch (of one call) may be over in one poll: see `batch_latent.rs`.
+    fn leads_in_place(&self, options: ReadOptions) -> bool {
         self.remote.is_none() && self.sources.many.is_some() && !options.disable_load
     }
 
@@ -139,124 +136,102 @@ impl<K: Key, V: Value> Engine<K, V> {
             missing.into_iter().for_each(|missing| values[missing.at] = Err(CacheError::shutdown()));
             return values;
         }
-        let loads = self.sources.exist() && !options.disable_load;
-        if self.leads_latent(options) && missing.len() <= self.policy.max_batch {
-            let mut missing = Some(missing);
-            let begun = std::future::poll_fn(|cx| {
-                let missing = missing.take().unwrap_or_default();
-                Poll::Ready(self.begin_latent(keys, &mut values, missing, options, cx))
+        let mut missing = Some(missing);
+        let begun = std::future::poll_fn(|cx| {
+            let missing = missing.take().unwrap_or_default();
+            Poll::Ready(match self.leads_in_place(options) && missing.len() <= self.policy.max_batch {
+                true => self.begin_latent(keys, &mut values, missing, options, cx),
+                false => self.begin_run(keys, &mut values, missing, options),
             })
-            .await;
-            return self.read_begun(keys, values, begun, options).await;
+        })
+        .await;
+        // The rest of 3
+        if let Some(leading) = &begun.leading {
+            self.move_foreign_to_tasks(leading.run(), &begun.followed);
         }
-        // 2
-        let run = BatchRun::new();
-        let make = |key, hash, token| match loads {
-            true => Flight::parked(key, hash, token, Work::Batch(run.clone()), self.clone()),
-            false => Flight::new(key, hash, token, true, self.clone()),
+        let led = match begun.leading {
+            Some(leading) => leading.await,
+            None => Vec::new(),
         };
-        let mut led = Vec::with_capacity(missing.len());
-        let mut followed = Vec::new();
-        for Missing { at: i, .. } in missing {
-            match self.join_as(&keys[i], !options.force_refresh, make) {
-                Join::Hit(value) => values[i] = Ok(value),
-                Join::Lead(flight) => led.push((i, Led::new(flight))),
-                Join::Follow(flight) => followed.push((i, flight)),
-            }
-        }
-        // Until here a panic of a key's or value's own code passes the led flights on; from here the run has them.
-        let led: Vec<_> = led.into_iter().filter_map(|(i, led)| Some((i, led.take()?))).collect();
-        // 3
-        let flights = led.iter().map(|(_, flight)| flight.clone());
-        if !loads {
-            self.move_foreign_to_tasks(&led, &followed);
-            self.read_only_many(flights.collect()).await;
-            return self.read_begun(keys, values, Begun { run: None, led, followed }, options).await;
-        }
-        let how = How::refresh(options.force_refresh);
-        let wanted: Vec<_> = flights.map(Wanted::new).collect();
-        let run = (!wanted.is_empty()).then_some(run);
-        if let Some(run) = &run {
-            run.begin(batch_work(self.clone(), wanted, how, None), self);
-        }
-        self.read_begun(keys, values, Begun { run, led, followed }, options).await
-    }
-
-    /// The rest of step 3, and steps 4 and 5.
-    async fn read_begun(
-        self: &Arc<Self>,
-        keys: &[K],
-        mut values: Values<V>,
-        begun: Begun<K, V>,
-        options: ReadOptions,
-    ) -> Values<V> {
-        let loads = self.sources.exist() && !options.disable_load;
-        let Begun { run, led, followed } = begun;
-        self.move_foreign_to_tasks(&led, &followed);
-        // 3
-        Leading { engine: self.clone(), run }.await;
         // 4 and 5: together, so that the limits of all waits begin now.
+        let loads = self.sources.exist() && !options.disable_load;
         let mut waits = Vec::new();
-        for (i, flight) in led.into_iter().chain(followed) {
+        for Wanted { at, outcome, .. } in led {
+            // What was given up, as its runtime has ended, begins anew.
+            let Some(outcome) = outcome else {
+                let again = Step::new(self.join_again(&keys[at], !loads, !options.force_refresh));
+                waits.push(self.wait_for(at, &keys[at], options, again));
+                continue;
+            };
+            values[at] = self.answer(outcome, options.allow_stale).unwrap_or(Ok(None));
+        }
+        for (at, flight) in begun.followed {
             let over = flight.result().cloned().and_then(|outcome| self.answer(outcome, options.allow_stale));
             match over {
-                Some(answer) => values[i] = answer,
-                None if !loads && flight.result().is_some() => values[i] = Ok(None),
-                None => {
-                    let stage = Stage::Joined(Step::Follow(flight));
-                    waits.push(self.get_on(&keys[i], options, stage).map(move |answer| (i, answer)));
-                }
+                Some(answer) => values[at] = answer,
+                None if !loads && flight.result().is_some() => values[at] = Ok(None),
+                None => waits.push(self.wait_for(at, &keys[at], options, Step::Follow(flight))),
             }
         }
         if !waits.is_empty() {
-            for (i, answer) in join_all(waits).await {
-                values[i] = answer;
+            for (at, answer) in join_all(waits).await {
+                values[at] = answer;
             }
         }
         values
     }
 
-    /// A key that occurs twice follows our own flight: it needs no task, the flight is over after step 3.
-    fn move_foreign_to_tasks(
-        self: &Arc<Self>,
-        led: &[(usize, Arc<Flight<K, V>>)],
-        followed: &[(usize, Arc<Flight<K, V>>)],
-    ) {
-        if followed.is_empty() {
-            return;
-        }
-        let own: HashSet<_> = led.iter().map(|(_, flight)| Arc::as_ptr(flight)).collect();
-        for (_, flight) in followed.iter().filter(|(_, flight)| !own.contains(&Arc::as_ptr(flight))) {
-            self.move_to_task(flight);
-        }
+    fn wait_for<'a>(
+        self: &'a Arc<Self>,
+        at: usize,
+        key: &'a K,
+        options: ReadOptions,
+        step: Step<K, V>,
+    ) -> impl Future<Output = (usize, CacheResult<Option<V>>)> + Send + 'a {
+        self.get_on(key, options, Stage::Joined(step)).map(move |answer| (at, answer))
     }
 
-    /// Step 3 without a loader: what L2 has, or nothing; in chunks of one call each.
-    async fn read_only_many(&self, flights: Vec<Arc<Flight<K, V>>>) {
-        let led: Vec<_> = flights.into_iter().map(Led::new).collect();
-        let Some(remote) = &self.remote else {
-            led.into_iter().filter_map(Led::take).for_each(|flight| drop(self.finish(flight, End::Missed)));
-            return;
-        };
-        let mut found = Vec::with_capacity(led.len());
-        for chunk in led.chunks(self.policy.max_batch) {
-            found.extend(self.l2_mget(remote, &asked(remote, chunk)).await);
-        }
-        for (led, found) in led.into_iter().zip(found) {
-            let end = self.found_or_missed(Some(found));
-            if let Some(flight) = led.take() {
-                self.finish(flight, end);
-            }
+    /// Steps 2 and 3, for a load that is not tried in place first.
+    fn begin_run(
+        self: &Arc<Self>,
+        keys: &[K],
+        values: &mut Values<V>,
+        missing: Vec<Missing>,
+        options: ReadOptions,
+    ) -> Begun<K, V> {
+        let loads = self.sources.exist() && !options.disable_load;
+        let (run, mut wants) = (BatchRun::new(), Wants::new(self, missing.len()));
+        // Whatever panics, a key or a value: what is led fails, and is left to nobody.
+        let followed = self.join_missing(keys, values, missing, options, Some(&run), |at, latent| {
+            let led = Ending::new(self, Held::Latent(&keys[at], latent));
+            let key = keys[at].clone();
+            led.keep();
+            wants.keys.push(Wanted::new(at, key, latent));
+        });
+        let how = How { loads, ..How::refresh(options.force_refresh) };
+        let leading = (!wants.keys.is_empty()).then(|| wants.lead(run, |wants| batch_work(wants, how, None)));
+        Begun { leading, followed }
+    }
+
+    /// Somebody else's flights must not depend on us, nor we on who leads them: they move into tasks. A key that occurs
+    /// twice follows our own run, which needs none: it is over before we wait.
+    fn move_foreign_to_tasks(self: &Arc<Self>, run: &Arc<BatchRun>, followed: &[(usize, Arc<Flight<K, V>>)]) {
+        for (_, flight) in followed.iter().filter(|(_, flight)| !flight.is_parked_in(run)) {
+            self.move_to_task(flight);
         }
     }
 
     /// Reads L2 for many tickets, in chunks of one call each.
     async fn look_for_tickets(self: &Arc<Self>, remote: &Remote<K, V>, led: &[Led<K, V>]) -> Vec<Look<K, V>> {
-        let mut looks = Vec::with_capacity(led.len());
+        let mut found = Vec::with_capacity(led.len());
         for chunk in led.chunks(self.policy.max_batch) {
-            looks.extend(self.l2_mlook(remote, asked(remote, chunk), self.policy.lease, L2Use::Read).await);
+            let keys: Vec<&K> = chunk.iter().filter_map(Led::flight).map(|flight| flight.key()).collect();
+            let names = remote.names(keys.iter().copied());
+            let asked = self.l2_mlook(remote, keys.into_iter(), &names, self.policy.lease, L2Use::Read);
+            let mut looks = asked.await;
+            found.extend((0..names.len()).map(|_| self.look_next(remote, &names, &mut looks)));
         }
-        looks
+        found
     }
 
     /// `begin_many`: probes are done; `missing` are indices of `keys`.
@@ -312,40 +287,9 @@ impl<K: Key, V: Value> Engine<K, V> {
     }
 }
 
-/// The keys of these flights, and their names in L2.
-fn asked<'a, K: Key, V: Value>(remote: &Remote<K, V>, led: &'a [Led<K, V>]) -> Vec<(&'a K, Name)> {
-    led.iter().filter_map(Led::flight).map(|flight| (flight.key(), remote.name(flight.key()))).collect()
-}
-
 fn ticket_of<V>(begin: Begin<V>) -> LoadTicket<V> {
     match begin {
         Begin::Lead(ticket) => ticket,
         _ => LoadTicket::detached(),
-    }
-}
-
-/// Leads the run of a batch in place until it is over or in a task. Dropped before, it moves into a task.
-struct Leading<K: Key, V: Value> {
-    engine: Arc<Engine<K, V>>,
-    run: Option<Arc<BatchRun>>,
-}
-
-impl<K: Key, V: Value> Future for Leading<K, V> {
-    type Output = ();
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let this = self.get_mut();
-        let Some(run) = &this.run else { return Poll::Ready(()) };
-        std::task::ready!(run.poll(&this.engine, cx));
-        this.run = None;
-        Poll::Ready(())
-    }
-}
-
-impl<K: Key, V: Value> Drop for Leading<K, V> {
-    fn drop(&mut self) {
-        if let Some(run) = &self.run {
-            run.move_to_task(&self.engine);
-        }
     }
 }

@@ -4,7 +4,7 @@
 //! lead    each missing key, latent (`latent.rs`)
 //! load    polled once, in place
 //! ready   each key ends; those who followed hear of it
-//! else    the flights are made, and the load goes on as a run (`batch_load.rs`)
+//! else    the load goes on as a run (`batch_run.rs`)
 //! ```
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -15,8 +15,9 @@ use hashbrown::HashTable;
 
 use crate::error::CacheError;
 use crate::level::batch::{Missing, Values};
-use crate::level::batch_load::{BatchLoad, BatchRun, Wanted, batch_work};
-use crate::level::engine::{End, Engine, Flight, Key, Value};
+use crate::level::batch_load::{BatchLoad, batch_work};
+use crate::level::batch_run::{BatchRun, Leading, Wanted, Wants};
+use crate::level::engine::{Arrived, End, Engine, Flight, Key, Value};
 use crate::level::finish::{Ending, Held};
 use crate::level::join::Join;
 use crate::level::latent::Latent;
@@ -26,15 +27,12 @@ use crate::level::stats::Count;
 use crate::options::ReadOptions;
 use crate::traits::loader::Loaded;
 
-/// Flights and the indices of their keys.
-pub(crate) type Indexed<K, V> = Vec<(usize, Arc<Flight<K, V>>)>;
-
 /// What is still to be waited for.
 pub(crate) struct Begun<K: Key, V: Value> {
     /// The load goes on.
-    pub(crate) run: Option<Arc<BatchRun>>,
-    pub(crate) led: Indexed<K, V>,
-    pub(crate) followed: Indexed<K, V>,
+    pub(crate) leading: Option<Leading<K, V>>,
+    /// Flights of others, and the indices of their keys.
+    pub(crate) followed: Vec<(usize, Arc<Flight<K, V>>)>,
 }
 
 /// Keys that are led, with their indices; what is left when this is dropped (by a panic) fails.
@@ -80,21 +78,10 @@ impl<K: Key, V: Value> Engine<K, V> {
         cx: &mut Context<'_>,
     ) -> Begun<K, V> {
         let mut led = Led { engine: self, keys, left: Vec::with_capacity(missing.len()), answered: 0 };
-        let mut followed = Vec::new();
-        for Missing { at: i, seen } in missing {
-            match self.join_latent_uncounted(&keys[i], seen, !options.force_refresh) {
-                Join::Hit(value) => {
-                    self.counters.l1_hit(value.is_none());
-                    values[i] = Ok(value);
-                }
-                Join::Lead(latent) => led.left.push((i, Some(latent))),
-                Join::Follow(flight) => followed.push((i, flight)),
-            }
-        }
-        self.counters.add(Count::Miss, (led.left.len() + followed.len()) as u64);
-        self.counters.add(Count::Joined, followed.len() as u64);
+        let followed =
+            self.join_missing(keys, values, missing, options, None, |i, latent| led.left.push((i, Some(latent))));
         let Some(many) = self.sources.many.as_ref().filter(|_| !led.left.is_empty()) else {
-            return Begun { run: None, led: Vec::new(), followed };
+            return Begun { leading: None, followed };
         };
         let asked = led.left.iter().map(|(i, _)| keys[*i].clone()).collect();
         let polled = catch_unwind(AssertUnwindSafe(|| {
@@ -108,19 +95,16 @@ impl<K: Key, V: Value> Engine<K, V> {
         match polled {
             Ok(Ok(found)) => {
                 self.end_latent(&mut led, found, values, options);
-                Begun { run: None, led: Vec::new(), followed }
+                Begun { leading: None, followed }
             }
             Ok(Err(error)) => {
                 for (i, ending) in led.all() {
                     let outcome = ending.end(End::Failed { error: error.clone(), stale: None });
                     values[i] = self.answer(outcome, options.allow_stale).unwrap_or(Ok(None));
                 }
-                Begun { run: None, led: Vec::new(), followed }
+                Begun { leading: None, followed }
             }
-            Err(load) => {
-                let (run, led) = self.make_latent(&mut led, load);
-                Begun { run: Some(run), led, followed }
-            }
+            Err(load) => Begun { leading: Some(self.go_on_latent(&mut led, load)), followed },
         }
     }
 
@@ -148,34 +132,81 @@ impl<K: Key, V: Value> Engine<K, V> {
             led.answered += 1;
         }
         self.counters.add(Count::LoadOk, led.answered as u64);
-        for (i, ending) in led.all() {
-            let outcome = ending.end(End::Failed { error: not_loaded(), stale: None });
-            values[i] = self.answer(outcome, options.allow_stale).unwrap_or(Ok(None));
+        if led.answered < led.left.len() {
+            self.end_unanswered(led, values, options);
         }
     }
 
-    /// The load goes on: makes the flights, and a run of them.
-    fn make_latent(self: &Arc<Self>, led: &mut Led<'_, K, V>, load: BatchLoad<K, V>) -> (Arc<BatchRun>, Indexed<K, V>) {
-        let run = BatchRun::new();
-        let (mut wanted, mut flights) = (Vec::new(), Vec::new());
+    /// What the answer left out fails; but a key that was invalidated between two of its occurrences is led twice, and
+    /// answered once.
+    #[cold]
+    fn end_unanswered(&self, led: &mut Led<'_, K, V>, values: &mut Values<V>, options: ReadOptions) {
+        let mut answered = HashTable::new();
+        for (i, _) in led.left.iter().filter(|(_, latent)| latent.is_none()) {
+            let hash = self.table.hash(&led.keys[*i]);
+            answered.insert_unique(hash, (hash, *i), |entry: &(u64, usize)| entry.0);
+        }
+        let keys = led.keys;
+        for (i, ending) in led.all() {
+            let twin = answered.find(ending.hash(), |&(_, twin)| keys[twin] == keys[i]);
+            let value = twin.and_then(|&(_, twin)| values[twin].as_ref().ok()).cloned();
+            let end = match value {
+                Some(value) => End::Loaded(Arrived { value, lives: None, at: self.now() }),
+                None => End::Failed { error: not_loaded(), stale: None },
+            };
+            values[i] = self.answer(ending.end(end), options.allow_stale).unwrap_or(Ok(None));
+        }
+    }
+
+    /// The load goes on as a run, for those too who follow from now on.
+    fn go_on_latent(self: &Arc<Self>, led: &mut Led<'_, K, V>, load: BatchLoad<K, V>) -> Leading<K, V> {
+        let (run, mut wants) = (BatchRun::new(), Wants::new(self, led.left.len()));
+        for (i, latent) in &mut led.left {
+            let (key, Some(own)) = (led.keys[*i].clone(), *latent) else { continue };
+            *latent = None;
+            wants.keys.push(Wanted::new(*i, key, own));
+        }
         // Somebody follows already, who has asked for a task.
         let mut awaited = false;
-        for n in 0..led.left.len() {
-            let (i, Some(latent)) = led.left[n] else { continue };
-            let key = &led.keys[i];
-            let work = || Work::Batch(run.clone());
-            let make = || Flight::parked(key.clone(), latent.hash, latent.token, work(), self.clone());
-            let (flight, known) = self.table.make(key, &latent, make);
-            led.left[n].1 = None;
-            awaited |= known && flight.park(work(), Waker::noop()).is_some();
-            wanted.push(Wanted::new(flight.clone()));
-            flights.push((i, flight));
+        for Wanted { key, latent, .. } in &wants.keys {
+            let flight = latent.as_ref().and_then(|latent| self.table.go_on(key, latent, run.clone()));
+            awaited |= flight.is_some_and(|flight| flight.park(Work::Batch(run.clone()), Waker::noop()).is_some());
         }
-        run.begin(batch_work(self.clone(), wanted, How::default(), Some(load)), self);
+        let leading = wants.lead(run, |wants| batch_work(wants, How::refresh(false), Some(load)));
         if awaited {
-            run.move_to_task(self);
+            leading.move_to_task();
         }
-        (run, flights)
+        leading
+    }
+
+    /// Step 2 of `batch.rs`: joins every missing key; `lead` has those that are led, the answer those that are followed.
+    #[inline(always)]
+    pub(crate) fn join_missing(
+        self: &Arc<Self>,
+        keys: &[K],
+        values: &mut Values<V>,
+        missing: Vec<Missing>,
+        options: ReadOptions,
+        run: Option<&Arc<BatchRun>>,
+        mut lead: impl FnMut(usize, Latent),
+    ) -> Vec<(usize, Arc<Flight<K, V>>)> {
+        let (mut led, mut followed) = (0, Vec::new());
+        for Missing { at, seen } in missing {
+            match self.join_latent_uncounted(&keys[at], seen, run, !options.force_refresh) {
+                Join::Hit(value) => {
+                    self.counters.l1_hit(value.is_none());
+                    values[at] = Ok(value);
+                }
+                Join::Lead(latent) => {
+                    lead(at, latent);
+                    led += 1;
+                }
+                Join::Follow(flight) => followed.push((at, flight)),
+            }
+        }
+        self.counters.add(Count::Miss, led + followed.len() as u64);
+        self.counters.add(Count::Joined, followed.len() as u64);
+        followed
     }
 }
 

@@ -1,104 +1,64 @@
 //! Load for a batch: the steps of `load.rs`, one L2 read, one call of the batch loader and one fill per chunk.
-//!
-//! The flights of a batch share one run. It is polled in place by the caller, and moves into a task as a whole when
-//! anybody follows one of its flights.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::Poll;
 use std::time::Duration;
 
-use futures_util::{FutureExt, StreamExt, stream};
+use futures_util::future::join;
+use futures_util::stream::{self, FuturesUnordered};
+use futures_util::{FutureExt, Stream, StreamExt};
 use hashbrown::HashTable;
 
 use crate::cache::BoxFuture;
 use crate::error::{CacheError, CacheResult};
-use crate::level::engine::{Arrived, End, Engine, Flight, Key, Stale, Value};
-use crate::level::fill::Fill;
+use crate::level::batch_run::{Wanted, Wants};
+use crate::level::engine::{Arrived, End, Engine, Key, Outcome, Stale, Value};
+use crate::level::fill::{Fill, Outgoing};
 use crate::level::finish::{Ending, Held};
-use crate::level::lease::{L2Use, Permit};
+use crate::level::lease::{L2Use, Leased, Permit};
 use crate::level::load::{How, Limited};
-use crate::level::place::Place;
 use crate::level::policy::BATCH_CONCURRENCY;
-use crate::level::remote::{Name, Remote};
 use crate::level::sources::not_loaded;
 use crate::level::stats::Count;
-use crate::sync::{Mutex, lock};
 use crate::traits::loader::Loaded;
 
 /// A call of the batch loader.
 pub(crate) type BatchLoad<K, V> = Limited<Vec<(K, Loaded<V>)>>;
 
-/// The shared work of a batch.
-pub(crate) struct BatchRun {
-    place: Mutex<Place<BoxFuture<'static, ()>>>,
-}
-
-impl BatchRun {
-    pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Self { place: Mutex::new(Place::polling()) })
-    }
-
-    /// The work is ready to be polled, by the leader or, if somebody followed meanwhile, in a task.
-    pub(crate) fn begin<K: Key, V: Value>(&self, work: BoxFuture<'static, ()>, engine: &Engine<K, V>) {
-        let detached = lock(&self.place).park(work, Waker::noop());
-        if let Some(work) = detached {
-            engine.spawn(work);
-        }
-    }
-
-    /// The leader polls; ready when the work is over or in a task.
-    pub(crate) fn poll<K: Key, V: Value>(&self, engine: &Arc<Engine<K, V>>, cx: &mut Context<'_>) -> Poll<()> {
-        let Some(mut work) = lock(&self.place).unpark() else { return Poll::Ready(()) };
-        if work.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(());
-        }
-        let detached = lock(&self.place).park(work, cx.waker());
-        if let Some(work) = detached {
-            engine.spawn(work);
-            return Poll::Ready(());
-        }
-        Poll::Pending
-    }
-
-    pub(crate) fn move_to_task<K: Key, V: Value>(&self, engine: &Arc<Engine<K, V>>) {
-        let work = lock(&self.place).detach();
-        if let Some((work, leader)) = work {
-            leader.wake();
-            // Without a runtime the guard inside passes the flights on.
-            engine.spawn(work);
-        }
-    }
-}
-
-/// A flight of a batch that is not over, with what L2 said. Dropped by a panic it fails, dropped otherwise (the runtime
-/// ends) it is passed on.
-pub(crate) struct Wanted<K: Key, V: Value> {
-    flight: Option<Arc<Flight<K, V>>>,
+/// A key that L2 could not answer, with what it said.
+struct Open<'b, K: Key, V: Value> {
+    engine: &'b Arc<Engine<K, V>>,
+    one: &'b mut Wanted<K, V>,
     permit: Option<Permit<K, V>>,
     /// A writer holds the key: what is loaded goes into neither level.
     held: bool,
     stale: Option<Stale<V>>,
 }
 
-impl<K: Key, V: Value> Wanted<K, V> {
-    pub(crate) fn new(flight: Arc<Flight<K, V>>) -> Self {
-        Self { flight: Some(flight), permit: None, held: false, stale: None }
+impl<'b, K: Key, V: Value> Open<'b, K, V> {
+    fn new(engine: &'b Arc<Engine<K, V>>, one: &'b mut Wanted<K, V>) -> Self {
+        Self { engine, one, permit: None, held: false, stale: None }
     }
 
     /// What the source answered, and until when it may be cached.
-    fn arrived(&self, engine: &Engine<K, V>, loaded: Loaded<V>) -> Arrived<V> {
-        let mut loaded = engine.arrived(loaded);
+    fn arrived(&self, loaded: Loaded<V>, at: u64) -> Arrived<V> {
+        let mut loaded = self.engine.arrived_at(loaded, at);
         if self.held {
             loaded.lives = None;
         }
         loaded
     }
 
-    fn end(mut self, end: End<V>) {
-        if let Some(flight) = self.flight.take() {
-            let engine = flight.context.clone();
-            engine.finish(flight, end);
+    /// What is to be written to L2.
+    fn fill<'f>(&'f mut self, loaded: &'f Arrived<V>) -> Option<Fill<'f, K, V>> {
+        let (latent, permit) = (self.one.latent.as_ref()?, self.permit.take()?);
+        Some(Fill::of(&self.one.key, latent.hash, latent.token, permit, loaded))
+    }
+
+    fn end(self, end: End<V>) {
+        if let Some(latent) = self.one.latent.take() {
+            self.one.outcome = Some(Ending::new(self.engine, Held::Latent(&self.one.key, latent)).end(end));
         }
     }
 
@@ -108,67 +68,90 @@ impl<K: Key, V: Value> Wanted<K, V> {
     }
 }
 
-impl<K: Key, V: Value> Drop for Wanted<K, V> {
-    fn drop(&mut self) {
-        let Some(flight) = self.flight.take() else { return };
-        let engine = flight.context.clone();
-        if std::thread::panicking() {
-            drop(Ending::new(&engine, Held::Flight(flight)));
-        } else {
-            engine.give_up(&flight);
-        }
-    }
-}
+/// A key that was loaded, and is not stored yet.
+type Loading<'b, K, V> = (Open<'b, K, V>, Arrived<V>);
 
-/// The work of a batch of flights that were just led. `begun`: the batch load of them all, where it has begun.
+/// The work of a batch that was just led. `begun`: the batch load of all its keys, where it has begun.
 pub(crate) fn batch_work<K: Key, V: Value>(
-    engine: Arc<Engine<K, V>>,
-    mut wanted: Vec<Wanted<K, V>>,
+    wants: Wants<K, V>,
     how: How,
     mut begun: Option<BatchLoad<K, V>>,
 ) -> BoxFuture<'static, ()> {
     let steps = async move {
-        let size = engine.policy.max_batch;
-        while !wanted.is_empty() {
-            let rest = wanted.split_off(wanted.len().min(size));
-            let chunk = read_chunk(&engine, std::mem::replace(&mut wanted, rest), how).await;
-            load_chunk(&engine, chunk, begun.take()).await;
+        let mut wants = wants;
+        let Wants { engine, keys, .. } = &mut wants;
+        for chunk in keys.chunks_mut(engine.policy.max_batch.max(1)) {
+            let open = read_chunk(engine, chunk, how).await;
+            if !open.is_empty() {
+                load_chunk(engine, open, how, begun.take()).await;
+            }
         }
     };
-    // What panicked has failed its flights while it unwound.
+    // What panicked has failed its keys while it unwound.
     Box::pin(AssertUnwindSafe(steps).catch_unwind().map(drop))
 }
 
 /// Steps 1 and 2: what is still wanted after the look into L2.
-async fn read_chunk<K: Key, V: Value>(
-    engine: &Arc<Engine<K, V>>,
-    chunk: Vec<Wanted<K, V>>,
+async fn read_chunk<'b, K: Key, V: Value>(
+    engine: &'b Arc<Engine<K, V>>,
+    chunk: &'b mut [Wanted<K, V>],
     how: How,
-) -> Vec<Wanted<K, V>> {
-    let Some(remote) = &engine.remote else { return chunk };
-    let keys: Vec<K> = chunk.iter().flat_map(|w| &w.flight).map(|flight| flight.key().clone()).collect();
-    let asked: Vec<(&K, Name)> = keys.iter().map(|key| (key, remote.name(key))).collect();
-    let looks = engine.l2_mlook(remote, asked, engine.lease_of_chunk(keys.len()), how.l2).await;
-    let mut left = Vec::new();
-    for ((mut wanted, key), mut look) in chunk.into_iter().zip(&keys).zip(looks) {
-        if let Some(Stale { value, until }) = look.take_fresh(engine.now(), how.min_fresh) {
-            wanted.end(End::Found { value, until });
+) -> Vec<Open<'b, K, V>> {
+    let Some(remote) = &engine.remote else { return chunk.iter_mut().map(|one| Open::new(engine, one)).collect() };
+    let keys = || chunk.iter().map(|one| &one.key);
+    let names = remote.names(keys());
+    let mut looks = match how.loads {
+        true => engine.l2_mlook(remote, keys(), &names, engine.lease_of_chunk(names.len()), how.l2).await,
+        false => engine.l2_mget(remote, keys(), &names, L2Use::Read).await,
+    };
+    let (now, mut open, mut found) = (looks.at.now, Vec::new(), Found::default());
+    for (n, one) in chunk.iter_mut().enumerate() {
+        let leased = match engine.next_look(remote, &names, &mut looks) {
+            Leased::Look { found: Some(value), .. } if value.until.is_fresh(now, how.min_fresh) => {
+                found.land(engine, one, value, now);
+                continue;
+            }
+            other => other,
+        };
+        let mut one = Open::new(engine, one);
+        if !how.loads {
+            engine.counters.one(Count::L2Miss);
+            one.end(End::Missed);
             continue;
         }
+        let look = engine.look(names.name(n), leased);
         if how.l2 == L2Use::Read {
             engine.counters.one(Count::L2Miss);
         }
         let may_be_stale = look.found.is_some() && engine.policy.stale > 0;
-        let failed = if may_be_stale { engine.throttle.get(key, engine.now()).flatten() } else { None };
+        let failed = if may_be_stale { engine.throttle.get(&one.one.key, now).flatten() } else { None };
         match failed {
-            Some(error) => wanted.end(End::Throttled { error, stale: look.found }),
+            Some(error) => one.end(End::Throttled { error, stale: look.found }),
             None => {
-                (wanted.stale, wanted.permit, wanted.held) = (look.found, Some(look.permit), look.held);
-                left.push(wanted);
+                (one.stale, one.permit, one.held) = (look.found, Some(look.permit), look.held);
+                open.push(one);
             }
         }
     }
-    left
+    engine.counters.add(Count::L2Hit, found.values);
+    engine.counters.add(Count::L2Absent, found.absent);
+    open
+}
+
+/// How many keys of a chunk L2 had.
+#[derive(Default)]
+struct Found {
+    values: u64,
+    absent: u64,
+}
+
+impl Found {
+    fn land<K: Key, V: Value>(&mut self, engine: &Engine<K, V>, one: &mut Wanted<K, V>, found: Stale<V>, now: u64) {
+        let outcome = engine.land_found(&one.key, &mut one.latent, found, now);
+        self.values += u64::from(outcome.is_some());
+        self.absent += u64::from(outcome.is_none());
+        one.outcome = Some(Outcome::Value(outcome));
+    }
 }
 
 impl<K: Key, V: Value> Engine<K, V> {
@@ -183,71 +166,110 @@ impl<K: Key, V: Value> Engine<K, V> {
 /// Steps 3 to 5.
 async fn load_chunk<K: Key, V: Value>(
     engine: &Arc<Engine<K, V>>,
-    wanted: Vec<Wanted<K, V>>,
+    open: Vec<Open<'_, K, V>>,
+    how: How,
     begun: Option<BatchLoad<K, V>>,
 ) {
-    if wanted.is_empty() {
-        return;
-    }
-    if !engine.sources.exist() {
-        wanted.into_iter().for_each(|one| one.end(End::Missed));
+    if !how.loads {
+        open.into_iter().for_each(|one| one.end(End::Missed));
     } else if engine.sources.many.is_some() {
-        let keys = || wanted.iter().flat_map(|w| &w.flight).map(|flight| flight.key().clone()).collect();
-        let answer = load_many(engine, keys, begun).await;
-        match answer {
-            Ok(found) => {
-                let mut done = matched(engine, wanted, found);
-                if let Some(remote) = &engine.remote {
-                    fill_many(engine, remote, &mut done).await;
-                }
-                for (one, loaded) in done {
-                    one.end(End::Loaded(loaded));
-                }
-            }
-            Err(error) => wanted.into_iter().for_each(|one| one.fail(error.clone())),
+        let keys = || open.iter().map(|open| open.one.key.clone()).collect();
+        match load_many(engine, keys, begun).await {
+            Ok(found) => end_loaded(engine, matched(engine, open, found)).await,
+            Err(error) => open.into_iter().for_each(|open| open.fail(error.clone())),
         }
     } else {
-        let each = |mut one: Wanted<K, V>| async move {
-            let Some(flight) = one.flight.clone() else { return };
-            match engine.load_one(flight.key().clone()).await {
-                Ok(loaded) => {
-                    let loaded = one.arrived(engine, loaded);
-                    if let Some(permit) = one.permit.take() {
-                        engine.fill_one(&flight, permit, &loaded).await;
-                    }
-                    one.end(End::Loaded(loaded));
-                }
-                Err(error) => one.fail(error),
+        load_apart(engine, open).await;
+    }
+}
+
+/// Steps 3 to 5 where there is no batch loader. What is ready at the same time is stored together, while others are
+/// loaded.
+async fn load_apart<K: Key, V: Value>(engine: &Arc<Engine<K, V>>, open: Vec<Open<'_, K, V>>) {
+    let most = open.len();
+    let loads = stream::iter(open).map(load_one).buffer_unordered(BATCH_CONCURRENCY).ready_chunks(most);
+    let (mut loads, mut storing) = (std::pin::pin!(loads), FuturesUnordered::new());
+    std::future::poll_fn(|cx| {
+        let loaded = loop {
+            match loads.as_mut().poll_next(cx) {
+                Poll::Ready(Some(done)) => storing.push(end_loaded(engine, done.into_iter().flatten().collect())),
+                Poll::Ready(None) => break Poll::Ready(()),
+                Poll::Pending => break Poll::Pending,
             }
         };
-        stream::iter(wanted).map(each).buffer_unordered(BATCH_CONCURRENCY).collect::<()>().await;
+        while let Poll::Ready(Some(())) = storing.poll_next_unpin(cx) {}
+        if storing.is_empty() { loaded } else { Poll::Pending }
+    })
+    .await;
+}
+
+/// Steps 4 and 5. What is not stored waits for nobody's fill, nor does what has to go.
+async fn end_loaded<K: Key, V: Value>(engine: &Arc<Engine<K, V>>, done: Vec<Loading<'_, K, V>>) {
+    let (kept, gone) = done.into_iter().partition(|(_, loaded)| loaded.lives.is_some());
+    join(store_and_end(engine, kept), store_and_end(engine, gone)).await;
+}
+
+async fn store_and_end<K: Key, V: Value>(engine: &Arc<Engine<K, V>>, done: Vec<Loading<'_, K, V>>) {
+    let (mut outgoing, mut sent) = (Outgoing::default(), Vec::new());
+    for (mut open, loaded) in done {
+        let prepare = |remote| Some(engine.l2_prepare(remote, open.fill(&loaded)?, &mut outgoing));
+        match engine.remote.as_ref().and_then(prepare) {
+            Some(true) => sent.push((open, loaded)),
+            _ => open.end(End::Loaded(loaded)),
+        }
+    }
+    if let (Some(remote), false) = (&engine.remote, outgoing.is_empty()) {
+        // In a box of its own, which is not there while the source is asked.
+        Box::pin(engine.l2_send(remote, outgoing)).await;
+    }
+    for (open, loaded) in sent {
+        open.end(End::Loaded(loaded));
+    }
+}
+
+/// Step 3 for one key of many.
+async fn load_one<K: Key, V: Value>(open: Open<'_, K, V>) -> Option<Loading<'_, K, V>> {
+    match open.engine.load_one(open.one.key.clone()).await {
+        Ok(loaded) => {
+            let loaded = open.arrived(loaded, open.engine.now());
+            Some((open, loaded))
+        }
+        Err(error) => {
+            open.fail(error);
+            None
+        }
     }
 }
 
 /// Each answer with who wants it. What is left out fails; what nobody asked for is dropped.
-fn matched<K: Key, V: Value>(
+fn matched<'b, K: Key, V: Value>(
     engine: &Engine<K, V>,
-    wanted: Vec<Wanted<K, V>>,
+    open: Vec<Open<'b, K, V>>,
     found: Vec<(K, Loaded<V>)>,
-) -> Vec<(Wanted<K, V>, Arrived<V>)> {
-    let mut wanted: Vec<Option<Wanted<K, V>>> = wanted.into_iter().map(Some).collect();
+) -> Vec<Loading<'b, K, V>> {
+    let mut open: Vec<Option<Open<'b, K, V>>> = open.into_iter().map(Some).collect();
     let mut done = Vec::with_capacity(found.len());
-    // The usual answer is as long as the question; the index is over the hashes that the flights carry anyway.
-    let mut index = HashTable::with_capacity(wanted.len());
-    for (i, flight) in wanted.iter().enumerate().filter_map(|(i, w)| Some((i, w.as_ref()?.flight.as_ref()?))) {
-        index.insert_unique(flight.hash(), (flight.hash(), i), |entry: &(u64, usize)| entry.0);
+    // The index is over the hashes that the keys' places carry anyway.
+    let hash_of = |open: &Option<Open<'b, K, V>>| Some(open.as_ref()?.one.latent.as_ref()?.hash);
+    let mut index = HashTable::with_capacity(open.len());
+    for (n, hash) in open.iter().enumerate().filter_map(|(n, open)| Some((n, hash_of(open)?))) {
+        index.insert_unique(hash, (hash, n), |entry: &(u64, usize)| entry.0);
     }
+    let now = engine.now();
     for (key, loaded) in found {
         let hash = engine.table.hash(&key);
-        let is_it =
-            |w: &Option<Wanted<K, V>>| w.as_ref().and_then(|w| w.flight.as_ref()).is_some_and(|f| *f.key() == key);
-        let at = index.find(hash, |&(_, i)| is_it(&wanted[i])).map(|entry| entry.1);
-        if let Some(one) = at.and_then(|i| wanted[i].take()) {
-            let loaded = one.arrived(engine, loaded);
+        let asks = |open: &Option<Open<'b, K, V>>| open.as_ref().is_some_and(|open| open.one.key == key);
+        let mut loaded = Some(loaded);
+        while let Some(n) = index.find(hash, |&(_, n)| asks(&open[n])).map(|entry| entry.1) {
+            let Some(one) = open[n].take() else { break };
+            // More than one where the key was invalidated between two of its occurrences.
+            let more = index.find(hash, |&(_, n)| asks(&open[n])).is_some();
+            let Some(loaded) = (if more { loaded.clone() } else { loaded.take() }) else { break };
+            let loaded = one.arrived(loaded, now);
             done.push((one, loaded));
         }
     }
-    wanted.into_iter().flatten().for_each(|one| one.fail(not_loaded()));
+    open.into_iter().flatten().for_each(|open| open.fail(not_loaded()));
     done
 }
 
@@ -262,16 +284,4 @@ async fn load_many<K: Key, V: Value>(
         std::future::poll_fn(|cx| load.poll(engine, cx)).await
     };
     AssertUnwindSafe(load).catch_unwind().await.unwrap_or_else(|p| Err(CacheError::panic("the batch loader", &*p)))
-}
-
-async fn fill_many<K: Key, V: Value>(
-    engine: &Arc<Engine<K, V>>,
-    remote: &Remote<K, V>,
-    done: &mut [(Wanted<K, V>, Arrived<V>)],
-) {
-    let fills = done.iter_mut().filter_map(|(one, loaded)| {
-        let (flight, permit) = (one.flight.as_ref()?, one.permit.take()?);
-        Some(Fill::of(flight, permit, loaded))
-    });
-    engine.l2_fill(remote, fills.collect()).await;
 }

@@ -11,6 +11,7 @@ use tokio::runtime::Handle;
 
 use crate::entry::Entry;
 use crate::error::CacheError;
+use crate::level::batch_run::BatchRun;
 use crate::level::flight;
 use crate::level::join::{Join, Seen};
 use crate::level::latent::Latent;
@@ -18,7 +19,7 @@ use crate::level::load::Work;
 use crate::level::policy::{Life, Policy, Until};
 use crate::level::remembered::Remembered;
 use crate::level::remote::Remote;
-use crate::level::slots::{SlotTable, Token};
+use crate::level::slots::SlotTable;
 use crate::level::sources::Sources;
 use crate::level::stats::{Count, Counters, Now, Stats};
 use crate::level::ticker::{Limit, NoRuntime, Ticker};
@@ -144,7 +145,7 @@ impl<K: Key, V: Value> Engine<K, V> {
 
     /// Joins the flight of `key` or starts one; `fresh_is_enough`: a fresh value in L1 ends it here.
     pub(crate) fn join(self: &Arc<Self>, key: &K, borrowed: bool, fresh_is_enough: bool) -> Joined<K, V> {
-        self.join_as(key, fresh_is_enough, |key, hash, token| Flight::new(key, hash, token, borrowed, self.clone()))
+        self.counted(self.join_again(key, borrowed, fresh_is_enough))
     }
 
     /// [`join`](Self::join) by one who was counted when it joined first.
@@ -154,36 +155,27 @@ impl<K: Key, V: Value> Engine<K, V> {
         self.table.join(key, self, || self.generation(), make, probe)
     }
 
-    /// [`join`](Self::join) with a flight of the caller's making.
-    pub(crate) fn join_as(
-        self: &Arc<Self>,
-        key: &K,
-        fresh_is_enough: bool,
-        make: impl FnOnce(K, u64, Token) -> Flight<K, V>,
-    ) -> Joined<K, V> {
-        let probe = || if fresh_is_enough { self.fresh(key) } else { None };
-        self.counted(self.table.join(key, self, || self.generation(), make, probe))
-    }
-
     /// [`join`](Self::join) with a flight that is made only when somebody follows it.
     pub(crate) fn join_latent(
         self: &Arc<Self>,
         key: &K,
         fresh_is_enough: bool,
     ) -> Join<Option<V>, Latent, Arc<Flight<K, V>>> {
-        self.counted(self.join_latent_uncounted(key, None, fresh_is_enough))
+        self.counted(self.join_latent_uncounted(key, None, None, fresh_is_enough))
     }
 
-    /// For callers who count for many, and who have seen the key's place before they asked L1.
+    /// For callers who count for many, and who have seen the key's place before they asked L1; `run`: where their loads
+    /// will be polled.
     #[inline]
     pub(crate) fn join_latent_uncounted(
         self: &Arc<Self>,
         key: &K,
         seen: Option<Seen>,
+        run: Option<&Arc<BatchRun>>,
         fresh_is_enough: bool,
     ) -> Join<Option<V>, Latent, Arc<Flight<K, V>>> {
         let probe = || if fresh_is_enough { self.fresh(key) } else { None };
-        self.table.join_latent(key, seen, self, || self.generation(), probe)
+        self.table.join_latent(key, seen, run, self, || self.generation(), probe)
     }
 
     fn counted<L, F>(&self, joined: Join<Option<V>, L, F>) -> Join<Option<V>, L, F> {

@@ -8,7 +8,7 @@ use futures_util::future::{join, join_all};
 use tokio::sync::OwnedMutexGuard;
 
 use crate::error::{StoreError, StoreErrorKind, StoreResult};
-use crate::level::engine::{Arrived, Engine, Flight, Key, Value};
+use crate::level::engine::{Arrived, Engine, Key, Value};
 use crate::level::lease::{May, Permit};
 use crate::level::policy::Life;
 use crate::level::remote::{Remote, Sealed};
@@ -28,15 +28,8 @@ pub(crate) struct Fill<'a, K: Key, V: Value> {
 }
 
 impl<'a, K: Key, V: Value> Fill<'a, K, V> {
-    pub(crate) fn of(flight: &'a Flight<K, V>, permit: Permit<K, V>, loaded: &'a Arrived<V>) -> Self {
-        Self {
-            key: flight.key(),
-            hash: flight.hash(),
-            token: flight.token(),
-            permit,
-            value: loaded.value.as_ref(),
-            life: loaded.lives.map(|(_, l2)| l2),
-        }
+    pub(crate) fn of(key: &'a K, hash: u64, token: Token, permit: Permit<K, V>, loaded: &'a Arrived<V>) -> Self {
+        Self { key, hash, token, permit, value: loaded.value.as_ref(), life: loaded.lives.map(|(_, l2)| l2) }
     }
 
     /// Whether L2 has to be asked at all.
@@ -50,43 +43,83 @@ type Plain<K, V> = (Permit<K, V>, Option<Sealed>, OwnedMutexGuard<()>);
 /// A write that L2 compares: what was there must be still there.
 type Leased<K, V> = (Permit<K, V>, LeaseToken, Option<Sealed>);
 
+/// Fills that are ready to be sent.
+pub(crate) struct Outgoing<K: Key, V: Value> {
+    plain: Vec<Plain<K, V>>,
+    leased: Vec<Leased<K, V>>,
+}
+
+impl<K: Key, V: Value> Default for Outgoing<K, V> {
+    fn default() -> Self {
+        Self { plain: Vec::new(), leased: Vec::new() }
+    }
+}
+
+impl<K: Key, V: Value> Outgoing<K, V> {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.plain.is_empty() && self.leased.is_empty()
+    }
+}
+
 impl<K: Key, V: Value> Engine<K, V> {
     /// Stores what was loaded in L2: under its lease, or without one unless an invalidation came since its token or
     /// somebody writes the key right now. Failures are counted; the loaded value reaches its callers all the same.
-    pub(crate) async fn l2_fill(self: &Arc<Self>, remote: &Remote<K, V>, fills: Vec<Fill<'_, K, V>>) {
-        let (mut plain, mut leased) = (Vec::new(), Vec::new());
-        for fill in fills.into_iter().filter(Fill::matters) {
-            // Sealed before the check: a `clear` that comes in between is later than `written_at`.
-            let seal = |life| remote.seal(&fill.permit.name, fill.value, life, self.clock.unix());
-            let sealed = match fill.life.map(seal).transpose() {
-                Ok(sealed) => sealed,
-                Err(why) => {
-                    self.counters.l2_error(why.kind());
-                    continue;
+    pub(crate) async fn l2_fill(self: &Arc<Self>, remote: &Remote<K, V>, fill: Fill<'_, K, V>) {
+        let mut outgoing = Outgoing::default();
+        if self.l2_prepare(remote, fill, &mut outgoing) {
+            self.l2_send(remote, outgoing).await;
+        }
+    }
+
+    /// The first half of [`l2_fill`](Self::l2_fill). `false`: there is nothing to be sent.
+    pub(crate) fn l2_prepare(
+        &self,
+        remote: &Remote<K, V>,
+        fill: Fill<'_, K, V>,
+        outgoing: &mut Outgoing<K, V>,
+    ) -> bool {
+        if !fill.matters() {
+            return false;
+        }
+        // Sealed before the check: a `clear` that comes in between is later than `written_at`.
+        let seal = |life| remote.seal(&fill.permit.name, fill.value, life, self.clock.unix());
+        let sealed = match fill.life.map(seal).transpose() {
+            Ok(sealed) => sealed,
+            Err(why) => {
+                self.counters.l2_error(why.kind());
+                return false;
+            }
+        };
+        let may = match fill.permit.may {
+            May::Fill(_) if cfg!(accelerator_mutant = "lease-not-compared") => May::Write { occupied: false },
+            may => may,
+        };
+        match may {
+            May::Nothing => false,
+            May::Write { .. } => match self.table.turn_to_fill(fill.key, fill.hash, fill.token, || self.generation()) {
+                Some(turn) => {
+                    outgoing.plain.push((fill.permit, sealed, turn));
+                    true
                 }
-            };
-            let may = match fill.permit.may {
-                May::Fill(_) if cfg!(accelerator_mutant = "lease-not-compared") => May::Write { occupied: false },
-                may => may,
-            };
-            match may {
-                May::Nothing => {}
-                May::Write { .. } => {
-                    let turn = self.table.turn_to_fill(fill.key, fill.hash, fill.token, || self.generation());
-                    plain.extend(turn.map(|turn| (fill.permit, sealed, turn)));
+                None => false,
+            },
+            May::Replace(token) | May::Fill(token) => {
+                let valid = self.table.is_valid(fill.key, fill.hash, fill.token, self.generation());
+                if valid {
+                    outgoing.leased.push((fill.permit, token, sealed));
                 }
-                May::Replace(token) | May::Fill(token) => {
-                    if self.table.is_valid(fill.key, fill.hash, fill.token, self.generation()) {
-                        leased.push((fill.permit, token, sealed));
-                    }
-                }
+                valid
             }
         }
-        if !plain.is_empty() {
-            self.fill_plain(remote, &plain).await;
+    }
+
+    /// The second half of [`l2_fill`](Self::l2_fill), for many.
+    pub(crate) async fn l2_send(self: &Arc<Self>, remote: &Remote<K, V>, outgoing: Outgoing<K, V>) {
+        if !outgoing.plain.is_empty() {
+            self.fill_plain(remote, &outgoing.plain).await;
         }
-        if !leased.is_empty() {
-            self.fill_leased(remote, leased).await;
+        if !outgoing.leased.is_empty() {
+            self.fill_leased(remote, outgoing.leased).await;
         }
     }
 

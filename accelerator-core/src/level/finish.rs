@@ -7,7 +7,7 @@ use crate::error::{CacheError, ErrorKind};
 use crate::level::engine::{Arrived, End, Engine, Flight, Key, Outcome, Stale, Value};
 use crate::level::flight::is_unshared;
 use crate::level::latent::Latent;
-use crate::level::policy::RETRY_AFTER;
+use crate::level::policy::{Life, RETRY_AFTER};
 use crate::level::slots::Token;
 use crate::level::stats::Count;
 use crate::time::millis;
@@ -76,6 +76,14 @@ impl<K: Key, V: Value> Engine<K, V> {
         }
     }
 
+    /// [`give_up`](Self::give_up) for a latent flight.
+    #[cold]
+    pub(crate) fn give_up_latent(self: &Arc<Self>, key: &K, latent: Latent) {
+        let make = || Flight::new(key.clone(), latent.hash, latent.token, false, self.clone());
+        let (flight, _) = self.table.make(key, &latent, make);
+        self.give_up(&flight);
+    }
+
     /// A stale value that may be served instead of the error of this flight: young enough, and not invalidated since
     /// the flight began.
     pub(crate) fn stale_for(&self, flight: &Flight<K, V>, from_l2: Option<Stale<V>>) -> Option<Option<V>> {
@@ -103,8 +111,27 @@ impl<K: Key, V: Value> Engine<K, V> {
     pub(crate) fn land(&self, key: &K, latent: &mut Option<Latent>, arrived: Arrived<V>) -> Option<V> {
         let Arrived { value, lives, at } = arrived;
         self.throttle.remove(key, at);
+        self.land_in_l1(key, latent, value, lives.map(|(life, _)| life), at)
+    }
+
+    /// [`land`](Self::land) for what L2 answered.
+    #[inline(always)]
+    pub(crate) fn land_found(&self, key: &K, latent: &mut Option<Latent>, found: Stale<V>, now: u64) -> Option<V> {
+        let life = self.policy.backfill(found.until.left(now));
+        self.land_in_l1(key, latent, found.value, Some(life), now)
+    }
+
+    #[inline(always)]
+    fn land_in_l1(
+        &self,
+        key: &K,
+        latent: &mut Option<Latent>,
+        value: Option<V>,
+        life: Option<Life>,
+        at: u64,
+    ) -> Option<V> {
         let Some(generation) = latent.as_ref().map(|latent| latent.token.generation) else { return value };
-        let entry = lives.map(|(life, _)| self.policy.entry(value.clone(), life, at, generation));
+        let entry = life.map(|life| self.policy.entry(value.clone(), life, at, generation));
         let Some(own) = latent.take() else { return value };
         let mut followed = Telling(None);
         self.table.commit_latent(
@@ -139,10 +166,27 @@ impl<'a, K: Key, V: Value> Ending<'a, K, V> {
         Self { engine, held: Some(held) }
     }
 
+    /// The hash of its key.
+    pub(crate) fn hash(&self) -> u64 {
+        self.held.as_ref().map_or(0, Held::hash)
+    }
+
     /// Commits what the flight found, tells all who wait, and is over.
     pub(crate) fn end(self, end: End<V>) -> Outcome<V> {
         let (change, outcome) = self.see(end);
         self.commit(change, &outcome);
+        outcome
+    }
+
+    /// It goes on: somebody else has it.
+    pub(crate) fn keep(mut self) {
+        self.held = None;
+    }
+
+    /// User code panicked.
+    pub(crate) fn panicked(self) -> Outcome<V> {
+        let outcome = Outcome::Failed { error: panicked(), stale: None };
+        self.commit(Change::Nothing, &outcome);
         outcome
     }
 
@@ -220,8 +264,7 @@ impl<K: Key, V: Value> Engine<K, V> {
 impl<K: Key, V: Value> Drop for Ending<'_, K, V> {
     fn drop(&mut self) {
         if let Some(held) = self.held.take() {
-            let ending = Ending { engine: self.engine, held: Some(held) };
-            ending.commit(Change::Nothing, &Outcome::Failed { error: panicked(), stale: None });
+            Ending { engine: self.engine, held: Some(held) }.panicked();
         }
     }
 }

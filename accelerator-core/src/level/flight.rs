@@ -13,6 +13,18 @@ use crate::level::place::Place;
 use crate::level::slots::Token;
 use crate::sync::{Mutex, MutexGuard, lock};
 
+/// Parked work, which may be that of many flights together.
+pub(crate) trait Parked {
+    /// What these have in common.
+    type Run: Clone;
+
+    /// A flight's part in it.
+    fn of_run(run: Self::Run) -> Self;
+
+    /// Whether this is a part of it.
+    fn is_of_run(&self, run: &Self::Run) -> bool;
+}
+
 /// A load of `key` with result `R`, parked work `W` and context `X`.
 pub(crate) struct Flight<K, R, W, X> {
     key: K,
@@ -124,6 +136,14 @@ impl<K, R, W, X> Flight<K, R, W, X> {
         #[cfg(not(accelerator_mutant = "detach-forgets-leader"))]
         leader.wake();
         Some(work)
+    }
+
+    /// Whether the flight waits for the leader of `run` to poll.
+    pub(crate) fn is_parked_in(&self, run: &W::Run) -> bool
+    where
+        W: Parked,
+    {
+        matches!(&self.state().phase, Phase::Work(Place::Parked { work, .. }) if work.is_of_run(run))
     }
 
     /// The holder of a ticket starts work with limits of its own instead.

@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed};
 
 use hashbrown::hash_table::Entry;
 
-use crate::level::flight::Flight;
+use crate::level::flight::{Flight, Parked};
 use crate::level::latent::{Joinable, Latent};
 use crate::level::slots::{Shared, Slot, SlotTable, Slots, Token};
 use crate::sync::lock;
@@ -34,7 +34,7 @@ pub(crate) enum Join<P, L, F> {
     Follow(F),
 }
 
-impl<K: Hash + Eq + Clone, R, W, X> SlotTable<K, R, W, X> {
+impl<K: Hash + Eq + Clone, R, W: Parked, X> SlotTable<K, R, W, X> {
     /// To be called before a look into L1 that may find nothing: whoever joins with it is spared the second look where
     /// no operation has ended in between.
     #[inline]
@@ -72,12 +72,13 @@ impl<K: Hash + Eq + Clone, R, W, X> SlotTable<K, R, W, X> {
     }
 
     /// [`join`](Self::join) with a flight that is made when somebody follows it, or by [`make`](Self::make); `seen`
-    /// where it was taken before the caller's look into L1.
+    /// where it was taken before the caller's look into L1; `run` where the load will be polled together with others.
     #[inline(always)]
     pub(crate) fn join_latent<P>(
         &self,
         key: &K,
         seen: Option<Seen>,
+        run: Option<&W::Run>,
         context: &X,
         generation: impl FnOnce() -> u32,
         probe: impl FnOnce() -> Option<P>,
@@ -91,7 +92,7 @@ impl<K: Hash + Eq + Clone, R, W, X> SlotTable<K, R, W, X> {
         self.join_as(key, hash, context, generation, probe, |slot, hash, token, next_version| {
             *next_version += 1;
             let id = *next_version;
-            slot.lead_latent(id, token.generation);
+            slot.lead_latent(id, token.generation, run.cloned());
             Latent { hash, token, id }
         })
     }
@@ -104,7 +105,7 @@ impl<K: Hash + Eq + Clone, R, W, X> SlotTable<K, R, W, X> {
         context: &X,
         generation: impl FnOnce() -> u32,
         probe: impl FnOnce(u64) -> Option<P>,
-        lead: impl FnOnce(&mut Joinable<Flight<K, R, W, X>>, u64, Token, &mut u64) -> L,
+        lead: impl FnOnce(&mut Joinable<Flight<K, R, W, X>, W::Run>, u64, Token, &mut u64) -> L,
     ) -> Join<P, L, Shared<K, R, W, X>>
     where
         X: Clone,
@@ -117,7 +118,10 @@ impl<K: Hash + Eq + Clone, R, W, X> SlotTable<K, R, W, X> {
         if let Entry::Occupied(slot) = &mut entry {
             let slot = slot.get_mut();
             let token = Token { generation, version: slot.version };
-            let followed = || Flight::new(key.clone(), hash, token, false, context.clone());
+            let followed = |run| match run {
+                None => Flight::new(key.clone(), hash, token, false, context.clone()),
+                Some(run) => Flight::parked(key.clone(), hash, token, W::of_run(run), context.clone()),
+            };
             let of = |flight: &Flight<_, _, _, _>| match cfg!(accelerator_mutant = "join-ignores-generation") {
                 true => generation,
                 false => flight.token().generation,
@@ -156,5 +160,10 @@ impl<K: Hash + Eq + Clone, R, W, X> SlotTable<K, R, W, X> {
         make: impl FnOnce() -> Flight<K, R, W, X>,
     ) -> (Shared<K, R, W, X>, bool) {
         self.shard(latent.hash).slot(key, latent.hash).flight.make(latent.id, make)
+    }
+
+    /// The load of a latent flight goes on in `run`. The flight, if somebody follows it already.
+    pub(crate) fn go_on(&self, key: &K, latent: &Latent, run: W::Run) -> Option<Shared<K, R, W, X>> {
+        self.shard(latent.hash).slot(key, latent.hash).flight.go_on(latent.id, run)
     }
 }

@@ -15,9 +15,9 @@ pub(crate) struct Latent {
     pub(crate) id: u64,
 }
 
-/// What a slot knows of the flights `F` of its key.
-pub(crate) struct Joinable<F> {
-    now: Now<F>,
+/// What a slot knows of the flights `F` of its key. `U`: a run that the loads of many keys share.
+pub(crate) struct Joinable<F, U> {
+    now: Now<F, U>,
     // Detached while their leaders did not know of them yet; empty but for moments.
     orphans: Option<Box<Orphan<F>>>,
 }
@@ -29,12 +29,13 @@ struct Orphan<F> {
     next: Option<Box<Self>>,
 }
 
-enum Now<F> {
+enum Now<F, U> {
     Nothing,
-    /// Led; nobody has followed.
+    /// Led; nobody has followed. `run`: where the load is, unless its leader polls it right now.
     Latent {
         id: u64,
         generation: u32,
+        run: Option<U>,
     },
     /// `latent`: its leader doesn't know of it yet.
     Made {
@@ -43,7 +44,7 @@ enum Now<F> {
     },
 }
 
-impl<F> Joinable<F> {
+impl<F, U: Clone> Joinable<F, U> {
     pub(crate) fn nothing() -> Self {
         Self { now: Now::Nothing, orphans: None }
     }
@@ -53,12 +54,13 @@ impl<F> Joinable<F> {
         &mut self,
         generation_of: impl FnOnce(&F) -> u32,
         generation: u32,
-        make: impl FnOnce() -> F,
+        make: impl FnOnce(Option<U>) -> F,
     ) -> Option<Arc<F>> {
         match &self.now {
             Now::Made { flight, .. } => (generation_of(flight) == generation).then(|| flight.clone()),
-            Now::Latent { id, generation: own } if *own == generation => {
-                let flight = Arc::new(make());
+            Now::Latent { id, generation: own, run } if *own == generation => {
+                let run = run.clone().filter(|_| !cfg!(accelerator_mutant = "follower-finds-no-run"));
+                let flight = Arc::new(make(run));
                 let latent = (!cfg!(accelerator_mutant = "follower-hides-flight")).then_some(*id);
                 self.now = Now::Made { flight: flight.clone(), latent };
                 Some(flight)
@@ -74,9 +76,24 @@ impl<F> Joinable<F> {
     }
 
     /// A new flight takes the place, to be made when somebody follows.
-    pub(crate) fn lead_latent(&mut self, id: u64, generation: u32) {
+    pub(crate) fn lead_latent(&mut self, id: u64, generation: u32, run: Option<U>) {
         self.detach();
-        self.now = Now::Latent { id, generation };
+        self.now = Now::Latent { id, generation, run };
+    }
+
+    /// The load of a latent flight goes on in `run`: whoever follows from now on finds it there. Whoever followed before
+    /// has made the flight.
+    pub(crate) fn go_on(&mut self, id: u64, run: U) -> Option<Arc<F>> {
+        match &mut self.now {
+            Now::Latent { id: own, run: place, .. } if *own == id => {
+                *place = Some(run);
+                None
+            }
+            Now::Made { flight, latent } if *latent == Some(id) => {
+                (!cfg!(accelerator_mutant = "run-misses-follower")).then(|| flight.clone())
+            }
+            _ => self.orphan(id).as_ref().map(|orphan| orphan.flight.clone()),
+        }
     }
 
     /// Later readers start their own.
@@ -141,12 +158,21 @@ impl<F> Joinable<F> {
     }
 
     fn adopt(&mut self, id: u64) -> Option<Arc<F>> {
-        let mut link = &mut self.orphans;
-        while link.as_ref().is_some_and(|orphan| orphan.id != id) {
-            link = &mut link.as_mut()?.next;
-        }
+        let link = self.orphan(id);
         let orphan = link.take()?;
         *link = orphan.next;
         Some(orphan.flight)
+    }
+
+    /// The link to it, or the empty one at the end.
+    fn orphan(&mut self, id: u64) -> &mut Option<Box<Orphan<F>>> {
+        let mut link = &mut self.orphans;
+        while link.as_ref().is_some_and(|orphan| orphan.id != id) {
+            match link {
+                Some(orphan) => link = &mut orphan.next,
+                None => break,
+            }
+        }
+        link
     }
 }

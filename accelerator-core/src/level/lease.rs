@@ -10,7 +10,6 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::time::Instant;
@@ -18,8 +17,9 @@ use tokio::time::Instant;
 use crate::error::{StoreErrorKind, StoreResult};
 use crate::level::engine::{Engine, Key, Stale, Value};
 use crate::level::envelope::Unreadable;
+use crate::level::names::Name;
 use crate::level::policy::LEASE_POLLS;
-use crate::level::remote::{Found, Moment, Name, Remote};
+use crate::level::remote::{Found, Moment, Remote};
 use crate::level::stats::Count;
 use crate::level::timer::from_now;
 use crate::traits::l2::{L2Read, LeaseToken};
@@ -71,12 +71,14 @@ impl<K: Key, V: Value> Permit<K, V> {
         Self { engine, name, may }
     }
 
-    /// There is something to do in L2 with an answer that may be cached (`life`), or may not.
+    /// There is something to do in L2 with an answer that may be `cached`, or may not. (A lease that is not needed goes
+    /// back by itself.)
     pub(crate) fn matters(&self, cached: bool) -> bool {
         match self.may {
             May::Nothing => false,
             May::Write { occupied } => cached || occupied,
-            May::Replace(_) | May::Fill(_) => true,
+            May::Replace(_) => true,
+            May::Fill(_) => cached,
         }
     }
 
@@ -139,14 +141,14 @@ impl Grants {
     }
 }
 
-/// One answer of a store with leases.
-enum Leased<V> {
+/// What one answer of a store means.
+pub(crate) enum Leased<V> {
     Look { found: Option<Stale<V>>, may: May, held: bool },
     Busy,
 }
 
 impl<V> Leased<V> {
-    fn nothing(may: May) -> Self {
+    pub(crate) fn nothing(may: May) -> Self {
         Self::Look { found: None, may, held: false }
     }
 }
@@ -169,7 +171,7 @@ impl<K: Key, V: Value> Engine<K, V> {
         loop {
             let asked = remote.store.get_or_lease(name.wire(), self.policy.lease);
             let answer = self.timed(self.policy.l2_read_timeout, asked).await;
-            match self.understand_lease(remote, &name, answer.and_then(|a| a), l2, self.moment()) {
+            match self.understand_lease(remote, &name.full, answer.and_then(|a| a), l2, self.moment()) {
                 Leased::Busy
                     if l2 != L2Use::Refresh
                         && Instant::now() < deadline
@@ -185,46 +187,7 @@ impl<K: Key, V: Value> Engine<K, V> {
         }
     }
 
-    /// [`l2_look`](Self::l2_look) for many keys in one call; never waits for the leases of others, as it may hold some.
-    pub(crate) async fn l2_mlook(
-        self: &Arc<Self>,
-        remote: &Remote<K, V>,
-        asked: Vec<(&K, Name)>,
-        lease: Duration,
-        l2: L2Use,
-    ) -> Vec<Look<K, V>> {
-        let now = self.now();
-        let passed = |key: &K| remote.bypass.get(key, now).is_some();
-        if !remote.limits.leases {
-            let mut found = if l2 == L2Use::Read { self.l2_mget(remote, &asked).await } else { Vec::new() }.into_iter();
-            let look = |(key, name): (&K, Name)| match found.next() {
-                None if passed(key) => self.look(name, Leased::nothing(May::Nothing)),
-                found => self.look(name, without_leases(found)),
-            };
-            return asked.into_iter().map(look).collect();
-        }
-        let mut wanted: Vec<bool> = asked.iter().map(|(key, _)| !passed(key)).collect();
-        let wires: Vec<&str> =
-            asked.iter().zip(&wanted).filter(|(_, wanted)| **wanted).map(|((_, name), _)| name.wire()).collect();
-        let mut answers = match wires.is_empty() {
-            true => Vec::new(),
-            false => {
-                let asked = self.timed(self.policy.l2_read_timeout, remote.store.mget_or_lease(&wires, lease));
-                self.all_answers(asked.await, wires.len())
-            }
-        }
-        .into_iter();
-        let at = self.moment();
-        let look = |((_, name), wanted): ((&K, Name), bool)| {
-            let answer = if wanted { answers.next() } else { None };
-            let leased = answer.map(|answer| self.understand_lease(remote, &name, answer, l2, at));
-            // Without an answer the key is passed by, or the whole call failed and was counted once.
-            self.look(name, leased.unwrap_or(Leased::nothing(May::Nothing)))
-        };
-        asked.into_iter().zip(wanted.drain(..)).map(look).collect()
-    }
-
-    fn look(self: &Arc<Self>, name: Name, leased: Leased<V>) -> Look<K, V> {
+    pub(crate) fn look(self: &Arc<Self>, name: Name, leased: Leased<V>) -> Look<K, V> {
         let (found, may, held) = match leased {
             Leased::Look { found, may, held } => (found, may, held),
             Leased::Busy => (None, May::Nothing, false),
@@ -232,10 +195,10 @@ impl<K: Key, V: Value> Engine<K, V> {
         Look { found, permit: Permit::new(self, name, may), held }
     }
 
-    fn understand_lease(
+    pub(crate) fn understand_lease(
         &self,
         remote: &Remote<K, V>,
-        name: &Name,
+        full: &str,
         answer: StoreResult<L2Read>,
         l2: L2Use,
         at: Moment,
@@ -252,7 +215,7 @@ impl<K: Key, V: Value> Engine<K, V> {
         match read {
             L2Read::Hit { bytes, seen } => {
                 let replace = seen.map_or(May::Nothing, May::Replace);
-                match self.open(remote, name, &bytes, at) {
+                match self.open(remote, full, &bytes, at) {
                     Ok(found) => {
                         Leased::Look { found: found.filter(|_| l2 != L2Use::Refresh), may: replace, held: false }
                     }
@@ -263,7 +226,7 @@ impl<K: Key, V: Value> Engine<K, V> {
             }
             L2Read::Leased { token, stale } => {
                 self.counters.one(Count::Lease);
-                let stale = stale.and_then(|bytes| self.open(remote, name, &bytes, at).ok().flatten());
+                let stale = stale.and_then(|bytes| self.open(remote, full, &bytes, at).ok().flatten());
                 let found = stale.map(|stale| Stale { until: stale.until.expired(at.now), ..stale });
                 Leased::Look { found, may: May::Fill(token), held: false }
             }
@@ -279,11 +242,11 @@ impl<K: Key, V: Value> Engine<K, V> {
     pub(crate) fn open(
         &self,
         remote: &Remote<K, V>,
-        name: &Name,
+        full: &str,
         bytes: &Bytes,
         at: Moment,
     ) -> Result<Option<Stale<V>>, Unreadable> {
-        match remote.open(name, bytes, at.unix) {
+        match remote.open(full, bytes, at.unix) {
             Ok(found) => Ok(found.map(|(value, left)| Stale { value, until: left.from(at.now) })),
             Err(why) => {
                 self.counters.one(Count::Undecodable);
@@ -291,20 +254,10 @@ impl<K: Key, V: Value> Engine<K, V> {
             }
         }
     }
-
-    /// The answers of a call for many keys; none where the call failed as a whole, which is counted once.
-    pub(crate) fn all_answers<T>(&self, answers: StoreResult<Vec<T>>, wanted: usize) -> Vec<T> {
-        match answers {
-            Ok(answers) if answers.len() == wanted => return answers,
-            Ok(_) => self.counters.l2_error(StoreErrorKind::Protocol),
-            Err(e) => self.counters.l2_error(e.kind()),
-        }
-        Vec::new()
-    }
 }
 
 /// `None`: L2 was not asked.
-fn without_leases<V>(found: Option<Found<V>>) -> Leased<V> {
+pub(crate) fn without_leases<V>(found: Option<Found<V>>) -> Leased<V> {
     match found {
         Some(Found::Hit { value, until }) => {
             Leased::Look { found: Some(Stale { value, until }), may: May::Write { occupied: true }, held: false }

@@ -17,11 +17,12 @@ use std::time::Duration;
 
 use crate::cache::BoxFuture;
 use crate::error::{CacheError, CacheResult};
-use crate::level::batch_load::BatchRun;
-use crate::level::engine::{Arrived, End, Engine, Flight, Key, Outcome, Stale, Value};
+use crate::level::batch_run::BatchRun;
+use crate::level::engine::{End, Engine, Flight, Key, Outcome, Stale, Value};
 use crate::level::fill::Fill;
 use crate::level::finish::{Ending, Held};
-use crate::level::lease::{L2Use, Look, Permit};
+use crate::level::flight::Parked;
+use crate::level::lease::{L2Use, Look};
 use crate::level::sources::LoadFuture;
 use crate::level::stats::Count;
 use crate::level::ticker::{Limit, NoRuntime};
@@ -68,10 +69,24 @@ pub(crate) enum Work<V> {
     Batch(Arc<BatchRun>),
 }
 
-/// What a flight makes of L2.
-#[derive(Clone, Copy, Default)]
+impl<V> Parked for Work<V> {
+    type Run = Arc<BatchRun>;
+
+    fn of_run(run: Arc<BatchRun>) -> Self {
+        Self::Batch(run)
+    }
+
+    fn is_of_run(&self, run: &Arc<BatchRun>) -> bool {
+        matches!(self, Self::Batch(own) if Arc::ptr_eq(own, run))
+    }
+}
+
+/// What a flight makes of L2, and of the source.
+#[derive(Clone, Copy)]
 pub(crate) struct How {
     pub(crate) l2: L2Use,
+    /// Whether the source is asked for what L2 has not. (One flight without a loader is `read_only`.)
+    pub(crate) loads: bool,
     /// A value in L2 is only good enough if it has more than this many milliseconds to live (refresh-ahead).
     pub(crate) min_fresh: u64,
 }
@@ -182,7 +197,7 @@ impl<K: Key, V: Value> Engine<K, V> {
     /// Runs the work of a flight to its end, whoever goes away.
     pub(crate) fn run_in_task(self: &Arc<Self>, flight: Arc<Flight<K, V>>, work: Work<V>) {
         match work {
-            Work::Batch(run) => run.move_to_task(self),
+            Work::Batch(run) => run.move_to_task(self.spawns()),
             work => {
                 // Without a runtime the guard inside passes the flight on.
                 self.spawn(InTask { flight: Some(flight), work });
@@ -229,7 +244,7 @@ pub(crate) fn no_loader() -> CacheError {
 impl How {
     /// Whatever is cached is not wanted (`yes`), or read first.
     pub(crate) fn refresh(yes: bool) -> Self {
-        Self { l2: if yes { L2Use::Refresh } else { L2Use::Read }, min_fresh: 0 }
+        Self { l2: if yes { L2Use::Refresh } else { L2Use::Read }, loads: true, min_fresh: 0 }
     }
 }
 
@@ -277,18 +292,17 @@ async fn load_and_fill<K: Key, V: Value>(
     if held {
         loaded.lives = None;
     }
-    engine.fill_one(flight, permit, &loaded).await;
+    engine.fill_one(Fill::of(key, flight.hash(), flight.token(), permit, &loaded)).await;
     End::Loaded(loaded)
 }
 
 impl<K: Key, V: Value> Engine<K, V> {
     /// Step 4 for one key.
-    pub(crate) async fn fill_one(self: &Arc<Self>, flight: &Flight<K, V>, permit: Permit<K, V>, loaded: &Arrived<V>) {
+    pub(crate) async fn fill_one(self: &Arc<Self>, fill: Fill<'_, K, V>) {
         let Some(remote) = &self.remote else { return };
-        let fill = Fill::of(flight, permit, loaded);
         if fill.matters() {
             // In a box of its own, which is not there while the source is asked.
-            Box::pin(self.l2_fill(remote, vec![fill])).await;
+            Box::pin(self.l2_fill(remote, fill)).await;
         }
     }
 

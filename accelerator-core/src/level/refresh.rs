@@ -35,7 +35,7 @@ impl<K: Key, V: Value> Engine<K, V> {
         let Join::Lead(flight) = self.table.join(key, self, || self.generation(), make, no_probe) else { return };
         self.counters.one(Count::Refresh);
         permit.ends = Some(Count::RefreshFailed);
-        let how = How { min_fresh: self.policy.window, ..How::default() };
+        let how = How { min_fresh: self.policy.window, ..How::refresh(false) };
         let (engine, led) = (self.clone(), Led::new(flight));
         // The loader's first part runs in the task as well: a slow closure must not slow the hit.
         self.spawn(async move {

@@ -78,7 +78,7 @@ impl<K: Hash + Eq + Clone, T: Clone> Remembered<K, T> {
 
     /// The payload, while it holds; `Some(None)` where it holds for all keys.
     pub(crate) fn get(&self, key: &K, now: u64) -> Option<Option<T>> {
-        if self.len.load(Relaxed) == 0 {
+        if self.holds_nothing() {
             return None;
         }
         let mut inner = lock(&self.inner);
@@ -108,7 +108,7 @@ impl<K: Hash + Eq + Clone, T: Clone> Remembered<K, T> {
     /// Forgets `key`, if it was inserted before `mark`.
     #[inline]
     pub(crate) fn remove_before(&self, key: &K, mark: u64, now: u64) {
-        if self.len.load(Relaxed) > 0 {
+        if !self.holds_nothing() {
             self.remove_from_map(key, mark, now);
         }
     }
@@ -135,9 +135,14 @@ impl<K: Hash + Eq + Clone, T: Clone> Remembered<K, T> {
         keys
     }
 
+    /// Whether nothing holds for any key.
+    pub(crate) fn holds_nothing(&self) -> bool {
+        self.len.load(Relaxed) == 0
+    }
+
     /// How many keys are remembered.
     pub(crate) fn len(&self) -> usize {
-        if self.len.load(Relaxed) == 0 { 0 } else { lock(&self.inner).map.len() }
+        if self.holds_nothing() { 0 } else { lock(&self.inner).map.len() }
     }
 
     fn note(&self, inner: &Inner<K, T>, now: u64) {

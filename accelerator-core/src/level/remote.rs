@@ -10,12 +10,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::OwnedMutexGuard;
 use tokio::time::Instant;
-use xxhash_rust::xxh3::{xxh3_64_with_seed, xxh3_128};
 
 use crate::error::{CacheError, ErrorKind, LoadError, StoreError, StoreErrorKind, StoreResult};
 use crate::level::engine::{Engine, Key, Stale, Value};
 use crate::level::envelope::{self, Meta, Unreadable};
 use crate::level::lease::Grants;
+use crate::level::names::Name;
 use crate::level::policy::{Life, MAX_VALUE_BYTES, Until};
 use crate::level::remembered::Remembered;
 use crate::level::ticker::{Limit, NoRuntime};
@@ -41,20 +41,6 @@ pub(crate) struct Remote<K, V> {
     pub(crate) recovering: AtomicBool,
     /// Values written up to this Unix millisecond are misses (`clear`).
     pub(crate) cleared_at: AtomicU64,
-}
-
-/// A key as L2 knows it.
-pub(crate) struct Name {
-    /// Bound into the checksum.
-    full: String,
-    /// Sent instead, where the full one is too long for the store.
-    short: Option<String>,
-}
-
-impl Name {
-    pub(crate) fn wire(&self) -> &str {
-        self.short.as_deref().unwrap_or(&self.full)
-    }
 }
 
 /// When an answer of L2 came: read from the clocks once, however many keys it is about.
@@ -114,23 +100,6 @@ impl<K: Key, V: Value> Remote<K, V> {
         self.limits.leases && !self.grants.refused()
     }
 
-    pub(crate) fn name(&self, key: &K) -> Name {
-        let mut full = String::with_capacity(self.prefix.len() + 24);
-        full.push_str(&self.prefix);
-        (self.text)(key, &mut full);
-        let short = (full.len() > self.limits.max_key_bytes).then(|| self.hashed(&full));
-        Name { full, short }
-    }
-
-    /// As much of the text as fits, and 160 bits of hash.
-    fn hashed(&self, full: &str) -> String {
-        let hash = format!("~~{:032x}{:08x}", xxh3_128(full.as_bytes()), xxh3_64_with_seed(full.as_bytes(), 1) as u32);
-        let keep = self.limits.max_key_bytes.saturating_sub(hash.len());
-        // Key texts are ASCII, but a foreign CacheKey may not keep that promise.
-        let cut = (0..=keep.min(full.len())).rev().find(|&i| full.is_char_boundary(i)).unwrap_or(0);
-        format!("{}{hash}", &full[..cut])
-    }
-
     /// The envelope and payload of a value written at `now` (Unix milliseconds).
     pub(crate) fn seal(&self, name: &Name, value: Option<&V>, life: Life, now: u64) -> Result<Sealed, Unsealed> {
         let mut buffer = envelope::open_buffer();
@@ -161,11 +130,11 @@ impl<K: Key, V: Value> Remote<K, V> {
     }
 
     /// What the bytes mean at `now` (Unix milliseconds).
-    pub(crate) fn open(&self, name: &Name, bytes: &[u8], now: u64) -> Result<Option<(Option<V>, Life)>, Unreadable> {
+    pub(crate) fn open(&self, full: &str, bytes: &[u8], now: u64) -> Result<Option<(Option<V>, Life)>, Unreadable> {
         if bytes.len() > MAX_VALUE_BYTES {
             return Err(Unreadable::Garbage);
         }
-        let (meta, payload) = envelope::parse(bytes, &name.full)?;
+        let (meta, payload) = envelope::parse(bytes, full)?;
         if meta.schema != self.schema || meta.codec != self.codec.id() {
             return Err(Unreadable::Foreign);
         }
@@ -244,36 +213,13 @@ impl<K: Key, V: Value> Engine<K, V> {
             return Found::Nothing { fill: false };
         }
         let answer = self.timed(self.policy.l2_read_timeout, remote.store.get(name.wire())).await;
-        self.understand(remote, name, answer.and_then(|a| a), self.moment())
+        self.understand(remote, &name.full, answer.and_then(|a| a), self.moment())
     }
 
-    /// Reads many keys in one call; one answer per key.
-    pub(crate) async fn l2_mget(&self, remote: &Remote<K, V>, asked: &[(&K, Name)]) -> Vec<Found<V>> {
-        let now = self.now();
-        let mut out: Vec<Option<Found<V>>> =
-            asked.iter().map(|(key, _)| remote.bypass.get(key, now).map(|_| Found::Nothing { fill: false })).collect();
-        let wires: Vec<&str> =
-            asked.iter().zip(&out).filter(|(_, o)| o.is_none()).map(|((_, name), _)| name.wire()).collect();
-        let mut answers = if wires.is_empty() {
-            Vec::new().into_iter()
-        } else {
-            let answers = self.timed(self.policy.l2_read_timeout, remote.store.mget(&wires)).await;
-            self.all_answers(answers, wires.len()).into_iter()
-        };
-        let at = self.moment();
-        for (slot, (_, name)) in out.iter_mut().zip(asked) {
-            if slot.is_none() {
-                // Without an answer the whole call failed, and was counted once.
-                *slot = answers.next().map(|answer| self.understand(remote, name, answer, at));
-            }
-        }
-        out.into_iter().map(|found| found.unwrap_or(Found::Nothing { fill: false })).collect()
-    }
-
-    fn understand(
+    pub(crate) fn understand(
         &self,
         remote: &Remote<K, V>,
-        name: &Name,
+        full: &str,
         answer: StoreResult<Option<Bytes>>,
         at: Moment,
     ) -> Found<V> {
@@ -286,7 +232,7 @@ impl<K: Key, V: Value> Engine<K, V> {
                 return Found::Nothing { fill: false };
             }
         };
-        match self.open(remote, name, &bytes, at) {
+        match self.open(remote, full, &bytes, at) {
             Ok(Some(Stale { value, until })) => Found::Hit { value, until },
             Ok(None) => Found::Nothing { fill: true },
             // Old and new nodes must not fight over a key during a rolling deploy.

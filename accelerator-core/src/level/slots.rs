@@ -19,7 +19,7 @@ use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 use tokio::sync::{Mutex as Turn, OwnedMutexGuard};
 
-use crate::level::flight::Flight;
+use crate::level::flight::{Flight, Parked};
 use crate::level::latent::{Joinable, Latent};
 use crate::sync::{AtomicU64, Mutex, MutexGuard, lock};
 
@@ -36,30 +36,30 @@ pub(crate) struct Token {
 }
 
 /// Flights of keys `K` with results `R`, parked work `W` and context `X`.
-pub(crate) struct SlotTable<K, R, W, X> {
+pub(crate) struct SlotTable<K, R, W: Parked, X> {
     shards: Box<[Shard<K, R, W, X>]>,
     pub(super) hasher: RandomState,
 }
 
 // A line of its own for each shard, so that two threads on two shards don't share one.
 #[repr(align(128))]
-pub(super) struct Shard<K, R, W, X> {
+pub(super) struct Shard<K, R, W: Parked, X> {
     pub(super) slots: Mutex<Slots<K, R, W, X>>,
     // Operations that have ended here; written under the lock, after what they wrote to L1.
     pub(super) ended: AtomicU64,
 }
 
-pub(super) struct Slots<K, R, W, X> {
+pub(super) struct Slots<K, R, W: Parked, X> {
     pub(super) map: HashTable<Slot<K, R, W, X>>,
     pub(super) next_version: u64,
 }
 
-pub(super) struct Slot<K, R, W, X> {
+pub(super) struct Slot<K, R, W: Parked, X> {
     pub(super) key: K,
     pub(super) hash: u64,
     pub(super) version: u64,
     pub(super) registered: u32,
-    pub(super) flight: Joinable<Flight<K, R, W, X>>,
+    pub(super) flight: Joinable<Flight<K, R, W, X>, W::Run>,
     // Writes called before this number are overtaken by something that was called later.
     overtaken: u64,
     // Who may write L2 for this key; made when first needed.
@@ -74,7 +74,7 @@ pub(crate) struct Registered {
     call: u64,
 }
 
-impl<K: Hash + Eq + Clone, R, W, X> SlotTable<K, R, W, X> {
+impl<K: Hash + Eq + Clone, R, W: Parked, X> SlotTable<K, R, W, X> {
     pub(crate) fn new() -> Self {
         let slots = || Mutex::new(Slots { map: HashTable::new(), next_version: 0 });
         let shard = || Shard { slots: slots(), ended: AtomicU64::new(0) };
@@ -117,7 +117,7 @@ impl<K: Hash + Eq + Clone, R, W, X> SlotTable<K, R, W, X> {
         generation: impl FnOnce() -> u32,
         store: impl FnOnce(bool),
     ) {
-        let end = |joinable: &mut Joinable<_>| {
+        let end = |joinable: &mut Joinable<_, _>| {
             if let Some(flight) = flight {
                 joinable.detach_own(|own| Arc::ptr_eq(own, flight) || cfg!(accelerator_mutant = "commit-detaches-any"));
             }
@@ -135,7 +135,7 @@ impl<K: Hash + Eq + Clone, R, W, X> SlotTable<K, R, W, X> {
         followed: &mut Option<Shared<K, R, W, X>>,
         store: impl FnOnce(bool),
     ) {
-        let end = |joinable: &mut Joinable<_>| *followed = joinable.end(latent.id);
+        let end = |joinable: &mut Joinable<_, _>| *followed = joinable.end(latent.id);
         self.end(key, latent.hash, latent.token, generation, end, store);
     }
 
@@ -146,7 +146,7 @@ impl<K: Hash + Eq + Clone, R, W, X> SlotTable<K, R, W, X> {
         hash: u64,
         token: Token,
         generation: impl FnOnce() -> u32,
-        flight: impl FnOnce(&mut Joinable<Flight<K, R, W, X>>),
+        flight: impl FnOnce(&mut Joinable<Flight<K, R, W, X>, W::Run>),
         store: impl FnOnce(bool),
     ) {
         let shard = self.shard_of(hash);
@@ -281,9 +281,9 @@ impl<K: Hash + Eq + Clone, R, W, X> SlotTable<K, R, W, X> {
 
 /// An operation that ends, under the lock: counted when this is dropped, as what it writes to L1 may panic. What was
 /// written before is seen by whoever sees the count.
-struct Ended<'a, K, R, W, X>(&'a Shard<K, R, W, X>);
+struct Ended<'a, K, R, W: Parked, X>(&'a Shard<K, R, W, X>);
 
-impl<K, R, W, X> Drop for Ended<'_, K, R, W, X> {
+impl<K, R, W: Parked, X> Drop for Ended<'_, K, R, W, X> {
     #[inline]
     fn drop(&mut self) {
         if !cfg!(accelerator_mutant = "ends-uncounted") {
@@ -293,7 +293,7 @@ impl<K, R, W, X> Drop for Ended<'_, K, R, W, X> {
     }
 }
 
-impl<K: Clone, R, W, X> Slot<K, R, W, X> {
+impl<K: Clone, R, W: Parked, X> Slot<K, R, W, X> {
     pub(super) fn new(key: &K, hash: u64, next_version: &mut u64) -> Self {
         *next_version += 1;
         let flight = Joinable::nothing();
@@ -301,7 +301,7 @@ impl<K: Clone, R, W, X> Slot<K, R, W, X> {
     }
 }
 
-impl<K: Hash + Eq + Clone, R, W, X> Slots<K, R, W, X> {
+impl<K: Hash + Eq + Clone, R, W: Parked, X> Slots<K, R, W, X> {
     fn find(&mut self, key: &K, hash: u64) -> Option<&mut Slot<K, R, W, X>> {
         self.map.find_mut(hash, |s| s.key == *key)
     }

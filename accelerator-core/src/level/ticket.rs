@@ -111,7 +111,7 @@ impl<K: Key, V: Value> Engine<K, V> {
                 return;
             }
             let (hash, token) = (pending.at.hash, pending.at.token);
-            engine.l2_fill(remote, vec![Fill { key, hash, token, permit, value: value.as_ref(), life }]).await;
+            engine.l2_fill(remote, Fill { key, hash, token, permit, value: value.as_ref(), life }).await;
         });
     }
 }

@@ -1,13 +1,17 @@
 //! I5: batches. Each key has its own outcome, each missing key its own flight, and nobody waits while holding.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::hash::{Hash, Hasher};
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Mutex, mpsc};
+use std::thread;
 
-use accelerator_core::testkit::{Fault, MemoryL1, Op, settle};
-use accelerator_core::{Begin, Cache, CacheResult, ErrorKind, Lookup, ReadOptions, StoreErrorKind};
+use accelerator_core::testkit::{Fault, MemoryL1, MemoryL2, Op, settle};
+use accelerator_core::{
+    Begin, Cache, CacheKey, CacheResult, ErrorKind, LevelCache, Lookup, ReadOptions, StoreErrorKind,
+};
 
-use crate::common::{Away, World, ms, ok, secs};
+use crate::common::{Away, TTL, World, lock, ms, ok, secs};
 
 #[tokio::test(start_paused = true)]
 async fn answers_come_in_the_order_of_the_keys_whatever_their_origin() {
@@ -250,4 +254,86 @@ async fn an_l2_read_that_fails_as_a_whole_costs_a_batch_nothing_but_loads() {
     assert_eq!(cache.mget(&[1, 2, 3]).await.into_values().unwrap(), [Some(1001), Some(2001), Some(3001)]);
     assert_eq!(w.source.calls(), [vec![1, 2, 3]]);
     w.clock.advance(secs(1)).await;
+}
+
+/// What the first clone of a key lets another thread do meanwhile.
+#[derive(Clone, Default)]
+struct Hook(Arc<Mutex<Option<Deed>>>);
+
+type Deed = Box<dyn FnOnce() + Send>;
+
+struct Hooked(u64, Option<Hook>);
+
+impl Clone for Hooked {
+    fn clone(&self) -> Self {
+        let does = self.1.as_ref().and_then(|hook| lock(&hook.0).take());
+        if let Some(does) = does {
+            let (done, is_done) = mpsc::channel();
+            thread::spawn(move || {
+                does();
+                let _ = done.send(());
+            });
+            // Where the key is cloned under a lock that the other needs, nothing happens meanwhile.
+            let _ = is_done.recv_timeout(ms(100));
+        }
+        Self(self.0, None)
+    }
+}
+
+impl PartialEq for Hooked {
+    fn eq(&self, other: &Self) -> bool {
+        self.0 == other.0
+    }
+}
+
+impl Eq for Hooked {}
+
+impl Hash for Hooked {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.hash(state);
+    }
+}
+
+impl CacheKey for Hooked {
+    fn encode(&self, out: &mut String) {
+        self.0.encode(out);
+    }
+
+    fn decode(text: &str) -> Option<Self> {
+        u64::decode(text).map(|id| Self(id, None))
+    }
+}
+
+#[tokio::test]
+async fn a_key_that_is_deleted_between_its_occurrences_in_a_batch_is_answered_at_both() {
+    for with_l2 in [false, true] {
+        // Keys in the same shard of the slot table are tried again: its hash differs from cache to cache.
+        let led_twice = async || {
+            let asked = Arc::new(Mutex::new(Vec::new()));
+            let log = asked.clone();
+            let load = move |keys: Vec<Hooked>| {
+                lock(&log).extend(keys.iter().map(|key| key.0));
+                let found: HashMap<_, _> = keys.into_iter().map(|key| (key.0, Some(100 + key.0))).collect();
+                let found = found.into_iter().map(|(id, value)| (Hooked(id, None), value));
+                std::future::ready(Ok::<_, Away>(found.collect::<Vec<_>>()))
+            };
+            let builder = LevelCache::<Hooked, u64>::builder().area("t").ttl(TTL).l1(MemoryL1::new());
+            let builder = builder.batch_loader(load);
+            let cache = if with_l2 { builder.l2(MemoryL2::new().with_leases()) } else { builder }.build().unwrap();
+            let (hook, deletes) = (Hook::default(), cache.clone());
+            *lock(&hook.0) = Some(Box::new(move || drop(deletes.del(&Hooked(1, None)))));
+            let keys = [Hooked(1, None), Hooked(9, Some(hook)), Hooked(1, None)];
+            let values = cache.mget(&keys).await.into_values();
+            assert_eq!(values.unwrap(), [Some(101), Some(109), Some(101)], "with L2: {with_l2}");
+            settle().await;
+            assert_eq!(cache.stats().flights, 0);
+            let mut asked = lock(&asked).clone();
+            asked.sort_unstable();
+            asked == [1, 1, 9]
+        };
+        let mut tries = 0..20;
+        while !led_twice().await {
+            assert!(tries.next().is_some(), "the key was never led twice");
+        }
+    }
 }

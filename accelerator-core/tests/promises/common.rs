@@ -204,6 +204,12 @@ impl World {
         self.loading(self.bare().l2(self.l2.clone()))
     }
 
+    /// L1 and the source, in batches.
+    pub(crate) fn many(&self) -> Builder<u64, u64, L1> {
+        let source = self.source.clone();
+        self.bare().l1(self.l1.clone()).batch_loader(move |keys| source.clone().load_many(keys))
+    }
+
     /// L1, L2 and the source, in batches.
     pub(crate) fn batches(&self) -> Builder<u64, u64, L1> {
         let source = self.source.clone();

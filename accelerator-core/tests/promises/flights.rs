@@ -488,6 +488,31 @@ fn a_flight_that_has_moved_to_another_runtime_survives_the_death_of_its_first() 
     }
 }
 
+#[test]
+fn a_batch_that_has_moved_to_a_runtime_that_dies_is_loaded_again_by_its_leader() {
+    for with_l2 in [false, true] {
+        let w = World::new();
+        let builder = if with_l2 { w.batches() } else { w.many() };
+        let cache = ok(builder.loader_timeout(secs(20)).l2_timeout(secs(20)));
+        let dying = runtime();
+        let living = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let _door = w.source.door();
+        let keys = [1, 2];
+        let mut leader = Box::pin(cache.mget(&keys));
+        {
+            let _inside = living.enter();
+            assert!(leader.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        }
+        let other = cache.clone();
+        dying.spawn(async move { other.get(&1).await });
+        until("the run is in a task of the follower's runtime", || dying.metrics().num_alive_tasks() == 2);
+        drop(dying);
+        assert_eq!(living.block_on(leader).into_values().unwrap(), [Some(1001), Some(2001)]);
+        assert_eq!((w.source.asked_for(1), w.source.asked_for(2)), (2, 2));
+        until("no flight is left", || cache.stats().flights == 0);
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn no_slot_outlives_its_operations() {
     let w = World::new();

@@ -1,9 +1,11 @@
 //! Leases: where L2 has them, one process loads for all, and nothing older than an invalidation is stored there.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use accelerator_core::testkit::{Fault, Faulty, MemoryL2, Op, settle};
 use accelerator_core::{Begin, Cache, L2Store, Loaded, Lookup, ReadOptions, StoreError, StoreErrorKind};
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use crate::common::{Away, TTL, World, ms, ok, secs};
@@ -65,6 +67,39 @@ async fn a_batch_is_one_read_and_one_fill() {
     let other = ok(w.twin().batches());
     other.mget(&keys).await;
     assert_eq!((w.l2.inner().round_trips(), w.source.calls().len()), (3, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn single_loads_of_a_batch_that_are_ready_together_are_filled_together() {
+    let w = world();
+    let cache = ok(w.both());
+    let keys: Vec<u64> = (0..100).collect();
+    cache.mget(&keys).await;
+    assert_eq!((w.l2.inner().round_trips(), w.l2.inner().len()), (2, 100));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_load_of_a_batch_keeps_no_other_from_being_stored() {
+    let w = world();
+    let held = Arc::new(Semaphore::new(0));
+    let permits = held.clone();
+    let load = move |key: u64| {
+        let permits = permits.clone();
+        async move {
+            let _permit = if key.is_multiple_of(32) { permits.acquire().await.ok() } else { None };
+            Ok::<_, std::io::Error>(Some(key))
+        }
+    };
+    let cache = ok(w.no_loader().loader(load));
+    let reading = tokio::spawn(async move { cache.mget(&(0..100).collect::<Vec<_>>()).await.into_values() });
+    settle().await;
+    assert_eq!(w.l2.calls(Op::Fill), 1, "for all but those that are held");
+    for key in [1, 31, 33, 99] {
+        assert_eq!(w.in_l2(key).await, Some(Some(key)));
+    }
+    held.add_permits(1);
+    assert_eq!(reading.await.unwrap().unwrap().len(), 100);
+    assert_eq!(w.in_l2(96).await, Some(Some(96)));
 }
 
 #[tokio::test(start_paused = true)]

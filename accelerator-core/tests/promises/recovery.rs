@@ -130,17 +130,23 @@ async fn a_dropped_cache_sends_nothing_more() {
 
 #[test]
 fn a_queue_whose_runtime_ended_goes_on_in_the_next() {
-    let w = World::new();
-    let cache = ok(w.both());
-    let runtime = || tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
-    w.l2.always(Some(DOWN));
-    runtime().block_on(async { cache.del(&1).await.unwrap_err() });
-    assert_eq!(cache.stats().unconfirmed, 1);
-    w.l2.heal();
-    runtime().block_on(async {
-        // A read of the key finds that nobody is at it.
-        assert_eq!(cache.get(&1).await.unwrap(), Some(1001));
-        pass(&w, secs(2)).await;
-        assert_eq!(cache.stats().unconfirmed, 0);
-    });
+    for batch in [false, true] {
+        let w = World::new();
+        let cache = ok(w.both());
+        let runtime =
+            || tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+        w.l2.always(Some(DOWN));
+        runtime().block_on(async { cache.del(&1).await.unwrap_err() });
+        assert_eq!(cache.stats().unconfirmed, 1);
+        w.l2.heal();
+        runtime().block_on(async {
+            // A read of the key finds that nobody is at it.
+            match batch {
+                true => assert_eq!(cache.mget(&[2, 1]).await.into_values().unwrap(), [Some(2001), Some(1001)]),
+                false => assert_eq!(cache.get(&1).await.unwrap(), Some(1001)),
+            }
+            pass(&w, secs(2)).await;
+            assert_eq!(cache.stats().unconfirmed, 0, "batch: {batch}");
+        });
+    }
 }

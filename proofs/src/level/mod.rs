@@ -11,5 +11,7 @@ pub(crate) mod join;
 pub(crate) mod latent;
 #[path = "../../../accelerator-core/src/level/place.rs"]
 pub(crate) mod place;
+#[path = "../../../accelerator-core/src/level/run.rs"]
+pub(crate) mod run;
 #[path = "../../../accelerator-core/src/level/slots.rs"]
 pub(crate) mod slots;

@@ -1,0 +1,113 @@
+//! The run of a batch: what becomes of its keys, and how its leader and those who follow hear of it.
+//!
+//! Its keys are led without flights (`latent.rs`). Whoever follows one makes its flight, finds the run there, and moves it
+//! into a task as a whole.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use crate::cache::BoxFuture;
+use crate::level::engine::{Engine, Key, Outcome, Value};
+use crate::level::finish::{Ending, Held};
+use crate::level::latent::Latent;
+use crate::level::run::{Report, Run};
+
+/// Slots hold runs, and drop them under their lock: nothing of a user is in here while nobody else holds it.
+pub(crate) type BatchRun = Run<BoxFuture<'static, ()>>;
+
+/// A key of a batch.
+pub(crate) struct Wanted<K, V> {
+    /// Its index among the caller's keys.
+    pub(crate) at: usize,
+    pub(crate) key: K,
+    /// Its place in the slot table, until it has ended.
+    pub(crate) latent: Option<Latent>,
+    /// How it ended; nothing where it was given up.
+    pub(crate) outcome: Option<Outcome<V>>,
+}
+
+impl<K, V> Wanted<K, V> {
+    pub(crate) fn new(at: usize, key: K, latent: Latent) -> Self {
+        Self { at, key, latent: Some(latent), outcome: None }
+    }
+}
+
+/// The keys of a batch that are led. Dropped, for whatever reason, it reports to the leader. Keys that have not ended
+/// fail if the reason is a panic; else (the runtime ends) who waits for them takes over.
+pub(crate) struct Wants<K: Key, V: Value> {
+    pub(crate) engine: Arc<Engine<K, V>>,
+    pub(crate) keys: Vec<Wanted<K, V>>,
+    report: Arc<Report<Vec<Wanted<K, V>>>>,
+}
+
+impl<K: Key, V: Value> Wants<K, V> {
+    pub(crate) fn new(engine: &Arc<Engine<K, V>>, keys: usize) -> Self {
+        Self { engine: engine.clone(), keys: Vec::with_capacity(keys), report: Report::new() }
+    }
+
+    /// Leads these keys by `work`, which gets them.
+    pub(crate) fn lead(self, run: Arc<BatchRun>, work: impl FnOnce(Self) -> BoxFuture<'static, ()>) -> Leading<K, V> {
+        let leading = Leading { engine: self.engine.clone(), run, report: self.report.clone() };
+        leading.run.begin(work(self), leading.engine.spawns());
+        leading
+    }
+}
+
+impl<K: Key, V: Value> Drop for Wants<K, V> {
+    fn drop(&mut self) {
+        let mut keys = std::mem::take(&mut self.keys);
+        for Wanted { key, latent, outcome, .. } in &mut keys {
+            let Some(latent) = latent.take() else { continue };
+            if std::thread::panicking() {
+                *outcome = Some(Ending::new(&self.engine, Held::Latent(key, latent)).panicked());
+            } else {
+                self.engine.give_up_latent(key, latent);
+            }
+        }
+        self.report.tell(keys);
+    }
+}
+
+/// The leader of a run, who polls it in place or waits for the task that it has moved into. Dropped before its end, the
+/// run moves into a task.
+pub(crate) struct Leading<K: Key, V: Value> {
+    engine: Arc<Engine<K, V>>,
+    run: Arc<BatchRun>,
+    report: Arc<Report<Vec<Wanted<K, V>>>>,
+}
+
+impl<K: Key, V: Value> Leading<K, V> {
+    pub(crate) fn run(&self) -> &Arc<BatchRun> {
+        &self.run
+    }
+
+    pub(crate) fn move_to_task(&self) {
+        self.run.move_to_task(self.engine.spawns());
+    }
+}
+
+impl<K: Key, V: Value> Future for Leading<K, V> {
+    type Output = Vec<Wanted<K, V>>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Vec<Wanted<K, V>>> {
+        self.run.poll(cx, |work, cx| work.as_mut().poll(cx), self.engine.spawns());
+        Poll::Ready(ready!(self.report.poll(cx)).unwrap_or_default())
+    }
+}
+
+impl<K: Key, V: Value> Drop for Leading<K, V> {
+    fn drop(&mut self) {
+        self.move_to_task();
+    }
+}
+
+impl<K: Key, V: Value> Engine<K, V> {
+    /// Runs work in a task; without a runtime it is dropped, and passes its keys on.
+    pub(crate) fn spawns(&self) -> impl FnOnce(BoxFuture<'static, ()>) {
+        |work| {
+            self.spawn(work);
+        }
+    }
+}

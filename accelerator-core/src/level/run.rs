@@ -1,0 +1,94 @@
+//! A run: work that many depend on. Its leader polls it in place until somebody else needs it in a task; then the leader
+//! waits for its report like everybody else.
+
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use crate::level::place::Place;
+use crate::sync::{Mutex, lock};
+
+/// Where the work `W` of a run is.
+pub(crate) struct Run<W> {
+    place: Mutex<Place<W>>,
+}
+
+impl<W> Run<W> {
+    /// Its work is about to [`begin`](Self::begin).
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self { place: Mutex::new(Place::polling()) })
+    }
+
+    /// The work is ready to be polled by the leader or, if somebody followed meanwhile, in a task.
+    pub(crate) fn begin(&self, work: W, spawn: impl FnOnce(W)) {
+        self.park(work, Waker::noop(), spawn);
+    }
+
+    fn park(&self, work: W, leader: &Waker, spawn: impl FnOnce(W)) {
+        let detached = lock(&self.place).park(work, leader);
+        if let Some(work) = detached {
+            spawn(work);
+        }
+    }
+
+    /// The leader polls, unless the work is over or in a task.
+    pub(crate) fn poll(
+        &self,
+        cx: &mut Context<'_>,
+        poll: impl FnOnce(&mut W, &mut Context<'_>) -> Poll<()>,
+        spawn: impl FnOnce(W),
+    ) {
+        let unparked = lock(&self.place).unpark();
+        let Some(mut work) = unparked else { return };
+        if poll(&mut work, cx).is_pending() {
+            self.park(work, cx.waker(), spawn);
+        }
+    }
+
+    /// Somebody depends on it whom the leader doesn't know, or the leader goes away.
+    pub(crate) fn move_to_task(&self, spawn: impl FnOnce(W)) {
+        let detached = lock(&self.place).detach();
+        if let Some((work, leader)) = detached {
+            leader.wake();
+            spawn(work);
+        }
+    }
+}
+
+/// What the leader of a run waits for, wherever the run ends.
+pub(crate) struct Report<T>(Mutex<Told<T>>);
+
+enum Told<T> {
+    NotYet(Option<Waker>),
+    Over(Option<T>),
+}
+
+impl<T> Report<T> {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self(Mutex::new(Told::NotYet(None))))
+    }
+
+    /// The run is over.
+    pub(crate) fn tell(&self, what: T) {
+        let before = std::mem::replace(&mut *lock(&self.0), Told::Over(Some(what)));
+        if let Told::NotYet(Some(leader)) = before
+            && !cfg!(accelerator_mutant = "report-wakes-nobody")
+        {
+            leader.wake();
+        }
+    }
+
+    /// What was told; `None` after it was taken.
+    pub(crate) fn poll(&self, cx: &mut Context<'_>) -> Poll<Option<T>> {
+        let mut told = lock(&self.0);
+        match &mut *told {
+            Told::Over(what) => Poll::Ready(what.take()),
+            Told::NotYet(leader) => {
+                let before = leader.replace(cx.waker().clone());
+                // A waker is foreign code, and not dropped under a lock.
+                drop(told);
+                drop(before);
+                Poll::Pending
+            }
+        }
+    }
+}
