@@ -23,13 +23,14 @@ use crate::level::batch_load::batch_work;
 use crate::level::batch_run::{BatchRun, Wanted, Wants};
 use crate::level::engine::{Engine, Flight, Key, Value};
 use crate::level::finish::{Ending, Held};
-use crate::level::join::Seen;
+use crate::level::join::{Join, Seen};
+use crate::level::latent::By;
 use crate::level::lease::{L2Use, Look};
 use crate::level::load::How;
 use crate::level::read::{Stage, Step};
 use crate::level::remote::Remote;
 use crate::level::stats::Count;
-use crate::level::wait::Led;
+use crate::level::ticket::Leads;
 use crate::options::ReadOptions;
 use crate::traits::l1::L1Store;
 
@@ -202,7 +203,7 @@ impl<K: Key, V: Value> Engine<K, V> {
         let loads = self.sources.exist() && !options.disable_load;
         let (run, mut wants) = (BatchRun::new(), Wants::new(self, missing.len()));
         // Whatever panics, a key or a value: what is led fails, and is left to nobody.
-        let followed = self.join_missing(keys, values, missing, options, Some(&run), |at, latent| {
+        let followed = self.join_missing(keys, values, missing, options, By::Run(&run), |at, latent| {
             let led = Ending::new(self, Held::Latent(&keys[at], latent));
             let key = keys[at].clone();
             led.keep();
@@ -222,13 +223,16 @@ impl<K: Key, V: Value> Engine<K, V> {
     }
 
     /// Reads L2 for many tickets, in chunks of one call each.
-    async fn look_for_tickets(self: &Arc<Self>, remote: &Remote<K, V>, led: &[Led<K, V>]) -> Vec<Look<K, V>> {
+    async fn look_for_tickets(
+        self: &Arc<Self>,
+        remote: &Remote<K, V>,
+        led: &[(usize, Leads<'_, K, V>)],
+    ) -> Vec<Look<K, V>> {
         let mut found = Vec::with_capacity(led.len());
         for chunk in led.chunks(self.policy.max_batch) {
-            let keys: Vec<&K> = chunk.iter().filter_map(Led::flight).map(|flight| flight.key()).collect();
-            let names = remote.names(keys.iter().copied());
-            let asked = self.l2_mlook(remote, keys.into_iter(), &names, self.policy.lease, L2Use::Read);
-            let mut looks = asked.await;
+            let keys = || chunk.iter().map(|(_, leads)| leads.key());
+            let names = remote.names(keys());
+            let mut looks = self.l2_mlook(remote, keys(), &names, self.policy.lease, L2Use::Read).await;
             found.extend((0..names.len()).map(|_| self.look_next(remote, &names, &mut looks)));
         }
         found
@@ -247,34 +251,33 @@ impl<K: Key, V: Value> Engine<K, V> {
             batch.led.extend(missing.into_iter().map(|i| (i, LoadTicket::detached())));
             return CacheFuture::ready(batch);
         }
-        let mut led: Vec<(usize, Led<K, V>)> = Vec::new();
-        let mut followed = Vec::new();
+        let (mut led, mut followed) = (Vec::with_capacity(missing.len()), Vec::new());
         for i in missing {
-            match Step::new(self.join(&keys[i], true, true)) {
-                Step::Hit(value) => batch.hits.push((i, value)),
-                Step::Lead(ticket) => led.push((i, ticket)),
-                Step::Follow(flight) => followed.push((i, flight)),
+            match self.join_latent(&keys[i], By::Ticket, true) {
+                Join::Hit(value) => batch.hits.push((i, value)),
+                Join::Lead(latent) => led.push((i, Leads::new(self, &keys[i], latent))),
+                Join::Follow(flight) => followed.push((i, flight)),
             }
         }
         if !followed.is_empty() {
             // A key that occurs twice is in the answer once.
-            let own: HashSet<_> = led.iter().filter_map(|(_, l)| l.flight()).map(Arc::as_ptr).collect();
+            let own: HashSet<_> = led.iter().map(|(_, leads)| leads.key()).collect();
             let mut seen = HashSet::new();
-            followed.retain(|(_, f)| !own.contains(&Arc::as_ptr(f)) && seen.insert(Arc::as_ptr(f)));
+            followed.retain(|(i, flight)| !own.contains(&keys[*i]) && seen.insert(Arc::as_ptr(flight)));
         }
         for (i, flight) in followed {
             let wait = CacheFuture::boxed(self.begin_on(&keys[i], Step::Follow(flight), allow_stale));
             batch.followed.push((i, wait));
         }
         let Some(remote) = &self.remote else {
-            batch.led.extend(led.into_iter().map(|(i, led)| (i, ticket_of(self.begin_with(led, None)))));
+            batch.led.reserve_exact(led.len());
+            batch.led.extend(led.into_iter().map(|(i, leads)| (i, ticket_of(leads.begin(None)))));
             return CacheFuture::ready(batch);
         };
         CacheFuture::boxed(async move {
-            let (at, led): (Vec<_>, Vec<_>) = led.into_iter().unzip();
             let looks = self.look_for_tickets(remote, &led).await;
-            for ((i, led), look) in at.into_iter().zip(led).zip(looks) {
-                match self.begin_with(led, Some(look)) {
+            for ((i, leads), look) in led.into_iter().zip(looks) {
+                match leads.begin(Some(look)) {
                     Begin::Hit(value) => batch.hits.push((i, value)),
                     begin => {
                         self.counters.one(Count::L2Miss);

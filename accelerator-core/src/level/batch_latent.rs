@@ -20,7 +20,7 @@ use crate::level::batch_run::{BatchRun, Leading, Wanted, Wants};
 use crate::level::engine::{Arrived, End, Engine, Flight, Key, Value};
 use crate::level::finish::{Ending, Held};
 use crate::level::join::Join;
-use crate::level::latent::Latent;
+use crate::level::latent::{By, Latent};
 use crate::level::load::{How, Limited, Work};
 use crate::level::sources::not_loaded;
 use crate::level::stats::Count;
@@ -79,7 +79,7 @@ impl<K: Key, V: Value> Engine<K, V> {
     ) -> Begun<K, V> {
         let mut led = Led { engine: self, keys, left: Vec::with_capacity(missing.len()), answered: 0 };
         let followed =
-            self.join_missing(keys, values, missing, options, None, |i, latent| led.left.push((i, Some(latent))));
+            self.join_missing(keys, values, missing, options, By::Leader, |i, latent| led.left.push((i, Some(latent))));
         let Some(many) = self.sources.many.as_ref().filter(|_| !led.left.is_empty()) else {
             return Begun { leading: None, followed };
         };
@@ -148,7 +148,7 @@ impl<K: Key, V: Value> Engine<K, V> {
         }
         let keys = led.keys;
         for (i, ending) in led.all() {
-            let twin = answered.find(ending.hash(), |&(_, twin)| keys[twin] == keys[i]);
+            let twin = answered.find(self.table.hash(&keys[i]), |&(_, twin)| keys[twin] == keys[i]);
             let value = twin.and_then(|&(_, twin)| values[twin].as_ref().ok()).cloned();
             let end = match value {
                 Some(value) => End::Loaded(Arrived { value, lives: None, at: self.now() }),
@@ -187,12 +187,12 @@ impl<K: Key, V: Value> Engine<K, V> {
         values: &mut Values<V>,
         missing: Vec<Missing>,
         options: ReadOptions,
-        run: Option<&Arc<BatchRun>>,
+        by: By<&Arc<BatchRun>>,
         mut lead: impl FnMut(usize, Latent),
     ) -> Vec<(usize, Arc<Flight<K, V>>)> {
         let (mut led, mut followed) = (0, Vec::new());
         for Missing { at, seen } in missing {
-            match self.join_latent_uncounted(&keys[at], seen, run, !options.force_refresh) {
+            match self.join_latent_uncounted(&keys[at], seen, by, !options.force_refresh) {
                 Join::Hit(value) => {
                     self.counters.l1_hit(value.is_none());
                     values[at] = Ok(value);

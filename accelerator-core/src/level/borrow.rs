@@ -7,11 +7,13 @@ use std::task::Poll;
 use crate::cache::{Begin, LoadTicket};
 use crate::error::{CacheError, CacheResult, LoadError};
 use crate::level::engine::{End, Engine, Key, Outcome, Stale, Value};
+use crate::level::join::Join;
+use crate::level::latent::By;
 use crate::level::lease::{L2Use, Look};
 use crate::level::read::Step;
 use crate::level::stats::Count;
 use crate::level::ticker::{Limit, NoRuntime};
-use crate::level::ticket::ticket;
+use crate::level::ticket::{Leads, ticket};
 use crate::level::wait::{Follow, Led, Waited};
 use crate::traits::loader::Loaded;
 
@@ -41,7 +43,10 @@ impl<K: Key, V: Value> Engine<K, V> {
                 Waited::Over(Outcome::Failed { error, .. }) => return Begin::Failed(error),
                 Waited::Over(Outcome::Value(value)) => return Begin::Hit(value),
                 Waited::Lead(led) => {
-                    let look = self.l2_for_ticket(&led, l2).await;
+                    let look = match led.flight() {
+                        Some(flight) => self.l2_for_ticket(flight.key(), l2).await,
+                        None => None,
+                    };
                     return self.begin_with(led, look);
                 }
                 Waited::Restart => Step::new(self.join_again(key, true, true)),
@@ -56,9 +61,9 @@ impl<K: Key, V: Value> Engine<K, V> {
     }
 
     /// Reads L2 for a ticket; `None`: there is no L2.
-    async fn l2_for_ticket(self: &Arc<Self>, led: &Led<K, V>, l2: L2Use) -> Option<Look<K, V>> {
-        let (flight, remote) = (led.flight()?, self.remote.as_ref()?);
-        let look = self.l2_look(remote, flight.key(), remote.name(flight.key()), l2).await;
+    pub(crate) async fn l2_for_ticket(self: &Arc<Self>, key: &K, l2: L2Use) -> Option<Look<K, V>> {
+        let remote = self.remote.as_ref()?;
+        let look = self.l2_look(remote, key, remote.name(key), l2).await;
         if l2 == L2Use::Read && !look.found.as_ref().is_some_and(|found| found.until.is_fresh(self.now(), 0)) {
             self.counters.one(Count::L2Miss);
         }
@@ -91,8 +96,12 @@ impl<K: Key, V: Value> Engine<K, V> {
         if self.is_closed() {
             return Err(CacheError::shutdown());
         }
-        let first = Step::new(self.join(key, true, true));
-        let ticket = match self.begin_on(key, first, true).await {
+        let begun = match self.join_latent(key, By::Ticket, true) {
+            Join::Hit(value) => return Ok(value),
+            Join::Lead(latent) => Leads::new(self, key, latent).look_and_begin().await,
+            Join::Follow(flight) => self.begin_on(key, Step::Follow(flight), true).await,
+        };
+        let ticket = match begun {
             Begin::Hit(value) => return Ok(value),
             Begin::Failed(error) | Begin::Unavailable(error) => return Err(error),
             Begin::Lead(ticket) => ticket,

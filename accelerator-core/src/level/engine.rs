@@ -14,7 +14,7 @@ use crate::error::CacheError;
 use crate::level::batch_run::BatchRun;
 use crate::level::flight;
 use crate::level::join::{Join, Seen};
-use crate::level::latent::Latent;
+use crate::level::latent::{By, Latent};
 use crate::level::load::Work;
 use crate::level::policy::{Life, Policy, Until};
 use crate::level::remembered::Remembered;
@@ -159,23 +159,23 @@ impl<K: Key, V: Value> Engine<K, V> {
     pub(crate) fn join_latent(
         self: &Arc<Self>,
         key: &K,
+        by: By<&Arc<BatchRun>>,
         fresh_is_enough: bool,
     ) -> Join<Option<V>, Latent, Arc<Flight<K, V>>> {
-        self.counted(self.join_latent_uncounted(key, None, None, fresh_is_enough))
+        self.counted(self.join_latent_uncounted(key, None, by, fresh_is_enough))
     }
 
-    /// For callers who count for many, and who have seen the key's place before they asked L1; `run`: where their loads
-    /// will be polled.
+    /// For callers who count for many, and who have seen the key's place before they asked L1.
     #[inline]
     pub(crate) fn join_latent_uncounted(
         self: &Arc<Self>,
         key: &K,
         seen: Option<Seen>,
-        run: Option<&Arc<BatchRun>>,
+        by: By<&Arc<BatchRun>>,
         fresh_is_enough: bool,
     ) -> Join<Option<V>, Latent, Arc<Flight<K, V>>> {
         let probe = || if fresh_is_enough { self.fresh(key) } else { None };
-        self.table.join_latent(key, seen, run, self, || self.generation(), probe)
+        self.table.join_latent(key, seen, by, self, || self.generation(), probe)
     }
 
     fn counted<L, F>(&self, joined: Join<Option<V>, L, F>) -> Join<Option<V>, L, F> {

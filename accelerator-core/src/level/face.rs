@@ -4,7 +4,10 @@ use crate::cache::{Batch, Begin, Cache, CacheFuture};
 use crate::error::{CacheError, CacheResult};
 use crate::level::LevelCache;
 use crate::level::engine::{Key, Value};
+use crate::level::join::Join;
+use crate::level::latent::By;
 use crate::level::read::Step;
+use crate::level::ticket::Leads;
 use crate::options::{ReadOptions, WriteOptions};
 use crate::traits::l1::L1Store;
 
@@ -81,10 +84,16 @@ impl<K: Key, V: Value, L1: L1Store<K, V>> LevelCache<K, V, L1> {
         if engine.is_closed() {
             return CacheFuture::ready(Begin::Unavailable(CacheError::shutdown()));
         }
-        match Step::new(engine.join(key, true, true)) {
-            Step::Hit(value) => CacheFuture::ready(Begin::Hit(value)),
-            Step::Lead(led) if engine.remote.is_none() => CacheFuture::ready(engine.begin_with(led, None)),
-            step => CacheFuture::boxed(engine.begin_on(key, step, allow_stale)),
+        match engine.join_latent(key, By::Ticket, true) {
+            Join::Hit(value) => CacheFuture::ready(Begin::Hit(value)),
+            Join::Lead(latent) => {
+                let leads = Leads::new(engine, key, latent);
+                match engine.remote {
+                    None => CacheFuture::ready(leads.begin(None)),
+                    Some(_) => CacheFuture::boxed(leads.look_and_begin()),
+                }
+            }
+            Join::Follow(flight) => CacheFuture::boxed(engine.begin_on(key, Step::Follow(flight), allow_stale)),
         }
     }
 }

@@ -33,7 +33,7 @@ impl<K: Key, V: Value> Held<'_, K, V> {
         }
     }
 
-    fn token(&self) -> Token {
+    pub(crate) fn token(&self) -> Token {
         match self {
             Self::Flight(flight) => flight.token(),
             Self::Latent(_, latent) => latent.token,
@@ -77,20 +77,15 @@ impl<K: Key, V: Value> Engine<K, V> {
     }
 
     /// [`give_up`](Self::give_up) for a latent flight.
-    #[cold]
-    pub(crate) fn give_up_latent(self: &Arc<Self>, key: &K, latent: Latent) {
-        let make = || Flight::new(key.clone(), latent.hash, latent.token, false, self.clone());
-        let (flight, _) = self.table.make(key, &latent, make);
-        self.give_up(&flight);
+    pub(crate) fn give_up_latent(&self, key: &K, latent: Latent) {
+        if let Some(flight) = self.table.give_up(key, &latent) {
+            self.give_up(&flight);
+        }
     }
 
-    /// A stale value that may be served instead of the error of this flight: young enough, and not invalidated since
-    /// the flight began.
-    pub(crate) fn stale_for(&self, flight: &Flight<K, V>, from_l2: Option<Stale<V>>) -> Option<Option<V>> {
-        self.stale_at(flight.key(), flight.hash(), flight.token(), from_l2)
-    }
-
-    fn stale_at(&self, key: &K, hash: u64, token: Token, from_l2: Option<Stale<V>>) -> Option<Option<V>> {
+    /// A stale value that may be served instead of the error of a flight: young enough, and not invalidated since the
+    /// flight began.
+    pub(crate) fn stale_at(&self, key: &K, hash: u64, token: Token, from_l2: Option<Stale<V>>) -> Option<Option<V>> {
         if self.policy.stale == 0 {
             return None;
         }
@@ -166,9 +161,9 @@ impl<'a, K: Key, V: Value> Ending<'a, K, V> {
         Self { engine, held: Some(held) }
     }
 
-    /// The hash of its key.
-    pub(crate) fn hash(&self) -> u64 {
-        self.held.as_ref().map_or(0, Held::hash)
+    /// What ends.
+    pub(crate) fn held(&self) -> Option<&Held<'a, K, V>> {
+        self.held.as_ref()
     }
 
     /// Commits what the flight found, tells all who wait, and is over.

@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed};
 use hashbrown::hash_table::Entry;
 
 use crate::level::flight::{Flight, Parked};
-use crate::level::latent::{Joinable, Latent};
+use crate::level::latent::{By, Joinable, Latent};
 use crate::level::slots::{Shared, Slot, SlotTable, Slots, Token};
 use crate::sync::lock;
 
@@ -72,13 +72,13 @@ impl<K: Hash + Eq + Clone, R, W: Parked, X> SlotTable<K, R, W, X> {
     }
 
     /// [`join`](Self::join) with a flight that is made when somebody follows it, or by [`make`](Self::make); `seen`
-    /// where it was taken before the caller's look into L1; `run` where the load will be polled together with others.
+    /// where it was taken before the caller's look into L1; `by`: who will make it progress.
     #[inline(always)]
     pub(crate) fn join_latent<P>(
         &self,
         key: &K,
         seen: Option<Seen>,
-        run: Option<&W::Run>,
+        by: By<&W::Run>,
         context: &X,
         generation: impl FnOnce() -> u32,
         probe: impl FnOnce() -> Option<P>,
@@ -92,7 +92,7 @@ impl<K: Hash + Eq + Clone, R, W: Parked, X> SlotTable<K, R, W, X> {
         self.join_as(key, hash, context, generation, probe, |slot, hash, token, next_version| {
             *next_version += 1;
             let id = *next_version;
-            slot.lead_latent(id, token.generation, run.cloned());
+            slot.lead_latent(id, token.generation, by);
             Latent { hash, token, id }
         })
     }
@@ -118,9 +118,10 @@ impl<K: Hash + Eq + Clone, R, W: Parked, X> SlotTable<K, R, W, X> {
         if let Entry::Occupied(slot) = &mut entry {
             let slot = slot.get_mut();
             let token = Token { generation, version: slot.version };
-            let followed = |run| match run {
-                None => Flight::new(key.clone(), hash, token, false, context.clone()),
-                Some(run) => Flight::parked(key.clone(), hash, token, W::of_run(run), context.clone()),
+            let followed = |by| match by {
+                By::Leader => Flight::new(key.clone(), hash, token, false, context.clone()),
+                By::Ticket => Flight::new(key.clone(), hash, token, true, context.clone()),
+                By::Run(run) => Flight::parked(key.clone(), hash, token, W::of_run(run), context.clone()),
             };
             let of = |flight: &Flight<_, _, _, _>| match cfg!(accelerator_mutant = "join-ignores-generation") {
                 true => generation,

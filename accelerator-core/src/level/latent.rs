@@ -15,6 +15,27 @@ pub(crate) struct Latent {
     pub(crate) id: u64,
 }
 
+/// Who makes a latent flight progress.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum By<U> {
+    /// Its leader, who polls the load right now.
+    Leader,
+    /// A run, whose leader polls the loads of many keys, or a task.
+    Run(U),
+    /// Whoever holds the ticket.
+    Ticket,
+}
+
+impl<U: Clone> By<&U> {
+    fn cloned(self) -> By<U> {
+        match self {
+            Self::Leader => By::Leader,
+            Self::Run(run) => By::Run(run.clone()),
+            Self::Ticket => By::Ticket,
+        }
+    }
+}
+
 /// What a slot knows of the flights `F` of its key. `U`: a run that the loads of many keys share.
 pub(crate) struct Joinable<F, U> {
     now: Now<F, U>,
@@ -31,11 +52,11 @@ struct Orphan<F> {
 
 enum Now<F, U> {
     Nothing,
-    /// Led; nobody has followed. `run`: where the load is, unless its leader polls it right now.
+    /// Led; nobody has followed.
     Latent {
         id: u64,
         generation: u32,
-        run: Option<U>,
+        by: By<U>,
     },
     /// `latent`: its leader doesn't know of it yet.
     Made {
@@ -54,13 +75,13 @@ impl<F, U: Clone> Joinable<F, U> {
         &mut self,
         generation_of: impl FnOnce(&F) -> u32,
         generation: u32,
-        make: impl FnOnce(Option<U>) -> F,
+        make: impl FnOnce(By<U>) -> F,
     ) -> Option<Arc<F>> {
         match &self.now {
             Now::Made { flight, .. } => (generation_of(flight) == generation).then(|| flight.clone()),
-            Now::Latent { id, generation: own, run } if *own == generation => {
-                let run = run.clone().filter(|_| !cfg!(accelerator_mutant = "follower-finds-no-run"));
-                let flight = Arc::new(make(run));
+            Now::Latent { id, generation: own, by } if *own == generation => {
+                let by = if cfg!(accelerator_mutant = "follower-finds-no-run") { By::Leader } else { by.clone() };
+                let flight = Arc::new(make(by));
                 let latent = (!cfg!(accelerator_mutant = "follower-hides-flight")).then_some(*id);
                 self.now = Now::Made { flight: flight.clone(), latent };
                 Some(flight)
@@ -76,17 +97,17 @@ impl<F, U: Clone> Joinable<F, U> {
     }
 
     /// A new flight takes the place, to be made when somebody follows.
-    pub(crate) fn lead_latent(&mut self, id: u64, generation: u32, run: Option<U>) {
+    pub(crate) fn lead_latent(&mut self, id: u64, generation: u32, by: By<&U>) {
         self.detach();
-        self.now = Now::Latent { id, generation, run };
+        self.now = Now::Latent { id, generation, by: by.cloned() };
     }
 
     /// The load of a latent flight goes on in `run`: whoever follows from now on finds it there. Whoever followed before
     /// has made the flight.
     pub(crate) fn go_on(&mut self, id: u64, run: U) -> Option<Arc<F>> {
         match &mut self.now {
-            Now::Latent { id: own, run: place, .. } if *own == id => {
-                *place = Some(run);
+            Now::Latent { id: own, by, .. } if *own == id => {
+                *by = By::Run(run);
                 None
             }
             Now::Made { flight, latent } if *latent == Some(id) => {
@@ -135,6 +156,22 @@ impl<F, U: Clone> Joinable<F, U> {
             };
         }
         self.adopt(id)
+    }
+
+    /// The leader of a latent flight gives up: the flight, if somebody follows it.
+    pub(crate) fn give_up(&mut self, id: u64) -> Option<Arc<F>> {
+        match &mut self.now {
+            Now::Made { flight, latent } if *latent == Some(id) => {
+                *latent = None;
+                (!cfg!(accelerator_mutant = "give-up-forgets-follower")).then(|| flight.clone())
+            }
+            Now::Latent { id: own, .. } if *own == id => {
+                self.now = Now::Nothing;
+                None
+            }
+            // Detached meanwhile.
+            _ => self.adopt(id),
+        }
     }
 
     /// The leader of a latent flight makes it, or takes the one that a follower made. `true`: that one.

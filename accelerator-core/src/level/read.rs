@@ -17,6 +17,7 @@ use crate::error::{CacheError, CacheResult};
 use crate::level::LevelCache;
 use crate::level::engine::{End, Engine, Flight, Joined, Key, Outcome, Value};
 use crate::level::join::Join;
+use crate::level::latent::By;
 use crate::level::load::How;
 use crate::level::remote::Found;
 use crate::level::stats::Count;
@@ -53,7 +54,7 @@ impl<K: Key, V: Value> Engine<K, V> {
         let fresh = !options.force_refresh;
         let leading = |flight| Stage::Leading(InPlace::new(flight));
         if loads && self.remote.is_none() {
-            return match self.join_latent(key, fresh) {
+            return match self.join_latent(key, By::Leader, fresh) {
                 Join::Hit(value) => Ok(Ok(value)),
                 Join::Lead(latent) => {
                     let launched = self.launch_latent(key, latent, options.allow_stale, cx);

@@ -2,27 +2,27 @@
 
 use std::sync::{Arc, Mutex};
 
-use crate::cache::{FlightOps, LoadTicket};
+use crate::cache::{Begin, FlightOps, LoadTicket};
 use crate::error::CacheError;
-use crate::level::engine::{Arrived, End, Engine, Flight, Key, Stale, Value};
+use crate::level::engine::{Arrived, End, Engine, Flight, Key, Outcome, Stale, Value};
 use crate::level::fill::Fill;
 use crate::level::finish::{Ending, Held};
-use crate::level::lease::{Look, Permit};
+use crate::level::latent::Latent;
+use crate::level::lease::{L2Use, Look, Permit};
 use crate::level::policy::Until;
-use crate::level::slots::Registered;
+use crate::level::slots::{Registered, Token};
 use crate::level::stats::Count;
 use crate::sync::lock;
 use crate::traits::loader::Loaded;
 
 /// The ticket of a flight with an L2, and what a look there gave.
 pub(crate) fn ticket<K: Key, V: Value>(flight: Arc<Flight<K, V>>, look: Look<K, V>) -> LoadTicket<V> {
-    let Look { found: stale, permit, held } = look;
-    LoadTicket::new(Arc::new(WithL2 { flight, permit: Mutex::new(Some(permit)), held, stale }))
+    LoadTicket::new(Arc::new(WithL2 { flight, l2: FromL2::new(look) }))
 }
 
 impl<K: Key, V: Value> FlightOps<V> for Flight<K, V> {
     fn complete(self: Arc<Self>, loaded: Loaded<V>) {
-        self.context.clone().complete(self, loaded, None, false);
+        self.context.clone().complete(Held::Flight(self), loaded, None);
     }
 
     fn fail(self: Arc<Self>, error: CacheError) {
@@ -34,75 +34,182 @@ impl<K: Key, V: Value> FlightOps<V> for Flight<K, V> {
     }
 
     fn stale(&self) -> Option<Option<V>> {
-        self.context.serve_stale(self, None)
+        self.context.serve_stale(self.key(), self.hash(), self.token(), None)
+    }
+}
+
+/// What a look into L2 gave to the holder of a ticket.
+struct FromL2<K: Key, V: Value> {
+    // Taken by the first who needs it. What is left when the ticket is gone gives its lease back.
+    permit: Mutex<Option<Permit<K, V>>>,
+    /// A writer holds the key: neither level gets the value.
+    held: bool,
+    stale: Option<Stale<V>>,
+}
+
+impl<K: Key, V: Value> FromL2<K, V> {
+    fn new(look: Look<K, V>) -> Self {
+        Self { permit: Mutex::new(Some(look.permit)), held: look.held, stale: look.found }
     }
 }
 
 struct WithL2<K: Key, V: Value> {
     flight: Arc<Flight<K, V>>,
-    // Taken by the first who needs it. What is left when the ticket is gone gives its lease back.
-    permit: Mutex<Option<Permit<K, V>>>,
-    held: bool,
-    stale: Option<Stale<V>>,
+    l2: FromL2<K, V>,
 }
 
 impl<K: Key, V: Value> FlightOps<V> for WithL2<K, V> {
     fn complete(self: Arc<Self>, loaded: Loaded<V>) {
-        let permit = lock(&self.permit).take();
-        self.flight.context.complete(self.flight.clone(), loaded, permit, self.held);
+        self.flight.context.complete(Held::Flight(self.flight.clone()), loaded, Some(&self.l2));
     }
 
     fn fail(self: Arc<Self>, error: CacheError) {
         let flight = self.flight.clone();
-        flight.context.finish(flight.clone(), End::Failed { error, stale: self.stale.clone() });
+        flight.context.finish(flight.clone(), End::Failed { error, stale: self.l2.stale.clone() });
     }
 
     fn hand_over(self: Arc<Self>) {
         // The heir asks for the lease anew.
-        drop(lock(&self.permit).take());
+        drop(lock(&self.l2.permit).take());
         self.flight.context.give_up(&self.flight);
     }
 
     fn stale(&self) -> Option<Option<V>> {
-        self.flight.context.serve_stale(&self.flight, self.stale.clone())
+        let flight = &self.flight;
+        flight.context.serve_stale(flight.key(), flight.hash(), flight.token(), self.l2.stale.clone())
+    }
+}
+
+/// A key that a caller leads with a ticket to come. Dropped, it passes on; by a panic, it fails.
+pub(crate) struct Leads<'a, K: Key, V: Value> {
+    engine: &'a Arc<Engine<K, V>>,
+    key: &'a K,
+    latent: Option<Latent>,
+}
+
+impl<'a, K: Key, V: Value> Leads<'a, K, V> {
+    pub(crate) fn new(engine: &'a Arc<Engine<K, V>>, key: &'a K, latent: Latent) -> Self {
+        Self { engine, key, latent: Some(latent) }
+    }
+
+    pub(crate) fn key(&self) -> &'a K {
+        self.key
+    }
+
+    /// Reads L2 where there is one; the value, or the ticket.
+    pub(crate) async fn look_and_begin(self) -> Begin<V> {
+        let look = self.engine.l2_for_ticket(self.key, L2Use::Read).await;
+        self.begin(look)
+    }
+
+    /// What the caller gets, given what L2 has; `None`: there is no L2.
+    pub(crate) fn begin(mut self, look: Option<Look<K, V>>) -> Begin<V> {
+        let Some(mut look) = look else { return Begin::Lead(self.ticket(None)) };
+        match look.take_fresh(self.engine.now(), 0) {
+            Some(Stale { value, until }) => match self.end(End::Found { value, until }) {
+                Some(Outcome::Value(value)) => Begin::Hit(value),
+                _ => Begin::Lead(LoadTicket::detached()),
+            },
+            None => Begin::Lead(self.ticket(Some(Box::new(FromL2::new(look))))),
+        }
+    }
+
+    fn ticket(mut self, l2: Option<Box<FromL2<K, V>>>) -> LoadTicket<V> {
+        let key = self.key.clone();
+        let latent = Mutex::new(self.latent.take());
+        LoadTicket::new(Arc::new(Latently { engine: self.engine.clone(), key, latent, l2 }))
+    }
+
+    fn end(&mut self, end: End<V>) -> Option<Outcome<V>> {
+        let held = Held::Latent(self.key, self.latent.take()?);
+        Some(Ending::new(self.engine, held).end(end))
+    }
+}
+
+impl<K: Key, V: Value> Drop for Leads<'_, K, V> {
+    fn drop(&mut self) {
+        let Some(latent) = self.latent.take() else { return };
+        if std::thread::panicking() {
+            drop(Ending::new(self.engine, Held::Latent(self.key, latent)));
+        } else {
+            self.engine.give_up_latent(self.key, latent);
+        }
+    }
+}
+
+/// The ticket of a flight that is made when somebody follows it.
+struct Latently<K: Key, V: Value> {
+    engine: Arc<Engine<K, V>>,
+    key: K,
+    latent: Mutex<Option<Latent>>,
+    l2: Option<Box<FromL2<K, V>>>,
+}
+
+impl<K: Key, V: Value> Latently<K, V> {
+    fn leads(&self) -> Leads<'_, K, V> {
+        Leads { engine: &self.engine, key: &self.key, latent: lock(&self.latent).take() }
+    }
+}
+
+impl<K: Key, V: Value> FlightOps<V> for Latently<K, V> {
+    fn complete(self: Arc<Self>, loaded: Loaded<V>) {
+        let mut leads = self.leads();
+        if self.l2.is_none() {
+            self.engine.counters.one(Count::LoadOk);
+            self.engine.land(&self.key, &mut leads.latent, self.engine.arrived(loaded));
+        } else if let Some(latent) = leads.latent.take() {
+            self.engine.complete(Held::Latent(&self.key, latent), loaded, self.l2.as_deref());
+        }
+    }
+
+    fn fail(self: Arc<Self>, error: CacheError) {
+        let stale = self.l2.as_ref().and_then(|l2| l2.stale.clone());
+        self.leads().end(End::Failed { error, stale });
+    }
+
+    fn hand_over(self: Arc<Self>) {
+        // The heir asks for the lease anew.
+        drop(self.l2.as_ref().and_then(|l2| lock(&l2.permit).take()));
+        drop(self.leads());
+    }
+
+    fn stale(&self) -> Option<Option<V>> {
+        let Latent { hash, token, .. } = (*lock(&self.latent))?;
+        let from_l2 = self.l2.as_ref().and_then(|l2| l2.stale.clone());
+        self.engine.serve_stale(&self.key, hash, token, from_l2)
     }
 }
 
 impl<K: Key, V: Value> Engine<K, V> {
     /// A ticket's load ended well: L1 and those who wait at once, L2 in a task (the ticket's holder doesn't wait).
-    /// `held`: a writer holds the key, neither level gets the value.
-    fn complete(
-        self: &Arc<Self>,
-        flight: Arc<Flight<K, V>>,
-        loaded: Loaded<V>,
-        permit: Option<Permit<K, V>>,
-        held: bool,
-    ) {
+    fn complete(self: &Arc<Self>, held: Held<'_, K, V>, loaded: Loaded<V>, l2: Option<&FromL2<K, V>>) {
         let mut loaded = self.arrived(loaded);
-        if held {
+        if l2.is_some_and(|l2| l2.held) {
             loaded.lives = None;
         }
         // From here on a panic of a `Clone` is the end of this flight, too.
-        let ending = Ending::new(self, Held::Flight(flight.clone()));
-        if let Some(permit) = permit.filter(|permit| permit.matters(loaded.lives.is_some())) {
-            self.fill_in_task(&flight, permit, &loaded);
+        let ending = Ending::new(self, held);
+        let permit = l2.and_then(|l2| lock(&l2.permit).take());
+        if let (Some(held), Some(permit)) =
+            (ending.held(), permit.filter(|permit| permit.matters(loaded.lives.is_some())))
+        {
+            self.fill_in_task(held.key(), held.token(), permit, &loaded);
         }
-        drop(flight);
         ending.end(End::Loaded(loaded));
     }
 
-    fn serve_stale(&self, flight: &Flight<K, V>, from_l2: Option<Stale<V>>) -> Option<Option<V>> {
-        let stale = self.stale_for(flight, from_l2);
+    fn serve_stale(&self, key: &K, hash: u64, token: Token, from_l2: Option<Stale<V>>) -> Option<Option<V>> {
+        let stale = self.stale_at(key, hash, token, from_l2);
         if stale.is_some() {
             self.counters.one(Count::StaleServed);
         }
         stale
     }
 
-    fn fill_in_task(self: &Arc<Self>, flight: &Arc<Flight<K, V>>, permit: Permit<K, V>, loaded: &Arrived<V>) {
+    fn fill_in_task(self: &Arc<Self>, key: &K, token: Token, permit: Permit<K, V>, loaded: &Arrived<V>) {
         // The fill has a registration of its own: the flight's ends before L2 has answered, and only while somebody is
         // registered does the slot know of an invalidation.
-        let pending = Registration::again(self.clone(), flight);
+        let pending = Registration::again(self.clone(), key, token);
         let (value, life) = (loaded.value.clone(), loaded.lives.map(|(_, l2)| l2));
         self.spawn(async move {
             let (engine, key) = (&pending.engine, &pending.key);
@@ -132,10 +239,11 @@ impl<K: Key, V: Value> Registration<K, V> {
     }
 
     /// Registers once more with the token of a flight that is registered.
-    fn again(engine: Arc<Engine<K, V>>, flight: &Flight<K, V>) -> Self {
-        let mut registration = Self::new(engine, flight.key().clone());
-        #[cfg(not(accelerator_mutant = "fill-begins-after-load"))]
-        (registration.at.token = flight.token());
+    fn again(engine: Arc<Engine<K, V>>, key: &K, token: Token) -> Self {
+        let mut registration = Self::new(engine, key.clone());
+        if !cfg!(accelerator_mutant = "fill-begins-after-load") {
+            registration.at.token = token;
+        }
         registration
     }
 }
