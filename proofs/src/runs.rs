@@ -58,9 +58,9 @@ impl Drop for Wants {
     fn drop(&mut self) {
         if let Some(latent) = self.latent.take() {
             // As `Engine::give_up_latent`.
-            let make = || Flight::new(KEY, latent.hash, latent.token, false, self.cache.clone());
-            let (flight, _) = self.cache.table.make(&KEY, &latent, make);
-            give_up(&flight);
+            if let Some(flight) = self.cache.table.leave(&KEY, &latent) {
+                give_up(&flight);
+            }
         }
         self.report.tell(self.outcome);
     }

@@ -78,10 +78,10 @@ impl<K: Key, V: Value> Engine<K, V> {
 
     /// [`give_up`](Self::give_up) for a latent flight.
     #[cold]
-    pub(crate) fn give_up_latent(self: &Arc<Self>, key: &K, latent: Latent) {
-        let make = || Flight::new(key.clone(), latent.hash, latent.token, false, self.clone());
-        let (flight, _) = self.table.make(key, &latent, make);
-        self.give_up(&flight);
+    pub(crate) fn give_up_latent(&self, key: &K, latent: Latent) {
+        if let Some(flight) = self.table.leave(key, &latent) {
+            self.give_up(&flight);
+        }
     }
 
     /// A stale value that may be served instead of the error of this flight: young enough, and not invalidated since
@@ -183,13 +183,6 @@ impl<'a, K: Key, V: Value> Ending<'a, K, V> {
         self.held = None;
     }
 
-    /// User code panicked.
-    pub(crate) fn panicked(self) -> Outcome<V> {
-        let outcome = Outcome::Failed { error: panicked(), stale: None };
-        self.commit(Change::Nothing, &outcome);
-        outcome
-    }
-
     /// What to do with L1, and what to answer.
     fn see(&self, end: End<V>) -> (Change<V>, Outcome<V>) {
         let engine = self.engine;
@@ -264,7 +257,8 @@ impl<K: Key, V: Value> Engine<K, V> {
 impl<K: Key, V: Value> Drop for Ending<'_, K, V> {
     fn drop(&mut self) {
         if let Some(held) = self.held.take() {
-            Ending { engine: self.engine, held: Some(held) }.panicked();
+            let ending = Ending { engine: self.engine, held: Some(held) };
+            ending.commit(Change::Nothing, &Outcome::panicked());
         }
     }
 }
@@ -287,11 +281,15 @@ impl<K: Key, V: Value> Telling<K, V> {
 impl<K: Key, V: Value> Drop for Telling<K, V> {
     fn drop(&mut self) {
         if let Some(flight) = self.0.take() {
-            flight.publish(Outcome::Failed { error: panicked(), stale: None });
+            flight.publish(Outcome::panicked());
         }
     }
 }
 
-fn panicked() -> CacheError {
-    CacheError::new(ErrorKind::Panic, "user code panicked while the flight was under way (a Clone, a Drop, a store)")
+impl<V> Outcome<V> {
+    /// User code panicked.
+    pub(crate) fn panicked() -> Self {
+        let why = "user code panicked while the flight was under way (a Clone, a Drop, a store)";
+        Self::Failed { error: CacheError::new(ErrorKind::Panic, why), stale: None }
+    }
 }

@@ -157,6 +157,21 @@ impl<F, U: Clone> Joinable<F, U> {
         }
     }
 
+    /// The leader of a latent flight gives up: it is left to those who followed.
+    pub(crate) fn leave(&mut self, id: u64) -> Option<Arc<F>> {
+        match &mut self.now {
+            Now::Made { flight, latent } if *latent == Some(id) => {
+                *latent = None;
+                Some(flight.clone())
+            }
+            Now::Latent { id: own, .. } if *own == id => {
+                self.now = Now::Nothing;
+                None
+            }
+            _ => self.adopt(id),
+        }
+    }
+
     fn adopt(&mut self, id: u64) -> Option<Arc<F>> {
         let link = self.orphan(id);
         let orphan = link.take()?;
