@@ -229,7 +229,7 @@ impl<K: Key, V: Value> Engine<K, V> {
             let names = remote.names(keys.iter().copied());
             let asked = self.l2_mlook(remote, keys.into_iter(), &names, self.policy.lease, L2Use::Read);
             let mut looks = asked.await;
-            found.extend((0..names.len()).map(|_| self.look_next(remote, &names, &mut looks)));
+            found.extend((0..names.len()).map(|_| looks.next_look()));
         }
         found
     }

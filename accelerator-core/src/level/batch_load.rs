@@ -100,7 +100,7 @@ async fn read_chunk<'b, K: Key, V: Value>(
     };
     let (now, mut open, mut found) = (looks.at.now, Vec::new(), Found::default());
     for (n, one) in chunk.iter_mut().enumerate() {
-        let leased = match engine.next_look(remote, &names, &mut looks) {
+        let leased = match looks.next_answer() {
             Leased::Look { found: Some(value), .. } if value.until.is_fresh(now, how.min_fresh) => {
                 found.land(engine, one, value, now);
                 continue;

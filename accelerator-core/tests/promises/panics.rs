@@ -324,3 +324,39 @@ fn a_batch_that_is_given_up_leaves_no_slot_whatever_panics() {
         assert_eq!(cache.stats().flights, 0, "followed: {followed}");
     }
 }
+
+/// A codec for values that panic when they are cloned.
+struct Arms(Arc<AtomicBool>);
+
+impl Codec<Armed> for Arms {
+    fn id(&self) -> u8 {
+        200
+    }
+    fn encode(&self, value: &Armed, out: &mut Vec<u8>) -> Result<(), LoadError> {
+        out.extend(value.0.to_le_bytes());
+        Ok(())
+    }
+    fn decode(&self, bytes: &[u8]) -> Result<Armed, LoadError> {
+        Ok(Armed(u64::from_le_bytes(bytes.try_into()?), self.0.clone()))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_that_panics_gives_back_the_leases_that_it_has_not_looked_at() {
+    let (l2, armed) = (MemoryL2::new().with_leases(), Arc::new(AtomicBool::new(false)));
+    let node = || {
+        let arms = armed.clone();
+        let load = move |key| std::future::ready(Ok::<_, LoadError>(Some(Armed(key, arms.clone()))));
+        let builder = LevelCache::<u64, Armed>::builder().area("a").ttl(TTL);
+        builder.l2_with_codec(l2.clone(), Arms(armed.clone())).l1(MemoryL1::new()).loader(load).build().unwrap()
+    };
+    let (one, other) = (node(), node());
+    assert!(other.get(&1).await.unwrap().is_some());
+    armed.store(true, SeqCst);
+    let answers = kinds(one.mget(&[1, 2, 3]).await.into_results());
+    armed.store(false, SeqCst);
+    assert!(answers.iter().all(|answer| matches!(answer, Err(ErrorKind::Panic))));
+    settle().await;
+    assert!(other.get(&2).await.unwrap().is_some() && other.get(&3).await.unwrap().is_some());
+    assert_eq!(other.stats().lease_waits, 0, "nobody waits for a lease that is gone");
+}
