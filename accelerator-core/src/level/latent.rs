@@ -162,7 +162,7 @@ impl<F, U: Clone> Joinable<F, U> {
         match &mut self.now {
             Now::Made { flight, latent } if *latent == Some(id) => {
                 *latent = None;
-                Some(flight.clone())
+                (!cfg!(accelerator_mutant = "leave-loses-follower")).then(|| flight.clone())
             }
             Now::Latent { id: own, .. } if *own == id => {
                 self.now = Now::Nothing;
