@@ -8,8 +8,8 @@ use shuttle::sync::mpsc::channel;
 use shuttle::thread::{self, JoinHandle};
 
 use crate::level::join::Join;
-use crate::level::latent::Latent;
-use crate::rig::{Cache, Flight, InPlace, KEY, Outcome, Stage, Wire, Work, run_in_task};
+use crate::level::latent::{By, Latent};
+use crate::rig::{Cache, Flight, InPlace, KEY, Outcome, Stage, Wire, Work, give_up, run_in_task};
 
 type Started = Result<Outcome, Stage>;
 
@@ -47,11 +47,15 @@ impl Drop for Ending {
 }
 
 fn join(cache: &Arc<Cache>) -> Join<u64, Latent, Arc<Flight>> {
-    cache.table.join_latent(&KEY, None, None, cache, || cache.generation(), || cache.l1())
+    cache.table.join_latent(&KEY, None, By::Leader, cache, || cache.generation(), || cache.l1())
 }
 
 fn leads(cache: &Arc<Cache>) -> Ending {
-    match join(cache) {
+    ending(cache, join(cache))
+}
+
+fn ending(cache: &Arc<Cache>, joined: Join<u64, Latent, Arc<Flight>>) -> Ending {
+    match joined {
         Join::Lead(latent) => Ending { cache: cache.clone(), latent: Some(latent) },
         _ => panic!("nobody else is there yet"),
     }
@@ -107,7 +111,7 @@ async fn get_seen(cache: &Arc<Cache>, wire: &Arc<Wire>) -> Outcome {
     if let Some(value) = cache.l1() {
         return Outcome::Value(value);
     }
-    let join = || cache.table.join_latent(&KEY, Some(seen), None, cache, || cache.generation(), || cache.l1());
+    let join = || cache.table.join_latent(&KEY, Some(seen), By::Leader, cache, || cache.generation(), || cache.l1());
     get_by(join, cache, wire).await
 }
 
@@ -194,4 +198,70 @@ pub(crate) fn latent_panic_releases_everybody() {
     cache.is_empty();
     assert_eq!(block_on(get(&cache, &wire)), Outcome::Value(0), "the next call starts clean");
     cache.is_empty();
+}
+
+/// As `ticket.rs`: the holder of a ticket loads by itself, and those who followed wait for it.
+fn holds_ticket(cache: &Arc<Cache>) -> Ending {
+    let joined = cache.table.join_latent(&KEY, None, By::Ticket, cache, || cache.generation(), || cache.l1());
+    ending(cache, joined)
+}
+
+pub(crate) fn latent_ticket_is_filled_for_all() {
+    let (cache, wire) = (Cache::new(), Wire::new());
+    let ticket = holds_ticket(&cache);
+    let followers = [reader(&cache, &wire), reader(&cache, &wire)];
+    let holder = thread::spawn(move || ticket.end(0));
+    let answer = answered(&wire);
+    for follower in followers {
+        assert_eq!(follower.join().unwrap(), Outcome::Value(0));
+    }
+    holder.join().unwrap();
+    answer.join().unwrap();
+    cache.is_empty();
+}
+
+/// A dropped ticket passes the load on, to one at a time.
+pub(crate) fn latent_ticket_hands_over() {
+    let (cache, wire) = (Cache::new(), Wire::new());
+    let mut ticket = holds_ticket(&cache);
+    let followers = [reader(&cache, &wire), reader(&cache, &wire)];
+    let holder = {
+        let cache = cache.clone();
+        thread::spawn(move || {
+            // As `Engine::give_up_latent`.
+            let latent = ticket.latent.take().expect("not ended");
+            if let Some(flight) = cache.table.leave(&KEY, &latent) {
+                give_up(&flight);
+            }
+        })
+    };
+    let answer = answered(&wire);
+    for follower in followers {
+        assert_eq!(follower.join().unwrap(), Outcome::Value(0));
+    }
+    holder.join().unwrap();
+    answer.join().unwrap();
+    assert_eq!(wire.ends(), 1, "loads of those who followed");
+    cache.is_empty();
+}
+
+/// The ticket is out until a newer reader has its own value.
+pub(crate) fn latent_ticket_holds_no_newer_reader() {
+    let (cache, wire) = (Cache::new(), Wire::new());
+    wire.answer();
+    let (done, is_done) = channel();
+    let ticket = holds_ticket(&cache);
+    let holder = thread::spawn(move || {
+        is_done.recv().unwrap();
+        ticket.end(0)
+    });
+    let older = reader(&cache, &wire);
+    let change = cache.change();
+    cache.del();
+    cache.acknowledge(change);
+    assert_eq!(cache.checked(|| block_on(get(&cache, &wire))), Outcome::Value(1));
+    done.send(()).unwrap();
+    holder.join().unwrap();
+    older.join().unwrap();
+    cache.at_rest();
 }

@@ -1,9 +1,9 @@
 //! Concurrency proofs of `accelerator-core`.
 //!
-//! The slot table, the flights, the runs of batches and the place of their work are compiled here from **the same source files** as in
-//! `accelerator-core`, on top of a mutex of [shuttle](https://docs.rs/shuttle), which runs all threads of a scenario
-//! one at a time and decides at every lock and every atomic who goes on. So a schedule is data: it can be drawn at
-//! random a million times, and a failure prints the one that led to it.
+//! The slot table, the flights, the runs of batches and the place of their work are compiled here from **the same
+//! source files** as in `accelerator-core`, on top of a mutex of [shuttle](https://docs.rs/shuttle), which runs all
+//! threads of a scenario one at a time and decides at every lock and every atomic who goes on. So a schedule is data: it
+//! can be drawn at random a million times, and a failure prints the one that led to it.
 //!
 //! ```text
 //! cargo test -p accelerator-proofs                                          a small number of schedules

@@ -12,7 +12,7 @@ use shuttle::sync::mpsc::{Receiver, channel};
 use shuttle::thread::{self, JoinHandle};
 
 use crate::level::join::Join;
-use crate::level::latent::Latent;
+use crate::level::latent::{By, Latent};
 use crate::level::run::Report;
 use crate::rig::{BatchRun, Cache, Flight, KEY, Load, Outcome, Stage, Wire, Work, give_up, poll_once, spawn};
 
@@ -58,9 +58,9 @@ impl Drop for Wants {
     fn drop(&mut self) {
         if let Some(latent) = self.latent.take() {
             // As `Engine::give_up_latent`.
-            let make = || Flight::new(KEY, latent.hash, latent.token, false, self.cache.clone());
-            let (flight, _) = self.cache.table.make(&KEY, &latent, make);
-            give_up(&flight);
+            if let Some(flight) = self.cache.table.leave(&KEY, &latent) {
+                give_up(&flight);
+            }
         }
         self.report.tell(self.outcome);
     }
@@ -94,7 +94,14 @@ fn join(cache: &Arc<Cache>, run: Option<&Arc<BatchRun>>) -> Joined {
     if let Some(value) = cache.l1() {
         return Join::Hit(value);
     }
-    cache.table.join_latent(&KEY, Some(seen), run, cache, || cache.generation(), || cache.l1())
+    cache.table.join_latent(
+        &KEY,
+        Some(seen),
+        run.map_or(By::Leader, By::Run),
+        cache,
+        || cache.generation(),
+        || cache.l1(),
+    )
 }
 
 /// As `Engine::read_missing`, with one key.

@@ -233,7 +233,7 @@ impl<K: Key, V: Value> Engine<K, V> {
             let keys = || chunk.iter().map(|(_, leads)| leads.key());
             let names = remote.names(keys());
             let mut looks = self.l2_mlook(remote, keys(), &names, self.policy.lease, L2Use::Read).await;
-            found.extend((0..names.len()).map(|_| self.look_next(remote, &names, &mut looks)));
+            found.extend((0..names.len()).map(|_| looks.next_look()));
         }
         found
     }

@@ -80,7 +80,7 @@ pub(crate) fn batch_work<K: Key, V: Value>(
     let steps = async move {
         let mut wants = wants;
         let Wants { engine, keys, .. } = &mut wants;
-        for chunk in keys.chunks_mut(engine.policy.max_batch.max(1)) {
+        for chunk in keys.chunks_mut(engine.policy.max_batch) {
             let open = read_chunk(engine, chunk, how).await;
             if !open.is_empty() {
                 load_chunk(engine, open, how, begun.take()).await;
@@ -104,11 +104,11 @@ async fn read_chunk<'b, K: Key, V: Value>(
         true => engine.l2_mlook(remote, keys(), &names, engine.lease_of_chunk(names.len()), how.l2).await,
         false => engine.l2_mget(remote, keys(), &names, L2Use::Read).await,
     };
-    let (now, mut open, mut found) = (looks.at.now, Vec::new(), Found::default());
+    let (now, mut open, mut hits) = (looks.at.now, Vec::new(), Hits::default());
     for (n, one) in chunk.iter_mut().enumerate() {
-        let leased = match engine.next_look(remote, &names, &mut looks) {
+        let leased = match looks.next_answer() {
             Leased::Look { found: Some(value), .. } if value.until.is_fresh(now, how.min_fresh) => {
-                found.land(engine, one, value, now);
+                hits.land(engine, one, value, now);
                 continue;
             }
             other => other,
@@ -133,19 +133,19 @@ async fn read_chunk<'b, K: Key, V: Value>(
             }
         }
     }
-    engine.counters.add(Count::L2Hit, found.values);
-    engine.counters.add(Count::L2Absent, found.absent);
+    engine.counters.add(Count::L2Hit, hits.values);
+    engine.counters.add(Count::L2Absent, hits.absent);
     open
 }
 
 /// How many keys of a chunk L2 had.
 #[derive(Default)]
-struct Found {
+struct Hits {
     values: u64,
     absent: u64,
 }
 
-impl Found {
+impl Hits {
     fn land<K: Key, V: Value>(&mut self, engine: &Engine<K, V>, one: &mut Wanted<K, V>, found: Stale<V>, now: u64) {
         let outcome = engine.land_found(&one.key, &mut one.latent, found, now);
         self.values += u64::from(outcome.is_some());

@@ -4,6 +4,7 @@
 //! into a task as a whole.
 
 use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -34,6 +35,22 @@ impl<K, V> Wanted<K, V> {
     }
 }
 
+impl<K: Key, V: Value> Wanted<K, V> {
+    /// The run is over, whether this key has ended or not.
+    fn leave(&mut self, engine: &Arc<Engine<K, V>>) {
+        match self.latent.take() {
+            Some(latent) if std::thread::panicking() => {
+                self.outcome = Some(Outcome::panicked());
+                drop(Ending::new(engine, Held::Latent(&self.key, latent)));
+            }
+            Some(latent) => engine.give_up_latent(&self.key, latent),
+            // User code panicked while this key was ending.
+            None if self.outcome.is_none() => self.outcome = Some(Outcome::panicked()),
+            None => {}
+        }
+    }
+}
+
 /// The keys of a batch that are led. Dropped, for whatever reason, it reports to the leader. Keys that have not ended
 /// fail if the reason is a panic; else (the runtime ends) who waits for them takes over.
 pub(crate) struct Wants<K: Key, V: Value> {
@@ -58,13 +75,9 @@ impl<K: Key, V: Value> Wants<K, V> {
 impl<K: Key, V: Value> Drop for Wants<K, V> {
     fn drop(&mut self) {
         let mut keys = std::mem::take(&mut self.keys);
-        for Wanted { key, latent, outcome, .. } in &mut keys {
-            let Some(latent) = latent.take() else { continue };
-            if std::thread::panicking() {
-                *outcome = Some(Ending::new(&self.engine, Held::Latent(key, latent)).panicked());
-            } else {
-                self.engine.give_up_latent(key, latent);
-            }
+        for one in &mut keys {
+            // Wakers are foreign code: whatever one of them does, the others and the leader hear of the end.
+            let _ = catch_unwind(AssertUnwindSafe(|| one.leave(&self.engine)));
         }
         self.report.tell(keys);
     }

@@ -77,8 +77,9 @@ impl<K: Key, V: Value> Engine<K, V> {
     }
 
     /// [`give_up`](Self::give_up) for a latent flight.
+    #[cold]
     pub(crate) fn give_up_latent(&self, key: &K, latent: Latent) {
-        if let Some(flight) = self.table.give_up(key, &latent) {
+        if let Some(flight) = self.table.leave(key, &latent) {
             self.give_up(&flight);
         }
     }
@@ -178,13 +179,6 @@ impl<'a, K: Key, V: Value> Ending<'a, K, V> {
         self.held = None;
     }
 
-    /// User code panicked.
-    pub(crate) fn panicked(self) -> Outcome<V> {
-        let outcome = Outcome::Failed { error: panicked(), stale: None };
-        self.commit(Change::Nothing, &outcome);
-        outcome
-    }
-
     /// What to do with L1, and what to answer.
     fn see(&self, end: End<V>) -> (Change<V>, Outcome<V>) {
         let engine = self.engine;
@@ -259,7 +253,8 @@ impl<K: Key, V: Value> Engine<K, V> {
 impl<K: Key, V: Value> Drop for Ending<'_, K, V> {
     fn drop(&mut self) {
         if let Some(held) = self.held.take() {
-            Ending { engine: self.engine, held: Some(held) }.panicked();
+            let ending = Ending { engine: self.engine, held: Some(held) };
+            ending.commit(Change::Nothing, &Outcome::panicked());
         }
     }
 }
@@ -282,11 +277,15 @@ impl<K: Key, V: Value> Telling<K, V> {
 impl<K: Key, V: Value> Drop for Telling<K, V> {
     fn drop(&mut self) {
         if let Some(flight) = self.0.take() {
-            flight.publish(Outcome::Failed { error: panicked(), stale: None });
+            flight.publish(Outcome::panicked());
         }
     }
 }
 
-fn panicked() -> CacheError {
-    CacheError::new(ErrorKind::Panic, "user code panicked while the flight was under way (a Clone, a Drop, a store)")
+impl<V> Outcome<V> {
+    /// User code panicked.
+    pub(crate) fn panicked() -> Self {
+        let why = "user code panicked while the flight was under way (a Clone, a Drop, a store)";
+        Self::Failed { error: CacheError::new(ErrorKind::Panic, why), stale: None }
+    }
 }

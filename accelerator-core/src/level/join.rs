@@ -167,4 +167,20 @@ impl<K: Hash + Eq + Clone, R, W: Parked, X> SlotTable<K, R, W, X> {
     pub(crate) fn go_on(&self, key: &K, latent: &Latent, run: W::Run) -> Option<Shared<K, R, W, X>> {
         self.shard(latent.hash).slot(key, latent.hash).flight.go_on(latent.id, run)
     }
+
+    /// The leader of a latent flight gives up. The flight, if somebody follows it: the registration is its own from now
+    /// on. Else the registration is over.
+    pub(crate) fn leave(&self, key: &K, latent: &Latent) -> Option<Shared<K, R, W, X>> {
+        let mut slots = self.shard(latent.hash);
+        let mut entry = slots.map.find_entry(latent.hash, |s| s.key == *key).ok()?;
+        let slot = entry.get_mut();
+        let followed = slot.flight.leave(latent.id);
+        if followed.is_none() {
+            slot.registered = slot.registered.saturating_sub(1);
+            if slot.registered == 0 {
+                entry.remove();
+            }
+        }
+        followed
+    }
 }

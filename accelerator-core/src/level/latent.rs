@@ -158,22 +158,6 @@ impl<F, U: Clone> Joinable<F, U> {
         self.adopt(id)
     }
 
-    /// The leader of a latent flight gives up: the flight, if somebody follows it.
-    pub(crate) fn give_up(&mut self, id: u64) -> Option<Arc<F>> {
-        match &mut self.now {
-            Now::Made { flight, latent } if *latent == Some(id) => {
-                *latent = None;
-                (!cfg!(accelerator_mutant = "give-up-forgets-follower")).then(|| flight.clone())
-            }
-            Now::Latent { id: own, .. } if *own == id => {
-                self.now = Now::Nothing;
-                None
-            }
-            // Detached meanwhile.
-            _ => self.adopt(id),
-        }
-    }
-
     /// The leader of a latent flight makes it, or takes the one that a follower made. `true`: that one.
     pub(crate) fn make(&mut self, id: u64, make: impl FnOnce() -> F) -> (Arc<F>, bool) {
         match &mut self.now {
@@ -191,6 +175,21 @@ impl<F, U: Clone> Joinable<F, U> {
                 Some(flight) => (flight, true),
                 None => (Arc::new(make()), false),
             },
+        }
+    }
+
+    /// The leader of a latent flight gives up: it is left to those who followed.
+    pub(crate) fn leave(&mut self, id: u64) -> Option<Arc<F>> {
+        match &mut self.now {
+            Now::Made { flight, latent } if *latent == Some(id) => {
+                *latent = None;
+                (!cfg!(accelerator_mutant = "leave-loses-follower")).then(|| flight.clone())
+            }
+            Now::Latent { id: own, .. } if *own == id => {
+                self.now = Now::Nothing;
+                None
+            }
+            _ => self.adopt(id),
         }
     }
 

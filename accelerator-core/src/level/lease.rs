@@ -25,10 +25,9 @@ use crate::level::timer::from_now;
 use crate::traits::l2::{L2Read, LeaseToken};
 
 /// What is known of L2 when a load begins.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum L2Use {
     /// Nothing yet.
-    #[default]
     Read,
     /// It had nothing a moment ago.
     Missed,

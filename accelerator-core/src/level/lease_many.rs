@@ -10,13 +10,17 @@ use bytes::Bytes;
 
 use crate::error::{StoreErrorKind, StoreResult};
 use crate::level::engine::{Engine, Key, Value};
-use crate::level::lease::{L2Use, Leased, Look, May, without_leases};
+use crate::level::lease::{L2Use, Leased, Look, May, Permit, without_leases};
 use crate::level::names::Names;
 use crate::level::remote::{Moment, Remote};
 use crate::traits::l2::L2Read;
 
-/// What a store answered to a question about many keys, in their order.
-pub(crate) struct Looks {
+/// What a store answered to a question about many keys, in their order. Dropped before its end (by a panic), it gives back
+/// the leases that are left in it.
+pub(crate) struct Looks<'a, K: Key, V: Value> {
+    engine: &'a Arc<Engine<K, V>>,
+    remote: &'a Remote<K, V>,
+    names: &'a Names,
     answers: Answers,
     next: usize,
     /// Keys that are read past L2; empty where there are none.
@@ -32,22 +36,73 @@ enum Answers {
     NotAsked,
 }
 
-impl Looks {
-    fn passes(&self, n: usize) -> bool {
-        self.passed.get(n).is_some_and(|passed| *passed)
+impl<K: Key, V: Value> Looks<'_, K, V> {
+    /// The index of the next key, and whether it is read past L2.
+    fn step(&mut self) -> (usize, bool) {
+        let n = self.next;
+        self.next += 1;
+        (n, self.passed.get(n).is_some_and(|passed| *passed))
+    }
+
+    /// What the next answer means.
+    pub(crate) fn next_answer(&mut self) -> Leased<V> {
+        let (n, passed) = self.step();
+        if passed {
+            return Leased::nothing(May::Nothing);
+        }
+        let (engine, remote, full) = (self.engine, self.remote, self.names.full(n));
+        // Where a call failed as a whole there are no answers, and it was counted once.
+        let leased = match &mut self.answers {
+            Answers::Leased(answers) => {
+                answers.next().map(|answer| engine.understand_lease(remote, full, answer, self.l2, self.at))
+            }
+            Answers::Plain(answers) => {
+                answers.next().map(|answer| without_leases(Some(engine.understand(remote, full, answer, self.at))))
+            }
+            Answers::NotAsked => Some(without_leases(None)),
+        };
+        leased.unwrap_or(Leased::nothing(May::Nothing))
+    }
+
+    /// What the next answer means, with the right to write.
+    pub(crate) fn next_look(&mut self) -> Look<K, V> {
+        let n = self.next;
+        let leased = self.next_answer();
+        self.engine.look(self.names.name(n), leased)
+    }
+
+    #[cold]
+    fn give_back(&mut self) {
+        while self.next < self.names.len() {
+            let (n, passed) = self.step();
+            if !passed
+                && let Answers::Leased(answers) = &mut self.answers
+                && let Some(Ok(L2Read::Leased { token, .. })) = answers.next()
+            {
+                drop(Permit::new(self.engine, self.names.name(n), May::Fill(token)));
+            }
+        }
+    }
+}
+
+impl<K: Key, V: Value> Drop for Looks<'_, K, V> {
+    fn drop(&mut self) {
+        if self.next < self.names.len() {
+            self.give_back();
+        }
     }
 }
 
 impl<K: Key, V: Value> Engine<K, V> {
     /// `l2_look` for many keys in one call; never waits for the leases of others, as it may hold some.
-    pub(crate) async fn l2_mlook(
-        self: &Arc<Self>,
-        remote: &Remote<K, V>,
+    pub(crate) async fn l2_mlook<'a>(
+        self: &'a Arc<Self>,
+        remote: &'a Remote<K, V>,
         keys: impl Iterator<Item = &K>,
-        names: &Names,
+        names: &'a Names,
         lease: Duration,
         l2: L2Use,
-    ) -> Looks {
+    ) -> Looks<'a, K, V> {
         if !remote.limits.leases {
             return self.l2_mget(remote, keys, names, l2).await;
         }
@@ -59,17 +114,18 @@ impl<K: Key, V: Value> Engine<K, V> {
                 self.all_answers(asked.await, wires.len())
             }
         };
-        Looks { answers: Answers::Leased(answers.into_iter()), next: 0, passed, l2, at: self.moment() }
+        let answers = Answers::Leased(answers.into_iter());
+        Looks { engine: self, remote, names, answers, next: 0, passed, l2, at: self.moment() }
     }
 
     /// Reads many keys in one call, and takes no leases.
-    pub(crate) async fn l2_mget(
-        self: &Arc<Self>,
-        remote: &Remote<K, V>,
+    pub(crate) async fn l2_mget<'a>(
+        self: &'a Arc<Self>,
+        remote: &'a Remote<K, V>,
         keys: impl Iterator<Item = &K>,
-        names: &Names,
+        names: &'a Names,
         l2: L2Use,
-    ) -> Looks {
+    ) -> Looks<'a, K, V> {
         let (passed, wires) = self.wires(remote, keys, names);
         let answers = match (l2, wires.is_empty()) {
             (L2Use::Read, true) => Answers::Plain(Vec::new().into_iter()),
@@ -79,7 +135,7 @@ impl<K: Key, V: Value> Engine<K, V> {
             }
             _ => Answers::NotAsked,
         };
-        Looks { answers, next: 0, passed, l2, at: self.moment() }
+        Looks { engine: self, remote, names, answers, next: 0, passed, l2, at: self.moment() }
     }
 
     /// Which keys are read past L2, and the names of all others.
@@ -100,33 +156,6 @@ impl<K: Key, V: Value> Engine<K, V> {
         }
         let wires = names.wires(|n| !passed.get(n).is_some_and(|passed| *passed));
         (passed, wires)
-    }
-
-    /// What the next answer means.
-    pub(crate) fn next_look(&self, remote: &Remote<K, V>, names: &Names, looks: &mut Looks) -> Leased<V> {
-        let n = looks.next;
-        looks.next += 1;
-        if looks.passes(n) {
-            return Leased::nothing(May::Nothing);
-        }
-        // Where a call failed as a whole there are no answers, and it was counted once.
-        let leased = match &mut looks.answers {
-            Answers::Leased(answers) => {
-                answers.next().map(|answer| self.understand_lease(remote, names.full(n), answer, looks.l2, looks.at))
-            }
-            Answers::Plain(answers) => answers
-                .next()
-                .map(|answer| without_leases(Some(self.understand(remote, names.full(n), answer, looks.at)))),
-            Answers::NotAsked => Some(without_leases(None)),
-        };
-        leased.unwrap_or(Leased::nothing(May::Nothing))
-    }
-
-    /// What the next answer means, with the right to write.
-    pub(crate) fn look_next(self: &Arc<Self>, remote: &Remote<K, V>, names: &Names, looks: &mut Looks) -> Look<K, V> {
-        let n = looks.next;
-        let leased = self.next_look(remote, names, looks);
-        self.look(names.name(n), leased)
     }
 
     /// The answers of a call for many keys; none where the call failed as a whole, which is counted once.

@@ -70,14 +70,16 @@ impl<K: Key, V: Value> Remote<K, V> {
 
     pub(crate) fn names<'k>(&self, keys: impl ExactSizeIterator<Item = &'k K>) -> Names {
         let mut text = String::with_capacity(keys.len().saturating_mul(self.prefix.len() + 24));
-        let mut spans = Vec::with_capacity(keys.len());
+        let (mut spans, mut name) = (Vec::with_capacity(keys.len()), String::with_capacity(self.prefix.len() + 24));
         for key in keys {
+            // Apart: a foreign CacheKey that does not leave alone what is there spoils no name but its own.
+            name.clear();
+            self.write_name(key, &mut name);
             let from = text.len();
-            self.write_name(key, &mut text);
+            text.push_str(&name);
             let full = text.len();
-            if full - from > self.limits.max_key_bytes {
-                let short = self.hashed(&text[from..]);
-                text.push_str(&short);
+            if name.len() > self.limits.max_key_bytes {
+                text.push_str(&self.hashed(&name));
             }
             spans.push(Span { from, full, short: text.len() });
         }

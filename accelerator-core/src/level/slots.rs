@@ -167,21 +167,6 @@ impl<K: Hash + Eq + Clone, R, W: Parked, X> SlotTable<K, R, W, X> {
         store(valid);
     }
 
-    /// The leader of a latent flight gives up. The flight, if somebody follows it: the registration is its own then.
-    pub(crate) fn give_up(&self, key: &K, latent: &Latent) -> Option<Shared<K, R, W, X>> {
-        let mut slots = self.shard(latent.hash);
-        let mut entry = slots.map.find_entry(latent.hash, |s| s.key == *key).ok()?;
-        let slot = entry.get_mut();
-        let followed = slot.flight.give_up(latent.id);
-        if followed.is_none() {
-            slot.registered = slot.registered.saturating_sub(1);
-            if slot.registered == 0 {
-                entry.remove();
-            }
-        }
-        followed
-    }
-
     /// A local write that reached L2: `store` is told whether nothing came since `token`. Either way later readers
     /// start a flight of their own, and fills that began earlier are refused.
     pub(crate) fn commit_write(

@@ -1,18 +1,22 @@
 //! I2 and I6: a panic of user code, wherever it runs, ends one flight at most. It leaves no slot behind, nobody waits
 //! for it, and a store or codec that panics is one that failed.
 
+use std::future::{pending, poll_fn};
+use std::hash::{Hash, Hasher};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use accelerator_core::testkit::{MemoryL1, MemoryL2, settle};
 use accelerator_core::{
-    Begin, Bytes, Cache, CacheKey, Codec, ErrorKind, L2Store, LevelCache, LoadError, Loaded, StoreResult, async_trait,
+    Begin, Bytes, Cache, CacheKey, CacheResult, Codec, Entry, ErrorKind, L1Stats, L1Store, L2Store, LevelCache,
+    LoadError, Loaded, StoreResult, async_trait,
 };
 
-use crate::common::{TTL, ms, ok};
+use crate::common::{TTL, World, ms, ok};
 
 fn panics() -> ! {
     std::panic::resume_unwind(Box::new("user code"))
@@ -207,4 +211,152 @@ async fn a_store_that_panics_is_a_store_that_failed() {
     assert_eq!(cache.get(&1).await.unwrap(), Some(1));
     settle().await;
     assert_eq!((cache.stats().loads_panic, cache.stats().flights), (0, 0));
+}
+
+/// A store that panics when 13 is put into it.
+#[derive(Clone, Default)]
+struct Picky(MemoryL1<u64, u64>);
+
+impl L1Store<u64, u64> for Picky {
+    fn get(&self, key: &u64) -> Option<Entry<u64>> {
+        self.0.get(key)
+    }
+    fn insert(&self, key: u64, entry: Entry<u64>) {
+        if key == 13 { panics() } else { self.0.insert(key, entry) }
+    }
+    fn remove(&self, key: &u64) {
+        self.0.remove(key);
+    }
+    fn clear(&self) {
+        self.0.clear();
+    }
+    fn stats(&self) -> L1Stats {
+        self.0.stats()
+    }
+}
+
+/// What became of each key of a batch.
+fn kinds<V>(answers: Vec<CacheResult<Option<V>>>) -> Vec<Result<Option<V>, ErrorKind>> {
+    answers.into_iter().map(|answer| answer.map_err(|e| e.kind())).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_whose_l1_panics_answers_with_errors_and_loads_nothing_again() {
+    let panicked = Err(ErrorKind::Panic);
+    for (in_l2, many) in [(false, false), (false, true), (true, false), (true, true)] {
+        let w = World::new();
+        for key in [1, 13, 3].into_iter().filter(|_| in_l2) {
+            w.other_node().set(&key, 1000 * key + 1).await.unwrap();
+        }
+        let source = w.source.clone();
+        let builder = w.bare().l1(Picky::default()).l2(w.l2.clone());
+        let cache = match many {
+            true => builder.batch_loader(move |keys| source.clone().load_many(keys)),
+            false => builder.loader(move |key| source.clone().load(key)),
+        };
+        let cache = cache.build().unwrap();
+        let answers = kinds(cache.mget(&[1, 13, 3]).await.into_results());
+        assert_eq!(answers[1], panicked, "in L2: {in_l2}, in one load: {many}");
+        // Single loads end in any order.
+        let in_order = in_l2 || many;
+        assert!(!in_order || (answers[0] == Ok(Some(1001)) && answers[2] == panicked), "{answers:?}");
+        settle().await;
+        assert_eq!((w.source.asked_for(13), cache.stats().flights), (usize::from(!in_l2), 0));
+    }
+}
+
+/// Panics when it is cloned, once it is armed.
+struct Armed(u64, Arc<AtomicBool>);
+
+impl Clone for Armed {
+    fn clone(&self) -> Self {
+        if self.1.load(SeqCst) { panics() } else { Self(self.0, self.1.clone()) }
+    }
+}
+
+impl PartialEq for Armed {
+    fn eq(&self, other: &Self) -> bool {
+        self.0 == other.0
+    }
+}
+
+impl Eq for Armed {}
+
+impl Hash for Armed {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.hash(state);
+    }
+}
+
+struct PanicsWhenWoken;
+
+impl Wake for PanicsWhenWoken {
+    fn wake(self: Arc<Self>) {
+        panics()
+    }
+}
+
+#[test]
+fn a_batch_that_is_given_up_leaves_no_slot_whatever_panics() {
+    for followed in [false, true] {
+        let load = |_: Vec<Armed>| pending::<Result<Vec<(Armed, Option<u64>)>, LoadError>>();
+        let builder = LevelCache::<Armed, u64>::builder().area("a").l1(MemoryL1::new()).ttl(TTL);
+        let cache = builder.batch_loader(load).build().unwrap();
+        let armed = Arc::new(AtomicBool::new(false));
+        let keys = [1, 2, 3].map(|key| Armed(key, armed.clone()));
+        let mut leader = Box::pin(cache.mget(&keys));
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        runtime.block_on(poll_fn(|cx| {
+            assert!(leader.as_mut().poll(cx).is_pending());
+            Poll::Ready(())
+        }));
+        {
+            // Outside of the runtime nothing moves into a task.
+            let mut follower = pin!(cache.get(&keys[0]));
+            if followed {
+                let waker = Waker::from(Arc::new(PanicsWhenWoken));
+                assert!(follower.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+            }
+            armed.store(!followed, SeqCst);
+            let _ = catch_unwind(AssertUnwindSafe(|| drop(leader)));
+            armed.store(false, SeqCst);
+        }
+        assert_eq!(cache.stats().flights, 0, "followed: {followed}");
+    }
+}
+
+/// A codec for values that panic when they are cloned.
+struct Arms(Arc<AtomicBool>);
+
+impl Codec<Armed> for Arms {
+    fn id(&self) -> u8 {
+        200
+    }
+    fn encode(&self, value: &Armed, out: &mut Vec<u8>) -> Result<(), LoadError> {
+        out.extend(value.0.to_le_bytes());
+        Ok(())
+    }
+    fn decode(&self, bytes: &[u8]) -> Result<Armed, LoadError> {
+        Ok(Armed(u64::from_le_bytes(bytes.try_into()?), self.0.clone()))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_that_panics_gives_back_the_leases_that_it_has_not_looked_at() {
+    let (l2, armed) = (MemoryL2::new().with_leases(), Arc::new(AtomicBool::new(false)));
+    let node = || {
+        let arms = armed.clone();
+        let load = move |key| std::future::ready(Ok::<_, LoadError>(Some(Armed(key, arms.clone()))));
+        let builder = LevelCache::<u64, Armed>::builder().area("a").ttl(TTL);
+        builder.l2_with_codec(l2.clone(), Arms(armed.clone())).l1(MemoryL1::new()).loader(load).build().unwrap()
+    };
+    let (one, other) = (node(), node());
+    assert!(other.get(&1).await.unwrap().is_some());
+    armed.store(true, SeqCst);
+    let answers = kinds(one.mget(&[1, 2, 3]).await.into_results());
+    armed.store(false, SeqCst);
+    assert!(answers.iter().all(|answer| matches!(answer, Err(ErrorKind::Panic))));
+    settle().await;
+    assert!(other.get(&2).await.unwrap().is_some() && other.get(&3).await.unwrap().is_some());
+    assert_eq!(other.stats().lease_waits, 0, "nobody waits for a lease that is gone");
 }
