@@ -76,7 +76,9 @@ impl Future for Leading {
     type Output = Option<Outcome>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Outcome>> {
-        self.run.poll(cx, |work, cx| work.as_mut().poll(cx), spawn);
+        if self.run.poll(cx, |work, cx| work.as_mut().poll(cx), spawn) {
+            return Poll::Pending;
+        }
         Poll::Ready(ready!(self.report.poll(cx)).flatten())
     }
 }

@@ -26,18 +26,23 @@ macro_rules! integers {
 
 integers!(u8 u16 u32 u64 u128 usize i8 i16 i32 i64 i128 isize);
 
+/// The numbers below one hundred, two digits each: pieces of it are text, and need no look at their digits.
+const PAIRS: &str = "0001020304050607080910111213141516171819202122232425262728293031323334353637383940414243444546474849\
+                     5051525354555657585960616263646566676869707172737475767778798081828384858687888990919293949596979899";
+
 fn push_digits(mut number: u64, out: &mut String) {
-    let (mut digits, mut from) = ([0; 20], 20);
-    loop {
-        from -= 1;
-        // One digit.
-        digits[from] = b'0' + (number % 10) as u8;
-        number /= 10;
-        if number == 0 {
-            break;
-        }
+    let (mut pairs, mut count) = ([0_usize; 10], 0);
+    while number >= 100 {
+        // Below one hundred.
+        pairs[count] = (number % 100) as usize;
+        number /= 100;
+        count += 1;
     }
-    out.extend(digits[from..].iter().map(|&digit| char::from(digit)));
+    let first = number as usize * 2;
+    out.push_str(&PAIRS[first + usize::from(number < 10)..first + 2]);
+    for pair in pairs[..count].iter().rev() {
+        out.push_str(&PAIRS[pair * 2..pair * 2 + 2]);
+    }
 }
 
 /// Whether `text` starts as integers are written. `parse` looks at the rest; by itself it also takes `+5`, `05`, `-0`.

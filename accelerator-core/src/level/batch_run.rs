@@ -105,7 +105,9 @@ impl<K: Key, V: Value> Future for Leading<K, V> {
     type Output = Vec<Wanted<K, V>>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Vec<Wanted<K, V>>> {
-        self.run.poll(cx, |work, cx| work.as_mut().poll(cx), self.engine.spawns());
+        if self.run.poll(cx, |work, cx| work.as_mut().poll(cx), self.engine.spawns()) {
+            return Poll::Pending;
+        }
         Poll::Ready(ready!(self.report.poll(cx)).unwrap_or_default())
     }
 }

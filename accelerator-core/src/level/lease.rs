@@ -194,6 +194,7 @@ impl<K: Key, V: Value> Engine<K, V> {
         Look { found, permit: Permit::new(self, name, may), held }
     }
 
+    #[inline(always)]
     pub(crate) fn understand_lease(
         &self,
         remote: &Remote<K, V>,
@@ -238,6 +239,7 @@ impl<K: Key, V: Value> Engine<K, V> {
     }
 
     /// What the bytes of a hit mean; what can't be read is counted.
+    #[inline(always)]
     pub(crate) fn open(
         &self,
         remote: &Remote<K, V>,

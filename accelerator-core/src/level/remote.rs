@@ -130,6 +130,7 @@ impl<K: Key, V: Value> Remote<K, V> {
     }
 
     /// What the bytes mean at `now` (Unix milliseconds).
+    #[inline(always)]
     pub(crate) fn open(&self, full: &str, bytes: &[u8], now: u64) -> Result<Option<(Option<V>, Life)>, Unreadable> {
         if bytes.len() > MAX_VALUE_BYTES {
             return Err(Unreadable::Garbage);

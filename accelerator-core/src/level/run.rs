@@ -23,25 +23,27 @@ impl<W> Run<W> {
         self.park(work, Waker::noop(), spawn);
     }
 
-    fn park(&self, work: W, leader: &Waker, spawn: impl FnOnce(W)) {
+    /// Whether it waits for the leader.
+    fn park(&self, work: W, leader: &Waker, spawn: impl FnOnce(W)) -> bool {
         let detached = lock(&self.place).park(work, leader);
+        let is_parked = detached.is_none();
         if let Some(work) = detached {
             spawn(work);
         }
+        is_parked
     }
 
-    /// The leader polls, unless the work is over or in a task.
+    /// The leader polls. `true`: the work waits for it, who is woken then. Else it is over or in a task, and the leader
+    /// waits for the report; it must not do so before, or its own poll would wake it.
     pub(crate) fn poll(
         &self,
         cx: &mut Context<'_>,
         poll: impl FnOnce(&mut W, &mut Context<'_>) -> Poll<()>,
         spawn: impl FnOnce(W),
-    ) {
+    ) -> bool {
         let unparked = lock(&self.place).unpark();
-        let Some(mut work) = unparked else { return };
-        if poll(&mut work, cx).is_pending() {
-            self.park(work, cx.waker(), spawn);
-        }
+        let Some(mut work) = unparked else { return false };
+        poll(&mut work, cx).is_pending() && self.park(work, cx.waker(), spawn)
     }
 
     /// Somebody depends on it whom the leader doesn't know, or the leader goes away.

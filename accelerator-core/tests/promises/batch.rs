@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::hash::{Hash, Hasher};
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, mpsc};
+use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 
 use accelerator_core::testkit::{Fault, MemoryL1, MemoryL2, Op, settle};
@@ -335,5 +336,45 @@ async fn a_key_that_is_deleted_between_its_occurrences_in_a_batch_is_answered_at
         while !led_twice().await {
             assert!(tries.next().is_some(), "the key was never led twice");
         }
+    }
+}
+
+#[derive(Default)]
+struct Wakes(AtomicUsize);
+
+impl Wake for Wakes {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, SeqCst);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_does_not_wake_the_task_that_polls_it() {
+    for with_l2 in [false, true] {
+        let w = World::new();
+        let cache = ok(if with_l2 { w.batches() } else { w.many() });
+        let door = w.source.door();
+        let (wakes, keys) = (Arc::new(Wakes::default()), [1, 2]);
+        let waker = Waker::from(wakes.clone());
+        let mut batch = Box::pin(cache.mget(&keys));
+        let mut poll = || {
+            let before = wakes.0.load(SeqCst);
+            let polled = batch.as_mut().poll(&mut Context::from_waker(&waker));
+            (polled, wakes.0.load(SeqCst) - before)
+        };
+        assert!(matches!(poll(), (Poll::Pending, 0)));
+        door.open();
+        // Reading and filling L2 suspend too.
+        let mut polls = 0..10;
+        let answers = loop {
+            assert!(polls.next().is_some(), "it never ends");
+            settle().await;
+            let (polled, woken) = poll();
+            assert_eq!(woken, 0, "with L2: {with_l2}");
+            if let Poll::Ready(answers) = polled {
+                break answers;
+            }
+        };
+        assert_eq!(answers.into_values().unwrap(), [Some(1001), Some(2001)]);
     }
 }
