@@ -72,6 +72,11 @@ impl<'k, K, V> Answers<'k, K, V> {
     where
         K: Hash + Eq + Clone,
     {
-        self.keys.iter().zip(self.values).map(|(key, value)| Ok((key.clone(), value?))).collect()
+        // Not collected: a fallible iterator doesn't say how much will come.
+        let mut map = HashMap::with_capacity(self.values.len());
+        for (key, value) in self.keys.iter().zip(self.values) {
+            map.insert(key.clone(), value?);
+        }
+        Ok(map)
     }
 }

@@ -15,6 +15,7 @@ use futures_util::FutureExt;
 use futures_util::future::join_all;
 
 use crate::cache::{Batch, Begin, CacheFuture, LoadTicket};
+use crate::entry::Entry;
 use crate::error::{CacheError, CacheResult};
 use crate::level::LevelCache;
 use crate::level::answers::Answers;
@@ -74,28 +75,27 @@ impl<K: Key, V: Value, L1: L1Store<K, V>> LevelCache<K, V, L1> {
     fn pass<const SEEING: bool>(&self, keys: &[K], pass: &mut Pass<V>, options: ReadOptions) {
         for (i, key) in keys.iter().enumerate().skip(pass.values.len()) {
             let seen = SEEING.then(|| self.engine.table.see(key));
-            match self.l1.get(key) {
-                Some(entry)
-                    if entry.is_calm(pass.now) && entry.generation() == pass.generation && !options.force_refresh =>
-                {
-                    let value = entry.into_value();
-                    pass.absent += u64::from(value.is_none());
-                    pass.values.push(Ok(value));
-                }
-                other => {
-                    let found = other.filter(|_| !options.force_refresh);
-                    let found = found
-                        .and_then(|entry| self.engine.uneasy(key, entry, options.allow_stale, !options.disable_load));
-                    pass.uneasy += 1;
-                    let is_missing = found.is_none();
-                    pass.values.push(Ok(found.flatten()));
-                    if is_missing && pass.first.is_some() {
-                        pass.more.push(Missing { at: i, seen });
-                    } else if is_missing {
-                        pass.first = Some(i);
-                        return;
-                    }
-                }
+            let found = self.l1.get(key);
+            if let Some(entry) = &found
+                && entry.is_calm(pass.now)
+                && entry.generation() == pass.generation
+                && !options.force_refresh
+            {
+                pass.absent += u64::from(entry.value().is_none());
+                pass.values.push(Ok(found.and_then(Entry::into_value)));
+                continue;
+            }
+            let found = found
+                .filter(|_| !options.force_refresh)
+                .and_then(|entry| self.engine.uneasy(key, entry, options.allow_stale, !options.disable_load));
+            pass.uneasy += 1;
+            let is_missing = found.is_none();
+            pass.values.push(Ok(found.flatten()));
+            if is_missing && pass.first.is_some() {
+                pass.more.push(Missing { at: i, seen });
+            } else if is_missing {
+                pass.first = Some(i);
+                return;
             }
         }
     }

@@ -1,12 +1,14 @@
 //! The object-safe face of the engine.
 
 use crate::cache::{Batch, Begin, Cache, CacheFuture};
+use crate::entry::Entry;
 use crate::error::{CacheError, CacheResult};
 use crate::level::LevelCache;
 use crate::level::engine::{Key, Value};
 use crate::level::join::Join;
 use crate::level::latent::By;
 use crate::level::read::Step;
+use crate::level::stats::Count;
 use crate::level::ticket::Leads;
 use crate::options::{ReadOptions, WriteOptions};
 use crate::traits::l1::L1Store;
@@ -14,33 +16,44 @@ use crate::traits::l1::L1Store;
 impl<K: Key, V: Value, L1: L1Store<K, V>> Cache<K, V> for LevelCache<K, V, L1> {
     #[inline]
     fn begin<'a>(&'a self, key: &'a K) -> CacheFuture<'a, Begin<V>> {
-        match self.probe(key, true, true) {
-            Some(value) => CacheFuture::ready(Begin::Hit(value)),
-            None => self.begin_missed(key, true),
-        }
+        let hit = |value| CacheFuture::ready(Begin::Hit(value));
+        self.probe_or(key, true, true, hit, || self.begin_missed(key, true))
     }
 
     fn begin_with<'a>(&'a self, key: &'a K, options: ReadOptions) -> CacheFuture<'a, Begin<V>> {
-        match self.probe(key, options.allow_stale, true) {
-            Some(value) => CacheFuture::ready(Begin::Hit(value)),
-            None => self.begin_missed(key, options.allow_stale),
-        }
+        let hit = |value| CacheFuture::ready(Begin::Hit(value));
+        self.probe_or(key, options.allow_stale, true, hit, || self.begin_missed(key, options.allow_stale))
     }
 
     #[inline]
     fn hit_or_begin<'a>(&'a self, key: &'a K) -> Result<Option<V>, CacheFuture<'a, Begin<V>>> {
-        self.probe(key, true, true).ok_or_else(|| self.begin_missed(key, true))
+        self.probe_or(key, true, true, Ok, || Err(self.begin_missed(key, true)))
     }
 
     fn begin_many_with<'a>(&'a self, keys: &'a [K], options: ReadOptions) -> CacheFuture<'a, Batch<'a, V>> {
         let mut batch = Batch { hits: Vec::with_capacity(keys.len()), ..Batch::default() };
         let mut missing = Vec::new();
+        // As in `mget`: one clock, and the counters once.
+        let (now, generation) = (self.engine.clock.now(), self.engine.generation());
+        let (mut absent, mut uneasy) = (0, 0);
         for (i, key) in keys.iter().enumerate() {
-            match self.probe(key, options.allow_stale, true) {
+            let found = self.l1.get(key);
+            if let Some(entry) = &found
+                && entry.is_calm(now)
+                && entry.generation() == generation
+            {
+                absent += u64::from(entry.value().is_none());
+                batch.hits.push((i, found.and_then(Entry::into_value)));
+                continue;
+            }
+            uneasy += 1;
+            match found.and_then(|entry| self.engine.uneasy(key, entry, options.allow_stale, true)) {
                 Some(value) => batch.hits.push((i, value)),
                 None => missing.push(i),
             }
         }
+        self.engine.counters.add(Count::L1Hit, keys.len() as u64 - uneasy - absent);
+        self.engine.counters.add(Count::L1Absent, absent);
         if missing.is_empty() {
             return CacheFuture::ready(batch);
         }
@@ -49,10 +62,8 @@ impl<K: Key, V: Value, L1: L1Store<K, V>> Cache<K, V> for LevelCache<K, V, L1> {
 
     #[inline]
     fn get<'a>(&'a self, key: &'a K) -> CacheFuture<'a, CacheResult<Option<V>>> {
-        match self.probe(key, true, true) {
-            Some(value) => CacheFuture::ready(Ok(value)),
-            None => CacheFuture::boxed(self.engine.get_missed(key, ReadOptions::default())),
-        }
+        let missed = || CacheFuture::boxed(self.engine.get_missed(key, ReadOptions::default()));
+        self.probe_or(key, true, true, |value| CacheFuture::ready(Ok(value)), missed)
     }
 
     fn set<'a>(&'a self, key: &'a K, value: Option<V>, options: WriteOptions) -> CacheFuture<'a, CacheResult<()>> {

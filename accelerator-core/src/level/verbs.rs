@@ -68,10 +68,11 @@ impl<K: Key, V: Value, L1: L1Store<K, V>> LevelCache<K, V, L1> {
     /// Dropping the future changes nothing for others, and a load that has begun goes on.
     #[inline]
     pub async fn get(&self, key: &K) -> CacheResult<Option<V>> {
-        match self.probe(key, true, true) {
-            Some(value) => Ok(value),
-            None => self.engine.get_missed(key, ReadOptions::default()).await,
+        // Not one `match`: what it looks at would be kept across the await, in the future.
+        if let Some(value) = self.probe(key, true, true) {
+            return Ok(value);
         }
+        self.engine.get_missed(key, ReadOptions::default()).await
     }
 
     /// [`get`](Self::get) with options.
