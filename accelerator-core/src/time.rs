@@ -1,7 +1,7 @@
 //! The clock that decides what is fresh.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 /// A source of time. The engine reads it once per L1 hit, so `monotonic_ms` must be cheap.
 ///
@@ -32,7 +32,7 @@ impl TimeSource {
 
     pub(crate) fn unix(&self) -> u64 {
         match self {
-            Self::System => SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, millis),
+            Self::System => system_unix_ms(),
             Self::Custom(c) => c.unix_ms(),
         }
     }
@@ -49,6 +49,20 @@ fn system_monotonic_ms() -> u64 {
     // 4 ns instead of 23: the value the kernel keeps at every tick, without reading the hardware counter.
     let t = rustix::time::clock_gettime(rustix::time::ClockId::MonotonicCoarse);
     (t.tv_sec as u64).wrapping_mul(1000).wrapping_add(t.tv_nsec as u64 / 1_000_000)
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn system_unix_ms() -> u64 {
+    // The same for the wall clock: the clocks of two machines differ by more than its grain.
+    let t = rustix::time::clock_gettime(rustix::time::ClockId::RealtimeCoarse);
+    // Before 1970 reads as 1970.
+    u64::try_from(t.tv_sec).map_or(0, |s| s.saturating_mul(1000).saturating_add(t.tv_nsec as u64 / 1_000_000))
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn system_unix_ms() -> u64 {
+    use std::time::{SystemTime, UNIX_EPOCH};
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, millis)
 }
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]

@@ -113,7 +113,7 @@ impl<K: Key, V: Value> Engine<K, V> {
             if let Poll::Ready(answer) = body.as_mut().poll(cx) {
                 return Poll::Ready(answer.map_err(CacheError::loader));
             }
-            match self.poll_limit(limit.get_or_insert_with(|| Limit::new(timeout)), cx) {
+            match self.poll_limit(limit.get_or_insert_with(|| Limit::new(self.ticker.clone(), timeout)), cx) {
                 Poll::Ready(Ok(())) => Poll::Ready(Err(CacheError::timeout(timeout))),
                 // Without a runtime the body is its caller's own business; it has no limit then.
                 Poll::Ready(Err(NoRuntime)) | Poll::Pending => Poll::Pending,

@@ -1,5 +1,6 @@
 //! What all clones of a cache share: one engine per `(K, V)`, whatever the stores.
 
+use std::borrow::Borrow;
 use std::future::Future;
 use std::hash::Hash;
 use std::sync::Arc;
@@ -128,14 +129,23 @@ impl<K: Key, V: Value> Engine<K, V> {
         Handle::try_current().ok().or_else(|| self.runtime.clone())
     }
 
+    /// Whether there is one. Within a task the answer costs no handle, which all threads count.
+    pub(crate) fn has_runtime(&self) -> bool {
+        tokio::task::try_id().is_some() || self.handle().is_some()
+    }
+
     /// A timer, also outside a runtime if the builder was given one.
     pub(crate) fn timer(&self, after: Duration) -> Option<Timer> {
         Timer::until(from_now(after), self.runtime.as_ref())
     }
 
     /// Polls a limit: ready when its time is over, or at once with `NoRuntime`.
-    pub(crate) fn poll_limit(&self, limit: &mut Limit, cx: &mut Context<'_>) -> Poll<Result<(), NoRuntime>> {
-        limit.poll(&self.ticker, self.runtime.as_ref(), cx)
+    pub(crate) fn poll_limit<T: Borrow<Arc<Ticker>>>(
+        &self,
+        limit: &mut Limit<T>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), NoRuntime>> {
+        limit.poll(self.runtime.as_ref(), cx)
     }
 
     /// Runs `work` in a task of its own. `false`: there is no runtime; `work` was dropped.

@@ -10,6 +10,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::time::Instant;
@@ -98,6 +99,25 @@ impl<K: Key, V: Value> Drop for Permit<K, V> {
     }
 }
 
+/// A wait for the lease of somebody else, from one look to the next.
+struct LeaseWait {
+    deadline: Instant,
+    looks: usize,
+}
+
+impl LeaseWait {
+    fn new(longest: Duration) -> Self {
+        Self { deadline: from_now(longest), looks: 0 }
+    }
+
+    /// How long until the next look, with jitter; nothing when the time is over.
+    fn pause(&mut self) -> Option<Duration> {
+        let pause = LEASE_POLLS.get(self.looks.min(LEASE_POLLS.len() - 1))?;
+        self.looks += 1;
+        (Instant::now() < self.deadline).then(|| pause.mul_f64(0.5 + fastrand::f64()))
+    }
+}
+
 /// What a look into L2 gave to one who would load.
 pub(crate) struct Look<K: Key, V: Value> {
     /// A readable value, fresh or of use when the load fails.
@@ -165,24 +185,20 @@ impl<K: Key, V: Value> Engine<K, V> {
             let found = if l2 == L2Use::Read { Some(self.l2_get(remote, key, &name).await) } else { None };
             return self.look(name, without_leases(found));
         }
-        let (deadline, mut polls) = (from_now(self.policy.lease_wait), LEASE_POLLS.iter());
-        let mut pause = LEASE_POLLS[0];
+        // Both from the first time on that somebody else has it: most reads have no use for them.
+        let mut waits = None;
         loop {
             let asked = remote.store.get_or_lease(name.wire(), self.policy.lease);
             let answer = self.timed(self.policy.l2_read_timeout, asked).await;
             match self.understand_lease(remote, &name.full, answer.and_then(|a| a), l2, self.moment()) {
-                Leased::Busy
-                    if l2 != L2Use::Refresh
-                        && Instant::now() < deadline
-                        && !cfg!(accelerator_mutant = "busy-loads-too") => {}
+                Leased::Busy if l2 != L2Use::Refresh && !cfg!(accelerator_mutant = "busy-loads-too") => {}
                 other => return self.look(name, other),
             }
+            let waits = waits.get_or_insert_with(|| LeaseWait::new(self.policy.lease_wait));
+            let timer = waits.pause().and_then(|pause| self.timer(pause));
+            let Some(timer) = timer else { return self.look(name, Leased::Busy) };
             self.counters.one(Count::LeaseWait);
-            pause = polls.next().copied().unwrap_or(pause);
-            match self.timer(pause.mul_f64(0.5 + fastrand::f64())) {
-                Some(timer) => timer.await,
-                None => return self.look(name, Leased::Busy),
-            }
+            timer.await;
         }
     }
 

@@ -51,7 +51,7 @@ impl<T> Limited<T> {
             return Poll::Ready(answer);
         }
         let timeout = engine.policy.loader_timeout;
-        let limit = self.limit.get_or_insert_with(|| Limit::new(timeout));
+        let limit = self.limit.get_or_insert_with(|| Limit::new(engine.ticker.clone(), timeout));
         engine.poll_limit(limit, cx).map(|over| match over {
             Ok(()) => Err(CacheError::timeout(timeout)),
             Err(NoRuntime) => Err(CacheError::no_runtime("a load that suspends")),
@@ -122,7 +122,7 @@ impl<K: Key, V: Value> Engine<K, V> {
     /// The work of a flight that was just led.
     pub(crate) fn work(self: &Arc<Self>, flight: &Arc<Flight<K, V>>, how: How) -> Result<Work<V>, CacheError> {
         if self.remote.is_some() {
-            return Ok(Work::Full(Box::pin(fly(self.clone(), flight.clone(), how))));
+            return Ok(Work::Full(Box::pin(fly(flight.clone(), how))));
         }
         self.work_without_l2(flight.key())
     }
@@ -186,7 +186,7 @@ impl<K: Key, V: Value> Engine<K, V> {
 
     /// Somebody depends on the flight whom its leader doesn't know: its work moves into a task, where there is one.
     pub(crate) fn move_to_task(self: &Arc<Self>, flight: &Arc<Flight<K, V>>) {
-        if self.handle().is_none() {
+        if !self.has_runtime() {
             return;
         }
         if let Some(work) = flight.detach() {
@@ -249,7 +249,8 @@ impl How {
 }
 
 /// Steps 1 to 4 of one flight with an L2.
-async fn fly<K: Key, V: Value>(engine: Arc<Engine<K, V>>, flight: Arc<Flight<K, V>>, how: How) -> End<V> {
+async fn fly<K: Key, V: Value>(flight: Arc<Flight<K, V>>, how: How) -> End<V> {
+    let engine = &flight.context;
     let Some(remote) = &engine.remote else { return End::Missed };
     let key = flight.key();
     // 1
@@ -259,7 +260,7 @@ async fn fly<K: Key, V: Value>(engine: Arc<Engine<K, V>>, flight: Arc<Flight<K, 
         return End::Found { value, until };
     }
     // In a box of its own: a hit of L2 has no need for its room.
-    Box::pin(load_and_fill(&engine, &flight, look, how)).await
+    Box::pin(load_and_fill(engine, &flight, look, how)).await
 }
 
 /// Steps 3 and 4 of one flight with an L2, which had nothing fresh.

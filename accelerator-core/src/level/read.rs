@@ -11,7 +11,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 
-use crate::cache::BoxFuture;
 use crate::entry::Entry;
 use crate::error::{CacheError, CacheResult};
 use crate::level::LevelCache;
@@ -25,69 +24,67 @@ use crate::level::wait::{Follow, InPlace, Led, Waited};
 use crate::options::ReadOptions;
 use crate::traits::l1::L1Store;
 
-/// The rest of a `get` that L1 could not answer.
-type Rest<'a, V> = BoxFuture<'a, CacheResult<Option<V>>>;
-
 impl<K: Key, V: Value> Engine<K, V> {
-    /// A `get` that L1 could not answer. The first poll joins or leads; only what waits is boxed.
+    /// A `get` that L1 could not answer. The first poll joins or leads; only who depends on others goes on in a box.
     pub(crate) async fn get_missed(self: &Arc<Self>, key: &K, options: ReadOptions) -> CacheResult<Option<V>> {
         let first = std::future::poll_fn(|cx| Poll::Ready(self.get_first(key, options, cx)));
-        match first.await {
-            Ok(answer) => answer,
-            Err(rest) => rest.await,
-        }
+        let stage = match first.await {
+            First::Over(answer) => return answer,
+            First::Leads(in_place) => match in_place.await {
+                Ok(outcome) => return self.answer(outcome, options.allow_stale).unwrap_or(Ok(None)),
+                Err(flight) => Stage::Moved(flight),
+            },
+            First::Joined(step) => Stage::Joined(step),
+        };
+        Box::pin(self.get_on(key, options, stage)).await
     }
 
     /// Step 3 and, where it can end there, the first poll of step 5.
     #[cold]
     #[inline(never)]
-    fn get_first<'a>(
-        self: &'a Arc<Self>,
-        key: &'a K,
-        options: ReadOptions,
-        cx: &mut Context<'_>,
-    ) -> Result<CacheResult<Option<V>>, Rest<'a, V>> {
+    fn get_first(self: &Arc<Self>, key: &K, options: ReadOptions, cx: &mut Context<'_>) -> First<'_, K, V> {
         if self.is_closed() {
-            return Ok(Err(CacheError::shutdown()));
+            return First::Over(Err(CacheError::shutdown()));
         }
         let loads = self.sources.exist() && !options.disable_load;
         let fresh = !options.force_refresh;
-        let leading = |flight| Stage::Leading(InPlace::new(flight));
+        let leads = |flight| First::Leads(InPlace::new(self, flight));
         if loads && self.remote.is_none() {
             return match self.join_latent(key, By::Leader, fresh) {
-                Join::Hit(value) => Ok(Ok(value)),
+                Join::Hit(value) => First::Over(Ok(value)),
                 Join::Lead(latent) => {
-                    let launched = self.launch_latent(key, latent, options.allow_stale, cx);
-                    launched.map_err(|flight| self.go_on(key, options, leading(flight)))
+                    self.launch_latent(key, latent, options.allow_stale, cx).map_or_else(leads, First::Over)
                 }
-                Join::Follow(flight) => Err(self.go_on(key, options, Stage::Joined(Step::Follow(flight)))),
+                Join::Follow(flight) => First::Joined(Step::Follow(flight)),
             };
         }
         let launched = match self.join(key, !loads, fresh) {
-            Join::Hit(value) => return Ok(Ok(value)),
+            Join::Hit(value) => return First::Over(Ok(value)),
             Join::Lead(flight) if loads => self.launch(flight, How::refresh(options.force_refresh), cx),
             // A miss with nothing to ask is over.
             Join::Lead(flight) if self.remote.is_none() => {
                 self.finish(flight, End::Missed);
-                return Ok(Ok(None));
+                return First::Over(Ok(None));
             }
-            other => return Err(self.go_on(key, options, Stage::Joined(Step::new(other)))),
+            other => return First::Joined(Step::new(other)),
         };
-        match launched {
-            Ok(outcome) => Ok(self.answer(outcome, options.allow_stale).unwrap_or(Ok(None))),
-            Err(flight) => Err(self.go_on(key, options, leading(flight))),
-        }
-    }
-
-    fn go_on<'a>(self: &'a Arc<Self>, key: &'a K, options: ReadOptions, stage: Stage<K, V>) -> Rest<'a, V> {
-        Box::pin(self.get_on(key, options, stage))
+        launched
+            .map_or_else(leads, |outcome| First::Over(self.answer(outcome, options.allow_stale).unwrap_or(Ok(None))))
     }
 }
 
-/// Where a read stands when it goes on in the background of its box.
+/// What the first poll of a read came to.
+enum First<'e, K: Key, V: Value> {
+    Over(CacheResult<Option<V>>),
+    Leads(InPlace<'e, K, V>),
+    Joined(Step<K, V>),
+}
+
+/// Where a read stands that depends on others.
 pub(crate) enum Stage<K: Key, V: Value> {
     Joined(Step<K, V>),
-    Leading(InPlace<K, V>),
+    /// Its own work has moved into a task; without a flight it starts again.
+    Moved(Option<Arc<Flight<K, V>>>),
 }
 
 /// A [`Joined`] that owns what it leads: a future that holds it may be dropped before its first poll.
@@ -199,10 +196,7 @@ impl<K: Key, V: Value> Engine<K, V> {
                     let outcome = self.read_only(led).await;
                     return self.answer(outcome, options.allow_stale).unwrap_or(Ok(None));
                 }
-                Stage::Leading(in_place) => match in_place.await {
-                    Ok(outcome) => return self.answer(outcome, options.allow_stale).unwrap_or(Ok(None)),
-                    Err(flight) => flight,
-                },
+                Stage::Moved(flight) => flight,
                 Stage::Joined(Step::Follow(flight)) => {
                     self.move_to_task(&flight);
                     Some(flight)
@@ -261,7 +255,7 @@ impl<K: Key, V: Value> Engine<K, V> {
                 if flight.is_awaited() {
                     self.move_to_task(&flight);
                 }
-                InPlace::new(flight).await
+                InPlace::new(self, flight).await
             }
         }
     }

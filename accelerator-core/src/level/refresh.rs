@@ -22,7 +22,7 @@ impl<K: Key, V: Value> Engine<K, V> {
             return;
         }
         // Without a runtime the next expiry loads in somebody's time.
-        if self.handle().is_none() {
+        if !self.has_runtime() {
             return;
         }
         let running = self.refreshing.fetch_add(1, Relaxed);
@@ -48,7 +48,7 @@ impl<K: Key, V: Value> Engine<K, V> {
             });
             let outcome = match first.await {
                 Some(Ok(outcome)) => Some(outcome),
-                Some(Err(flight)) => outcome_of(flight).await,
+                Some(Err(flight)) => outcome_of(&engine, flight).await,
                 None => None,
             };
             if let Some(Outcome::Value(_)) = outcome {
@@ -59,8 +59,8 @@ impl<K: Key, V: Value> Engine<K, V> {
 }
 
 /// Polls the work of `flight` until it is over; where followers have moved it into another task, waits for that.
-async fn outcome_of<K: Key, V: Value>(flight: Arc<Flight<K, V>>) -> Option<Outcome<V>> {
-    match InPlace::new(flight).await {
+async fn outcome_of<K: Key, V: Value>(engine: &Arc<Engine<K, V>>, flight: Arc<Flight<K, V>>) -> Option<Outcome<V>> {
+    match InPlace::new(engine, flight).await {
         Ok(outcome) => Some(outcome),
         Err(None) => None,
         Err(Some(flight)) => match Follow::new(flight, false).await {

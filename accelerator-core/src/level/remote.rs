@@ -164,10 +164,10 @@ impl<K: Key, V: Value> Engine<K, V> {
     /// Runs an L2 operation under `limit`; a runtime is needed for the timer.
     pub(crate) async fn timed<T>(&self, limit: Duration, op: impl Future<Output = T>) -> StoreResult<T> {
         let no_runtime = || StoreError::new(StoreErrorKind::Unavailable, "no tokio runtime to time the L2 operation");
-        if self.handle().is_none() {
+        if !self.has_runtime() {
             return Err(no_runtime());
         }
-        let (mut op, mut over) = (std::pin::pin!(op), Limit::new(limit));
+        let (mut op, mut over) = (std::pin::pin!(op), Limit::new(&self.ticker, limit));
         poll_fn(|cx| {
             match catch_unwind(AssertUnwindSafe(|| op.as_mut().poll(cx))) {
                 Ok(Poll::Ready(out)) => return Poll::Ready(Ok(out)),

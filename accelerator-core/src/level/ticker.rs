@@ -8,6 +8,7 @@
 //! The task lives in the runtime of the first who waits. Who waits in another runtime, or for so short a time that a tick
 //! is much, has a timer of its own ([`Timer`]): the ticking runtime may stand still.
 
+use std::borrow::Borrow;
 use std::panic::catch_unwind;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -36,7 +37,14 @@ pub(crate) struct Ticker {
 
 #[repr(align(128))]
 #[derive(Default)]
-struct Shard(Mutex<Slab<Seat>>);
+struct Shard(Mutex<Seats>);
+
+#[derive(Default)]
+struct Seats {
+    taken: Slab<Seat>,
+    /// The runtime whose task looks in here, as far as this shard knows: never one that has ended before a seat was taken.
+    home: Option<Id>,
+}
 
 struct Seat {
     until: Instant,
@@ -57,7 +65,29 @@ impl Ticker {
         Arc::new(Self { shards: Default::default(), home: Mutex::new(None) })
     }
 
+    /// Takes a seat in the shard of this thread; `Err`: the task ticks in another runtime.
+    fn sit(self: &Arc<Self>, runtime: &Handle, seat: Seat) -> Result<Place, Seat> {
+        let (id, shard) = (runtime.id(), number() % SHARDS);
+        let place = |seat| Place::Seat { shard, seat };
+        let mut seats = lock(&self.shards[shard].0);
+        if seats.home == Some(id) {
+            return Ok(place(seats.taken.insert(seat)));
+        }
+        drop(seats);
+        if !self.ticks_in(runtime) {
+            return Err(seat);
+        }
+        let mut seats = lock(&self.shards[shard].0);
+        // The task may have ended just now. It says so first, and looks into every shard afterwards.
+        if *lock(&self.home) != Some(id) {
+            return Err(seat);
+        }
+        seats.home = Some(id);
+        Ok(place(seats.taken.insert(seat)))
+    }
+
     /// Whether the task ticks in this runtime; starts it where there is none.
+    #[cold]
     fn ticks_in(self: &Arc<Self>, runtime: &Handle) -> bool {
         let starts = {
             let mut home = lock(&self.home);
@@ -77,7 +107,11 @@ impl Ticker {
     fn wake(&self, state: State, is_over: impl Fn(&Seat) -> bool) -> bool {
         let (mut wakers, mut waits) = (Vec::new(), false);
         for shard in &self.shards {
-            for (_, seat) in lock(&shard.0).iter_mut().filter(|(_, seat)| seat.state == State::Waiting) {
+            let mut seats = lock(&shard.0);
+            if state == State::Orphan {
+                seats.home = None;
+            }
+            for (_, seat) in seats.taken.iter_mut().filter(|(_, seat)| seat.state == State::Waiting) {
                 if is_over(seat) {
                     seat.state = state;
                     wakers.push(seat.waker.clone());
@@ -110,50 +144,42 @@ async fn tick(ticking: Ticking) {
     }
 }
 
-/// A wait that ends: a limit of some work, from its first poll on. Dropped, it leaves its seat.
-pub(crate) struct Limit {
+/// A wait that ends: a limit of some work, from its first poll on. Dropped, it leaves its seat. `T` holds the ticker; a
+/// wait that borrows the cache anyway borrows it too, as its counter is shared by all threads.
+pub(crate) struct Limit<T: Borrow<Arc<Ticker>> = Arc<Ticker>> {
+    ticker: T,
     after: Duration,
     place: Place,
 }
 
 enum Place {
     None,
-    Seat { ticker: Arc<Ticker>, shard: usize, seat: usize },
+    Seat { shard: usize, seat: usize },
     Own(Timer),
 }
 
 /// There is no runtime to wait in.
 pub(crate) struct NoRuntime;
 
-impl Limit {
-    pub(crate) fn new(after: Duration) -> Self {
-        Self { after, place: Place::None }
+impl<T: Borrow<Arc<Ticker>>> Limit<T> {
+    pub(crate) fn new(ticker: T, after: Duration) -> Self {
+        Self { ticker, after, place: Place::None }
     }
 
     /// Ready when the time is over; `runtime`: where to wait when there is no current one.
-    pub(crate) fn poll(
-        &mut self,
-        ticker: &Arc<Ticker>,
-        runtime: Option<&Handle>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<(), NoRuntime>> {
+    pub(crate) fn poll(&mut self, runtime: Option<&Handle>, cx: &mut Context<'_>) -> Poll<Result<(), NoRuntime>> {
         match &mut self.place {
             Place::None => {
                 let until = from_now(self.after);
-                if let Some((home, shard)) = self.coarse(ticker) {
-                    let seat = Seat { until, waker: cx.waker().clone(), state: State::Waiting };
-                    let seat = lock(&ticker.shards[shard].0).insert(seat);
-                    self.place = Place::Seat { ticker: ticker.clone(), shard, seat };
-                    // The task may have ended just before the seat was taken, and that of another runtime have begun.
-                    if *lock(&ticker.home) == Some(home) {
-                        return Poll::Pending;
-                    }
+                if let Some(seat) = self.coarse(until, cx.waker()) {
+                    self.place = seat;
+                    return Poll::Pending;
                 }
                 self.own(until, runtime, cx)
             }
-            Place::Seat { ticker, shard, seat } => {
-                let mut seats = lock(&ticker.shards[*shard].0);
-                let Some(seat) = seats.get_mut(*seat) else { return Poll::Ready(Ok(())) };
+            Place::Seat { shard, seat } => {
+                let mut seats = lock(&self.ticker.borrow().shards[*shard].0);
+                let Some(seat) = seats.taken.get_mut(*seat) else { return Poll::Ready(Ok(())) };
                 match seat.state {
                     State::Over => Poll::Ready(Ok(())),
                     State::Waiting => {
@@ -171,13 +197,14 @@ impl Limit {
         }
     }
 
-    /// The runtime whose task ticks, and the shard to take a seat in.
-    fn coarse(&self, ticker: &Arc<Ticker>) -> Option<(Id, usize)> {
+    /// A seat, where the time is long enough for one and the task ticks in this runtime.
+    fn coarse(&self, until: Instant, waker: &Waker) -> Option<Place> {
         if self.after < SHORTEST {
             return None;
         }
         let runtime = Handle::try_current().ok()?;
-        ticker.ticks_in(&runtime).then(|| (runtime.id(), number() % SHARDS))
+        // A waker is foreign code: it is cloned before there is a lock, and dropped after.
+        self.ticker.borrow().sit(&runtime, Seat { until, waker: waker.clone(), state: State::Waiting }).ok()
     }
 
     fn own(&mut self, until: Instant, runtime: Option<&Handle>, cx: &mut Context<'_>) -> Poll<Result<(), NoRuntime>> {
@@ -190,15 +217,15 @@ impl Limit {
     }
 
     fn leave(&mut self) {
-        if let Place::Seat { ticker, shard, seat } = std::mem::replace(&mut self.place, Place::None) {
-            let gone = lock(&ticker.shards[shard].0).try_remove(seat);
+        if let Place::Seat { shard, seat } = std::mem::replace(&mut self.place, Place::None) {
+            let gone = lock(&self.ticker.borrow().shards[shard].0).taken.try_remove(seat);
             // A waker is foreign code.
             drop(gone);
         }
     }
 }
 
-impl Drop for Limit {
+impl<T: Borrow<Arc<Ticker>>> Drop for Limit<T> {
     fn drop(&mut self) {
         self.leave();
     }

@@ -99,7 +99,7 @@ impl<K: Key, V: Value> Future for Follow<K, V> {
                     flight.context.move_to_task(flight);
                 }
                 if flight.is_borrowed() && this.limit.is_none() {
-                    this.limit = Some(Limit::new(flight.context.longest_wait()));
+                    this.limit = Some(Limit::new(flight.context.ticker.clone(), flight.context.longest_wait()));
                 }
                 match this.limit.as_mut().map(|limit| flight.context.poll_limit(limit, cx)) {
                     // Dropping this future leaves the seat. Later readers start anew.
@@ -118,29 +118,28 @@ impl<K: Key, V: Value> Future for Follow<K, V> {
 
 /// The leader of a flight with work of its own, after the first poll. Ends with `Ok` when the work did, with `Err` when
 /// it has moved into a task. Dropped before that, the work moves into a task: its callers may go, the load goes on.
-pub(crate) struct InPlace<K: Key, V: Value> {
+pub(crate) struct InPlace<'e, K: Key, V: Value> {
+    engine: &'e Arc<Engine<K, V>>,
     flight: Option<Arc<Flight<K, V>>>,
 }
 
-impl<K: Key, V: Value> InPlace<K, V> {
-    pub(crate) fn new(flight: Arc<Flight<K, V>>) -> Self {
-        Self { flight: Some(flight) }
+impl<'e, K: Key, V: Value> InPlace<'e, K, V> {
+    pub(crate) fn new(engine: &'e Arc<Engine<K, V>>, flight: Arc<Flight<K, V>>) -> Self {
+        Self { engine, flight: Some(flight) }
     }
 }
 
-impl<K: Key, V: Value> Future for InPlace<K, V> {
+impl<K: Key, V: Value> Future for InPlace<'_, K, V> {
     type Output = Result<Outcome<V>, Option<Arc<Flight<K, V>>>>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let slot = &mut self.get_mut().flight;
+        let Self { engine, flight: slot } = self.get_mut();
         let Some(flight) = slot.as_ref() else { return Poll::Ready(Err(None)) };
         let Some(mut work) = flight.unpark() else { return Poll::Ready(Err(slot.take())) };
-        let engine: &Arc<Engine<K, V>> = &flight.context;
         match work.poll(engine, cx) {
             Poll::Ready(end) => {
-                let engine = engine.clone();
                 let Some(flight) = slot.take() else { return Poll::Ready(Err(None)) };
-                let ending = Ending::new(&engine, Held::Flight(flight));
+                let ending = Ending::new(engine, Held::Flight(flight));
                 work.end();
                 Poll::Ready(Ok(ending.end(end)))
             }
@@ -155,13 +154,13 @@ impl<K: Key, V: Value> Future for InPlace<K, V> {
     }
 }
 
-impl<K: Key, V: Value> Drop for InPlace<K, V> {
+impl<K: Key, V: Value> Drop for InPlace<'_, K, V> {
     fn drop(&mut self) {
         if let Some(flight) = self.flight.take()
             && let Some(work) = flight.detach()
         {
             // Without a runtime the work is dropped there, and the flight passed on.
-            flight.context.run_in_task(flight.clone(), work);
+            self.engine.run_in_task(flight.clone(), work);
         }
     }
 }
