@@ -27,8 +27,21 @@ pub(crate) fn expand(options: &Options, function: Function, memoize: &TokenStrea
     let (settings, begun) = begin_or(options, &function, &begin, &emit!(#memoize::bypass()), memoize);
     let share = sharing(memoize, &function.ret);
     let body = function.future(Some(Default::default()), &TokenStream::new());
-    let call = emit!(at at; #located::cacheable(__begun, __read, #share, move || #body).await);
-    function.with_body(emit!('__cached: { #settings #begun #call }))
+    // Whoever leads awaits the body here: a state machine more would be moved and polled for nothing.
+    let led = emit!(at at; #located::hand_in(__ticket, __out, &__read, &__share));
+    let call = emit!(at at; #located::cacheable(__begun, __read, __share, __body).await);
+    function.with_body(emit!('__cached: {
+        #settings #begun
+        let __share = #share;
+        let __body = move || #body;
+        match __begun.lead() {
+            ::core::result::Result::Ok(__ticket) => {
+                let __out = __body().await;
+                #led
+            }
+            ::core::result::Result::Err(__begun) => #call,
+        }
+    }))
 }
 
 /// `let __read = ..;`, and `let __begun = ..;` under the condition.

@@ -34,7 +34,7 @@ pub use batch::{BegunBatch, Hits, begin_batch, bypass_batch, cacheable_batch, hi
 pub use options::{Ignore, OnCacheError, Propagate, Read, Write};
 pub use rebind::Rebind;
 pub use returned::{Done, Found, FromCacheError, Returned, ReturnedMap};
-pub use single::{Beginning, Begun, begin, bypass, cacheable, hit_or_begin};
+pub use single::{Beginning, Begun, begin, bypass, cacheable, hand_in, hit_or_begin};
 pub use write::{cache_evict, cache_evict_batch, cache_put, evict_batch_first, evict_first, owned};
 
 /// How many bodies run at once among those who waited for a body that failed with an error that can't be copied.

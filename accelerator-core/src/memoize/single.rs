@@ -95,6 +95,20 @@ impl<V> Begun<V> {
     }
 }
 
+impl<V> Begun<V> {
+    /// The turn to load, where this is one: for who runs the body itself, and gives its answer to [`hand_in`].
+    ///
+    /// # Errors
+    /// Somebody else led, or the cache can't take part: go on with [`cacheable`].
+    #[inline]
+    pub fn lead(self) -> Result<LoadTicket<V>, Self> {
+        match self.0 {
+            Some(Begin::Lead(ticket)) => Ok(ticket),
+            rest => Err(Self(rest)),
+        }
+    }
+}
+
 /// The cache is not asked: the body runs, and nothing is cached.
 #[must_use]
 pub fn bypass<V>() -> Begun<V> {
@@ -157,8 +171,8 @@ where
     }
 }
 
-/// What a body found goes to all who wait. A stale value may stand in for a failure.
-fn hand_in<V: Clone, R: Returned<V>, P>(ticket: LoadTicket<V>, out: R, read: &Read<P>, share: &impl Share<R>) -> R {
+/// Step 3 behind the body: what it found goes to all who wait. A stale value may stand in for a failure.
+pub fn hand_in<V: Clone, R: Returned<V>, P>(ticket: LoadTicket<V>, out: R, read: &Read<P>, share: &impl Share<R>) -> R {
     match out.found() {
         Found::Value(value) => ticket.fill(loaded(Some(value), read)),
         Found::Absent => ticket.fill(loaded(None, read)),
