@@ -112,7 +112,7 @@ impl Row {
                 if what != What::L2Hit || pair.has_both() {
                     rows.extend([Via::Manual, Via::Macro].map(|via| Self { pair, batch, what, via }));
                 }
-                if !batch && what == What::Hit && pair.l1 != "none" && !pair.is_remote() {
+                if !batch && what == What::Hit && !pair.is_remote() {
                     rows.push(Self { pair, batch, what, via: Via::Static });
                 }
             }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use accelerator::stores::{MiniMokaL1, MokaL1, QuickCacheL1};
 use accelerator::testkit::MemoryL2;
-use accelerator::{Builder, Cache, L1Store, L2Store, LevelCache, NoL1};
+use accelerator::{BoxFuture, Builder, Cache, L1Store, L2Store, LevelCache, NoL1};
 use foldhash::fast::FixedState;
 
 use crate::matrix::storm::{Storm, Way, storm};
@@ -32,9 +32,14 @@ pub struct Built {
 }
 
 impl Built {
-    /// So many hits on warm keys, through the handle and no `dyn`.
+    /// So many hits of L1 on warm keys, through the handle and no `dyn`.
     pub fn static_hits(&self, from: u64, count: u64) {
         self.handle.hits(from, count);
+    }
+
+    /// The same without L1: hits of L2, which suspend.
+    pub async fn static_l2_hits(&self, from: u64, count: u64) {
+        self.handle.l2_hits(from, count).await;
     }
 
     /// Calls to L2 so far.
@@ -58,6 +63,7 @@ impl Built {
 /// What needs the store's own type.
 trait Handle {
     fn hits(&self, from: u64, count: u64);
+    fn l2_hits(&self, from: u64, count: u64) -> BoxFuture<'_, ()>;
     fn forget(&self, keys: &[u64]);
     fn storm(&self, way: Way, tasks: u64, allocations: &dyn Fn() -> u64) -> Storm;
 }
@@ -75,6 +81,10 @@ where
 {
     fn hits(&self, from: u64, count: u64) {
         super::subject::static_hits(&self.cache, from, count);
+    }
+
+    fn l2_hits(&self, from: u64, count: u64) -> BoxFuture<'_, ()> {
+        Box::pin(super::subject::static_l2_hits(&self.cache, from, count))
     }
 
     fn forget(&self, keys: &[u64]) {

@@ -104,6 +104,7 @@ impl Subject {
         self.at += count;
         let (service, range) = (&self.service, from..from + count);
         match (self.row.batch, self.row.via) {
+            (_, Via::Static) if self.row.pair.l1 == "none" => self.built.static_l2_hits(from, count).await,
             (_, Via::Static) => self.built.static_hits(from, count),
             (false, Via::Manual) => {
                 for i in range {
@@ -143,5 +144,16 @@ pub(super) fn remote_turn(batch: bool) -> u64 {
 pub(super) fn static_hits<S: L1Store<u64, Payload>>(cache: &LevelCache<u64, Payload, S>, from: u64, count: u64) {
     for i in from..from + count {
         black_box(crate::matrix::now(cache.get(black_box(&(i % WARM)))));
+    }
+}
+
+/// Hits of L2 through the handle.
+pub(super) async fn static_l2_hits<S: L1Store<u64, Payload>>(
+    cache: &LevelCache<u64, Payload, S>,
+    from: u64,
+    count: u64,
+) {
+    for i in from..from + count {
+        let _ = black_box(cache.get(black_box(&(i % WARM))).await);
     }
 }
