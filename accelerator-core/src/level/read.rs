@@ -28,13 +28,17 @@ impl<K: Key, V: Value> Engine<K, V> {
     /// A `get` that L1 could not answer. The first poll joins or leads; only who depends on others goes on in a box.
     pub(crate) async fn get_missed(self: &Arc<Self>, key: &K, options: ReadOptions) -> CacheResult<Option<V>> {
         let first = std::future::poll_fn(|cx| Poll::Ready(self.get_first(key, options, cx)));
-        let stage = match first.await {
-            First::Over(answer) => return answer,
-            First::Leads(in_place) => match in_place.await {
+        let rest = match first.await {
+            Ok(answer) => return answer,
+            Err(rest) => rest,
+        };
+        let stage = match rest {
+            Rest::Leads(in_place) => match in_place.await {
                 Ok(outcome) => return self.answer(outcome, options.allow_stale).unwrap_or(Ok(None)),
                 Err(flight) => Stage::Moved(flight),
             },
-            First::Joined(step) => Stage::Joined(step),
+            Rest::Reads(led) => Stage::Joined(Step::Lead(led)),
+            Rest::Follows(flight) => Stage::Joined(Step::Follow(flight)),
         };
         Box::pin(self.get_on(key, options, stage)).await
     }
@@ -42,42 +46,48 @@ impl<K: Key, V: Value> Engine<K, V> {
     /// Step 3 and, where it can end there, the first poll of step 5.
     #[cold]
     #[inline(never)]
-    fn get_first(self: &Arc<Self>, key: &K, options: ReadOptions, cx: &mut Context<'_>) -> First<'_, K, V> {
+    fn get_first<'e>(
+        self: &'e Arc<Self>,
+        key: &K,
+        options: ReadOptions,
+        cx: &mut Context<'_>,
+    ) -> Result<CacheResult<Option<V>>, Rest<'e, K, V>> {
         if self.is_closed() {
-            return First::Over(Err(CacheError::shutdown()));
+            return Ok(Err(CacheError::shutdown()));
         }
         let loads = self.sources.exist() && !options.disable_load;
         let fresh = !options.force_refresh;
-        let leads = |flight| First::Leads(InPlace::new(self, flight));
+        let leads = |flight| Rest::Leads(InPlace::new(self, flight));
         if loads && self.remote.is_none() {
             return match self.join_latent(key, By::Leader, fresh) {
-                Join::Hit(value) => First::Over(Ok(value)),
-                Join::Lead(latent) => {
-                    self.launch_latent(key, latent, options.allow_stale, cx).map_or_else(leads, First::Over)
-                }
-                Join::Follow(flight) => First::Joined(Step::Follow(flight)),
+                Join::Hit(value) => Ok(Ok(value)),
+                Join::Lead(latent) => self.launch_latent(key, latent, options.allow_stale, cx).map_err(leads),
+                Join::Follow(flight) => Err(Rest::Follows(flight)),
             };
         }
         let launched = match self.join(key, !loads, fresh) {
-            Join::Hit(value) => return First::Over(Ok(value)),
+            Join::Hit(value) => return Ok(Ok(value)),
             Join::Lead(flight) if loads => self.launch(flight, How::refresh(options.force_refresh), cx),
             // A miss with nothing to ask is over.
             Join::Lead(flight) if self.remote.is_none() => {
                 self.finish(flight, End::Missed);
-                return First::Over(Ok(None));
+                return Ok(Ok(None));
             }
-            other => return First::Joined(Step::new(other)),
+            Join::Lead(flight) => return Err(Rest::Reads(Led::new(flight))),
+            Join::Follow(flight) => return Err(Rest::Follows(flight)),
         };
-        launched
-            .map_or_else(leads, |outcome| First::Over(self.answer(outcome, options.allow_stale).unwrap_or(Ok(None))))
+        let outcome = launched.map_err(leads)?;
+        Ok(self.answer(outcome, options.allow_stale).unwrap_or(Ok(None)))
     }
 }
 
-/// What the first poll of a read came to.
-enum First<'e, K: Key, V: Value> {
-    Over(CacheResult<Option<V>>),
+/// How a read goes on that its first poll did not end.
+enum Rest<'e, K: Key, V: Value> {
+    /// Its own work suspended.
     Leads(InPlace<'e, K, V>),
-    Joined(Step<K, V>),
+    /// It leads, and has no loader.
+    Reads(Led<K, V>),
+    Follows(Arc<Flight<K, V>>),
 }
 
 /// Where a read stands that depends on others.
