@@ -92,6 +92,10 @@ impl<K: Key, V: Value, L1: L1Store<K, V>> LevelCache<K, V, L1> {
             let is_missing = found.is_none();
             pass.values.push(Ok(found.flatten()));
             if is_missing && pass.first.is_some() {
+                if pass.more.is_empty() {
+                    // The first one comes in front.
+                    pass.more.reserve(keys.len() - i + 1);
+                }
                 pass.more.push(Missing { at: i, seen });
             } else if is_missing {
                 pass.first = Some(i);
@@ -238,27 +242,32 @@ impl<K: Key, V: Value> Engine<K, V> {
         found
     }
 
-    /// `begin_many`: probes are done; `missing` are indices of `keys`.
+    /// `begin_many`: probes are done.
     pub(crate) fn begin_missing<'a>(
         self: &'a Arc<Self>,
         keys: &'a [K],
         mut batch: Batch<'a, V>,
-        missing: Vec<usize>,
+        missing: Vec<Missing>,
         allow_stale: bool,
     ) -> CacheFuture<'a, Batch<'a, V>> {
         if self.is_closed() {
             batch.unavailable = Some(CacheError::shutdown());
-            batch.led.extend(missing.into_iter().map(|i| (i, LoadTicket::detached())));
+            batch.led.extend(missing.into_iter().map(|missing| (missing.at, LoadTicket::detached())));
             return CacheFuture::ready(batch);
         }
         let (mut led, mut followed) = (Vec::with_capacity(missing.len()), Vec::new());
-        for i in missing {
-            match self.join_latent(&keys[i], By::Ticket, true) {
-                Join::Hit(value) => batch.hits.push((i, value)),
-                Join::Lead(latent) => led.push((i, Leads::new(self, &keys[i], latent))),
-                Join::Follow(flight) => followed.push((i, flight)),
+        for Missing { at, seen } in missing {
+            match self.join_latent_uncounted(&keys[at], seen, By::Ticket, true) {
+                Join::Hit(value) => {
+                    self.counters.l1_hit(value.is_none());
+                    batch.hits.push((at, value));
+                }
+                Join::Lead(latent) => led.push((at, Leads::new(self, &keys[at], latent))),
+                Join::Follow(flight) => followed.push((at, flight)),
             }
         }
+        self.counters.add(Count::Miss, (led.len() + followed.len()) as u64);
+        self.counters.add(Count::Joined, followed.len() as u64);
         if !followed.is_empty() {
             // A key that occurs twice is in the answer once.
             let own: HashSet<_> = led.iter().map(|(_, leads)| leads.key()).collect();

@@ -4,6 +4,7 @@ use crate::cache::{Batch, Begin, Cache, CacheFuture};
 use crate::entry::Entry;
 use crate::error::{CacheError, CacheResult};
 use crate::level::LevelCache;
+use crate::level::batch::Missing;
 use crate::level::engine::{Key, Value};
 use crate::level::join::Join;
 use crate::level::latent::By;
@@ -36,20 +37,27 @@ impl<K: Key, V: Value, L1: L1Store<K, V>> Cache<K, V> for LevelCache<K, V, L1> {
         // As in `mget`: one clock, and the counters once.
         let (now, generation) = (self.engine.clock.now(), self.engine.generation());
         let (mut absent, mut uneasy) = (0, 0);
-        for (i, key) in keys.iter().enumerate() {
+        for (at, key) in keys.iter().enumerate() {
+            // Where one key is missing, others are likely to be.
+            let seen = (!missing.is_empty()).then(|| self.engine.table.see(key));
             let found = self.l1.get(key);
             if let Some(entry) = &found
                 && entry.is_calm(now)
                 && entry.generation() == generation
             {
                 absent += u64::from(entry.value().is_none());
-                batch.hits.push((i, found.and_then(Entry::into_value)));
+                batch.hits.push((at, found.and_then(Entry::into_value)));
                 continue;
             }
             uneasy += 1;
             match found.and_then(|entry| self.engine.uneasy(key, entry, options.allow_stale, true)) {
-                Some(value) => batch.hits.push((i, value)),
-                None => missing.push(i),
+                Some(value) => batch.hits.push((at, value)),
+                None => {
+                    if missing.is_empty() {
+                        missing.reserve(keys.len() - at);
+                    }
+                    missing.push(Missing { at, seen });
+                }
             }
         }
         self.engine.counters.add(Count::L1Hit, keys.len() as u64 - uneasy - absent);
