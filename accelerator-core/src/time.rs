@@ -1,7 +1,7 @@
 //! The clock that decides what is fresh.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// A source of time. The engine reads it once per L1 hit, so `monotonic_ms` must be cheap.
 ///
@@ -36,6 +36,14 @@ impl TimeSource {
             Self::Custom(c) => c.unix_ms(),
         }
     }
+
+    /// Not before [`unix`](Self::unix) of whoever read it earlier.
+    pub(crate) fn unix_exact(&self) -> u64 {
+        match self {
+            Self::System => exact_unix_ms(),
+            Self::Custom(c) => c.unix_ms(),
+        }
+    }
 }
 
 /// Whole milliseconds, saturating.
@@ -53,7 +61,7 @@ fn system_monotonic_ms() -> u64 {
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 fn system_unix_ms() -> u64 {
-    // The same for the wall clock: the clocks of two machines differ by more than its grain.
+    // The same for the wall clock. What is compared with another machine's is a tick younger than it might be.
     let t = rustix::time::clock_gettime(rustix::time::ClockId::RealtimeCoarse);
     // Before 1970 reads as 1970.
     u64::try_from(t.tv_sec).map_or(0, |s| s.saturating_mul(1000).saturating_add(t.tv_nsec as u64 / 1_000_000))
@@ -61,7 +69,10 @@ fn system_unix_ms() -> u64 {
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 fn system_unix_ms() -> u64 {
-    use std::time::{SystemTime, UNIX_EPOCH};
+    exact_unix_ms()
+}
+
+fn exact_unix_ms() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, millis)
 }
 

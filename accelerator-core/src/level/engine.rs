@@ -129,8 +129,9 @@ impl<K: Key, V: Value> Engine<K, V> {
         Handle::try_current().ok().or_else(|| self.runtime.clone())
     }
 
-    /// Whether there is one. Within a task the answer costs no handle, which all threads count.
-    pub(crate) fn has_runtime(&self) -> bool {
+    /// Whether there may be one. Within a task the answer costs no handle, which all threads count; but a task of a
+    /// `LocalSet` may be polled outside of every runtime.
+    pub(crate) fn may_have_runtime(&self) -> bool {
         tokio::task::try_id().is_some() || self.handle().is_some()
     }
 

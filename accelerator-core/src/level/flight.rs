@@ -124,6 +124,8 @@ impl<K, R, W, X> Flight<K, R, W, X> {
 
     /// See [`Place::park`].
     pub(crate) fn park(&self, work: W, leader: &Waker) -> Option<W> {
+        // Foreign code, and not to be run under the lock.
+        let leader = leader.clone();
         match &mut self.state().phase {
             Phase::Work(place) => place.park(work, leader),
             _ => Some(work),
@@ -165,6 +167,8 @@ impl<K, R, W, X> Flight<K, R, W, X> {
     /// [`leave`](Flight::leave). `borrows`: the caller would lead with a future of its own.
     pub(crate) fn poll_wait(&self, seat: &mut Option<usize>, borrows: bool, cx: &mut Context<'_>) -> Poll<Turn> {
         let mut others = Vec::new();
+        // A waker is foreign code: it is cloned before there is a lock, and dropped after.
+        let mut waker = cx.waker().clone();
         let mut state = self.state();
         let turn = match state.phase {
             Phase::Done => Turn::Done,
@@ -181,16 +185,16 @@ impl<K, R, W, X> Flight<K, R, W, X> {
             Phase::Work(_) | Phase::Ticket => {
                 let known = seat.and_then(|seat| state.waiting.get_mut(seat));
                 match known {
-                    Some(waker) => waker.clone_from(cx.waker()),
-                    None => *seat = Some(state.waiting.insert(cx.waker().clone())),
+                    Some(known) => std::mem::swap(known, &mut waker),
+                    None => *seat = Some(state.waiting.insert(waker)),
                 }
+                drop(state);
                 return Poll::Pending;
             }
         };
-        if let Some(seat) = seat.take() {
-            state.waiting.try_remove(seat);
-        }
+        let gone = seat.take().and_then(|seat| state.waiting.try_remove(seat));
         drop(state);
+        drop(gone);
         wake_all(others);
         Poll::Ready(turn)
     }
@@ -199,15 +203,16 @@ impl<K, R, W, X> Flight<K, R, W, X> {
     #[must_use]
     pub(crate) fn leave(&self, seat: &mut Option<usize>) -> bool {
         let mut state = self.state();
-        if let Some(seat) = seat.take() {
-            state.waiting.try_remove(seat);
-        }
+        let gone = seat.take().and_then(|seat| state.waiting.try_remove(seat));
         // The one who leaves may be the one who was woken to take over.
-        if matches!(state.phase, Phase::Vacant) && !cfg!(accelerator_mutant = "leave-forgets") {
+        let nobody_waits = if matches!(state.phase, Phase::Vacant) && !cfg!(accelerator_mutant = "leave-forgets") {
             Self::pass_on(state)
         } else {
+            drop(state);
             false
-        }
+        };
+        drop(gone);
+        nobody_waits
     }
 
     /// The leader gives up. `true`: nobody waits; the caller takes the flight off the table.

@@ -110,11 +110,12 @@ impl LeaseWait {
         Self { deadline: from_now(longest), looks: 0 }
     }
 
-    /// How long until the next look, with jitter; nothing when the time is over.
+    /// How long until the next look, with jitter; the last one is when the time is over.
     fn pause(&mut self) -> Option<Duration> {
+        let left = self.deadline.saturating_duration_since(Instant::now());
         let pause = LEASE_POLLS.get(self.looks.min(LEASE_POLLS.len() - 1))?;
         self.looks += 1;
-        (Instant::now() < self.deadline).then(|| pause.mul_f64(0.5 + fastrand::f64()))
+        (!left.is_zero()).then(|| pause.mul_f64(0.5 + fastrand::f64()).min(left))
     }
 }
 

@@ -186,7 +186,7 @@ impl<K: Key, V: Value> Engine<K, V> {
 
     /// Somebody depends on the flight whom its leader doesn't know: its work moves into a task, where there is one.
     pub(crate) fn move_to_task(self: &Arc<Self>, flight: &Arc<Flight<K, V>>) {
-        if !self.has_runtime() {
+        if self.handle().is_none() {
             return;
         }
         if let Some(work) = flight.detach() {

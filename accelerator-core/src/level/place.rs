@@ -42,10 +42,10 @@ impl<W> Place<W> {
     }
 
     /// The leader polled and it isn't done. `Some`: it must move into a task now.
-    pub(crate) fn park(&mut self, work: W, leader: &Waker) -> Option<W> {
+    pub(crate) fn park(&mut self, work: W, leader: Waker) -> Option<W> {
         match self {
             Self::Polling { detach } if !*detach || cfg!(accelerator_mutant = "park-ignores-detach") => {
-                *self = Self::Parked { work, leader: leader.clone() };
+                *self = Self::Parked { work, leader };
                 None
             }
             _ => {

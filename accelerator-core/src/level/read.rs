@@ -25,7 +25,8 @@ use crate::options::ReadOptions;
 use crate::traits::l1::L1Store;
 
 impl<K: Key, V: Value> Engine<K, V> {
-    /// A `get` that L1 could not answer. The first poll joins or leads; only who depends on others goes on in a box.
+    /// A `get` that L1 could not answer. The first poll joins or leads; who leads a load goes on in place, anybody else in
+    /// a box.
     pub(crate) async fn get_missed(self: &Arc<Self>, key: &K, options: ReadOptions) -> CacheResult<Option<V>> {
         let first = std::future::poll_fn(|cx| Poll::Ready(self.get_first(key, options, cx)));
         let rest = match first.await {
@@ -90,7 +91,7 @@ enum Rest<'e, K: Key, V: Value> {
     Follows(Arc<Flight<K, V>>),
 }
 
-/// Where a read stands that depends on others.
+/// Where a read stands that goes on in a box.
 pub(crate) enum Stage<K: Key, V: Value> {
     Joined(Step<K, V>),
     /// Its own work has moved into a task; without a flight it starts again.
@@ -129,7 +130,7 @@ impl<K: Key, V: Value, L1: L1Store<K, V>> LevelCache<K, V, L1> {
         key: &K,
         allow_stale: bool,
         refresh: bool,
-        mut hit: impl FnMut(Option<V>) -> R,
+        hit: impl FnOnce(Option<V>) -> R,
         miss: impl FnOnce() -> R,
     ) -> R {
         // The clock first: nothing has to be kept across its call then.

@@ -22,7 +22,7 @@ impl<K: Key, V: Value> Engine<K, V> {
             return;
         }
         // Without a runtime the next expiry loads in somebody's time.
-        if !self.has_runtime() {
+        if self.handle().is_none() {
             return;
         }
         let running = self.refreshing.fetch_add(1, Relaxed);

@@ -164,7 +164,7 @@ impl<K: Key, V: Value> Engine<K, V> {
     /// Runs an L2 operation under `limit`; a runtime is needed for the timer.
     pub(crate) async fn timed<T>(&self, limit: Duration, op: impl Future<Output = T>) -> StoreResult<T> {
         let no_runtime = || StoreError::new(StoreErrorKind::Unavailable, "no tokio runtime to time the L2 operation");
-        if !self.has_runtime() {
+        if !self.may_have_runtime() {
             return Err(no_runtime());
         }
         let (mut op, mut over) = (std::pin::pin!(op), Limit::new(&self.ticker, limit));

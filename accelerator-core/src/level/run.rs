@@ -25,6 +25,7 @@ impl<W> Run<W> {
 
     /// Whether it waits for the leader.
     fn park(&self, work: W, leader: &Waker, spawn: impl FnOnce(W)) -> bool {
+        let leader = leader.clone();
         let detached = lock(&self.place).park(work, leader);
         let is_parked = detached.is_none();
         if let Some(work) = detached {
@@ -81,12 +82,13 @@ impl<T> Report<T> {
 
     /// What was told; `None` after it was taken.
     pub(crate) fn poll(&self, cx: &mut Context<'_>) -> Poll<Option<T>> {
+        // A waker is foreign code: it is cloned before there is a lock, and dropped after.
+        let waker = cx.waker().clone();
         let mut told = lock(&self.0);
         match &mut *told {
             Told::Over(what) => Poll::Ready(what.take()),
             Told::NotYet(leader) => {
-                let before = leader.replace(cx.waker().clone());
-                // A waker is foreign code, and not dropped under a lock.
+                let before = leader.replace(waker);
                 drop(told);
                 drop(before);
                 Poll::Pending

@@ -42,7 +42,7 @@ struct Shard(Mutex<Seats>);
 #[derive(Default)]
 struct Seats {
     taken: Slab<Seat>,
-    /// The runtime whose task looks in here, as far as this shard knows: never one that has ended before a seat was taken.
+    /// The runtime whose task looks in here. A task that ends looks once more.
     home: Option<Id>,
 }
 
@@ -87,7 +87,6 @@ impl Ticker {
     }
 
     /// Whether the task ticks in this runtime; starts it where there is none.
-    #[cold]
     fn ticks_in(self: &Arc<Self>, runtime: &Handle) -> bool {
         let starts = {
             let mut home = lock(&self.home);
@@ -114,7 +113,7 @@ impl Ticker {
             for (_, seat) in seats.taken.iter_mut().filter(|(_, seat)| seat.state == State::Waiting) {
                 if is_over(seat) {
                     seat.state = state;
-                    wakers.push(seat.waker.clone());
+                    wakers.push(std::mem::replace(&mut seat.waker, Waker::noop().clone()));
                 } else {
                     waits = true;
                 }
@@ -178,12 +177,15 @@ impl<T: Borrow<Arc<Ticker>>> Limit<T> {
                 self.own(until, runtime, cx)
             }
             Place::Seat { shard, seat } => {
+                // A waker is foreign code: it is cloned before there is a lock, and dropped after.
+                let mut waker = cx.waker().clone();
                 let mut seats = lock(&self.ticker.borrow().shards[*shard].0);
                 let Some(seat) = seats.taken.get_mut(*seat) else { return Poll::Ready(Ok(())) };
                 match seat.state {
                     State::Over => Poll::Ready(Ok(())),
                     State::Waiting => {
-                        seat.waker.clone_from(cx.waker());
+                        std::mem::swap(&mut seat.waker, &mut waker);
+                        drop(seats);
                         Poll::Pending
                     }
                     State::Orphan => {
@@ -203,7 +205,6 @@ impl<T: Borrow<Arc<Ticker>>> Limit<T> {
             return None;
         }
         let runtime = Handle::try_current().ok()?;
-        // A waker is foreign code: it is cloned before there is a lock, and dropped after.
         self.ticker.borrow().sit(&runtime, Seat { until, waker: waker.clone(), state: State::Waiting }).ok()
     }
 

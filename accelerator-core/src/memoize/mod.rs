@@ -2,7 +2,8 @@
 //!
 //! A cached read comes in two halves: [`begin`] asks the cache, and keeps no borrow of it or of the key; [`cacheable`]
 //! answers, or runs the body and hands its outcome to all who wait. [`begin_batch`] and [`cacheable_batch`] do the same
-//! for many keys. [`hit_or_begin`] and [`hits_or_begin`] are first halves that answer hits at once. After a write,
+//! for many keys. Who leads may run the body itself, after [`Begun::lead`] and before [`hand_in`], which spares a hop.
+//! [`hit_or_begin`] and [`hits_or_begin`] are first halves that answer hits at once. After a write,
 //! [`cache_put`], [`cache_evict`] and [`cache_evict_batch`] pass the body's outcome on and act only where it is `Ok`.
 //!
 //! ```

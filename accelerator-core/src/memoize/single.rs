@@ -93,13 +93,11 @@ impl<V> Begun<V> {
             rest => Err(Self(rest)),
         }
     }
-}
 
-impl<V> Begun<V> {
     /// The turn to load, where this is one: for who runs the body itself, and gives its answer to [`hand_in`].
     ///
     /// # Errors
-    /// Somebody else led, or the cache can't take part: go on with [`cacheable`].
+    /// A hit, somebody else led, or the cache can't take part: go on with [`cacheable`].
     #[inline]
     pub fn lead(self) -> Result<LoadTicket<V>, Self> {
         match self.0 {

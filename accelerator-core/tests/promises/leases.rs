@@ -1,6 +1,7 @@
 //! Leases: where L2 has them, one process loads for all, and nothing older than an invalidation is stored there.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 
 use accelerator_core::testkit::{Fault, Faulty, MemoryL2, Op, settle};
@@ -217,6 +218,40 @@ async fn who_waits_longer_than_a_lease_lasts_takes_it_over_and_one_load_serves_a
         assert_eq!(read.await.unwrap().unwrap(), Some(1001));
     }
     assert_eq!((w.source.asked(), w.l2.inner().len()), (1, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_waits_longer_than_lease_wait() {
+    let w = world();
+    w.l2.inner().get_or_lease("t.1", secs(60)).await.unwrap();
+    // The pauses are drawn: some would reach beyond the end.
+    for _ in 0..50 {
+        let (cache, start) = (ok(w.twin().both().lease_wait(ms(500))), Instant::now());
+        assert_eq!(cache.get(&1).await.unwrap(), Some(1001));
+        // A timer has a grain of a millisecond.
+        assert!(start.elapsed() >= ms(500) && start.elapsed() <= ms(501), "{:?}", start.elapsed());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_follows_does_not_lose_patience_before_the_leader_has_waited_for_a_lease() {
+    let w = world();
+    w.l2.inner().get_or_lease("t.1", secs(60)).await.unwrap();
+    w.l2.always_for(Op::Lease, Some(Fault::Delay(ms(98))));
+    for _ in 0..50 {
+        let cache = ok(w.twin().no_loader().loader_timeout(ms(100)));
+        let runs = AtomicUsize::new(0);
+        let body = || async {
+            runs.fetch_add(1, SeqCst);
+            tokio::time::sleep(ms(96)).await;
+            Ok::<_, Away>(Some(5))
+        };
+        let (leads, follows) = tokio::join!(cache.get_or_load(&1, body()), async {
+            settle().await;
+            cache.get_or_load(&1, body()).await
+        });
+        assert_eq!((leads.unwrap(), follows.unwrap(), runs.load(SeqCst)), (Some(5), Some(5), 1));
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -18,4 +18,5 @@ mod refresh;
 mod runtime;
 mod stale;
 mod stats;
+mod wakers;
 mod write_guard;

@@ -310,3 +310,48 @@ fn a_runtime_that_has_ended_is_no_runtime_and_no_deadlock() {
         assert!(matches!(answer, Ok(((true, true), 0))), "{answer:?}");
     }
 }
+
+/// Polls `work` as a task of a `LocalSet`, which no runtime drives.
+fn outside_in_a_local_set<T: 'static>(work: impl Future<Output = T> + 'static) -> Option<T> {
+    let (local, mut cx) = (tokio::task::LocalSet::new(), Context::from_waker(Waker::noop()));
+    let mut task = std::pin::pin!(local.spawn_local(work));
+    let mut local = std::pin::pin!(local);
+    for _ in 0..2 {
+        let _ = local.as_mut().poll(&mut cx);
+    }
+    match task.as_mut().poll(&mut cx) {
+        Poll::Ready(answer) => Some(answer.unwrap()),
+        Poll::Pending => None,
+    }
+}
+
+#[test]
+fn a_task_outside_of_every_runtime_leaves_the_loads_of_others_alone() {
+    let w = World::new();
+    let cache = ok(w.l1());
+    w.source.slow(ms(50));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let leads = {
+        let cache = cache.clone();
+        runtime.spawn(async move { cache.get(&7).await })
+    };
+    runtime.block_on(settle());
+    let follows = cache.clone();
+    assert!(outside_in_a_local_set(async move { follows.get(&7).await }).is_none());
+    assert_eq!(runtime.block_on(leads).unwrap().unwrap(), Some(7001));
+    assert_eq!((w.source.asked(), cache.stats().loads_error), (1, 0));
+}
+
+#[test]
+fn a_task_outside_of_every_runtime_refreshes_nothing() {
+    let w = World::new();
+    let cache = ok(w.l1().refresh_ahead_window(secs(10)));
+    let clock = w.clock.clone();
+    let stats = outside_in_a_local_set(async move {
+        cache.get(&1).await.unwrap();
+        clock.tick(secs(55));
+        cache.get(&1).await.unwrap();
+        cache.stats()
+    });
+    assert_eq!(stats.map(|stats| (stats.l1_hits, stats.refreshes)), Some((1, 0)));
+}
