@@ -320,7 +320,7 @@ fn outside_in_a_local_set<T: 'static>(work: impl Future<Output = T> + 'static) -
         let _ = local.as_mut().poll(&mut cx);
     }
     match task.as_mut().poll(&mut cx) {
-        Poll::Ready(answer) => Some(answer.unwrap()),
+        Poll::Ready(answer) => answer.ok(),
         Poll::Pending => None,
     }
 }

@@ -30,7 +30,7 @@ fn poll(wait: &mut Wait, waker: &Waker) {
 fn ends(waits: impl FnOnce() -> (Wait, Wait) + Send + 'static) -> bool {
     let (done, over) = mpsc::channel();
     std::thread::spawn(move || {
-        let runtime = runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let runtime = runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         let _inside = runtime.enter();
         let (mut first, mut second) = waits();
         poll(&mut second, Waker::noop());
@@ -38,7 +38,7 @@ fn ends(waits: impl FnOnce() -> (Wait, Wait) + Send + 'static) -> bool {
         poll(&mut first, &owner);
         drop(owner);
         poll(&mut first, Waker::noop());
-        done.send(()).unwrap();
+        done.send(()).expect("the test waits");
     });
     over.recv_timeout(secs(20)).is_ok()
 }
@@ -52,7 +52,7 @@ fn a_waker_may_own_another_wait_for_l2() {
             let (cache, gate) = (cache.clone(), w.l2.gate(Op::Get));
             Box::pin(async move {
                 let _gate = gate;
-                drop(cache.lookup(&key).await);
+                let _ = cache.lookup(&key).await;
             })
         };
         (read(1), read(2))
@@ -67,7 +67,9 @@ fn a_waker_may_own_another_wait_for_the_same_flight() {
         w.source.slow(secs(10));
         let read = || -> Wait {
             let cache = cache.clone();
-            Box::pin(async move { drop(cache.get(&1).await) })
+            Box::pin(async move {
+                let _ = cache.get(&1).await;
+            })
         };
         let mut leads = read();
         poll(&mut leads, Waker::noop());
