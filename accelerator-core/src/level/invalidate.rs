@@ -104,7 +104,7 @@ impl<K: Key, V: Value> Engine<K, V> {
         if let Some(remote) = &self.remote {
             // Fills that passed their check before the line above were sealed before this moment; who read L2 between
             // the two is cut off by the second step.
-            remote.cleared_at.fetch_max(self.clock.unix_exact(), Ordering::AcqRel);
+            remote.cleared.clear(self.clock.unix_exact());
             self.generation.fetch_add(1, Ordering::AcqRel);
         }
         // For the memory only: entries of an older generation are misses already.
