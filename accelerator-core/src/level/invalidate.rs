@@ -16,12 +16,12 @@ use crate::level::ticket::Registration;
 impl<K: Key, V: Value> Engine<K, V> {
     /// Deletes many keys (one is many).
     pub(crate) fn delete(self: &Arc<Self>, op: &'static str, keys: Vec<K>) -> CacheFuture<'static, CacheResult<()>> {
-        if self.is_closed() {
-            return CacheFuture::ready(Err(CacheError::shutdown()));
-        }
-        // 1
+        // 1: after a shutdown, too. L1 is still read then.
         for key in &keys {
             self.purge(key);
+        }
+        if self.is_closed() {
+            return CacheFuture::ready(Err(CacheError::shutdown()));
         }
         let Some(remote) = &self.remote else { return CacheFuture::ready(Ok(())) };
         let mut deletes: Vec<_> = keys
