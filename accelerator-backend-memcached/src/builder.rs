@@ -1,5 +1,6 @@
 //! How a store is configured.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,11 +8,11 @@ use accelerator_core::{CacheResult, StoreError, StoreErrorKind, StoreResult};
 
 use crate::pipeline::Servers;
 use crate::server::Server;
-use crate::settings::{Settings, server_names};
+use crate::settings::{Settings, server_names, shown};
 use crate::store::MemcachedStore;
 
 /// Configures a [`MemcachedStore`]. Only `servers` has no default.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct MemcachedStoreBuilder {
     servers: Vec<String>,
     settings: Settings,
@@ -86,7 +87,8 @@ impl MemcachedStoreBuilder {
     ///
     /// # Errors
     ///
-    /// [`InvalidConfig`](accelerator_core::ErrorKind::InvalidConfig), with the field, its value, and what it takes.
+    /// [`InvalidConfig`](accelerator_core::ErrorKind::InvalidConfig), with the field, its value, and what it takes. Of a
+    /// server's name that is not understood nothing is shown: it may be a login.
     pub fn build(self) -> CacheResult<MemcachedStore> {
         self.settings.check()?;
         let names = server_names(&self.servers)?;
@@ -111,5 +113,14 @@ impl MemcachedStoreBuilder {
         let store = store.map_err(|error| StoreError::new(StoreErrorKind::Other, "no store").with_source(error))?;
         store.check().await?;
         Ok(store)
+    }
+}
+
+impl fmt::Debug for MemcachedStoreBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemcachedStoreBuilder")
+            .field("servers", &shown(&self.servers))
+            .field("settings", &self.settings)
+            .finish()
     }
 }

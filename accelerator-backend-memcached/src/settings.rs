@@ -72,32 +72,50 @@ impl Settings {
     }
 }
 
+/// What stands for a name that was not understood: a part of it may be a password.
+const HIDDEN: &str = "(not shown)";
+const ACCEPTED: &str = "takes host:port or memcache://host:port, without a login";
+
 /// The names `host:port` of all servers, sorted, so that their order in the configuration means nothing.
 pub(crate) fn server_names(given: &[String]) -> CacheResult<Vec<String>> {
-    let mut names = Vec::new();
-    for list in given {
-        for one in list.strip_prefix("memcache://").unwrap_or(list).split(',') {
-            match name(one.trim()) {
-                Some(name) if names.contains(&name) => return refuse("servers", one, "takes each server once"),
-                Some(name) => names.push(name),
-                None => return refuse("servers", format!("{list:?}"), "takes host:port or memcache://host:port"),
-            }
+    let names = all_names(given).or_else(|why| refuse("servers", HIDDEN, format!("{why}; {ACCEPTED}")))?;
+    let mut sorted: Vec<String> = Vec::with_capacity(names.len());
+    for name in names {
+        match sorted.binary_search(&name) {
+            Ok(_) => return refuse("servers", name, "takes each server once"),
+            Err(place) => sorted.insert(place, name),
         }
     }
-    if names.is_empty() {
-        return refuse("servers", "[]", "takes at least one host:port");
-    }
-    names.sort_unstable();
-    Ok(names)
+    if sorted.is_empty() { refuse("servers", "[]", "takes at least one host:port") } else { Ok(sorted) }
 }
 
-/// One name as all nodes of a fleet write it.
-fn name(text: &str) -> Option<String> {
+/// The names for those who look. Where one was not understood, none: a password may have commas in it.
+pub(crate) fn shown(given: &[String]) -> Vec<String> {
+    all_names(given).unwrap_or_else(|_| vec![HIDDEN.to_owned()])
+}
+
+fn all_names(given: &[String]) -> Result<Vec<String>, &'static str> {
+    apart(given).map(name).collect()
+}
+
+fn apart(given: &[String]) -> impl Iterator<Item = &str> {
+    given.iter().flat_map(|list| list.strip_prefix("memcache://").unwrap_or(list).split(',').map(str::trim))
+}
+
+/// One name as all nodes of a fleet write it, or what is wrong with it, without a word of it.
+fn name(text: &str) -> Result<String, &'static str> {
+    if text.contains("://") {
+        return Err("bad scheme");
+    }
+    if text.contains('@') {
+        return Err("a login before the @");
+    }
     let (host, port) = match text.strip_prefix('[') {
         Some(rest) => {
-            let (address, port) = rest.split_once(']')?;
-            address.parse::<std::net::Ipv6Addr>().ok()?;
-            (&text[..address.len() + 2], if port.is_empty() { None } else { Some(port.strip_prefix(':')?) })
+            let (address, port) = rest.split_once(']').ok_or("bad host")?;
+            address.parse::<std::net::Ipv6Addr>().map_err(|_| "bad host")?;
+            let port = if port.is_empty() { None } else { Some(port.strip_prefix(':').ok_or("bad port")?) };
+            (&text[..address.len() + 2], port)
         }
         None => match text.split_once(':') {
             Some((host, port)) => (host, Some(port)),
@@ -105,16 +123,20 @@ fn name(text: &str) -> Option<String> {
         },
     };
     let port = match port {
-        Some(digits) if digits.bytes().all(|byte| byte.is_ascii_digit()) => digits.parse().ok()?,
-        Some(_) => return None,
+        Some(digits) if digits.bytes().all(|byte| byte.is_ascii_digit()) => digits.parse().map_err(|_| "bad port")?,
+        Some(_) => return Err("bad port"),
         None => PORT,
     };
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
     let valid = host.starts_with('[') || !host.is_empty() && host.bytes().all(plain);
-    (valid && port > 0).then(|| format!("{}:{port}", host.to_ascii_lowercase()))
+    match (valid, port) {
+        (false, _) => Err("bad host"),
+        (true, 0) => Err("bad port"),
+        (true, port) => Ok(format!("{}:{port}", host.to_ascii_lowercase())),
+    }
 }
 
-fn refuse<T>(field: &str, value: impl Display, accepted: &str) -> CacheResult<T> {
+fn refuse<T>(field: &str, value: impl Display, accepted: impl Display) -> CacheResult<T> {
     Err(CacheError::new(ErrorKind::InvalidConfig, format!("{field} = {value}: {accepted}")))
 }
 
@@ -167,6 +189,30 @@ mod tests {
             assert!(error.starts_with("servers = "), "{given:?}: {error}");
         }
         assert!(names(&[]).is_err());
-        assert_eq!(names(&["a", "A:11211"]), Err("servers = A:11211: takes each server once".to_owned()));
+        assert_eq!(names(&["a", "A:11211"]), Err("servers = a:11211: takes each server once".to_owned()));
+    }
+
+    #[test]
+    fn a_refusal_says_what_is_wrong_and_nothing_of_the_name() {
+        for (given, why) in [
+            ("app:secret@host", "a login before the @"),
+            ("memcache://app:secret@host:1", "a login before the @"),
+            ("secret", ""),
+            ("app:secret", "bad port"),
+            ("h:99999", "bad port"),
+            ("[::1]secret", "bad port"),
+            ("[secret]:1", "bad host"),
+            ("se cret", "bad host"),
+            ("redis://app:secret@host", "bad scheme"),
+        ] {
+            match names(&["good:1", given]) {
+                Ok(_) => assert_eq!(why, "", "{given}: a host like any other"),
+                Err(error) => {
+                    assert!(error.starts_with(&format!("servers = (not shown): {why}; takes")), "{given}: {error}");
+                    assert!(!error.contains("secret"), "{given}: {error}");
+                    assert_eq!(shown(&["good:1".to_owned(), given.to_owned()]), [HIDDEN]);
+                }
+            }
+        }
     }
 }

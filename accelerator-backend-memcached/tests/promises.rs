@@ -23,6 +23,8 @@ mod outage;
 mod pool;
 #[path = "promises/round_trips.rs"]
 mod round_trips;
+#[path = "promises/secrets.rs"]
+mod secrets;
 #[path = "promises/strangers.rs"]
 mod strangers;
 #[path = "promises/tools.rs"]

@@ -106,7 +106,8 @@ impl RedisStoreBuilder {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidConfig`], naming the field, its value and what is accepted. Passwords are not shown.
+    /// [`ErrorKind::InvalidConfig`], naming the field, its value and what is accepted. Of a URL it names the host
+    /// and the port, never the login, and nothing at all where it was not understood.
     pub fn build(self) -> CacheResult<RedisStore> {
         let url = self.url.as_deref().ok_or_else(|| invalid("url", "(not set)", target::ACCEPTED))?;
         let refused =

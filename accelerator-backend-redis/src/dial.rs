@@ -130,6 +130,9 @@ impl Dialer {
         match (step, refusal::class(&answer)) {
             // Nobody needs the right to PING, and not every proxy knows it: an answer is an answer.
             (Step::Life, Refusal::Right | Refusal::Other | Refusal::Syntax) => Ok(()),
+            (step, _) if self.target.is_betrayed_by(&answer) => {
+                Err(refusal::error_in(step.op(), &answer, "(its words repeat the password)"))
+            }
             (step, _) => Err(refusal::error(step.op(), &answer)),
         }
     }

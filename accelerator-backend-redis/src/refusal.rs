@@ -67,7 +67,12 @@ pub(crate) fn is_replica(error: &ServerError) -> bool {
 
 /// A refusal as the error of `op`.
 pub(crate) fn error(op: Op, error: &ServerError) -> StoreError {
-    let (name, said) = (op.name, words(error));
+    error_in(op, error, &words(error))
+}
+
+/// [`error`] in other words than the server's own.
+pub(crate) fn error_in(op: Op, error: &ServerError, said: &str) -> StoreError {
+    let name = op.name;
     let (kind, context) = match class(error) {
         Refusal::Away => (StoreErrorKind::Unavailable, format!("{name}: the server isn't ready: {said}")),
         Refusal::Login => {

@@ -14,6 +14,9 @@ use crate::traits::loader::Loaded;
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// A future that is often ready when it is made: an L1 hit through `dyn Cache` allocates nothing.
+///
+/// # Panics
+/// When it is polled after its end, as the futures of the standard library do.
 #[must_use = "futures do nothing unless awaited"]
 pub struct CacheFuture<'a, T>(Inner<'a, T>);
 
@@ -42,16 +45,35 @@ impl<T> Future for CacheFuture<'_, T> {
     type Output = T;
 
     #[inline]
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
-        match &mut self.get_mut().0 {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
+        match &mut self.0 {
             Inner::Ready(value) => match value.take() {
                 Some(value) => Poll::Ready(value),
-                // Polled again after its end, which callers must not do.
-                None => Poll::Pending,
+                None => polled_after_completion(),
             },
-            Inner::Boxed(future) => future.as_mut().poll(cx),
+            Inner::Boxed(_) => self.poll_boxed(cx),
         }
     }
+}
+
+impl<T> CacheFuture<'_, T> {
+    /// Whatever a future of somebody else would do when it is polled again: it is not.
+    fn poll_boxed(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
+        let Inner::Boxed(future) = &mut self.0 else { polled_after_completion() };
+        let polled = future.as_mut().poll(cx);
+        if polled.is_ready() {
+            self.0 = Inner::Ready(None);
+        }
+        polled
+    }
+}
+
+/// Pending for ever would be worse: nobody finds out why.
+#[cold]
+#[inline(never)]
+#[expect(clippy::panic, reason = "a mistake of the caller, told as the standard library's futures tell it")]
+fn polled_after_completion() -> ! {
+    panic!("`CacheFuture` polled after completion")
 }
 
 impl<T> fmt::Debug for CacheFuture<'_, T> {

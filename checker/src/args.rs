@@ -113,7 +113,7 @@ impl Args {
                 let _ = error.print();
                 ExitCode::SUCCESS
             }
-            _ => refuse(&one_line(&error.to_string())),
+            _ => refuse(&without_urls(one_line(&error.to_string()), std::env::args())),
         })?;
         let checked = match &args.command {
             None => args.run.check(),
@@ -159,4 +159,16 @@ fn one_line(error: &str) -> String {
     let lines: Vec<&str> = error.lines().map(str::trim).filter(kept).collect();
     let text = lines.join(" ");
     format!("{} (--help lists the options)", text.strip_prefix("error: ").unwrap_or(&text))
+}
+
+/// The text without what may be a URL with a password in it: clap repeats what it doesn't understand.
+fn without_urls(text: String, args: impl Iterator<Item = String>) -> String {
+    let value = |arg: String| match arg.strip_prefix("--").and_then(|option| option.split_once('=')) {
+        Some((_, value)) => value.to_owned(),
+        None => arg,
+    };
+    args.skip(1)
+        .map(value)
+        .filter(|arg| arg.contains([':', '@']))
+        .fold(text, |text, url| text.replace(&url, "(not shown)"))
 }

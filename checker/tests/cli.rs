@@ -66,6 +66,23 @@ fn bad_usage_is_refused() {
 }
 
 #[test]
+fn a_password_is_in_no_message() {
+    for args in [
+        &["redis://app:hunter2@h"][..],
+        &["--backend=redis://app:hunter2@h"],
+        &["--backend", "redis", "--ur=redis://app:hunter2@h"],
+        &["--backend", "redis", "--url", "redis://app:hunter2?x@h", "--ops", "1000", "--processes", "1"],
+        &["cold-key", "--backend", "redis", "--url", "redis://app:hunter2", "--processes", "1"],
+        &["--backend", "memcached", "--url", "app:hunter2@h", "--ops", "1000", "--processes", "1"],
+    ] {
+        let output = checker(args);
+        let said = [output.stdout, output.stderr].concat();
+        let said = String::from_utf8_lossy(&said);
+        assert!(!output.status.success() && !said.contains("hunter2"), "{args:?}: {said}");
+    }
+}
+
+#[test]
 fn help_is_help() {
     for args in [&["--help"][..], &["cold-key", "--help"], &["envelopes", "-h"]] {
         let output = checker(args);

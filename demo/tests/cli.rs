@@ -119,6 +119,25 @@ fn a_server_that_was_named_is_left_empty() {
 }
 
 #[test]
+fn a_password_is_in_no_message() {
+    for args in [
+        &["--l2", "valkey://app:hunter2@h"][..],
+        &["--l2=redis:app:hunter2@h"],
+        &["--l2", "app:hunter2"],
+        &["redis://app:hunter2@h"],
+        &["--l2", "redis://app:hunter2?x@h"],
+        &["--l2", "redis://app:hunter2"],
+        &["--l2", "memcache://app:hunter2@h"],
+    ] {
+        let output = demo(args);
+        let said = [output.stdout, output.stderr].concat();
+        let said = String::from_utf8_lossy(&said);
+        assert!(!output.status.success() && said.contains("error: "), "{args:?}: {said}");
+        assert!(!said.contains("hunter2"), "{args:?}: {said}");
+    }
+}
+
+#[test]
 fn xz_and_plain_traces_give_the_same_counts() {
     let directory = directory();
     let [plain, packed] = ["plain", "packed"].map(|name| counts(&directory.path().join(name), &["--l1", "moka"]));

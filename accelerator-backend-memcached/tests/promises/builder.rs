@@ -22,7 +22,7 @@ fn every_refusal_names_the_field_the_value_and_what_it_takes() {
         (MemcachedStore::builder().servers(["a:1", "memcache://a:1"]), "servers = a:1: takes each server once"),
         (
             MemcachedStore::builder().servers(["redis://a:1"]),
-            "servers = \"redis://a:1\": takes host:port or memcache://host:port",
+            "servers = (not shown): bad scheme; takes host:port or memcache://host:port, without a login",
         ),
         (given().key_prefix("a b"), "key_prefix = \"a b\": takes up to 186 ASCII characters, no spaces"),
         (given().connect_timeout(Duration::ZERO), "connect_timeout = 0ns: takes more than nothing and at most 60 s"),

@@ -12,8 +12,8 @@ fn a_builder_says_what_it_refuses_and_what_it_accepts() {
     let timeout = std::time::Duration::ZERO;
     for (builder, says) in [
         (accelerator_backend_redis::RedisStore::builder(), "url = (not set): redis://"),
-        (builder("redis://u:secret@h/x"), "url = redis://***@h/x: "),
-        (builder("http://u:secret@h"), "url = http://***@h: not a URL of these schemes; accepted is redis://"),
+        (builder("redis://u:secret@h/x"), "url = (not shown): Invalid database number"),
+        (builder("http://u:secret@h"), "url = (not shown): bad scheme; accepted is redis://"),
         (builder("redis://h").key_prefix("a b"), "key_prefix = \"a b\": up to 256 bytes"),
         (builder("redis://h").key_prefix(long), "key_prefix = \"xxx"),
         (builder("redis://h").connect_timeout(timeout), "connect_timeout = 0ns: 10ms to 60s"),

@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
@@ -10,6 +10,7 @@ use tokio::runtime::Handle;
 use crate::error::{CacheError, CacheResult, LoadError};
 use crate::key::CacheKey;
 use crate::level::LevelCache;
+use crate::level::cleared::Cleared;
 use crate::level::engine::{Engine, Key, Value};
 use crate::level::lease::Grants;
 use crate::level::remembered::{Remembered, WhenFull};
@@ -253,7 +254,7 @@ impl<K: Key, V: Value, L1> Builder<K, V, L1> {
                 grants: Grants::default(),
                 bypass: Remembered::new(WhenFull::HoldForAll),
                 recovering: AtomicBool::new(false),
-                cleared_at: AtomicU64::new(0),
+                cleared: Cleared::default(),
             }),
             (Some(_), None) => return Err(CacheError::config("codec", "none", "an l2 needs one")),
         };

@@ -15,7 +15,7 @@ use crate::traits::head::{HEAD_LEN, Head, Kind};
 /// Bytes before extras and payload.
 pub(crate) const ENVELOPE_LEN: usize = 40;
 /// A writer's clock may be ahead of ours by this much before its value counts as soft-expired.
-const MAX_AHEAD_MS: u64 = 5_000;
+pub(crate) const MAX_AHEAD_MS: u64 = 5_000;
 /// Bytes that XXH3 hashes without a secret.
 const SHORT: usize = 240;
 const U48: u64 = (1 << 48) - 1;

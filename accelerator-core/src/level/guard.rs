@@ -56,6 +56,8 @@ impl<K: Key, V: Value> Engine<K, V> {
     /// Steps 1 and 2.
     pub(crate) async fn hold(self: &Arc<Self>, key: &K) -> CacheResult<WriteGuard<K, V>> {
         if self.is_closed() {
+            // The caller is about to change the source, and L1 is still read.
+            self.purge(key);
             return Err(CacheError::shutdown());
         }
         let Some(remote) = self.remote.as_ref().filter(|remote| remote.limits.leases) else {

@@ -16,12 +16,12 @@ use crate::level::ticket::Registration;
 impl<K: Key, V: Value> Engine<K, V> {
     /// Deletes many keys (one is many).
     pub(crate) fn delete(self: &Arc<Self>, op: &'static str, keys: Vec<K>) -> CacheFuture<'static, CacheResult<()>> {
-        if self.is_closed() {
-            return CacheFuture::ready(Err(CacheError::shutdown()));
-        }
-        // 1
+        // 1: after a shutdown, too. L1 is still read then.
         for key in &keys {
             self.purge(key);
+        }
+        if self.is_closed() {
+            return CacheFuture::ready(Err(CacheError::shutdown()));
         }
         let Some(remote) = &self.remote else { return CacheFuture::ready(Ok(())) };
         let mut deletes: Vec<_> = keys
@@ -104,7 +104,7 @@ impl<K: Key, V: Value> Engine<K, V> {
         if let Some(remote) = &self.remote {
             // Fills that passed their check before the line above were sealed before this moment; who read L2 between
             // the two is cut off by the second step.
-            remote.cleared_at.fetch_max(self.clock.unix_exact(), Ordering::AcqRel);
+            remote.cleared.clear(self.clock.unix_exact());
             self.generation.fetch_add(1, Ordering::AcqRel);
         }
         // For the memory only: entries of an older generation are misses already.

@@ -3,7 +3,7 @@
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -12,6 +12,7 @@ use tokio::sync::OwnedMutexGuard;
 use tokio::time::Instant;
 
 use crate::error::{CacheError, ErrorKind, LoadError, StoreError, StoreErrorKind, StoreResult};
+use crate::level::cleared::Cleared;
 use crate::level::engine::{Engine, Key, Stale, Value};
 use crate::level::envelope::{self, Meta, Unreadable};
 use crate::level::lease::Grants;
@@ -39,8 +40,7 @@ pub(crate) struct Remote<K, V> {
     pub(crate) bypass: Remembered<K, ()>,
     /// Whether a task sends their deletes again.
     pub(crate) recovering: AtomicBool,
-    /// Values written up to this Unix millisecond are misses (`clear`).
-    pub(crate) cleared_at: AtomicU64,
+    pub(crate) cleared: Cleared,
 }
 
 /// When an answer of L2 came: read from the clocks once, however many keys it is about.
@@ -100,7 +100,7 @@ impl<K: Key, V: Value> Remote<K, V> {
         self.limits.leases && !self.grants.refused()
     }
 
-    /// The envelope and payload of a value written at `now` (Unix milliseconds).
+    /// The envelope and payload of a value written at `now` (Unix milliseconds), and after the last `clear`.
     pub(crate) fn seal(&self, name: &Name, value: Option<&V>, life: Life, now: u64) -> Result<Sealed, Unsealed> {
         let mut buffer = envelope::open_buffer();
         if let Some(value) = value {
@@ -116,7 +116,7 @@ impl<K: Key, V: Value> Remote<K, V> {
             head: Head::random(if value.is_some() { Kind::Value } else { Kind::Absent }),
             codec: self.codec.id(),
             schema: self.schema,
-            written_at: now,
+            written_at: self.cleared.stamp(now),
             soft_ttl: ms(life.fresh),
             hard_ttl: ms(life.useful),
         };
@@ -140,7 +140,7 @@ impl<K: Key, V: Value> Remote<K, V> {
             return Err(Unreadable::Foreign);
         }
         let left = meta.left(now);
-        if left.useful == 0 || meta.written_at <= self.cleared_at.load(Ordering::Acquire) {
+        if left.useful == 0 || self.cleared.covers(meta.written_at) {
             return Ok(None);
         }
         let value = match meta.head.kind {

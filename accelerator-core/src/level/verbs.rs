@@ -179,7 +179,7 @@ impl<K: Key, V: Value, L1: L1Store<K, V>> LevelCache<K, V, L1> {
     /// # Errors
     /// `Unconfirmed` where L2 did not confirm: L1 of this node then holds no older value, and this node reads past L2
     /// for the key. `Codec` where the value can't be encoded, or is larger than L2 takes: nothing has changed. `NoRuntime`
-    /// outside a runtime, where there is an L2. `Shutdown` after `shutdown`.
+    /// outside a runtime, where there is an L2. `Shutdown` after `shutdown`: L1 of this node holds no older value then.
     ///
     /// # Cancel safety
     /// Dropping the future does not stop the write.
@@ -235,7 +235,7 @@ impl<K: Key, V: Value, L1: L1Store<K, V>> LevelCache<K, V, L1> {
     ///
     /// # Errors
     /// `Unconfirmed` where L2 did not confirm; this node reads past L2 for the key then. `NoRuntime` outside a runtime,
-    /// where there is an L2. `Shutdown` after `shutdown`.
+    /// where there is an L2. `Shutdown` after `shutdown`: L1 is purged all the same, L2 is not.
     ///
     /// # Cancel safety
     /// Dropping the future does not stop the delete.
@@ -281,16 +281,13 @@ impl<K: Key, V: Value, L1: L1Store<K, V>> LevelCache<K, V, L1> {
     /// nodes are not told.)
     ///
     /// # Errors
-    /// `Shutdown` after `shutdown`.
+    /// `Shutdown` after `shutdown`, though L1 is cleared all the same.
     ///
     /// # Cancel safety
     /// It has happened when the method returns.
     pub fn clear(&self) -> CacheFuture<'static, CacheResult<()>> {
-        if self.engine.is_closed() {
-            return CacheFuture::ready(Err(CacheError::shutdown()));
-        }
         self.engine.clear_all();
-        CacheFuture::ready(Ok(()))
+        CacheFuture::ready(if self.engine.is_closed() { Err(CacheError::shutdown()) } else { Ok(()) })
     }
 
     /// Reads `keys` in batches of `max_batch`, so that they are in L1 afterwards (as far as it has room).
@@ -312,8 +309,9 @@ impl<K: Key, V: Value, L1: L1Store<K, V>> LevelCache<K, V, L1> {
         }
     }
 
-    /// Takes no new work (an L1 hit is still answered, all else is `Shutdown`) and waits for loads and writes in
-    /// progress, and for deletes that L2 has yet to confirm, at most until `deadline` has passed.
+    /// Takes no new work and waits for loads and writes in progress, and for deletes that L2 has yet to confirm, at most
+    /// until `deadline` has passed. Afterwards an L1 hit is still answered, and all else is `Shutdown`; but a write or an
+    /// invalidation, refused as it is, takes what it is about out of L1, which never answers what was replaced.
     ///
     /// # Cancel safety
     /// Dropping the future leaves the cache shut down.

@@ -35,6 +35,8 @@ impl<K: Key, V: Value> Engine<K, V> {
         options: WriteOptions,
     ) -> CacheFuture<'static, CacheResult<()>> {
         if self.is_closed() {
+            // L1 is still read, and the older value must go.
+            items.iter().for_each(|(key, _)| self.purge(key));
             return CacheFuture::ready(Err(CacheError::shutdown()));
         }
         let items = last_of_each(items);

@@ -487,3 +487,75 @@ async fn ten_thousand_invalidations_a_second_of_other_keys_disturb_no_load() {
     }
     assert_eq!((cache.stats().fills_refused, cache.stats().flights), (0, 0));
 }
+
+/// What a cache without L1 has: all of it is in L2.
+async fn has(cache: &LevelCache<u64, u64, accelerator_core::NoL1>, key: u64) -> Option<u64> {
+    match cache.lookup(&key).await {
+        Lookup::Hit(value) => Some(value),
+        _ => None,
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_written_after_a_clear_counts_as_later_and_what_was_written_before_does_not() {
+    // The clock stands still: the order of the calls decides, also where one clear follows the other. Then it is put
+    // back a little; and the coarse clock lags behind the exact one as well.
+    for back in [0, 1, 9, 3_000] {
+        let w = World::new();
+        let cache = ok(w.l2());
+        for round in 0..5_u64 {
+            cache.set(&1, round).await.unwrap();
+            w.other_node().set(&2, round).await.unwrap();
+            if round == 2 {
+                w.clock.skew_unix(-back);
+            }
+            cache.clear().await.unwrap();
+            assert_eq!(has(&cache, 1).await, None, "written before the clear");
+            if round < 2 {
+                assert_eq!(has(&cache, 2).await, None, "written before the clear, by another node");
+            }
+            cache.set(&1, 10 + round).await.unwrap();
+            cache.mset([(3, Some(30 + round)), (4, Some(40 + round))]).await.unwrap();
+            assert_eq!(has(&cache, 1).await, Some(10 + round), "after clear {round}, clock back by {back} ms");
+            assert_eq!((has(&cache, 3).await, has(&cache, 4).await), (Some(30 + round), Some(40 + round)));
+            for key in [11, 12, 13, 14] {
+                let asked = w.source.asked_for(key);
+                let read = async || match key {
+                    11 => cache.get(&key).await,
+                    12 => cache.mget(&[key]).await.into_values().map(|mut values| values.remove(0)),
+                    13 => cache.get_or_load(&key, w.source.clone().load(key)).await,
+                    _ => cache.mget(&[key, key + 100]).await.into_values().map(|mut values| values.remove(0)),
+                };
+                for _ in 0..3 {
+                    assert_eq!(read().await.unwrap(), Some(key * 1000 + 1));
+                    settle().await;
+                }
+                assert_eq!(w.source.asked_for(key) - asked, 1, "key {key} after clear {round}, {back} ms");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_written_after_a_clear_is_there_by_the_systems_clock_too() {
+    let loads = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let counted = loads.clone();
+    let load = move |keys: Vec<u64>| {
+        counted.fetch_add(keys.len(), std::sync::atomic::Ordering::SeqCst);
+        async move { Ok::<Vec<(u64, Option<u64>)>, std::io::Error>(keys.into_iter().map(|key| (key, Some(key))).collect()) }
+    };
+    let l2 = accelerator_core::testkit::MemoryL2::new();
+    let cache = LevelCache::<u64, u64>::builder().area("t").ttl(TTL).l2(l2).batch_loader(load).build().unwrap();
+    let keys: Vec<u64> = (0..200).collect();
+    for round in 1..=20 {
+        cache.set(&1000, 1).await.unwrap();
+        cache.clear().await.unwrap();
+        assert_eq!(has(&cache, 1000).await, None, "round {round}");
+        cache.set(&1000, 2).await.unwrap();
+        assert_eq!(has(&cache, 1000).await, Some(2), "round {round}");
+        for _ in 0..2 {
+            cache.mget(&keys).await.into_values().unwrap();
+        }
+        assert_eq!(loads.load(std::sync::atomic::Ordering::SeqCst), 200 * round);
+    }
+}

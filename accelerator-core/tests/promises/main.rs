@@ -3,6 +3,7 @@
 mod batch;
 mod builder;
 mod common;
+mod endings;
 mod envelope_bytes;
 mod extremes;
 mod flights;

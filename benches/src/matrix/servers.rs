@@ -1,9 +1,10 @@
 //! Where the servers are, and the stores that talk to them.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use accelerator::{L2Store, StoreResult};
+use accelerator::{L2Store, StoreErrorKind, StoreResult};
 use accelerator_backend_memcached::MemcachedStore;
 use accelerator_backend_redis::RedisStore;
 
@@ -13,7 +14,7 @@ use crate::rows::L2;
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The servers of the stores that need one.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Servers(Vec<(&'static str, String)>);
 
 impl Servers {
@@ -52,8 +53,13 @@ impl Servers {
     pub async fn check(&self, variable: &str) -> Result<(), String> {
         for (store, _) in L2.iter().filter(|(_, of)| *of == Some(variable)) {
             let url = self.url(store).unwrap_or_default();
-            if let Err(error) = self.store(store).await {
-                return Err(format!("{variable}: {store} at {} does not answer: {error}", address(url)));
+            match self.store(store).await {
+                Ok(_) => {}
+                // A URL that was not understood is not to be shown: it may have a password in any part.
+                Err(error) if error.kind() == StoreErrorKind::Other => return Err(format!("{variable}: {error}")),
+                Err(error) => {
+                    return Err(format!("{variable}: {store} at {} does not answer: {error}", address(url)));
+                }
             }
         }
         Ok(())
@@ -70,6 +76,13 @@ impl Servers {
             }
             _ => None,
         })
+    }
+}
+
+/// Their URLs may have passwords in them.
+impl fmt::Debug for Servers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.0.iter().map(|(store, _)| store)).finish()
     }
 }
 
@@ -100,5 +113,24 @@ mod tests {
         assert_eq!(behind.url("redis"), Some("redis://me:pass@127.0.0.1:9/2"));
         assert_eq!(hosts("memcache://a:1,b:2"), "a:1,b:2");
         assert_eq!(address("a:1,b:2"), "a:1");
+    }
+
+    #[tokio::test]
+    async fn a_password_is_in_no_message() {
+        for url in [
+            "redis://user:hunter2?x@host",
+            "redis://user:hunter2/x@host",
+            "redis://app:hunter2",
+            "app:hunter2@host",
+            "redis://app:hunter2@127.0.0.1:1",
+        ] {
+            for (_, variable) in L2 {
+                let Some(variable) = variable else { continue };
+                let servers = Servers::new(|name| (name == variable).then(|| url.to_owned()));
+                let said = servers.check(variable).await.expect_err("no server");
+                assert!(said.starts_with(variable) && !said.contains("hunter2"), "{said}");
+                assert!(!format!("{servers:?}").contains("hunter2"), "{servers:?}");
+            }
+        }
     }
 }
