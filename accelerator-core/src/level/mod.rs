@@ -31,6 +31,7 @@ mod metrics;
 mod names;
 mod place;
 mod policy;
+mod pulse;
 mod read;
 mod recovery;
 mod refresh;
@@ -49,6 +50,7 @@ mod timer;
 mod verbs;
 mod wait;
 mod write;
+mod written;
 
 use std::fmt;
 use std::sync::Arc;

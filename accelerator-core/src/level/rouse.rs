@@ -30,7 +30,8 @@ impl Rouse {
         let Ok(here) = Handle::try_current().map(|here| here.id()) else { return };
         let before = {
             let mut parts = lock(&self.0);
-            let moved = parts.home.replace(here).is_some_and(|home| home != here);
+            let moved = parts.home.replace(here).is_some_and(|home| home != here)
+                && !cfg!(accelerator_mutant = "parts-sleep-on");
             if moved { parts.wakers.clone() } else { Vec::new() }
         };
         before.into_iter().for_each(Waker::wake);

@@ -7,7 +7,8 @@ use std::sync::mpsc::channel;
 use std::task::Poll;
 use std::time::Duration;
 
-use accelerator_core::{Begin, Cache, CacheResult, ErrorKind};
+use accelerator_core::testkit::{Fault, Op};
+use accelerator_core::{Begin, Cache, CacheResult, ErrorKind, Lookup, StoreErrorKind};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::common::{Level, World, ms, ok, secs};
@@ -251,5 +252,75 @@ fn a_refresh_that_never_began_is_taken_over() {
         assert_eq!(ends(get(cache.clone(), 1)).expect("a value"), Some(1002));
         let stats = cache.stats();
         assert_eq!((stats.refreshes_ok, stats.refreshes_failed, stats.flights), (1, 0, 0));
+    }
+}
+
+#[test]
+fn deletes_are_sent_again_though_the_runtime_of_the_first_try_stands_still() {
+    let w = World::new();
+    let cache = ok(w.both());
+    let idle = idle();
+    idle.block_on(async { cache.set(&1, 5).await }).expect("a good L2");
+    w.l2.always(Some(Fault::Error(StoreErrorKind::Unavailable)));
+    assert_eq!(idle.block_on(async { cache.del(&1).await }).expect_err("no L2").kind(), ErrorKind::Unconfirmed);
+    w.l2.always(None);
+    let (others, after) = (cache.clone(), std::time::Instant::now());
+    ends(async move {
+        // Calls for other keys.
+        let mut key = 100;
+        while others.stats().unconfirmed > 0 && after.elapsed() < LONGEST {
+            key += 1;
+            others.get(&key).await.expect("a value");
+            tokio::time::sleep(ms(20)).await;
+        }
+    });
+    assert_eq!(cache.stats().unconfirmed, 0);
+    assert_eq!(idle.block_on(w.in_l2(1)), None);
+}
+
+#[test]
+fn shutdown_sends_what_an_idle_runtime_has_left() {
+    let w = World::new();
+    let cache = ok(w.both());
+    let idle = idle();
+    w.l2.always(Some(Fault::Error(StoreErrorKind::Unavailable)));
+    assert_eq!(idle.block_on(async { cache.del(&1).await }).expect_err("no L2").kind(), ErrorKind::Unconfirmed);
+    w.l2.always(None);
+    let closing = cache.clone();
+    let report = ends(async move { closing.shutdown(secs(10)).await });
+    assert_eq!((report.unfinished, report.unconfirmed), (0, 0));
+}
+
+#[test]
+fn a_write_that_was_called_in_an_idle_runtime_ends_where_it_is_awaited() {
+    let w = World::new();
+    let cache = ok(w.both());
+    let idle = idle();
+    let writes = idle.block_on(async { [cache.set(&1, 5), cache.del(&2), cache.mset([(3, Some(6)), (4, Some(7))])] });
+    for write in writes {
+        ends(write).expect("a good L2");
+    }
+    assert_eq!(idle.block_on(w.in_l2(1)), Some(Some(5)));
+    assert_eq!(cache.stats().flights, 0);
+}
+
+/// A write that holds the key's turn, and nobody awaits it.
+#[test]
+fn a_write_in_an_idle_runtime_stops_no_other_writer_for_good() {
+    for delete in [false, true] {
+        let w = World::new();
+        let cache = ok(w.both().l2_timeout(ms(100)));
+        let idle = idle();
+        let gate = w.l2.gate(if delete { Op::Del } else { Op::Set });
+        drop(idle.block_on(async { if delete { cache.del(&1) } else { cache.set(&1, 5) } }));
+        idle.block_on(gate.reached());
+        let (other, after) = (cache.clone(), std::time::Instant::now());
+        ends(async move {
+            while other.set(&1, 6).await.is_err() {
+                assert!(after.elapsed() < LONGEST, "no write comes through");
+            }
+        });
+        assert_eq!(cache.try_get(&1), Lookup::Hit(6));
+        assert_eq!(ends(async move { w.in_l2(1).await }), Some(Some(6)));
     }
 }
