@@ -71,8 +71,8 @@ fn launch(cache: &Arc<Cache>, latent: Latent, wire: &Arc<Wire>, cx: &mut std::ta
     let make = || Flight::new(KEY, latent.hash, latent.token, false, cache.clone());
     let (flight, _) = cache.table.make(&KEY, &latent, make);
     ending.latent = None;
-    if let Some(work) = flight.park(work, cx.waker()) {
-        run_in_task(flight.clone(), work);
+    if let Some(hand) = flight.park(work, cx.waker()) {
+        run_in_task(flight.clone(), hand);
     }
     Err(Stage::Leading(InPlace(Some(flight))))
 }

@@ -1,13 +1,17 @@
 //! The place of the work: with its leader until somebody else depends on it, then in a task, and always at its end once.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use shuttle::future::block_on;
 use shuttle::sync::mpsc::channel;
 use shuttle::thread::{self, JoinHandle};
 
 use crate::level::join::Join;
-use crate::rig::{Cache, Flight, Follow, Led, Outcome, Waited, Wire, first_poll, poll_once, take_over};
+use crate::level::place::{ASLEEP, Looked};
+use crate::rig::{
+    Cache, Flight, Follow, InTask, Led, Outcome, Waited, Wire, first_poll, look_at, poll_once, take_over,
+};
 
 fn get(cache: &Arc<Cache>, wire: &Arc<Wire>) -> JoinHandle<Outcome> {
     let (cache, wire) = (cache.clone(), wire.clone());
@@ -137,6 +141,50 @@ pub(crate) fn dropped_task_hands_over() {
         assert_eq!(thread.join().unwrap(), Outcome::Value(0));
     }
     leader.join().unwrap();
+    answer.join().unwrap();
+    assert_eq!(wire.ends(), 1, "ends of the work");
+    cache.is_empty();
+}
+
+/// A task that its runtime doesn't run, made by a leader that went away.
+fn asleep(cache: &Arc<Cache>, wire: &Arc<Wire>) -> (Arc<Flight>, InTask) {
+    let flight = leads(cache, false);
+    let in_place = block_on(first_poll(flight.clone(), wire)).expect_err("there is no answer yet");
+    let Looked::Task(hand) = flight.detach(false, Instant::now()) else { panic!("it was with its leader") };
+    drop(in_place);
+    (flight.clone(), InTask::new(flight, hand))
+}
+
+/// Another task takes its place, before its runtime ends at last.
+pub(crate) fn replaced_task_takes_nothing_with_it() {
+    let (cache, wire) = (Cache::new(), Wire::new());
+    let (flight, asleep) = asleep(&cache, &wire);
+    // Who would have to load anew would wait for ever.
+    let follower = get(&cache, &Wire::new());
+    let looked = look_at(&flight, true, Instant::now() + ASLEEP);
+    assert!(matches!(looked, Looked::Task(_)), "{looked:?}");
+    let late = thread::spawn(move || drop(asleep));
+    let answer = answers(&wire);
+    assert_eq!(follower.join().unwrap(), Outcome::Value(0));
+    late.join().unwrap();
+    answer.join().unwrap();
+    assert_eq!(wire.ends(), 1, "ends of the work");
+    cache.is_empty();
+}
+
+/// Another task takes its place while its runtime begins to run it.
+pub(crate) fn replaced_task_may_wake_up() {
+    let (cache, wire) = (Cache::new(), Wire::new());
+    let (flight, asleep) = asleep(&cache, &wire);
+    let late = thread::spawn(move || block_on(asleep));
+    let follower = get(&cache, &Wire::new());
+    let answer = answers(&wire);
+    // The first look wakes it where it is waiting, the next takes its place.
+    for looks in 1..=3 {
+        look_at(&flight, true, Instant::now() + ASLEEP * 2 * looks);
+    }
+    assert_eq!(follower.join().unwrap(), Outcome::Value(0));
+    late.join().unwrap();
     answer.join().unwrap();
     assert_eq!(wire.ends(), 1, "ends of the work");
     cache.is_empty();

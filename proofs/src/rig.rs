@@ -5,12 +5,14 @@ use std::future::Future;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
+use std::time::Instant;
 
 use shuttle::future::block_on;
 use shuttle::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::SeqCst};
 
 use crate::level::flight::{self, Parked, Turn, is_unshared};
 use crate::level::join::Join;
+use crate::level::place::{Hand, Looked};
 use crate::level::run::Run;
 use crate::level::slots::{Registered, SlotTable, Token};
 use crate::sync::{Mutex, lock};
@@ -422,36 +424,26 @@ impl Drop for Follow {
     }
 }
 
-/// The work of a flight: a load of its own, or its part in the run of a batch.
-pub(crate) enum Work {
-    Load(Load),
-    Batch(Arc<BatchRun>),
-}
+/// The work of a flight: a load of its own.
+pub(crate) struct Work(Load);
 
 pub(crate) type BatchRun = Run<Pin<Box<dyn Future<Output = ()> + Send>>>;
 
 impl Parked for Work {
     type Run = Arc<BatchRun>;
 
-    fn of_run(run: Arc<BatchRun>) -> Self {
-        Self::Batch(run)
-    }
-
-    fn is_of_run(&self, run: &Arc<BatchRun>) -> bool {
-        matches!(self, Self::Batch(own) if Arc::ptr_eq(own, run))
+    fn is_same(one: &Arc<BatchRun>, other: &Arc<BatchRun>) -> bool {
+        Arc::ptr_eq(one, other)
     }
 }
 
 impl Work {
     pub(crate) fn new(wire: &Arc<Wire>) -> Self {
-        Self::Load(Load::new(wire))
+        Self(Load::new(wire))
     }
 
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        match self {
-            Self::Load(load) => load.poll(cx),
-            Self::Batch(_) => Poll::Pending,
-        }
+        self.0.poll(cx)
     }
 }
 
@@ -513,10 +505,20 @@ impl Load {
     }
 }
 
-/// As `load.rs`: the work of a flight in a task. Dropped before its end, it passes the flight on.
+/// As `in_task.rs`: the work of a flight in a task. Dropped before its end, it passes the flight on, unless another task
+/// has the work by now.
 pub(crate) struct InTask {
-    led: Option<Led>,
-    work: Work,
+    flight: Option<Arc<Flight>>,
+    number: u32,
+}
+
+impl InTask {
+    pub(crate) fn new(flight: Arc<Flight>, hand: Hand) -> Self {
+        match hand {
+            Hand::Task(number) => Self { flight: Some(flight), number },
+            Hand::Leader => panic!("a leader needs no task"),
+        }
+    }
 }
 
 impl Future for InTask {
@@ -524,11 +526,30 @@ impl Future for InTask {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = self.get_mut();
-        std::task::ready!(this.work.poll(cx));
-        if let Some(led) = this.led.take() {
-            end(led);
+        let Some(flight) = this.flight.as_ref() else { return Poll::Ready(()) };
+        let Some(mut work) = flight.unpark(Hand::Task(this.number)) else {
+            this.flight = None;
+            return Poll::Ready(());
+        };
+        if work.poll(cx).is_pending() {
+            flight.park_in_task(work, this.number, cx.waker());
+            return Poll::Pending;
+        }
+        if let Some(flight) = this.flight.take() {
+            end(Led::new(flight));
         }
         Poll::Ready(())
+    }
+}
+
+impl Drop for InTask {
+    fn drop(&mut self) {
+        if let Some(flight) = self.flight.take()
+            && let Some(work) = flight.let_go(Hand::Task(self.number))
+        {
+            drop(work);
+            give_up(&flight);
+        }
     }
 }
 
@@ -538,22 +559,30 @@ fn end(led: Led) -> Outcome {
 }
 
 /// As `Engine::run_in_task`. The threads of shuttle are not daemons: a task that never ends is a failure.
-pub(crate) fn run_in_task(flight: Arc<Flight>, work: Work) {
-    match work {
-        Work::Batch(run) => run.move_to_task(spawn),
-        work => spawn(Box::pin(InTask { led: Some(Led::new(flight)), work })),
-    }
+pub(crate) fn run_in_task(flight: Arc<Flight>, hand: Hand) {
+    spawn(InTask::new(flight, hand));
 }
 
-pub(crate) fn spawn(task: Pin<Box<dyn Future<Output = ()> + Send>>) {
+pub(crate) fn spawn(task: impl Future<Output = ()> + Send + 'static) {
     shuttle::thread::spawn(move || block_on(task));
 }
 
 /// As `Engine::move_to_task`.
 pub(crate) fn move_to_task(flight: &Arc<Flight>) {
-    if let Some(work) = flight.detach() {
-        run_in_task(flight.clone(), work);
+    look_at(flight, false, Instant::now());
+}
+
+/// As `Engine::look_at`, for who has waited until `now`.
+pub(crate) fn look_at(flight: &Arc<Flight>, looks: bool, now: Instant) -> Looked {
+    if let Some(run) = flight.run() {
+        run.move_to_task(looks, now, spawn);
+        return Looked::Well;
     }
+    let looked = flight.detach(looks, now);
+    if let Looked::Task(hand) = looked {
+        run_in_task(flight.clone(), hand);
+    }
+    looked
 }
 
 /// As `Engine::launch`: the first poll, in place.
@@ -561,8 +590,8 @@ pub(crate) fn launch(flight: Arc<Flight>, mut work: Work, cx: &mut Context<'_>) 
     match work.poll(cx) {
         Poll::Ready(()) => Ok(end(Led::new(flight))),
         Poll::Pending => {
-            if let Some(work) = flight.park(work, cx.waker()) {
-                run_in_task(flight.clone(), work);
+            if let Some(hand) = flight.park(work, cx.waker()) {
+                run_in_task(flight.clone(), hand);
             }
             Err(InPlace(Some(flight)))
         }
@@ -579,13 +608,13 @@ impl Future for InPlace {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let slot = &mut self.get_mut().0;
         let Some(flight) = slot.as_ref() else { return Poll::Ready(Err(None)) };
-        let Some(mut work) = flight.unpark() else { return Poll::Ready(Err(slot.take())) };
+        let Some(mut work) = flight.unpark(Hand::Leader) else { return Poll::Ready(Err(slot.take())) };
         match work.poll(cx) {
             Poll::Ready(()) => Poll::Ready(slot.take().map(|flight| end(Led::new(flight))).ok_or(None)),
             Poll::Pending => match flight.park(work, cx.waker()) {
                 None => Poll::Pending,
-                Some(work) => {
-                    run_in_task(flight.clone(), work);
+                Some(hand) => {
+                    run_in_task(flight.clone(), hand);
                     Poll::Ready(Err(slot.take()))
                 }
             },
@@ -595,10 +624,8 @@ impl Future for InPlace {
 
 impl Drop for InPlace {
     fn drop(&mut self) {
-        if let Some(flight) = self.0.take()
-            && let Some(work) = flight.detach()
-        {
-            run_in_task(flight, work);
+        if let Some(flight) = self.0.take() {
+            move_to_task(&flight);
         }
     }
 }

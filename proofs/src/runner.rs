@@ -61,6 +61,8 @@ scenarios! {
     places::held_leader_holds_nobody,
     places::held_heir_holds_nobody,
     places::dropped_task_hands_over,
+    places::replaced_task_takes_nothing_with_it,
+    places::replaced_task_may_wake_up,
     runs::run_one_load_for_all,
     runs::run_against_del,
     runs::run_against_clear,
@@ -68,6 +70,7 @@ scenarios! {
     runs::held_leader_of_a_run_holds_nobody,
     runs::run_that_is_given_up_hands_over,
     runs::run_that_begins_late_holds_nobody,
+    runs::run_that_sleeps_is_replaced,
 }
 
 fn number(name: &str, default: u64) -> u64 {

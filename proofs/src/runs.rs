@@ -4,7 +4,8 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, ready};
+use std::time::Instant;
 
 use shuttle::future::block_on;
 use shuttle::sync::atomic::Ordering::SeqCst;
@@ -13,8 +14,9 @@ use shuttle::thread::{self, JoinHandle};
 
 use crate::level::join::Join;
 use crate::level::latent::{By, Latent};
+use crate::level::place::ASLEEP;
 use crate::level::run::Report;
-use crate::rig::{BatchRun, Cache, Flight, KEY, Load, Outcome, Stage, Wire, Work, give_up, poll_once, spawn};
+use crate::rig::{BatchRun, Cache, Flight, KEY, Load, Outcome, Stage, Wire, give_up, poll_once, spawn};
 
 /// As `batch_run.rs`: the key of the batch, which reports to the leader when it is dropped.
 struct Wants {
@@ -85,7 +87,7 @@ impl Future for Leading {
 
 impl Drop for Leading {
     fn drop(&mut self) {
-        self.run.move_to_task(spawn);
+        self.run.move_to_task(false, Instant::now(), spawn);
     }
 }
 
@@ -216,10 +218,10 @@ pub(crate) fn run_that_begins_late_holds_nobody() {
         thread::spawn(move || {
             let (run, wants) = (BatchRun::new(), Wants::new(&cache, latent));
             let flight = cache.table.go_on(&KEY, &latent, run.clone());
-            let awaited = flight.is_some_and(|flight| flight.park(Work::Batch(run.clone()), Waker::noop()).is_some());
+            let awaited = flight.is_some_and(|flight| flight.park_part(run.clone()));
             let leading = wants.lead(run, &wire);
             if awaited {
-                leading.run.move_to_task(spawn);
+                leading.run.move_to_task(false, Instant::now(), spawn);
             }
             hold(leading, &until)
         })
@@ -256,5 +258,26 @@ pub(crate) fn run_that_is_given_up_hands_over() {
     answer.join().unwrap();
     // The run's keeper: slots hold it as long as they like.
     drop(run);
+    cache.is_empty();
+}
+
+/// The runtime of the run's task stands still: whoever waits has another task take its place.
+pub(crate) fn run_that_sleeps_is_replaced() {
+    let (cache, wire, run) = (Cache::new(), Wire::new(), BatchRun::new());
+    let leading = Wants::new(&cache, leads(&cache, Some(&run))).lead(run.clone(), &wire);
+    let mut asleep = None;
+    run.move_to_task(false, Instant::now(), |task| asleep = Some(task));
+    let asleep = asleep.expect("it was with its leader");
+    run.move_to_task(true, Instant::now() + ASLEEP, spawn);
+    let leader = thread::spawn(move || block_on(leading));
+    // Its runtime ends at last.
+    let late = thread::spawn(move || drop(asleep));
+    let follower = reader(&cache, &wire);
+    let answer = answers(&wire);
+    assert_eq!(leader.join().unwrap(), Some(Outcome::Value(0)), "what the leader was told");
+    assert_eq!(follower.join().unwrap(), Outcome::Value(0));
+    late.join().unwrap();
+    answer.join().unwrap();
+    assert_eq!(wire.ends(), 1, "ends of the run");
     cache.is_empty();
 }

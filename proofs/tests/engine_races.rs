@@ -15,6 +15,9 @@ use tokio::sync::Notify;
 #[path = "engine_races/leases.rs"]
 mod leases;
 
+#[path = "engine_races/idle.rs"]
+mod idle;
+
 const KEY: u64 = 7;
 const LONG: Duration = Duration::from_secs(60);
 

@@ -12,7 +12,6 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use futures_util::FutureExt;
-use futures_util::future::join_all;
 
 use crate::cache::{Batch, Begin, CacheFuture, LoadTicket};
 use crate::entry::Entry;
@@ -30,6 +29,7 @@ use crate::level::lease::{L2Use, Look};
 use crate::level::load::How;
 use crate::level::read::{Stage, Step};
 use crate::level::remote::Remote;
+use crate::level::rouse::join_parts;
 use crate::level::stats::Count;
 use crate::level::ticket::Leads;
 use crate::options::ReadOptions;
@@ -179,7 +179,7 @@ impl<K: Key, V: Value> Engine<K, V> {
             }
         }
         if !waits.is_empty() {
-            for (at, answer) in join_all(waits).await {
+            for (at, answer) in join_parts(waits).await {
                 values[at] = answer;
             }
         }
@@ -221,7 +221,7 @@ impl<K: Key, V: Value> Engine<K, V> {
     /// Somebody else's flights must not depend on us, nor we on who leads them: they move into tasks. A key that occurs
     /// twice follows our own run, which needs none: it is over before we wait.
     fn move_foreign_to_tasks(self: &Arc<Self>, run: &Arc<BatchRun>, followed: &[(usize, Arc<Flight<K, V>>)]) {
-        for (_, flight) in followed.iter().filter(|(_, flight)| !flight.is_parked_in(run)) {
+        for (_, flight) in followed.iter().filter(|(_, flight)| !flight.is_part_of(run)) {
             self.move_to_task(flight);
         }
     }

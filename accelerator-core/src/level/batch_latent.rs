@@ -9,7 +9,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
 use hashbrown::HashTable;
 
@@ -21,7 +21,7 @@ use crate::level::engine::{Arrived, End, Engine, Flight, Key, Value};
 use crate::level::finish::{Ending, Held};
 use crate::level::join::Join;
 use crate::level::latent::{By, Latent};
-use crate::level::load::{How, Limited, Work};
+use crate::level::load::{How, Limited};
 use crate::level::sources::not_loaded;
 use crate::level::stats::Count;
 use crate::options::ReadOptions;
@@ -170,7 +170,7 @@ impl<K: Key, V: Value> Engine<K, V> {
         let mut awaited = false;
         for Wanted { key, latent, .. } in &wants.keys {
             let flight = latent.as_ref().and_then(|latent| self.table.go_on(key, latent, run.clone()));
-            awaited |= flight.is_some_and(|flight| flight.park(Work::Batch(run.clone()), Waker::noop()).is_some());
+            awaited |= flight.is_some_and(|flight| flight.park_part(run.clone()));
         }
         let leading = wants.lead(run, |wants| batch_work(wants, How::refresh(false), Some(load)));
         if awaited {

@@ -19,6 +19,7 @@ use crate::level::finish::{Ending, Held};
 use crate::level::lease::{L2Use, Leased, Permit};
 use crate::level::load::{How, Limited};
 use crate::level::policy::BATCH_CONCURRENCY;
+use crate::level::rouse::Rouse;
 use crate::level::sources::not_loaded;
 use crate::level::stats::Count;
 use crate::traits::loader::Loaded;
@@ -186,13 +187,18 @@ async fn load_chunk<K: Key, V: Value>(
 /// Steps 3 to 5 where there is no batch loader. What is ready at the same time is stored together, while others are
 /// loaded.
 async fn load_apart<K: Key, V: Value>(engine: &Arc<Engine<K, V>>, open: Vec<Open<'_, K, V>>) {
-    let most = open.len();
-    let loads = stream::iter(open).map(load_one).buffer_unordered(BATCH_CONCURRENCY).ready_chunks(most);
+    let (most, rouse) = (open.len(), &Rouse::default());
+    let loads = stream::iter(open)
+        .zip(stream::repeat(rouse))
+        .map(load_one)
+        .buffer_unordered(BATCH_CONCURRENCY)
+        .ready_chunks(most);
     let (mut loads, mut storing) = (std::pin::pin!(loads), FuturesUnordered::new());
     std::future::poll_fn(|cx| {
+        rouse.here();
         let loaded = loop {
             match loads.as_mut().poll_next(cx) {
-                Poll::Ready(Some(done)) => storing.push(end_loaded(engine, done.into_iter().flatten().collect())),
+                Poll::Ready(Some(done)) => storing.push(store_part(engine, done, rouse)),
                 Poll::Ready(None) => break Poll::Ready(()),
                 Poll::Pending => break Poll::Pending,
             }
@@ -227,9 +233,17 @@ async fn store_and_end<K: Key, V: Value>(engine: &Arc<Engine<K, V>>, done: Vec<L
     }
 }
 
+/// Steps 4 and 5 for what was ready at the same time.
+async fn store_part<K: Key, V: Value>(engine: &Arc<Engine<K, V>>, done: Vec<Option<Loading<'_, K, V>>>, rouse: &Rouse) {
+    let store = std::pin::pin!(end_loaded(engine, done.into_iter().flatten().collect()));
+    rouse.part(store).await;
+}
+
 /// Step 3 for one key of many.
-async fn load_one<K: Key, V: Value>(open: Open<'_, K, V>) -> Option<Loading<'_, K, V>> {
-    match open.engine.load_one(open.one.key.clone()).await {
+async fn load_one<'b, K: Key, V: Value>((open, rouse): (Open<'b, K, V>, &Rouse)) -> Option<Loading<'b, K, V>> {
+    let engine = open.engine;
+    let load = std::pin::pin!(engine.load_one(open.one.key.clone()));
+    match rouse.part(load).await {
         Ok(loaded) => {
             let loaded = open.arrived(loaded, open.engine.now());
             Some((open, loaded))

@@ -7,16 +7,19 @@ use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
+use std::time::Instant;
 
 use crate::cache::BoxFuture;
 use crate::level::engine::{Engine, Key, Outcome, Value};
 use crate::level::finish::{Ending, Held};
+use crate::level::in_task::Looks;
 use crate::level::latent::Latent;
-use crate::level::run::{Report, Run};
+use crate::level::run::{Report, Run, RunTask};
 
 /// Slots hold runs, and drop them under their lock: nothing of a user is in here while nobody else holds it.
 pub(crate) type BatchRun = Run<BoxFuture<'static, ()>>;
+pub(crate) type BatchTask = RunTask<BoxFuture<'static, ()>>;
 
 /// A key of a batch.
 pub(crate) struct Wanted<K, V> {
@@ -66,7 +69,8 @@ impl<K: Key, V: Value> Wants<K, V> {
 
     /// Leads these keys by `work`, which gets them.
     pub(crate) fn lead(self, run: Arc<BatchRun>, work: impl FnOnce(Self) -> BoxFuture<'static, ()>) -> Leading<K, V> {
-        let leading = Leading { engine: self.engine.clone(), run, report: self.report.clone() };
+        let leading =
+            Leading { engine: self.engine.clone(), run, report: self.report.clone(), looks: Looks::default() };
         leading.run.begin(work(self), leading.engine.spawns());
         leading
     }
@@ -89,6 +93,7 @@ pub(crate) struct Leading<K: Key, V: Value> {
     engine: Arc<Engine<K, V>>,
     run: Arc<BatchRun>,
     report: Arc<Report<Vec<Wanted<K, V>>>>,
+    looks: Looks,
 }
 
 impl<K: Key, V: Value> Leading<K, V> {
@@ -97,7 +102,7 @@ impl<K: Key, V: Value> Leading<K, V> {
     }
 
     pub(crate) fn move_to_task(&self) {
-        self.run.move_to_task(self.engine.spawns());
+        self.run.move_to_task(false, Instant::now(), self.engine.spawns());
     }
 }
 
@@ -105,24 +110,24 @@ impl<K: Key, V: Value> Future for Leading<K, V> {
     type Output = Vec<Wanted<K, V>>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Vec<Wanted<K, V>>> {
-        if self.run.poll(cx, |work, cx| work.as_mut().poll(cx), self.engine.spawns()) {
+        let this = self.get_mut();
+        if this.run.poll(cx, |work, cx| work.as_mut().poll(cx), this.engine.spawns()) {
             return Poll::Pending;
         }
-        Poll::Ready(ready!(self.report.poll(cx)).unwrap_or_default())
+        match this.report.poll(cx) {
+            Poll::Ready(keys) => Poll::Ready(keys.unwrap_or_default()),
+            Poll::Pending => {
+                if this.looks.poll(&this.engine, cx) {
+                    this.run.move_to_task(true, Instant::now(), this.engine.spawns());
+                }
+                Poll::Pending
+            }
+        }
     }
 }
 
 impl<K: Key, V: Value> Drop for Leading<K, V> {
     fn drop(&mut self) {
         self.move_to_task();
-    }
-}
-
-impl<K: Key, V: Value> Engine<K, V> {
-    /// Runs work in a task; without a runtime it is dropped, and passes its keys on.
-    pub(crate) fn spawns(&self) -> impl FnOnce(BoxFuture<'static, ()>) {
-        |work| {
-            self.spawn(work);
-        }
     }
 }

@@ -13,6 +13,7 @@ use crate::level::LevelCache;
 use crate::level::cleared::Cleared;
 use crate::level::engine::{Engine, Key, Value};
 use crate::level::lease::Grants;
+use crate::level::pulse::Pulse;
 use crate::level::remembered::{Remembered, WhenFull};
 use crate::level::remote::Remote;
 use crate::level::settings::{Settings, area_prefix};
@@ -253,7 +254,7 @@ impl<K: Key, V: Value, L1> Builder<K, V, L1> {
                 schema: set.schema,
                 grants: Grants::default(),
                 bypass: Remembered::new(WhenFull::HoldForAll),
-                recovering: AtomicBool::new(false),
+                recovering: Pulse::default(),
                 cleared: Cleared::default(),
             }),
             (Some(_), None) => return Err(CacheError::config("codec", "none", "an l2 needs one")),

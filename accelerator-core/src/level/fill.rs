@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::future::{join, join_all};
+use futures_util::future::join;
 use tokio::sync::OwnedMutexGuard;
 
 use crate::error::{StoreError, StoreErrorKind, StoreResult};
@@ -12,6 +12,7 @@ use crate::level::engine::{Arrived, Engine, Key, Value};
 use crate::level::lease::{May, Permit};
 use crate::level::policy::Life;
 use crate::level::remote::{Remote, Sealed};
+use crate::level::rouse::join_parts;
 use crate::level::slots::Token;
 use crate::level::stats::Count;
 use crate::traits::l2::{Filled, LeaseToken};
@@ -146,7 +147,7 @@ impl<K: Key, V: Value> Engine<K, V> {
         // A lease that is not needed goes back by itself; a value that was seen must go, while the others are written.
         let seen = gone.iter().filter(|(permit, ..)| matches!(permit.may, May::Replace(_)));
         let removals = seen.map(|(permit, token, _)| self.l2_release(permit.name.wire(), *token));
-        join(self.fill_under(remote, keep), join_all(removals)).await;
+        join(self.fill_under(remote, keep), join_parts(removals)).await;
     }
 
     async fn fill_under(&self, remote: &Remote<K, V>, mut fills: Vec<Leased<K, V>>) {

@@ -6,10 +6,11 @@
 
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, Waker};
+use std::time::Instant;
 
 use slab::Slab;
 
-use crate::level::place::Place;
+use crate::level::place::{Hand, Looked, Need, Place};
 use crate::level::slots::Token;
 use crate::sync::{Mutex, MutexGuard, lock};
 
@@ -18,15 +19,12 @@ pub(crate) trait Parked {
     /// What these have in common.
     type Run: Clone;
 
-    /// A flight's part in it.
-    fn of_run(run: Self::Run) -> Self;
-
-    /// Whether this is a part of it.
-    fn is_of_run(&self, run: &Self::Run) -> bool;
+    /// Whether these are the same.
+    fn is_same(one: &Self::Run, other: &Self::Run) -> bool;
 }
 
 /// A load of `key` with result `R`, parked work `W` and context `X`.
-pub(crate) struct Flight<K, R, W, X> {
+pub(crate) struct Flight<K, R, W: Parked, X> {
     key: K,
     hash: u64,
     token: Token,
@@ -37,16 +35,18 @@ pub(crate) struct Flight<K, R, W, X> {
     state: Mutex<State<W>>,
 }
 
-struct State<W> {
+struct State<W: Parked> {
     phase: Phase<W>,
     waiting: Slab<Waker>,
     // Led by a caller's own future: those who wait must limit their wait themselves.
     borrowed: bool,
 }
 
-enum Phase<W> {
+enum Phase<W: Parked> {
     /// Work with limits of its own.
     Work(Place<W>),
+    /// Its part in work that has a place of its own.
+    Part(W::Run),
     /// A caller loads.
     Ticket,
     /// The leader disappeared; the next who waits takes over.
@@ -68,7 +68,7 @@ pub(crate) enum Turn {
     Restart,
 }
 
-impl<K, R, W, X> Flight<K, R, W, X> {
+impl<K, R, W: Parked, X> Flight<K, R, W, X> {
     /// `borrowed`: the leader holds a ticket; else it is about to poll work.
     pub(crate) fn new(key: K, hash: u64, token: Token, borrowed: bool, context: X) -> Self {
         let phase = if borrowed { Phase::Ticket } else { Phase::Work(Place::polling()) };
@@ -76,8 +76,8 @@ impl<K, R, W, X> Flight<K, R, W, X> {
     }
 
     /// With work that the leader polls together with that of other flights.
-    pub(crate) fn parked(key: K, hash: u64, token: Token, work: W, context: X) -> Self {
-        Self::in_phase(key, hash, token, Phase::Work(Place::parked(work)), false, context)
+    pub(crate) fn part(key: K, hash: u64, token: Token, run: W::Run, context: X) -> Self {
+        Self::in_phase(key, hash, token, Phase::Part(run), false, context)
     }
 
     fn in_phase(key: K, hash: u64, token: Token, phase: Phase<W>, borrowed: bool, context: X) -> Self {
@@ -118,34 +118,57 @@ impl<K, R, W, X> Flight<K, R, W, X> {
     }
 
     /// See [`Place::unpark`].
-    pub(crate) fn unpark(&self) -> Option<W> {
-        self.place(Place::unpark)
+    pub(crate) fn unpark(&self, by: Hand) -> Option<W> {
+        self.place(|place| place.unpark(by))
     }
 
     /// See [`Place::park`].
-    pub(crate) fn park(&self, work: W, leader: &Waker) -> Option<W> {
+    pub(crate) fn park(&self, work: W, leader: &Waker) -> Option<Hand> {
         // Foreign code, and not to be run under the lock.
         let leader = leader.clone();
-        match &mut self.state().phase {
-            Phase::Work(place) => place.park(work, leader),
-            _ => Some(work),
+        self.place(|place| place.park(work, leader))
+    }
+
+    /// See [`Place::park_in_task`].
+    pub(crate) fn park_in_task(&self, work: W, number: u32, task: &Waker) {
+        let task = task.clone();
+        self.place(|place| {
+            place.park_in_task(work, number, task);
+            Some(())
+        });
+    }
+
+    /// The leader parks its part in `run`. `true`: somebody wants it in a task.
+    pub(crate) fn park_part(&self, run: W::Run) -> bool {
+        let before = std::mem::replace(&mut self.state().phase, Phase::Part(run));
+        matches!(before, Phase::Work(Place::Polling { detach: true, .. }))
+    }
+
+    /// What its work is a part of.
+    pub(crate) fn run(&self) -> Option<W::Run> {
+        match &self.state().phase {
+            Phase::Part(run) => Some(run.clone()),
+            _ => None,
         }
     }
 
     /// See [`Place::detach`].
-    pub(crate) fn detach(&self) -> Option<W> {
-        let (work, leader) = self.place(Place::detach)?;
-        #[cfg(not(accelerator_mutant = "detach-forgets-leader"))]
-        leader.wake();
-        Some(work)
+    pub(crate) fn detach(&self, looks: bool, now: Instant) -> Looked {
+        let need = match &mut self.state().phase {
+            Phase::Work(place) => place.detach(looks, now),
+            Phase::Ticket | Phase::Vacant | Phase::Part(_) | Phase::Gone | Phase::Done => Need::Nothing,
+        };
+        need.wake()
     }
 
-    /// Whether the flight waits for the leader of `run` to poll.
-    pub(crate) fn is_parked_in(&self, run: &W::Run) -> bool
-    where
-        W: Parked,
-    {
-        matches!(&self.state().phase, Phase::Work(Place::Parked { work, .. }) if work.is_of_run(run))
+    /// See [`Place::let_go`].
+    pub(crate) fn let_go(&self, by: Hand) -> Option<Option<W>> {
+        self.place(|place| place.let_go(by))
+    }
+
+    /// Whether the flight's work is a part of `run`.
+    pub(crate) fn is_part_of(&self, run: &W::Run) -> bool {
+        matches!(&self.state().phase, Phase::Part(own) if W::is_same(own, run))
     }
 
     /// The holder of a ticket starts work with limits of its own instead.
@@ -182,7 +205,7 @@ impl<K, R, W, X> Flight<K, R, W, X> {
                 }
                 Turn::Lead
             }
-            Phase::Work(_) | Phase::Ticket => {
+            Phase::Work(_) | Phase::Part(_) | Phase::Ticket => {
                 let known = seat.and_then(|seat| state.waiting.get_mut(seat));
                 match known {
                     Some(known) => std::mem::swap(known, &mut waker),
@@ -266,6 +289,6 @@ fn wake_all(wakers: impl IntoIterator<Item = Waker>) {
 }
 
 /// Only the flight's own handle is left: nobody can be waiting.
-pub(crate) fn is_unshared<K, R, W, X>(flight: &Arc<Flight<K, R, W, X>>) -> bool {
+pub(crate) fn is_unshared<K, R, W: Parked, X>(flight: &Arc<Flight<K, R, W, X>>) -> bool {
     Arc::strong_count(flight) == 1
 }

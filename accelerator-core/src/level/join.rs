@@ -121,7 +121,7 @@ impl<K: Hash + Eq + Clone, R, W: Parked, X> SlotTable<K, R, W, X> {
             let followed = |by| match by {
                 By::Leader => Flight::new(key.clone(), hash, token, false, context.clone()),
                 By::Ticket => Flight::new(key.clone(), hash, token, true, context.clone()),
-                By::Run(run) => Flight::parked(key.clone(), hash, token, W::of_run(run), context.clone()),
+                By::Run(run) => Flight::part(key.clone(), hash, token, run, context.clone()),
             };
             let of = |flight: &Flight<_, _, _, _>| match cfg!(accelerator_mutant = "join-ignores-generation") {
                 true => generation,

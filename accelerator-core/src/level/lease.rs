@@ -177,9 +177,8 @@ impl<K: Key, V: Value> Engine<K, V> {
     /// Reads one key on behalf of a load, and takes the lease where there is one. Waits while somebody else has it, for
     /// `lease_wait` at most.
     pub(crate) async fn l2_look(self: &Arc<Self>, remote: &Remote<K, V>, key: &K, name: Name, l2: L2Use) -> Look<K, V> {
+        self.tend(remote);
         if remote.bypass.get(key, self.now()).is_some() {
-            // Its task may have ended with the runtime that it was in.
-            self.recover();
             return self.look(name, Leased::nothing(May::Nothing));
         }
         if !remote.limits.leases {

@@ -151,10 +151,7 @@ impl<K: Key, V: Value> Engine<K, V> {
             true => Vec::new(),
             false => keys.map(|key| remote.bypass.get(key, now).is_some()).collect(),
         };
-        if passed.contains(&true) {
-            // Its task may have ended with the runtime that it was in.
-            self.recover();
-        }
+        self.tend(remote);
         let wires = names.wires(|n| !passed.get(n).is_some_and(|passed| *passed));
         (passed, wires)
     }

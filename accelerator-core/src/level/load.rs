@@ -8,9 +8,7 @@
 //!
 //! Without L2 only 3 and 5 are left, and the loader's own box is the work.
 
-use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -65,19 +63,13 @@ pub(crate) enum Work<V> {
     Load(Limited<Loaded<V>>),
     /// L2, and the loader if need be.
     Full(BoxFuture<'static, End<V>>),
-    /// Part of a batch, which is polled as a whole.
-    Batch(Arc<BatchRun>),
 }
 
 impl<V> Parked for Work<V> {
     type Run = Arc<BatchRun>;
 
-    fn of_run(run: Arc<BatchRun>) -> Self {
-        Self::Batch(run)
-    }
-
-    fn is_of_run(&self, run: &Arc<BatchRun>) -> bool {
-        matches!(self, Self::Batch(own) if Arc::ptr_eq(own, run))
+    fn is_same(one: &Arc<BatchRun>, other: &Arc<BatchRun>) -> bool {
+        Arc::ptr_eq(one, other)
     }
 }
 
@@ -102,8 +94,6 @@ impl<V: Value> Work<V> {
         let polled = catch_unwind(AssertUnwindSafe(|| match self {
             Self::Load(load) => load.poll(engine, cx).map(|answer| engine.end(answer)),
             Self::Full(work) => work.as_mut().poll(cx),
-            // A batch finishes its flights itself.
-            Self::Batch(_) => Poll::Pending,
         }));
         polled.unwrap_or_else(|payload| {
             Poll::Ready(End::Failed { error: CacheError::panic("the loader", &*payload), stale: None })
@@ -112,7 +102,7 @@ impl<V: Value> Work<V> {
 }
 
 impl<K: Key, V: Value> Engine<K, V> {
-    fn end(&self, answer: CacheResult<Loaded<V>>) -> End<V> {
+    pub(crate) fn end(&self, answer: CacheResult<Loaded<V>>) -> End<V> {
         match answer {
             Ok(loaded) => End::Loaded(self.arrived(loaded)),
             Err(error) => End::Failed { error, stale: None },
@@ -176,63 +166,11 @@ impl<K: Key, V: Value> Engine<K, V> {
                 Ok(ending.end(end))
             }
             Poll::Pending => {
-                if let Some(work) = flight.park(work, cx.waker()) {
-                    self.run_in_task(flight.clone(), work);
+                if let Some(hand) = flight.park(work, cx.waker()) {
+                    self.run_in_task(flight.clone(), hand);
                 }
                 Err(flight)
             }
-        }
-    }
-
-    /// Somebody depends on the flight whom its leader doesn't know: its work moves into a task, where there is one.
-    pub(crate) fn move_to_task(self: &Arc<Self>, flight: &Arc<Flight<K, V>>) {
-        if self.handle().is_none() {
-            return;
-        }
-        if let Some(work) = flight.detach() {
-            self.run_in_task(flight.clone(), work);
-        }
-    }
-
-    /// Runs the work of a flight to its end, whoever goes away.
-    pub(crate) fn run_in_task(self: &Arc<Self>, flight: Arc<Flight<K, V>>, work: Work<V>) {
-        match work {
-            Work::Batch(run) => run.move_to_task(self.spawns()),
-            work => {
-                // Without a runtime the guard inside passes the flight on.
-                self.spawn(InTask { flight: Some(flight), work });
-            }
-        }
-    }
-}
-
-/// A flight's work in a task. Dropped before its end (the runtime shuts down), it passes the flight on.
-struct InTask<K: Key, V: Value> {
-    flight: Option<Arc<Flight<K, V>>>,
-    work: Work<V>,
-}
-
-impl<K: Key, V: Value> Unpin for InTask<K, V> {}
-
-impl<K: Key, V: Value> Future for InTask<K, V> {
-    type Output = ();
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let this = self.get_mut();
-        let Some(flight) = &this.flight else { return Poll::Ready(()) };
-        let end = std::task::ready!(this.work.poll(&flight.context, cx));
-        if let Some(flight) = this.flight.take() {
-            let engine = flight.context.clone();
-            engine.finish(flight, end);
-        }
-        Poll::Ready(())
-    }
-}
-
-impl<K: Key, V: Value> Drop for InTask<K, V> {
-    fn drop(&mut self) {
-        if let Some(flight) = self.flight.take() {
-            flight.context.give_up(&flight);
         }
     }
 }
@@ -249,7 +187,7 @@ impl How {
 }
 
 /// Steps 1 to 4 of one flight with an L2.
-async fn fly<K: Key, V: Value>(flight: Arc<Flight<K, V>>, how: How) -> End<V> {
+pub(crate) async fn fly<K: Key, V: Value>(flight: Arc<Flight<K, V>>, how: How) -> End<V> {
     let engine = &flight.context;
     let Some(remote) = &engine.remote else { return End::Missed };
     let key = flight.key();

@@ -62,8 +62,8 @@ impl<K: Key, V: Value> Engine<K, V> {
                 let make = || Flight::new(key.clone(), latent.hash, latent.token, false, self.clone());
                 let (flight, _) = self.table.make(key, &latent, make);
                 led.latent = None;
-                if let Some(work) = flight.park(Work::Load(load), cx.waker()) {
-                    self.run_in_task(flight.clone(), work);
+                if let Some(hand) = flight.park(Work::Load(load), cx.waker()) {
+                    self.run_in_task(flight.clone(), hand);
                 }
                 return Err(flight);
             }

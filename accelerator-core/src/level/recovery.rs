@@ -6,13 +6,14 @@
 //!
 //! Deletes only: sent late they cost a load, where a value sent late would be wrong.
 
-use std::sync::atomic::Ordering::{AcqRel, Release};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use crate::level::engine::{Engine, Key, Value};
 use crate::level::policy::RECOVERY_PAUSE;
+use crate::level::remote::Remote;
 use crate::level::ticket::Registration;
+use crate::level::timer::Timer;
 
 impl<K: Key, V: Value> Engine<K, V> {
     /// Step 1. `true`: the delete is queued.
@@ -26,13 +27,20 @@ impl<K: Key, V: Value> Engine<K, V> {
         self.recover() && kept
     }
 
+    /// Whoever uses L2 sees to it that the deletes that are queued are sent: the runtime of their task may have ended, or
+    /// stand still.
+    #[inline]
+    pub(crate) fn tend(self: &Arc<Self>, remote: &Remote<K, V>) {
+        if !remote.bypass.holds_nothing() {
+            self.recover();
+        }
+    }
+
     /// Step 2, unless it is under way. `false`: there is no runtime.
     pub(crate) fn recover(self: &Arc<Self>) -> bool {
         let Some(remote) = &self.remote else { return false };
-        if remote.recovering.swap(true, AcqRel) {
-            return true;
-        }
-        let task = Recovering { engine: Arc::downgrade(self), counts: true };
+        let Some(number) = remote.recovering.begin() else { return true };
+        let task = Recovering { engine: Arc::downgrade(self), number };
         self.spawn(async move { task.run().await })
     }
 
@@ -67,27 +75,31 @@ impl<K: Key, V: Value> Engine<K, V> {
 /// The task of step 2. It doesn't keep the cache alive.
 struct Recovering<K: Key, V: Value> {
     engine: Weak<Engine<K, V>>,
-    /// It is the one that `recovering` speaks of.
-    counts: bool,
+    /// Its number in `recovering`.
+    number: u64,
 }
 
 impl<K: Key, V: Value> Recovering<K, V> {
     async fn run(mut self) {
         let (first, longest) = RECOVERY_PAUSE;
         let (mut pause, mut from) = (first, 0);
-        while let Some(timer) = self.engine.upgrade().and_then(|engine| engine.timer(jittered(pause))) {
+        while let Some(timer) = self.timer(jittered(pause)) {
             timer.await;
             let Some(engine) = self.engine.upgrade() else { return };
             let Some(remote) = &engine.remote else { return };
             let keys = remote.bypass.some(from, engine.policy.max_batch, engine.now());
             if keys.is_empty() {
                 // Whoever remembers a key from here on starts a task of its own.
-                self.counts = false;
-                remote.recovering.store(false, Release);
-                if remote.bypass.len() == 0 || remote.recovering.swap(true, AcqRel) {
+                remote.recovering.end(self.number);
+                if remote.bypass.len() == 0 {
                     return;
                 }
-                self.counts = true;
+                let Some(number) = remote.recovering.begin() else { return };
+                self.number = number;
+            }
+            // The wait for turns, and the deletes.
+            if !remote.recovering.promise(self.number, engine.policy.l2_write_timeout) {
+                return;
             }
             from += keys.len();
             pause = if engine.delete_again(&keys).await { first } else { (pause * 2).min(longest) };
@@ -95,13 +107,21 @@ impl<K: Key, V: Value> Recovering<K, V> {
     }
 }
 
+impl<K: Key, V: Value> Recovering<K, V> {
+    /// A pause; `None`: the cache is gone, another task has taken the place of this one, or there is no runtime.
+    fn timer(&self, pause: Duration) -> Option<Timer> {
+        let engine = self.engine.upgrade()?;
+        let remote = engine.remote.as_ref()?;
+        if remote.recovering.promise(self.number, pause) { engine.timer(pause) } else { None }
+    }
+}
+
 impl<K: Key, V: Value> Drop for Recovering<K, V> {
     fn drop(&mut self) {
-        if self.counts
-            && let Some(engine) = self.engine.upgrade()
+        if let Some(engine) = self.engine.upgrade()
             && let Some(remote) = &engine.remote
         {
-            remote.recovering.store(false, Release);
+            remote.recovering.end(self.number);
         }
     }
 }

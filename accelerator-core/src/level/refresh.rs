@@ -6,14 +6,14 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::task::Poll;
+use std::task::Waker;
 
-use crate::level::engine::{Engine, Flight, Key, Outcome, Value};
+use crate::level::engine::{End, Engine, Flight, Key, Value};
 use crate::level::join::Join;
-use crate::level::load::How;
+use crate::level::load::{How, Work, fly};
 use crate::level::policy::MAX_REFRESHES;
 use crate::level::stats::Count;
-use crate::level::wait::{Follow, InPlace, Led, Waited};
+use crate::level::wait::Led;
 
 impl<K: Key, V: Value> Engine<K, V> {
     /// Starts a refresh of `key`, if one may start.
@@ -32,43 +32,42 @@ impl<K: Key, V: Value> Engine<K, V> {
         }
         let make = |key, hash, token| Flight::new(key, hash, token, false, self.clone());
         let no_probe = || None::<()>;
-        let Join::Lead(flight) = self.table.join(key, self, || self.generation(), make, no_probe) else { return };
+        let flight = match self.table.join(key, self, || self.generation(), make, no_probe) {
+            Join::Lead(flight) => flight,
+            Join::Follow(flight) => {
+                // Of a refresh in a runtime that stands still nobody else would ever know.
+                self.look_after(&flight);
+                return;
+            }
+            Join::Hit(()) => return,
+        };
         self.counters.one(Count::Refresh);
         permit.ends = Some(Count::RefreshFailed);
         let how = How { min_fresh: self.policy.window, ..How::refresh(false) };
-        let (engine, led) = (self.clone(), Led::new(flight));
+        let led = Led::new(flight);
+        let Some(flight) = led.flight() else { return };
+        let work = Work::Full(Box::pin(refreshes(flight.clone(), how, permit)));
+        let parked = flight.park(work, Waker::noop());
+        let Some(flight) = led.take() else { return };
         // The loader's first part runs in the task as well: a slow closure must not slow the hit.
-        self.spawn(async move {
-            // All of it, not the field that is set: its drop is what counts.
-            let mut permit = permit;
-            let mut led = Some(led);
-            let first = std::future::poll_fn(|cx| {
-                let flight = led.take().and_then(Led::take);
-                Poll::Ready(flight.map(|flight| engine.launch(flight, how, cx)))
-            });
-            let outcome = match first.await {
-                Some(Ok(outcome)) => Some(outcome),
-                Some(Err(flight)) => outcome_of(&engine, flight).await,
-                None => None,
-            };
-            if let Some(Outcome::Value(_)) = outcome {
-                permit.ends = Some(Count::RefreshOk);
-            }
-        });
+        match parked {
+            // Somebody follows already.
+            Some(hand) => self.run_in_task(flight, hand),
+            None => self.leave_to_task(&flight),
+        }
     }
 }
 
-/// Polls the work of `flight` until it is over; where followers have moved it into another task, waits for that.
-async fn outcome_of<K: Key, V: Value>(engine: &Arc<Engine<K, V>>, flight: Arc<Flight<K, V>>) -> Option<Outcome<V>> {
-    match InPlace::new(engine, flight).await {
-        Ok(outcome) => Some(outcome),
-        Err(None) => None,
-        Err(Some(flight)) => match Follow::new(flight, false).await {
-            Waited::Over(outcome) => Some(outcome),
-            // The other task was given up. A ticket passes on when it is dropped.
-            Waited::Lead(_) | Waited::Restart | Waited::TooLong(_) => None,
-        },
+/// The work of a refresh.
+async fn refreshes<K: Key, V: Value>(flight: Arc<Flight<K, V>>, how: How, mut permit: Permit<K, V>) -> End<V> {
+    let end = match flight.context.remote.is_some() {
+        true => fly(flight, how).await,
+        false => flight.context.end(flight.context.load_one(flight.key().clone()).await),
+    };
+    if let End::Loaded(_) | End::Found { .. } = end {
+        permit.ends = Some(Count::RefreshOk);
     }
+    end
 }
 
 /// One of the refreshes that may run at once. One that is dropped before its end has failed.

@@ -3,7 +3,6 @@
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -17,7 +16,9 @@ use crate::level::engine::{Engine, Key, Stale, Value};
 use crate::level::envelope::{self, Meta, Unreadable};
 use crate::level::lease::Grants;
 use crate::level::names::Name;
+use crate::level::place::ASLEEP;
 use crate::level::policy::{Life, MAX_VALUE_BYTES, Until};
+use crate::level::pulse::Pulse;
 use crate::level::remembered::Remembered;
 use crate::level::ticker::{Limit, NoRuntime};
 use crate::level::timer::from_now;
@@ -38,8 +39,8 @@ pub(crate) struct Remote<K, V> {
     pub(crate) grants: Grants,
     /// Keys whose delete L2 did not confirm.
     pub(crate) bypass: Remembered<K, ()>,
-    /// Whether a task sends their deletes again.
-    pub(crate) recovering: AtomicBool,
+    /// The task that sends their deletes again.
+    pub(crate) recovering: Pulse,
     pub(crate) cleared: Cleared,
 }
 
@@ -197,15 +198,31 @@ impl<K: Key, V: Value> Engine<K, V> {
         until: Instant,
         keys: impl Iterator<Item = (&K, u64)>,
     ) -> StoreResult<Vec<OwnedMutexGuard<()>>> {
+        let mut waits = None;
         let all = async {
             let mut turns = Vec::new();
             for (key, hash) in keys {
-                turns.push(self.table.turn(key, hash).lock_owned().await);
+                waits = Some((key, hash));
+                turns.push(self.turn(key, hash).await);
             }
             turns
         };
         let turns = self.timed_until(until, all).await;
+        if let (Err(_), Some((key, hash))) = (&turns, waits) {
+            // A fill may write and delete.
+            let longest = self.policy.l2_write_timeout.saturating_mul(2).saturating_add(ASLEEP);
+            self.table.turn_did_not_come(key, hash, std::time::Instant::now(), longest);
+        }
         turns.inspect_err(|e| self.counters.l2_error(e.kind()))
+    }
+
+    async fn turn(&self, key: &K, hash: u64) -> OwnedMutexGuard<()> {
+        loop {
+            let turn = self.table.turn(key, hash).lock_owned().await;
+            if self.table.turn_came(key, hash, &turn) {
+                return turn;
+            }
+        }
     }
 
     /// Reads one key.

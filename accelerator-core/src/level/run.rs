@@ -1,10 +1,13 @@
 //! A run: work that many depend on. Its leader polls it in place until somebody else needs it in a task; then the leader
 //! waits for its report like everybody else.
 
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
+use std::time::Instant;
 
-use crate::level::place::Place;
+use crate::level::place::{Hand, Looked, Place};
 use crate::sync::{Mutex, lock};
 
 /// Where the work `W` of a run is.
@@ -19,17 +22,17 @@ impl<W> Run<W> {
     }
 
     /// The work is ready to be polled by the leader or, if somebody followed meanwhile, in a task.
-    pub(crate) fn begin(&self, work: W, spawn: impl FnOnce(W)) {
+    pub(crate) fn begin(self: &Arc<Self>, work: W, spawn: impl FnOnce(RunTask<W>)) {
         self.park(work, Waker::noop(), spawn);
     }
 
     /// Whether it waits for the leader.
-    fn park(&self, work: W, leader: &Waker, spawn: impl FnOnce(W)) -> bool {
+    fn park(self: &Arc<Self>, work: W, leader: &Waker, spawn: impl FnOnce(RunTask<W>)) -> bool {
         let leader = leader.clone();
         let detached = lock(&self.place).park(work, leader);
         let is_parked = detached.is_none();
-        if let Some(work) = detached {
-            spawn(work);
+        if let Some(hand) = detached {
+            spawn(RunTask { run: self.clone(), hand });
         }
         is_parked
     }
@@ -37,23 +40,55 @@ impl<W> Run<W> {
     /// The leader polls. `true`: the work waits for it, who is woken then. Else it is over or in a task, and the leader
     /// waits for the report; it must not do so before, or its own poll would wake it.
     pub(crate) fn poll(
-        &self,
+        self: &Arc<Self>,
         cx: &mut Context<'_>,
         poll: impl FnOnce(&mut W, &mut Context<'_>) -> Poll<()>,
-        spawn: impl FnOnce(W),
+        spawn: impl FnOnce(RunTask<W>),
     ) -> bool {
-        let unparked = lock(&self.place).unpark();
+        let unparked = lock(&self.place).unpark(Hand::Leader);
         let Some(mut work) = unparked else { return false };
         poll(&mut work, cx).is_pending() && self.park(work, cx.waker(), spawn)
     }
 
-    /// Somebody depends on it whom the leader doesn't know, or the leader goes away.
-    pub(crate) fn move_to_task(&self, spawn: impl FnOnce(W)) {
-        let detached = lock(&self.place).detach();
-        if let Some((work, leader)) = detached {
-            leader.wake();
-            spawn(work);
+    /// Somebody depends on it whom the leader doesn't know, or the leader goes away. `looks`: who does so has waited for
+    /// a while, until `now`. `true`: it was found in the middle of a poll.
+    pub(crate) fn move_to_task(self: &Arc<Self>, looks: bool, now: Instant, spawn: impl FnOnce(RunTask<W>)) -> bool {
+        let need = lock(&self.place).detach(looks, now);
+        let looked = need.wake();
+        if let Looked::Task(hand) = looked {
+            spawn(RunTask { run: self.clone(), hand });
         }
+        looked == Looked::Polled
+    }
+}
+
+/// The work of a run in a task. Dropped before its end, it drops the work, unless another task has it by now.
+pub(crate) struct RunTask<W> {
+    run: Arc<Run<W>>,
+    hand: Hand,
+}
+
+impl<W: Future<Output = ()> + Unpin> Future for RunTask<W> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let Hand::Task(number) = self.hand else { return Poll::Ready(()) };
+        let unparked = lock(&self.run.place).unpark(self.hand);
+        // It is over for this task: it was replaced.
+        let Some(mut work) = unparked else { return Poll::Ready(()) };
+        if Pin::new(&mut work).poll(cx).is_ready() {
+            return Poll::Ready(());
+        }
+        let task = cx.waker().clone();
+        lock(&self.run.place).park_in_task(work, number, task);
+        Poll::Pending
+    }
+}
+
+impl<W> Drop for RunTask<W> {
+    fn drop(&mut self) {
+        let work = lock(&self.run.place).let_go(self.hand);
+        drop(work);
     }
 }
 

@@ -1,5 +1,6 @@
 //! Closing.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -11,10 +12,13 @@ const LOOK_EVERY: Duration = Duration::from_millis(5);
 impl<K: Key, V: Value> Engine<K, V> {
     /// Stops taking work and waits for what is in progress. It looks every few milliseconds: nothing else in the cache
     /// has to pay for being waited for here.
-    pub(crate) async fn shut(&self, deadline: Duration) -> ShutdownReport {
+    pub(crate) async fn shut(self: &Arc<Self>, deadline: Duration) -> ShutdownReport {
         self.closed.store(true, Ordering::Release);
         let wait = async {
             while self.table.len() > 0 || self.unconfirmed() > 0 {
+                if let Some(remote) = &self.remote {
+                    self.tend(remote);
+                }
                 match self.timer(LOOK_EVERY) {
                     Some(timer) => timer.await,
                     None => return,

@@ -14,6 +14,7 @@
 use std::hash::{BuildHasher, Hash};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{Relaxed, Release};
+use std::time::{Duration, Instant};
 
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
@@ -64,6 +65,8 @@ pub(super) struct Slot<K, R, W: Parked, X> {
     overtaken: u64,
     // Who may write L2 for this key; made when first needed.
     turn: Option<Arc<Turn<()>>>,
+    // Since when nobody has got it who waited for it.
+    turn_is_late: Option<Instant>,
 }
 
 /// A registration that is not a flight: a `set`, a `del`, a lookup in L2.
@@ -246,6 +249,28 @@ impl<K: Hash + Eq + Clone, R, W: Parked, X> SlotTable<K, R, W, X> {
         self.shard(hash).slot(key, hash).turn.get_or_insert_default().clone()
     }
 
+    /// Whether this turn, which has come, is still the one of the key.
+    pub(crate) fn turn_came(&self, key: &K, hash: u64, turn: &OwnedMutexGuard<()>) -> bool {
+        let mut slots = self.shard(hash);
+        let slot = slots.slot(key, hash);
+        let is_the_one = slot.turn.as_ref().is_some_and(|own| Arc::ptr_eq(own, OwnedMutexGuard::mutex(turn)));
+        if is_the_one {
+            slot.turn_is_late = None;
+        }
+        is_the_one
+    }
+
+    /// The turn did not come to one who waited until `now`, for as long as a holder may take. Where it came to nobody else
+    /// for `longest` either, its holder is in a runtime that stands still: those who come from now on share a new one.
+    pub(crate) fn turn_did_not_come(&self, key: &K, hash: u64, now: Instant, longest: Duration) {
+        let mut slots = self.shard(hash);
+        let Some(slot) = slots.find(key, hash) else { return };
+        let since = *slot.turn_is_late.get_or_insert(now);
+        if now.saturating_duration_since(since) >= longest && !cfg!(accelerator_mutant = "turn-is-held-for-ever") {
+            (slot.turn, slot.turn_is_late) = (None, None);
+        }
+    }
+
     /// The right to write L2, only if nobody has it and nothing was invalidated since `token`: both in one step, so
     /// that a `del` that comes later waits for this write before it deletes.
     pub(crate) fn turn_to_fill(
@@ -263,7 +288,11 @@ impl<K: Hash + Eq + Clone, R, W: Parked, X> SlotTable<K, R, W, X> {
         }
         #[cfg(accelerator_mutant = "fill-without-turn")]
         slot.turn.take();
-        slot.turn.get_or_insert_default().clone().try_lock_owned().ok()
+        let turn = slot.turn.get_or_insert_default().clone().try_lock_owned().ok();
+        if turn.is_some() {
+            slot.turn_is_late = None;
+        }
+        turn
     }
 
     /// Whether nothing was invalidated since `token`.
@@ -297,7 +326,16 @@ impl<K: Clone, R, W: Parked, X> Slot<K, R, W, X> {
     pub(super) fn new(key: &K, hash: u64, next_version: &mut u64) -> Self {
         *next_version += 1;
         let flight = Joinable::nothing();
-        Self { key: key.clone(), hash, version: *next_version, registered: 0, flight, overtaken: 0, turn: None }
+        Self {
+            key: key.clone(),
+            hash,
+            version: *next_version,
+            registered: 0,
+            flight,
+            overtaken: 0,
+            turn: None,
+            turn_is_late: None,
+        }
     }
 }
 

@@ -68,7 +68,7 @@ impl Ticker {
     /// Takes a seat in the shard of this thread; `Err`: the task ticks in another runtime.
     fn sit(self: &Arc<Self>, runtime: &Handle, seat: Seat) -> Result<Place, Seat> {
         let (id, shard) = (runtime.id(), number() % SHARDS);
-        let place = |seat| Place::Seat { shard, seat };
+        let place = |seat| Place::Seat { shard, seat, home: id };
         let mut seats = lock(&self.shards[shard].0);
         if seats.home == Some(id) {
             return Ok(place(seats.taken.insert(seat)));
@@ -153,7 +153,12 @@ pub(crate) struct Limit<T: Borrow<Arc<Ticker>> = Arc<Ticker>> {
 
 enum Place {
     None,
-    Seat { shard: usize, seat: usize },
+    /// Where the task of `home` ticks.
+    Seat {
+        shard: usize,
+        seat: usize,
+        home: Id,
+    },
     Own(Timer),
 }
 
@@ -176,7 +181,8 @@ impl<T: Borrow<Arc<Ticker>>> Limit<T> {
                 }
                 self.own(until, runtime, cx)
             }
-            Place::Seat { shard, seat } => {
+            Place::Seat { home, .. } if elsewhere(*home, runtime) => self.move_here(runtime, cx),
+            Place::Seat { shard, seat, .. } => {
                 // A waker is foreign code: it is cloned before there is a lock, and dropped after.
                 let mut waker = cx.waker().clone();
                 let mut seats = lock(&self.ticker.borrow().shards[*shard].0);
@@ -217,13 +223,37 @@ impl<T: Borrow<Arc<Ticker>>> Limit<T> {
         polled.map_or(Poll::Ready(Err(NoRuntime)), |polled| polled.map(Ok))
     }
 
+    /// Who waits is polled in another runtime now, and the one with the seat may stand still.
+    #[cold]
+    fn move_here(&mut self, runtime: Option<&Handle>, cx: &mut Context<'_>) -> Poll<Result<(), NoRuntime>> {
+        let Place::Seat { shard, seat, .. } = self.place else { return Poll::Pending };
+        let seats = lock(&self.ticker.borrow().shards[shard].0);
+        let waiting = seats.taken.get(seat).filter(|seat| seat.state != State::Over).map(|seat| seat.until);
+        drop(seats);
+        let Some(until) = waiting else { return Poll::Ready(Ok(())) };
+        self.leave();
+        match self.coarse(until, cx.waker()) {
+            Some(seat) => {
+                self.place = seat;
+                Poll::Pending
+            }
+            None => self.own(until, runtime, cx),
+        }
+    }
+
     fn leave(&mut self) {
-        if let Place::Seat { shard, seat } = std::mem::replace(&mut self.place, Place::None) {
+        if let Place::Seat { shard, seat, .. } = std::mem::replace(&mut self.place, Place::None) {
             let gone = lock(&self.ticker.borrow().shards[shard].0).taken.try_remove(seat);
             // A waker is foreign code.
             drop(gone);
         }
     }
+}
+
+/// Whether who polls now is in a runtime, and not in `home`; `given`: the one that counts where there is no current one.
+fn elsewhere(home: Id, given: Option<&Handle>) -> bool {
+    let here = Handle::try_current().map_or_else(|_| given.map(Handle::id), |here| Some(here.id()));
+    here.is_some_and(|here| here != home) && !cfg!(accelerator_mutant = "seat-stays")
 }
 
 impl<T: Borrow<Arc<Ticker>>> Drop for Limit<T> {

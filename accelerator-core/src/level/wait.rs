@@ -8,6 +8,8 @@ use std::task::{Context, Poll};
 use crate::level::engine::{Engine, Flight, Key, Outcome, Value};
 use crate::level::finish::{Ending, Held};
 use crate::level::flight::Turn;
+use crate::level::in_task::Watch;
+use crate::level::place::Hand;
 use crate::level::ticker::Limit;
 
 /// What a wait ended with.
@@ -54,6 +56,7 @@ pub(crate) struct Follow<K: Key, V: Value> {
     borrows: bool,
     flight: Option<Arc<Flight<K, V>>>,
     limit: Option<Limit>,
+    watch: Watch,
 }
 
 impl<K: Key, V: Value> Drop for Follow<K, V> {
@@ -69,7 +72,7 @@ impl<K: Key, V: Value> Drop for Follow<K, V> {
 impl<K: Key, V: Value> Follow<K, V> {
     /// `borrows`: the caller would lead with a future of its own.
     pub(crate) fn new(flight: Arc<Flight<K, V>>, borrows: bool) -> Self {
-        Self { seat: None, borrows, flight: Some(flight), limit: None }
+        Self { seat: None, borrows, flight: Some(flight), limit: None, watch: Watch::default() }
     }
 }
 
@@ -101,14 +104,16 @@ impl<K: Key, V: Value> Future for Follow<K, V> {
                 if flight.is_borrowed() && this.limit.is_none() {
                     this.limit = Some(Limit::new(flight.context.ticker.clone(), flight.context.longest_wait()));
                 }
-                match this.limit.as_mut().map(|limit| flight.context.poll_limit(limit, cx)) {
-                    // Dropping this future leaves the seat. Later readers start anew.
-                    Some(Poll::Ready(Ok(()))) => {
-                        flight.context.table.detach(flight);
-                        return Poll::Ready(Waited::TooLong(flight.clone()));
-                    }
-                    _ => return Poll::Pending,
+                let is_over = match this.limit.as_mut() {
+                    Some(limit) => matches!(flight.context.poll_limit(limit, cx), Poll::Ready(Ok(()))),
+                    None => this.watch.poll(flight, cx),
+                };
+                if !is_over {
+                    return Poll::Pending;
                 }
+                // Dropping this future leaves the seat. Later readers start anew.
+                flight.context.table.detach(flight);
+                return Poll::Ready(Waited::TooLong(flight.clone()));
             }
         };
         this.flight = None;
@@ -135,7 +140,7 @@ impl<K: Key, V: Value> Future for InPlace<'_, K, V> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let Self { engine, flight: slot } = self.get_mut();
         let Some(flight) = slot.as_ref() else { return Poll::Ready(Err(None)) };
-        let Some(mut work) = flight.unpark() else { return Poll::Ready(Err(slot.take())) };
+        let Some(mut work) = flight.unpark(Hand::Leader) else { return Poll::Ready(Err(slot.take())) };
         match work.poll(engine, cx) {
             Poll::Ready(end) => {
                 let Some(flight) = slot.take() else { return Poll::Ready(Err(None)) };
@@ -145,8 +150,8 @@ impl<K: Key, V: Value> Future for InPlace<'_, K, V> {
             }
             Poll::Pending => match flight.park(work, cx.waker()) {
                 None => Poll::Pending,
-                Some(work) => {
-                    engine.run_in_task(flight.clone(), work);
+                Some(hand) => {
+                    engine.run_in_task(flight.clone(), hand);
                     Poll::Ready(Err(slot.take()))
                 }
             },
@@ -156,11 +161,8 @@ impl<K: Key, V: Value> Future for InPlace<'_, K, V> {
 
 impl<K: Key, V: Value> Drop for InPlace<'_, K, V> {
     fn drop(&mut self) {
-        if let Some(flight) = self.flight.take()
-            && let Some(work) = flight.detach()
-        {
-            // Without a runtime the work is dropped there, and the flight passed on.
-            self.engine.run_in_task(flight.clone(), work);
+        if let Some(flight) = self.flight.take() {
+            self.engine.leave_to_task(&flight);
         }
     }
 }

@@ -10,7 +10,7 @@
 use std::sync::Arc;
 
 use crate::cache::CacheFuture;
-use crate::error::{CacheError, CacheResult, StoreError, StoreErrorKind};
+use crate::error::{CacheError, CacheResult};
 use crate::level::engine::{Engine, Key, Value};
 use crate::level::policy::Life;
 use crate::level::remote::Sealed;
@@ -165,26 +165,6 @@ impl<K: Key, V: Value> Engine<K, V> {
         }
         drop(turns);
         first
-    }
-
-    /// Runs the L2 part of a write from now on, whether or not its future is polled.
-    pub(crate) fn in_task(
-        self: &Arc<Self>,
-        op: &'static str,
-        work: impl Future<Output = CacheResult<()>> + Send + 'static,
-    ) -> CacheFuture<'static, CacheResult<()>> {
-        let Some(handle) = self.handle() else {
-            // The slots inside are dropped: L1 is corrected, the keys are bypassed.
-            drop(work);
-            return CacheFuture::ready(Err(CacheError::no_runtime(op)));
-        };
-        let task = handle.spawn(work);
-        CacheFuture::boxed(async move {
-            task.await.unwrap_or_else(|_| {
-                let lost = StoreError::new(StoreErrorKind::Other, "the task that wrote L2 was lost");
-                Err(CacheError::unconfirmed(op, lost, false))
-            })
-        })
     }
 }
 

@@ -8,6 +8,7 @@ mod envelope_bytes;
 mod extremes;
 mod flights;
 mod hit_or_begin;
+mod idle_runtimes;
 mod invalidation;
 mod leases;
 mod lives;
