@@ -192,7 +192,10 @@ pub async fn a_read_that_is_given_up_leaves_no_lease<S: L2Store + ?Sized>(store:
         let [one, two, three] = keys.each_ref().map(String::as_str);
         let limit = Duration::from_micros(micros);
         let (single, batch) = match micros {
-            0 => (store.get_or_lease(one, LEASE).now_or_never(), store.mget_or_lease(&[two, three], LEASE).now_or_never()),
+            0 => (
+                store.get_or_lease(one, LEASE).now_or_never(),
+                store.mget_or_lease(&[two, three], LEASE).now_or_never(),
+            ),
             _ => (
                 timeout(limit, store.get_or_lease(one, LEASE)).await.ok(),
                 timeout(limit, store.mget_or_lease(&[two, three], LEASE)).await.ok(),
