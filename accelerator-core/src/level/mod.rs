@@ -35,6 +35,7 @@ mod recovery;
 mod refresh;
 mod remembered;
 mod remote;
+mod renew;
 mod run;
 mod settings;
 mod shutdown;

@@ -15,6 +15,7 @@ mod panics;
 mod patience;
 mod recovery;
 mod refresh;
+mod renewals;
 mod runtime;
 mod stale;
 mod stats;
