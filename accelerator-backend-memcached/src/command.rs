@@ -6,8 +6,8 @@ use accelerator_core::{StoreError, StoreErrorKind, StoreResult};
 
 /// The longest relative time; memcached takes more for a date.
 const LONGEST_SECONDS: u64 = 30 * 24 * 60 * 60;
-/// Shorter leases may be over at once: memcached's clock ticks in seconds.
-const SHORTEST_LEASE: u32 = 2;
+/// Shorter leases may be over at once, in seconds: memcached's clock ticks in them.
+pub(crate) const SHORTEST_LEASE: u32 = 2;
 /// The longest key that memcached takes, prefix included.
 pub(crate) const LONGEST_KEY: usize = 250;
 
@@ -16,6 +16,8 @@ pub(crate) const LONGEST_KEY: usize = 250;
 pub(crate) enum Command<'a> {
     /// Reads a key; with a time, whoever misses gets the lease for so many seconds.
     Read { key: &'a str, lease: Option<u32> },
+    /// Reads a key, and its CAS number.
+    See { key: &'a str },
     /// Stores a value for `ttl` seconds; with a CAS number, only in place of the item that has it.
     Store { key: &'a str, value: &'a [u8], ttl: u32, cas: Option<u64> },
     /// Deletes a key; with a CAS number, only the item that has it.
@@ -25,14 +27,19 @@ pub(crate) enum Command<'a> {
 impl<'a> Command<'a> {
     pub(crate) fn key(&self) -> &'a str {
         match self {
-            Self::Read { key, .. } | Self::Store { key, .. } | Self::Delete { key, .. } => key,
+            Self::Read { key, .. } | Self::See { key } | Self::Store { key, .. } | Self::Delete { key, .. } => key,
         }
+    }
+
+    /// Whether it may bring a lease.
+    pub(crate) fn leases(&self) -> bool {
+        matches!(self, Self::Read { lease: Some(_), .. })
     }
 
     /// Appends the request. The reply repeats `opaque`.
     pub(crate) fn write(&self, prefix: &str, opaque: u32, out: &mut Vec<u8>) {
         let name = match self {
-            Self::Read { .. } => "mg ",
+            Self::Read { .. } | Self::See { .. } => "mg ",
             Self::Store { .. } => "ms ",
             Self::Delete { .. } => "md ",
         };
@@ -45,6 +52,7 @@ impl<'a> Command<'a> {
                 out.extend_from_slice(b" v c");
                 number(b" N", u64::from(*seconds), out);
             }
+            Self::See { .. } => out.extend_from_slice(b" v c"),
             Self::Store { value, ttl, .. } => {
                 number(b" ", value.len() as u64, out);
                 number(b" T", u64::from(*ttl), out);
@@ -114,6 +122,7 @@ mod tests {
         let key = "k";
         assert_eq!(wire(&Command::Read { key, lease: None }), "mg p.k v O7\r\n");
         assert_eq!(wire(&Command::Read { key, lease: Some(3) }), "mg p.k v c N3 O7\r\n");
+        assert_eq!(wire(&Command::See { key }), "mg p.k v c O7\r\n");
         let store = |cas| Command::Store { key, value: b"a\r\n", ttl: 60, cas };
         assert_eq!(wire(&store(None)), "ms p.k 3 T60 O7\r\na\r\n\r\n");
         assert_eq!(wire(&store(Some(u64::MAX))), "ms p.k 3 T60 C18446744073709551615 O7\r\na\r\n\r\n");

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
@@ -41,6 +42,19 @@ pub(crate) struct Connection {
     next: u32,
     /// Whether every request was answered, and nothing else was.
     in_step: bool,
+    /// How far the last exchange has come.
+    at: Progress,
+}
+
+/// How far an exchange has come, counted in its commands.
+#[derive(Clone, Copy, Debug, Default)]
+struct Progress {
+    /// The number of the first request.
+    first: u32,
+    encoded: usize,
+    answered: usize,
+    /// Bytes of what is encoded last.
+    sent: usize,
 }
 
 impl Connection {
@@ -57,6 +71,7 @@ impl Connection {
             outgoing: Vec::new(),
             next: 0,
             in_step: true,
+            at: Progress::default(),
         }))
     }
 
@@ -99,44 +114,65 @@ impl Connection {
         self.in_step = false;
         let chunk = if commands.len() > 1 { BATCH } else { CHUNK };
         self.incoming.reserve(chunk);
-        let first = self.next;
-        self.next = first.wrapping_add(commands.len() as u32);
-        let (mut encoded, mut sent, mut answered) = (0, 0, 0);
+        self.at = Progress { first: self.next, ..Progress::default() };
+        self.next = self.next.wrapping_add(commands.len() as u32);
         self.outgoing.clear();
-        while answered < commands.len() {
-            if sent == self.outgoing.len() && encoded < commands.len() {
+        while self.at.answered < commands.len() {
+            if self.at.sent == self.outgoing.len() && self.at.encoded < commands.len() {
                 self.outgoing.clear();
-                sent = 0;
-                while encoded < commands.len() && self.outgoing.len() < chunk {
-                    commands[encoded].write(prefix, first.wrapping_add(encoded as u32), &mut self.outgoing);
-                    encoded += 1;
+                self.at.sent = 0;
+                while self.at.encoded < commands.len() && self.outgoing.len() < chunk {
+                    let opaque = self.at.first.wrapping_add(self.at.encoded as u32);
+                    commands[self.at.encoded].write(prefix, opaque, &mut self.outgoing);
+                    self.at.encoded += 1;
                 }
             }
-            if sent < self.outgoing.len() {
-                match self.stream.try_write(&self.outgoing[sent..]) {
-                    Ok(written) => {
-                        sent += written;
-                        // Unless the server has taken all, what it answers is read before more is written: a server
-                        // that can't get rid of its replies takes no more requests.
-                        if sent == self.outgoing.len() && encoded < commands.len() {
-                            continue;
-                        }
+            self.step(limit, commands.len(), &mut answer).await?;
+        }
+        self.settle()
+    }
+
+    /// Sends what is encoded, as far as the server takes it; or waits for replies, and gives them to `answer`.
+    async fn step(&mut self, limit: usize, all: usize, answer: &mut (impl FnMut(Reply) + Send)) -> Result<(), Fault> {
+        if self.at.sent < self.outgoing.len() {
+            match self.stream.try_write(&self.outgoing[self.at.sent..]) {
+                Ok(written) => {
+                    self.at.sent += written;
+                    // Unless the server has taken all, what it answers is read before more is written: a server
+                    // that can't get rid of its replies takes no more requests.
+                    if self.at.sent == self.outgoing.len() && self.at.encoded < all {
+                        return Ok(());
                     }
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                    Err(error) => return Err(lost(error)),
                 }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(lost(error)),
             }
-            if sent < self.outgoing.len() {
-                self.receive_or_send().await?;
-            } else {
-                self.receive().await?;
-            }
-            while answered < commands.len() {
-                let opaque = first.wrapping_add(answered as u32);
-                let Some(reply) = reply::next(&mut self.incoming, opaque, limit)? else { break };
-                answer(reply);
-                answered += 1;
-            }
+        }
+        if self.at.sent < self.outgoing.len() {
+            self.receive_or_send().await?;
+        } else {
+            self.receive().await?;
+        }
+        while self.at.answered < all {
+            let opaque = self.at.first.wrapping_add(self.at.answered as u32);
+            let Some(reply) = reply::next(&mut self.incoming, opaque, limit)? else { break };
+            self.at.answered += 1;
+            answer(reply);
+        }
+        Ok(())
+    }
+
+    /// The commands of the last exchange that were sent, in part or whole, and have no reply.
+    pub(crate) fn unanswered(&self) -> Range<usize> {
+        self.at.answered..self.at.encoded
+    }
+
+    /// Goes on with an exchange that was given up: the replies to [`unanswered`](Self::unanswered). What was not encoded is
+    /// not sent any more.
+    pub(crate) async fn drain(&mut self, limit: usize, mut answer: impl FnMut(Reply) + Send) -> Result<(), Fault> {
+        let all = self.at.encoded;
+        while self.at.answered < all {
+            self.step(limit, all, &mut answer).await?;
         }
         self.settle()
     }

@@ -15,14 +15,24 @@ pub(crate) struct Proof {
     pub(crate) server: u64,
     pub(crate) witnesses: Which,
     pub(crate) cas: u64,
+    /// It is a lease, and no value that was seen.
+    pub(crate) leased: bool,
 }
 
+/// Where a token says that it is of a lease; eras are counted far below.
+const LEASED: u64 = 1 << 63;
+
 impl Proof {
+    pub(crate) fn of_lease(self) -> Self {
+        Self { leased: true, ..self }
+    }
+
     pub(crate) fn token(self) -> LeaseToken {
         let (era, than) = match self.witnesses {
             Which::NotYounger { era, than } => (era, than),
             Which::Any => (0, 0),
         };
+        let era = if self.leased { era | LEASED } else { era };
         let mut bytes = [0; 32];
         for (part, number) in bytes.chunks_exact_mut(8).zip([self.server, era, than, self.cas]) {
             part.copy_from_slice(&number.to_le_bytes());
@@ -38,7 +48,7 @@ impl Proof {
         });
         let mut next = || numbers.next().unwrap_or_default();
         let (server, era, than, cas) = (next(), next(), next(), next());
-        Self { server, witnesses: Which::NotYounger { era, than }, cas }
+        Self { server, witnesses: Which::NotYounger { era: era & !LEASED, than }, cas, leased: era & LEASED > 0 }
     }
 }
 
@@ -48,9 +58,15 @@ mod tests {
 
     #[test]
     fn tokens_come_back_as_they_were() {
-        let proof = Proof { server: u64::MAX, witnesses: Which::NotYounger { era: 1, than: 2 }, cas: u64::MAX - 1 };
+        let proof = Proof {
+            server: u64::MAX,
+            witnesses: Which::NotYounger { era: 1, than: 2 },
+            cas: u64::MAX - 1,
+            leased: false,
+        };
         assert_eq!(Proof::of(&proof.token()), proof);
-        let nothing = Proof { server: 0, witnesses: Which::NotYounger { era: 0, than: 0 }, cas: 0 };
+        assert_eq!(Proof::of(&proof.of_lease().token()), proof.of_lease());
+        let nothing = Proof { server: 0, witnesses: Which::NotYounger { era: 0, than: 0 }, cas: 0, leased: false };
         assert_eq!(Proof::of(&LeaseToken([0; 32])), nothing);
     }
 }

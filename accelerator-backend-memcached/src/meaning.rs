@@ -27,8 +27,8 @@ pub(crate) fn read_or_lease(reply: Reply, proof: impl FnOnce(u64) -> Proof) -> R
     match Head::parse(&reply.value).map(|head| head.kind) {
         Some(Kind::Hold) => return Ok(L2Read::Held),
         Some(Kind::Failed) => return Ok(L2Read::Failed),
-        // Leases are the server's own here: this is another store's.
-        Some(Kind::Lease) => return Ok(L2Read::NoLease),
+        // A lease that its holder has renewed.
+        Some(Kind::Lease) => return Ok(L2Read::Busy { stale: None }),
         _ => {}
     }
     let placeholder = is_placeholder(&reply);
@@ -42,7 +42,19 @@ pub(crate) fn read_or_lease(reply: Reply, proof: impl FnOnce(u64) -> Proof) -> R
         ));
     }
     let stale = (reply.stale && !reply.value.is_empty()).then_some(reply.value);
-    Ok(if reply.won { L2Read::Leased { token: proof(reply.cas).token(), stale } } else { L2Read::Busy { stale } })
+    Ok(if reply.won {
+        L2Read::Leased { token: proof(reply.cas).of_lease().token(), stale }
+    } else {
+        L2Read::Busy { stale }
+    })
+}
+
+/// A read of whatever is there.
+pub(crate) fn seen(reply: &Reply) -> Result<(), Fault> {
+    match reply.status {
+        Status::Missing | Status::Value => Ok(()),
+        _ => Err(unexpected(reply)),
+    }
 }
 
 /// An unconditional write.
@@ -118,7 +130,7 @@ mod tests {
     }
 
     fn proof(cas: u64) -> Proof {
-        Proof { server: 1, witnesses: Which::NotYounger { era: 0, than: 3 }, cas }
+        Proof { server: 1, witnesses: Which::NotYounger { era: 0, than: 3 }, cas, leased: false }
     }
 
     fn leased(reply: Reply) -> L2Read {
@@ -130,10 +142,10 @@ mod tests {
         assert_eq!(read(value(b"")).unwrap(), Some(Bytes::new()));
         assert_eq!(read(Reply { leased: true, ..value(b"") }).unwrap(), None);
         assert_eq!(read(Reply { won: true, ..value(b"") }).unwrap(), None);
-        let token = proof(5).token();
+        let (token, leased_token) = (proof(5).token(), proof(5).of_lease().token());
         assert_eq!(leased(value(b"")), L2Read::Hit { bytes: Bytes::new(), seen: Some(token) });
         assert_eq!(leased(Reply { leased: true, ..value(b"") }), L2Read::Busy { stale: None });
-        assert_eq!(leased(Reply { won: true, ..value(b"") }), L2Read::Leased { token, stale: None });
+        assert_eq!(leased(Reply { won: true, ..value(b"") }), L2Read::Leased { token: leased_token, stale: None });
     }
 
     #[test]
@@ -141,7 +153,7 @@ mod tests {
         let stale = || Reply { stale: true, ..value(b"old") };
         let old = Some(Bytes::from_static(b"old"));
         assert_eq!(read(stale()).unwrap(), None);
-        let token = proof(5).token();
+        let token = proof(5).of_lease().token();
         assert_eq!(leased(Reply { won: true, ..stale() }), L2Read::Leased { token, stale: old.clone() });
         assert_eq!(leased(Reply { leased: true, ..stale() }), L2Read::Busy { stale: old });
         let empty = Reply { stale: true, won: true, ..value(b"") };
@@ -158,7 +170,7 @@ mod tests {
     #[test]
     fn marks_are_seen_by_those_who_take_leases_only() {
         for (kind, expected) in
-            [(Kind::Hold, L2Read::Held), (Kind::Failed, L2Read::Failed), (Kind::Lease, L2Read::NoLease)]
+            [(Kind::Hold, L2Read::Held), (Kind::Failed, L2Read::Failed), (Kind::Lease, L2Read::Busy { stale: None })]
         {
             let mark = Head::random(kind).to_bytes();
             assert_eq!(read(value(&mark)).unwrap(), None, "{kind:?}");

@@ -8,6 +8,7 @@ use tokio::runtime::Handle;
 
 use crate::command::{Command, check_key};
 use crate::fault::Fault;
+use crate::owed::{Asked, Granted};
 use crate::pool::Which;
 use crate::reply::Reply;
 use crate::route;
@@ -56,6 +57,17 @@ impl Servers {
 
     /// One pipeline to one server, over one of the connections that will do.
     pub(crate) async fn exchange(&self, server: &Arc<Server>, which: Which, commands: &[Command<'_>]) -> Outcome {
+        self.exchange_noting(server, which, commands, |_, _, _| {}).await
+    }
+
+    /// [`exchange`](Self::exchange), whose replies are shown to `note` as they come, each with its place.
+    async fn exchange_noting(
+        &self,
+        server: &Arc<Server>,
+        which: Which,
+        commands: &[Command<'_>],
+        note: impl Fn(usize, &Reply, Which) + Send + Sync,
+    ) -> Outcome {
         let (mut witnesses, mut replies) = (which, Vec::with_capacity(commands.len()));
         let run = async {
             let (prefix, limit) = (&self.settings.key_prefix, self.settings.max_value_bytes);
@@ -64,13 +76,22 @@ impl Servers {
                     Which::Any => Some(server.checkout().await?),
                     which => server.borrow(which).await?,
                 };
-                let Some(mut lent) = lent else { return Ok(End::NoWitness) };
+                let Some(lent) = lent else { return Ok(End::NoWitness) };
                 witnesses = lent.witnesses();
-                match lent.connection().exchange(prefix, commands, limit, |reply| replies.push(reply)).await {
+                let was_idle = lent.was_idle();
+                let mut asked = Asked::new(lent, commands, &self.settings);
+                let Some(connection) = asked.connection() else { return Ok(End::NoWitness) };
+                let heard = |reply| {
+                    note(replies.len(), &reply, witnesses);
+                    replies.push(reply);
+                };
+                let exchanged = connection.exchange(prefix, commands, limit, heard).await;
+                drop(asked.ends());
+                match exchanged {
                     Ok(()) => return Ok(End::Whole),
                     // It had ended while it was idle, and nobody had noticed. What isn't bound to connections can be said
                     // twice: reads, deletes and writes alike.
-                    Err(why) if why.is_absence() && lent.was_idle() && replies.is_empty() && which == Which::Any => {}
+                    Err(why) if why.is_absence() && was_idle && replies.is_empty() && which == Which::Any => {}
                     Err(why) => return Err(why),
                 }
             }
@@ -115,9 +136,13 @@ impl Servers {
             }
             out.push(checked.err().map(Err));
         }
+        let granted = &Granted::new(&self.settings);
         let runs = self.all.iter().zip(shares).filter(|(_, share)| !share.commands.is_empty());
         let runs = runs.map(|(server, share)| async move {
-            let outcome = self.exchange(server, Which::Any, &share.commands).await;
+            let note = |at: usize, reply: &Reply, witnesses| {
+                granted.note(server, witnesses, share.commands.get(at), reply);
+            };
+            let outcome = self.exchange_noting(server, Which::Any, &share.commands, note).await;
             (server, share.positions, outcome)
         });
         for (server, positions, outcome) in join_all(runs).await {
@@ -130,6 +155,7 @@ impl Servers {
                 out[position] = Some(meant.map_err(|why| why.of(&server.name)));
             }
         }
+        granted.reach_the_caller();
         let unanswered = || Err(Fault::protocol("no answer").of("(none)"));
         out.into_iter().map(|answer| answer.unwrap_or_else(unanswered)).collect()
     }

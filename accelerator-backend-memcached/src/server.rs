@@ -1,6 +1,6 @@
 //! One server: making connections, lending them, and noticing that it is gone and back.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -34,6 +34,8 @@ pub(crate) struct Server {
     pool: Mutex<Pool>,
     /// Told whenever a connection comes back or goes.
     returned: Notify,
+    /// Connections that are read on after their callers have given up; at most `max_connections`.
+    draining: AtomicUsize,
 }
 
 /// A connection in use. Dropped in step it goes back to its pool, otherwise it is closed.
@@ -50,7 +52,15 @@ impl Server {
     pub(crate) fn new(name: String, settings: Arc<Settings>) -> Self {
         let hash = xxhash_rust::xxh3::xxh3_64(name.as_bytes());
         let permits = Arc::new(Semaphore::new(settings.max_connections));
-        Self { name, hash, settings, permits, pool: Mutex::default(), returned: Notify::new() }
+        Self {
+            name,
+            hash,
+            settings,
+            permits,
+            pool: Mutex::default(),
+            returned: Notify::new(),
+            draining: AtomicUsize::new(0),
+        }
     }
 
     /// A connection: an idle one, or a new one where the server is up and the limit allows it.
@@ -214,6 +224,20 @@ impl Server {
         });
     }
 
+    /// A connection that was read on, whatever became of it.
+    pub(crate) fn take_back(&self, connection: Box<Connection>) {
+        if connection.is_in_step() {
+            self.give_back(connection);
+        } else {
+            self.forget(connection.id);
+        }
+    }
+
+    /// [`keep_reading`](Lent::keep_reading) is over.
+    pub(crate) fn drained(&self) {
+        self.draining.fetch_sub(1, Ordering::AcqRel);
+    }
+
     fn give_back(&self, connection: Box<Connection>) {
         let too_much = self.pool().give_back(connection, self.settings.max_idle());
         drop(too_much);
@@ -235,6 +259,21 @@ impl Drop for Prober {
 impl Lent {
     pub(crate) fn connection(&mut self) -> &mut Connection {
         self.connection.as_mut().expect("taken only by drop")
+    }
+
+    /// The connection without its place among those in use: it is read on, which others don't wait for. `None`: there are
+    /// too many of these. Whoever gets one says [`drained`](Server::drained).
+    pub(crate) fn keep_reading(&mut self) -> Option<(Arc<Server>, Box<Connection>)> {
+        let (server, most) = (&self.server, self.server.settings.max_connections);
+        let one_more = |n| (n < most).then_some(n + 1);
+        server.draining.fetch_update(Ordering::AcqRel, Ordering::Acquire, one_more).ok()?;
+        match self.connection.take() {
+            Some(connection) => Some((server.clone(), connection)),
+            None => {
+                server.drained();
+                None
+            }
+        }
     }
 
     /// Whether it comes from the pool, and so may have ended there.

@@ -8,7 +8,7 @@ use accelerator_core::head::{Head, Kind};
 use accelerator_core::{Bytes, Filled, L2Read, L2Store, LeaseToken, Limits, StoreResult, async_trait};
 
 use crate::builder::MemcachedStoreBuilder;
-use crate::command::{Command, LONGEST_KEY, lease_seconds, seconds};
+use crate::command::{Command, LONGEST_KEY, SHORTEST_LEASE, lease_seconds, seconds};
 use crate::fault::Fault;
 use crate::lease::Proof;
 use crate::meaning;
@@ -83,7 +83,7 @@ fn delete(key: &str) -> Command<'_> {
 }
 
 fn leased(reply: Reply, server: &Server, witnesses: Which) -> Result<L2Read, Fault> {
-    meaning::read_or_lease(reply, |cas| Proof { server: server.hash, witnesses, cas })
+    meaning::read_or_lease(reply, |cas| Proof { server: server.hash, witnesses, cas, leased: false })
 }
 
 #[async_trait]
@@ -137,6 +137,15 @@ impl L2Store for MemcachedStore {
             .await
     }
 
+    async fn renew(&self, key: &str, token: &LeaseToken, lease: Duration) -> StoreResult<Option<LeaseToken>> {
+        let answers = self.0.renew(&[(key, *token)], lease).await;
+        answers.into_iter().next().unwrap_or(Ok(None))
+    }
+
+    async fn mrenew(&self, items: Vec<(&str, LeaseToken)>, lease: Duration) -> Vec<StoreResult<Option<LeaseToken>>> {
+        self.0.renew(&items, lease).await
+    }
+
     async fn release(&self, key: &str, token: LeaseToken) -> StoreResult<()> {
         self.0.release(key, &token).await
     }
@@ -154,6 +163,7 @@ impl L2Store for MemcachedStore {
             .max_value_bytes(settings.max_value_bytes)
             .ttl_granularity(Duration::from_secs(1))
             .leases(true)
+            .shortest_lease(Duration::from_secs(u64::from(SHORTEST_LEASE)))
     }
 }
 

@@ -27,6 +27,7 @@ pub(crate) const DEL: Op = Op { name: "del", rights: "+unlink" };
 pub(crate) const MGET: Op = Op { name: "mget", rights: "+mget" };
 pub(crate) const LEASE: Op = Op { name: "get_or_lease", rights: "+set +get (before Redis 7.0 +eval +evalsha too)" };
 pub(crate) const FILL: Op = Op { name: "fill", rights: "+evalsha +eval +getrange +get +set" };
+pub(crate) const RENEW: Op = Op { name: "renew", rights: "+evalsha +eval +getrange +set" };
 pub(crate) const RELEASE: Op = Op { name: "release", rights: "+evalsha +eval +getrange +unlink" };
 pub(crate) const HOLD: Op = Op { name: "hold", rights: "+set" };
 

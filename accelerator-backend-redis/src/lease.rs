@@ -3,6 +3,7 @@
 //! Reading: 1 is the server writing at all just now? · 2 read or leave a lease, in one command · 3 a server too old for
 //! it gets a script · 4 a server that refuses to write is only read
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use accelerator_core::head::{HEAD_LEN, Head, Kind};
@@ -10,13 +11,14 @@ use accelerator_core::{Filled, L2Read, LeaseToken, StoreResult};
 use redis::Value;
 
 use crate::command::{self, Op, ScriptCall};
+use crate::owed::Asking;
 use crate::refusal::{self, Refusal};
 use crate::script::{self, Script};
 use crate::store::Inner;
 use crate::token;
 
 impl Inner {
-    pub(crate) async fn get_or_lease(&self, key: &str, lease: Duration) -> StoreResult<L2Read> {
+    pub(crate) async fn get_or_lease(self: &Arc<Self>, key: &str, lease: Duration) -> StoreResult<L2Read> {
         self.check(key, 0)?;
         // 1
         if self.line.signs.is_cooling() {
@@ -24,22 +26,33 @@ impl Inner {
         }
         // The nonce is this attempt's own: with one that is used again, a fill that comes late would look like ours.
         let head = Head::random(Kind::Lease).to_bytes();
-        // 2
-        if !self.line.signs.is_old() {
-            let answer = self.ask(command::LEASE, self.commands.read_or_lease(key, &head, lease)).await?;
-            match refusal::of(&answer) {
-                Some(Refusal::Syntax) => self.line.signs.note_old(),
-                Some(Refusal::Writes) => return self.read_without_lease(key).await,
-                _ => return leased(&head, answer),
+        let mut asking = Asking::one(self, lease, key, head);
+        let answer = match self.read_or_lease(key, &head, lease).await {
+            Ok(answer) => answer,
+            Err(error) => {
+                asking.failed(0, &error);
+                return Err(error);
             }
-        }
-        // 3
-        let call = ScriptCall { key, args: &[&head], ttl: Some(lease) };
-        let answer = self.run(command::LEASE, &script::READ_OR_LEASE, &call).await?;
+        };
+        asking.answered();
         match refusal::of(&answer) {
             Some(Refusal::Writes) => self.read_without_lease(key).await,
             _ => leased(&head, answer),
         }
+    }
+
+    async fn read_or_lease(&self, key: &str, head: &[u8; HEAD_LEN], lease: Duration) -> StoreResult<Value> {
+        // 2
+        if !self.line.signs.is_old() {
+            let answer = self.ask(command::LEASE, self.commands.read_or_lease(key, head, lease)).await?;
+            if refusal::of(&answer) != Some(Refusal::Syntax) {
+                return Ok(answer);
+            }
+            self.line.signs.note_old();
+        }
+        // 3
+        let call = ScriptCall { key, args: &[head], ttl: Some(lease) };
+        self.run(command::LEASE, &script::READ_OR_LEASE, &call).await
     }
 
     // 4
@@ -56,6 +69,19 @@ impl Inner {
         let call = ScriptCall { key, args: &[seen, value], ttl: Some(ttl) };
         let answer = self.run(command::FILL, &script::FILL, &call).await?;
         filled(&answer)
+    }
+
+    pub(crate) async fn renew(
+        &self,
+        key: &str,
+        token: &LeaseToken,
+        lease: Duration,
+    ) -> StoreResult<Option<LeaseToken>> {
+        self.check(key, 0)?;
+        let Some(head) = token::lease(token) else { return Ok(None) };
+        let call = ScriptCall { key, args: &[head], ttl: Some(lease) };
+        let answer = self.run(command::RENEW, &script::RENEW, &call).await?;
+        renewed(&answer).map(|stands| stands.then_some(*token))
     }
 
     pub(crate) async fn release(&self, key: &str, token: &LeaseToken) -> StoreResult<()> {
@@ -98,6 +124,14 @@ pub(crate) fn unleased(answer: Value) -> StoreResult<L2Read> {
         Value::Nil => Ok(L2Read::NoLease),
         Value::BulkString(string) => Ok(token::leased_read(string)),
         other => Err(refusal::unexpected(command::GET, &other)),
+    }
+}
+
+/// Whether a lease stands, and goes on.
+pub(crate) fn renewed(answer: &Value) -> StoreResult<bool> {
+    match answer {
+        Value::Int(stands) => Ok(*stands == 1),
+        other => Err(refusal::unexpected(command::RENEW, other)),
     }
 }
 

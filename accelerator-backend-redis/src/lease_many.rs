@@ -4,6 +4,7 @@
 //! first, and leases are asked for what it doesn't find: a third off for a batch that is all there, a round trip more for
 //! one that isn't (ADR 0018). So it has to be earned: `Signs::expects_hits`.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use accelerator_core::head::{Head, Kind};
@@ -13,13 +14,15 @@ use redis::{Pipeline, Value};
 use crate::chunks::Answers;
 use crate::command::{self, ScriptCall};
 use crate::lease::{leased, unleased};
+use crate::owed::Asking;
 use crate::refusal::{self, Refusal};
 use crate::script;
 use crate::store::Inner;
 
 impl Inner {
-    pub(crate) async fn mget_or_lease(&self, keys: &[&str], lease: Duration) -> Vec<StoreResult<L2Read>> {
+    pub(crate) async fn mget_or_lease(self: &Arc<Self>, keys: &[&str], lease: Duration) -> Vec<StoreResult<L2Read>> {
         let mut answers = Answers::new(keys.len());
+        let mut asking = Asking::many(self, lease);
         for mut chunk in self.chunks(keys.iter().map(|key| (*key, 0)), &mut answers) {
             // 1
             if !self.line.signs.is_cooling() {
@@ -27,7 +30,7 @@ impl Inner {
                     chunk = self.read_first(keys, chunk, &mut answers).await;
                 }
                 if !chunk.is_empty() {
-                    chunk = self.lease_many(keys, chunk, lease, &mut answers).await;
+                    chunk = self.lease_many(keys, chunk, &mut asking, &mut answers).await;
                 }
             }
             // 4
@@ -35,6 +38,7 @@ impl Inner {
                 self.read_many(keys, &chunk, &mut answers, unleased).await;
             }
         }
+        asking.ends();
         answers.into_vec(|| refusal::nonsense(command::LEASE))
     }
 
@@ -70,14 +74,16 @@ impl Inner {
     }
 
     /// Reads a chunk or leaves leases, and answers what the server refused to do because it doesn't write just now.
-    async fn lease_many(
+    async fn lease_many<'k>(
         &self,
-        keys: &[&str],
+        keys: &[&'k str],
         mut chunk: Vec<usize>,
-        lease: Duration,
+        asking: &mut Asking<'k>,
         answers: &mut Answers<L2Read>,
     ) -> Vec<usize> {
         let heads: Vec<_> = chunk.iter().map(|_| Head::random(Kind::Lease).to_bytes()).collect();
+        let lease = asking.lease();
+        let from = asking.sends(chunk.iter().map(|&at| keys[at]).zip(heads.iter().copied()));
         // 2
         let values = if self.line.signs.is_old() {
             None
@@ -108,10 +114,12 @@ impl Inner {
         let values = match values {
             Ok(values) => values,
             Err(error) => {
+                asking.failed(from, &error);
                 answers.fail(&chunk, &error);
                 return Vec::new();
             }
         };
+        asking.heard(from);
         if values.iter().all(|value| matches!(value, Value::BulkString(_))) {
             self.line.signs.earn();
         }

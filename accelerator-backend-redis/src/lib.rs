@@ -50,6 +50,7 @@ mod lease;
 mod lease_many;
 mod line;
 mod many;
+mod owed;
 mod refusal;
 mod script;
 mod signs;

@@ -7,7 +7,7 @@ use redis::{Pipeline, Value};
 
 use crate::chunks::{Answers, chunks};
 use crate::command::{self, Op, ScriptCall};
-use crate::lease::filled;
+use crate::lease::{filled, renewed};
 use crate::refusal::{self, Refusal};
 use crate::script::{self, Script};
 use crate::store::Inner;
@@ -95,6 +95,42 @@ impl Inner {
             }
         }
         answers.into_vec(|| refusal::nonsense(command::FILL))
+    }
+
+    pub(crate) async fn mrenew(
+        &self,
+        items: &[(&str, LeaseToken)],
+        lease: Duration,
+    ) -> Vec<StoreResult<Option<LeaseToken>>> {
+        let mut answers = Answers::new(items.len());
+        for mut chunk in self.chunks(items.iter().map(|(key, _)| (*key, 0)), &mut answers) {
+            let mut args: Vec<[&[u8]; 1]> = Vec::with_capacity(chunk.len());
+            chunk.retain(|&at| match token::lease(&items[at].1) {
+                Some(head) => {
+                    args.push([head]);
+                    true
+                }
+                None => {
+                    answers.put(at, Ok(None));
+                    false
+                }
+            });
+            if chunk.is_empty() {
+                continue;
+            }
+            let calls = chunk.iter().zip(&args);
+            let calls: Vec<_> =
+                calls.map(|(&at, args)| ScriptCall { key: items[at].0, args, ttl: Some(lease) }).collect();
+            match self.run_many(command::RENEW, &script::RENEW, &calls).await {
+                Ok(values) => {
+                    for (at, value) in chunk.into_iter().zip(values) {
+                        answers.put(at, renewed(&value).map(|stands| stands.then_some(items[at].1)));
+                    }
+                }
+                Err(error) => answers.fail(&chunk, &error),
+            }
+        }
+        answers.into_vec(|| refusal::nonsense(command::RENEW))
     }
 
     /// One `MGET`, each of whose answers is read by `read`.

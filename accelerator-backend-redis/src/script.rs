@@ -30,6 +30,14 @@ pub(crate) static FILL: Script = {
     Script::new(CODE, || Source::new(CODE))
 };
 
+/// Begins the time of a lease anew that is still the one given: `token ms`. One, if it is. A lease is its token and nothing
+/// else, so it is written again: that takes no right that a fill doesn't take.
+pub(crate) static RENEW: Script = {
+    const CODE: &str = "if redis.call('GETRANGE',KEYS[1],0,9)~=ARGV[1] then return 0 end \
+        redis.call('SET',KEYS[1],ARGV[1],'PX',ARGV[2]) return 1";
+    Script::new(CODE, || Source::new(CODE))
+};
+
 /// Deletes a lease, or the value seen, that is still the one given: `token`.
 pub(crate) static RELEASE: Script = {
     const CODE: &str = "if redis.call('GETRANGE',KEYS[1],0,9)==ARGV[1] then redis.call('UNLINK',KEYS[1]) end return 1";

@@ -11,6 +11,7 @@ use redis::{Cmd, Pipeline, RedisError, Value};
 use crate::builder::RedisStoreBuilder;
 use crate::command::{self, Commands, Op};
 use crate::line::{Line, Missing, Waiting};
+use crate::owed::Owed;
 use crate::refusal::{self, Refusal};
 use crate::token;
 
@@ -45,9 +46,14 @@ const LONGEST_VALUE: usize = 512 << 20;
 #[derive(Clone)]
 pub struct RedisStore(Arc<Inner>);
 
+/// How long a lease lasts that its holder renews: a few renewals may fail, and a holder that died is waited for no longer.
+const SHORTEST_LEASE: Duration = Duration::from_secs(1);
+
 pub(crate) struct Inner {
     pub(crate) line: Arc<Line>,
     pub(crate) commands: Commands,
+    /// Leases that nobody knows of who got them.
+    pub(crate) owed: Owed,
 }
 
 /// The task of the connection holds the line; the handles hold this.
@@ -64,7 +70,7 @@ impl RedisStore {
     }
 
     pub(crate) fn new(line: Arc<Line>, commands: Commands) -> Self {
-        Self(Arc::new(Inner { line, commands }))
+        Self(Arc::new(Inner { line, commands, owed: Owed::default() }))
     }
 
     /// Whether there is a connection at the moment: for health pages. Asking doesn't connect.
@@ -211,11 +217,11 @@ impl L2Store for RedisStore {
     }
 
     async fn get_or_lease(&self, key: &str, lease: Duration) -> StoreResult<L2Read> {
-        self.inner().get_or_lease(key, lease).await
+        self.0.get_or_lease(key, lease).await
     }
 
     async fn mget_or_lease(&self, keys: &[&str], lease: Duration) -> Vec<StoreResult<L2Read>> {
-        self.inner().mget_or_lease(keys, lease).await
+        self.0.mget_or_lease(keys, lease).await
     }
 
     async fn fill(&self, key: &str, token: &LeaseToken, value: Bytes, ttl: Duration) -> StoreResult<Filled> {
@@ -224,6 +230,14 @@ impl L2Store for RedisStore {
 
     async fn mfill(&self, items: Vec<(&str, LeaseToken, Bytes, Duration)>) -> Vec<StoreResult<Filled>> {
         self.inner().mfill(&items).await
+    }
+
+    async fn renew(&self, key: &str, token: &LeaseToken, lease: Duration) -> StoreResult<Option<LeaseToken>> {
+        self.inner().renew(key, token, lease).await
+    }
+
+    async fn mrenew(&self, items: Vec<(&str, LeaseToken)>, lease: Duration) -> Vec<StoreResult<Option<LeaseToken>>> {
+        self.inner().mrenew(&items, lease).await
     }
 
     async fn release(&self, key: &str, token: LeaseToken) -> StoreResult<()> {
@@ -240,5 +254,6 @@ impl L2Store for RedisStore {
             .max_value_bytes(LONGEST_VALUE)
             .ttl_granularity(Duration::from_millis(1))
             .leases(true)
+            .shortest_lease(SHORTEST_LEASE)
     }
 }

@@ -25,6 +25,11 @@ pub(crate) fn seen(token: &LeaseToken) -> Option<&[u8]> {
     rest.get(..usize::from(*length))
 }
 
+/// The bytes of the lease that a token of ours stands for: what was seen may be a value.
+pub(crate) fn lease(token: &LeaseToken) -> Option<&[u8]> {
+    seen(token).filter(|seen| Head::parse(seen).is_some_and(|head| head.kind == Kind::Lease))
+}
+
 /// What a reader with a lease in mind is told about a string that is there.
 pub(crate) fn leased_read(string: Vec<u8>) -> L2Read {
     match Head::parse(&string).map(|head| head.kind) {

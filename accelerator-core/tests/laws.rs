@@ -36,7 +36,8 @@ accelerator_core::l2_laws!(absent_l2, {
 // The limits of memcached: the laws must not ask for more.
 accelerator_core::l2_laws!(memory_l2_narrow, {
     let limits = Limits::default().max_key_bytes(250).max_value_bytes(1000);
-    MemoryL2::new().with_limits(limits.ttl_granularity(std::time::Duration::from_millis(100)).leases(true))
+    let limits = limits.ttl_granularity(std::time::Duration::from_millis(100)).leases(true);
+    MemoryL2::new().with_limits(limits.shortest_lease(std::time::Duration::from_millis(200)))
 });
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

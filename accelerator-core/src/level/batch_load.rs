@@ -1,6 +1,7 @@
 //! Load for a batch: the steps of `load.rs`, one L2 read, one call of the batch loader and one fill per chunk.
 
-use std::panic::AssertUnwindSafe;
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
@@ -16,9 +17,10 @@ use crate::level::batch_run::{Wanted, Wants};
 use crate::level::engine::{Arrived, End, Engine, Key, Outcome, Stale, Value};
 use crate::level::fill::{Fill, Outgoing};
 use crate::level::finish::{Ending, Held};
-use crate::level::lease::{L2Use, Leased, Permit};
+use crate::level::lease::{L2Use, LeaseWait, Leased, Permit};
 use crate::level::load::{How, Limited};
 use crate::level::policy::BATCH_CONCURRENCY;
+use crate::level::renew::Unseated;
 use crate::level::rouse::Rouse;
 use crate::level::sources::not_loaded;
 use crate::level::stats::Count;
@@ -81,24 +83,63 @@ pub(crate) fn batch_work<K: Key, V: Value>(
     let steps = async move {
         let mut wants = wants;
         let Wants { engine, keys, .. } = &mut wants;
+        let mut busy = Vec::new();
         for chunk in keys.chunks_mut(engine.policy.max_batch) {
-            let open = read_chunk(engine, chunk, how).await;
+            let open = read_chunk(engine, chunk.iter_mut(), how, &mut busy).await;
             if !open.is_empty() {
                 load_chunk(engine, open, how, begun.take()).await;
             }
         }
+        wait_for_others(engine, busy, how).await;
     };
     // What panicked has failed its keys while it unwound.
     Box::pin(AssertUnwindSafe(steps).catch_unwind().map(drop))
 }
 
-/// Steps 1 and 2: what is still wanted after the look into L2.
+/// The keys that other processes load: all of ours are loaded and stored by now, so nobody waits for us. What appears in
+/// L2 meanwhile is taken; a lease that becomes ours is a load; when the time is over, the rest is loaded, and not stored.
+async fn wait_for_others<'b, K: Key, V: Value>(
+    engine: &'b Arc<Engine<K, V>>,
+    mut busy: Vec<&'b mut Wanted<K, V>>,
+    how: How,
+) {
+    if busy.is_empty() {
+        return;
+    }
+    let mut wait = LeaseWait::new(engine.policy.lease_wait);
+    while !busy.is_empty()
+        && let Some(timer) = wait.pause().and_then(|pause| engine.timer(pause))
+    {
+        engine.counters.one(Count::LeaseWait);
+        timer.await;
+        let mut again = std::mem::take(&mut busy).into_iter();
+        while again.len() > 0 {
+            let chunk = again.by_ref().take(engine.policy.max_batch);
+            let open = read_chunk(engine, chunk, how, &mut busy).await;
+            if !open.is_empty() {
+                load_chunk(engine, open, how, None).await;
+            }
+        }
+    }
+    if how.l2 == L2Use::Read {
+        engine.counters.add(Count::L2Miss, busy.len() as u64);
+    }
+    while !busy.is_empty() {
+        let rest = busy.split_off(busy.len().min(engine.policy.max_batch));
+        let open = std::mem::replace(&mut busy, rest).into_iter().map(|one| Open::new(engine, one)).collect();
+        load_chunk(engine, open, how, None).await;
+    }
+}
+
+/// Steps 1 and 2: what is still wanted after the look into L2. What others load is left in `busy`.
 async fn read_chunk<'b, K: Key, V: Value>(
     engine: &'b Arc<Engine<K, V>>,
-    chunk: &'b mut [Wanted<K, V>],
+    chunk: impl Iterator<Item = &'b mut Wanted<K, V>>,
     how: How,
+    busy: &mut Vec<&'b mut Wanted<K, V>>,
 ) -> Vec<Open<'b, K, V>> {
-    let Some(remote) = &engine.remote else { return chunk.iter_mut().map(|one| Open::new(engine, one)).collect() };
+    let Some(remote) = &engine.remote else { return chunk.map(|one| Open::new(engine, one)).collect() };
+    let chunk: Vec<_> = chunk.collect();
     let keys = || chunk.iter().map(|one| &one.key);
     let names = remote.names(keys());
     let mut looks = match how.loads {
@@ -106,10 +147,14 @@ async fn read_chunk<'b, K: Key, V: Value>(
         false => engine.l2_mget(remote, keys(), &names, L2Use::Read).await,
     };
     let (now, mut open, mut hits) = (looks.at.now, Vec::new(), Hits::default());
-    for (n, one) in chunk.iter_mut().enumerate() {
+    for (n, one) in chunk.into_iter().enumerate() {
         let leased = match looks.next_answer() {
             Leased::Look { found: Some(value), .. } if value.until.is_fresh(now, how.min_fresh) => {
                 hits.land(engine, one, value, now);
+                continue;
+            }
+            Leased::Busy if how.waits() => {
+                busy.push(one);
                 continue;
             }
             other => other,
@@ -156,8 +201,12 @@ impl Hits {
 }
 
 impl<K: Key, V: Value> Engine<K, V> {
-    /// How long a lease of a chunk of so many keys lasts: single loads run side by side, but not all at once.
+    /// How long a lease of a chunk of so many keys lasts, where it can't be renewed: single loads run side by side, but not
+    /// all at once.
     fn lease_of_chunk(&self, keys: usize) -> Duration {
+        if self.policy.renew_after.is_some() {
+            return self.policy.lease;
+        }
         let rounds = if self.sources.many.is_some() { 1 } else { keys.div_ceil(BATCH_CONCURRENCY).max(1) };
         let more = u32::try_from(rounds - 1).unwrap_or(u32::MAX);
         self.policy.lease.saturating_add(self.policy.loader_timeout.saturating_mul(more))
@@ -174,8 +223,8 @@ async fn load_chunk<K: Key, V: Value>(
     if !how.loads {
         open.into_iter().for_each(|one| one.end(End::Missed));
     } else if engine.sources.many.is_some() {
-        let keys = || open.iter().map(|open| open.one.key.clone()).collect();
-        match load_many(engine, keys, begun).await {
+        let mut open = open;
+        match load_many(engine, &mut open, begun).await {
             Ok(found) => end_loaded(engine, matched(engine, open, found)).await,
             Err(error) => open.into_iter().for_each(|open| open.fail(error.clone())),
         }
@@ -187,7 +236,9 @@ async fn load_chunk<K: Key, V: Value>(
 /// Steps 3 to 5 where there is no batch loader. What is ready at the same time is stored together, while others are
 /// loaded.
 async fn load_apart<K: Key, V: Value>(engine: &Arc<Engine<K, V>>, open: Vec<Open<'_, K, V>>) {
-    let (most, rouse) = (open.len(), &Rouse::default());
+    let (most, mut open, rouse) = (open.len(), open, &Rouse::default());
+    let permits = open.iter_mut().filter_map(|open| open.permit.as_mut());
+    let mut lives = Unseated::new(engine, permits, engine.longest_load(most.div_ceil(BATCH_CONCURRENCY)));
     let loads = stream::iter(open)
         .zip(stream::repeat(rouse))
         .map(load_one)
@@ -203,6 +254,9 @@ async fn load_apart<K: Key, V: Value>(engine: &Arc<Engine<K, V>>, open: Vec<Open
                 Poll::Pending => break Poll::Pending,
             }
         };
+        if loaded.is_pending() {
+            lives.sit();
+        }
         while let Poll::Ready(Some(())) = storing.poll_next_unpin(cx) {}
         if storing.is_empty() { loaded } else { Poll::Pending }
     })
@@ -216,7 +270,7 @@ async fn end_loaded<K: Key, V: Value>(engine: &Arc<Engine<K, V>>, done: Vec<Load
 }
 
 async fn store_and_end<K: Key, V: Value>(engine: &Arc<Engine<K, V>>, done: Vec<Loading<'_, K, V>>) {
-    let (mut outgoing, mut sent) = (Outgoing::default(), Vec::new());
+    let (mut outgoing, mut sent, mut lost) = (Outgoing::default(), Vec::new(), Vec::new());
     for (mut open, loaded) in done {
         let prepare = |remote| Some(engine.l2_prepare(remote, open.fill(&loaded)?, &mut outgoing));
         match engine.remote.as_ref().and_then(prepare) {
@@ -226,9 +280,13 @@ async fn store_and_end<K: Key, V: Value>(engine: &Arc<Engine<K, V>>, done: Vec<L
     }
     if let (Some(remote), false) = (&engine.remote, outgoing.is_empty()) {
         // In a box of its own, which is not there while the source is asked.
-        Box::pin(engine.l2_send(remote, outgoing)).await;
+        lost = Box::pin(engine.l2_send(remote, outgoing)).await;
     }
-    for (open, loaded) in sent {
+    for (n, (open, mut loaded)) in sent.into_iter().enumerate() {
+        // They are in order.
+        if lost.binary_search(&n).is_ok() {
+            loaded.lives = None;
+        }
         open.end(End::Loaded(loaded));
     }
 }
@@ -288,14 +346,23 @@ fn matched<'b, K: Key, V: Value>(
 }
 
 async fn load_many<K: Key, V: Value>(
-    engine: &Engine<K, V>,
-    keys: impl FnOnce() -> Vec<K>,
+    engine: &Arc<Engine<K, V>>,
+    open: &mut [Open<'_, K, V>],
     begun: Option<BatchLoad<K, V>>,
 ) -> CacheResult<Vec<(K, Loaded<V>)>> {
-    let load = async {
-        let Some(many) = &engine.sources.many else { return Ok(Vec::new()) };
-        let mut load = begun.unwrap_or_else(|| Limited::new(many.mload_owned(keys())));
-        std::future::poll_fn(|cx| load.poll(engine, cx)).await
-    };
-    AssertUnwindSafe(load).catch_unwind().await.unwrap_or_else(|p| Err(CacheError::panic("the batch loader", &*p)))
+    let Some(many) = &engine.sources.many else { return Ok(Vec::new()) };
+    let panicked = |p: Box<dyn Any + Send>| CacheError::panic("the batch loader", &*p);
+    let keys = || open.iter().map(|open| open.one.key.clone()).collect();
+    let begin = || begun.unwrap_or_else(|| Limited::new(many.mload_owned(keys())));
+    let mut load = catch_unwind(AssertUnwindSafe(begin)).map_err(panicked)?;
+    let mut lives = None;
+    let load = std::future::poll_fn(|cx| {
+        let answer = load.poll(engine, cx);
+        if answer.is_pending() && lives.is_none() {
+            let permits = open.iter_mut().filter_map(|open| open.permit.as_mut());
+            lives = Some(engine.keep_alive(permits, engine.longest_load(1)));
+        }
+        answer
+    });
+    AssertUnwindSafe(load).catch_unwind().await.unwrap_or_else(|p| Err(panicked(p)))
 }

@@ -136,7 +136,7 @@ impl<K: Key, V: Value, L1> Builder<K, V, L1> {
     }
 
     /// Hard limit of one load. It also bounds the wait for a load that another caller runs itself: that of one load, the
-    /// L2 read before it (with leases: two, and `lease_wait`), and an eighth more. Of all who waited in vain one loads anew; who has waited twice is told
+    /// L2 read before it (with leases: two, and `lease_wait`, up to one `loader_timeout`), and an eighth more. Of all who waited in vain one loads anew; who has waited twice is told
     /// `Timeout`, or loads alone where there is a loader. Default: 2 s.
     pub fn loader_timeout(mut self, limit: Duration) -> Self {
         self.set.loader_timeout = limit;
@@ -149,18 +149,20 @@ impl<K: Key, V: Value, L1> Builder<K, V, L1> {
         self
     }
 
-    /// How long a lease of L2 lasts if its holder disappears: as long, nobody else stores the key there. Only for stores
-    /// with leases. Default, and the least that is taken: `loader_timeout`, the limit of an L2 write, and 1 s.
+    /// How long a lease of L2 lasts if its holder disappears: as long, others wait for the key (`lease_wait`), and nobody
+    /// else stores it there. Its living holder renews it while the load goes on. Only for stores with leases. Default, and
+    /// the least that is taken: the shortest that the store allows (Redis 1 s, memcached 2 s). For a store that can't renew
+    /// leases: `loader_timeout`, the limit of an L2 write, and 1 s.
     pub fn lease_ttl(mut self, ttl: Duration) -> Self {
         self.set.lease_ttl = Some(ttl);
         self
     }
 
     /// How long a read waits for the lease of another process; then it loads, and stores nothing in L2. Only for stores
-    /// with leases. One longer than `lease_ttl` sees the lease of a process that died end, and takes it over: then the
-    /// source is asked once per lease, whoever dies. Default: 500 ms.
+    /// with leases. The lease of a process that died ends after `lease_ttl`, and one who waits takes it over. Default:
+    /// `loader_timeout`, so that a load which keeps to its limit is the only one of all nodes.
     pub fn lease_wait(mut self, limit: Duration) -> Self {
-        self.set.lease_wait = limit;
+        self.set.lease_wait = Some(limit);
         self
     }
 

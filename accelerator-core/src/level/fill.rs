@@ -41,8 +41,8 @@ impl<'a, K: Key, V: Value> Fill<'a, K, V> {
 
 /// A plain write: its bytes, or that the key must go, and its turn.
 type Plain<K, V> = (Permit<K, V>, Option<Sealed>, OwnedMutexGuard<()>);
-/// A write that L2 compares: what was there must be still there.
-type Leased<K, V> = (Permit<K, V>, LeaseToken, Option<Sealed>);
+/// A write that L2 compares: what was there must be still there. With its place among those that were prepared.
+type Leased<K, V> = (Permit<K, V>, LeaseToken, Option<Sealed>, usize);
 
 /// Fills that are ready to be sent.
 pub(crate) struct Outgoing<K: Key, V: Value> {
@@ -65,11 +65,11 @@ impl<K: Key, V: Value> Outgoing<K, V> {
 impl<K: Key, V: Value> Engine<K, V> {
     /// Stores what was loaded in L2: under its lease, or without one unless an invalidation came since its token or
     /// somebody writes the key right now. Failures are counted; the loaded value reaches its callers all the same.
-    pub(crate) async fn l2_fill(self: &Arc<Self>, remote: &Remote<K, V>, fill: Fill<'_, K, V>) {
+    ///
+    /// `false`: what was to be replaced, or our lease, was gone: somebody was faster, and L1 must not keep the value.
+    pub(crate) async fn l2_fill(self: &Arc<Self>, remote: &Remote<K, V>, fill: Fill<'_, K, V>) -> bool {
         let mut outgoing = Outgoing::default();
-        if self.l2_prepare(remote, fill, &mut outgoing) {
-            self.l2_send(remote, outgoing).await;
-        }
+        !self.l2_prepare(remote, fill, &mut outgoing) || self.l2_send(remote, outgoing).await.is_empty()
     }
 
     /// The first half of [`l2_fill`](Self::l2_fill). `false`: there is nothing to be sent.
@@ -107,21 +107,21 @@ impl<K: Key, V: Value> Engine<K, V> {
             May::Replace(token) | May::Fill(token) => {
                 let valid = self.table.is_valid(fill.key, fill.hash, fill.token, self.generation());
                 if valid {
-                    outgoing.leased.push((fill.permit, token, sealed));
+                    let at = outgoing.leased.len() + outgoing.plain.len();
+                    outgoing.leased.push((fill.permit, token, sealed, at));
                 }
                 valid
             }
         }
     }
 
-    /// The second half of [`l2_fill`](Self::l2_fill), for many.
-    pub(crate) async fn l2_send(self: &Arc<Self>, remote: &Remote<K, V>, outgoing: Outgoing<K, V>) {
+    /// The second half of [`l2_fill`](Self::l2_fill), for many. Which of them are lost, in the order in which they were
+    /// prepared.
+    pub(crate) async fn l2_send(self: &Arc<Self>, remote: &Remote<K, V>, outgoing: Outgoing<K, V>) -> Vec<usize> {
         if !outgoing.plain.is_empty() {
             self.fill_plain(remote, &outgoing.plain).await;
         }
-        if !outgoing.leased.is_empty() {
-            self.fill_leased(remote, outgoing.leased).await;
-        }
+        if outgoing.leased.is_empty() { Vec::new() } else { self.fill_leased(remote, outgoing.leased).await }
     }
 
     async fn fill_plain(&self, remote: &Remote<K, V>, fills: &[Plain<K, V>]) {
@@ -142,36 +142,59 @@ impl<K: Key, V: Value> Engine<K, V> {
         }
     }
 
-    async fn fill_leased(&self, remote: &Remote<K, V>, fills: Vec<Leased<K, V>>) {
-        let (keep, gone): (Vec<_>, Vec<_>) = fills.into_iter().partition(|(.., sealed)| sealed.is_some());
+    async fn fill_leased(&self, remote: &Remote<K, V>, fills: Vec<Leased<K, V>>) -> Vec<usize> {
+        let (keep, gone): (Vec<_>, Vec<_>) = fills.into_iter().partition(|(.., sealed, _)| sealed.is_some());
         // A lease that is not needed goes back by itself; a value that was seen must go, while the others are written.
         let seen = gone.iter().filter(|(permit, ..)| matches!(permit.may, May::Replace(_)));
-        let removals = seen.map(|(permit, token, _)| self.l2_release(permit.name.wire(), *token));
-        join(self.fill_under(remote, keep), join_parts(removals)).await;
+        let removals = seen.map(|(permit, token, ..)| self.l2_release(permit.name.wire(), *token));
+        join(self.fill_under(remote, keep), join_parts(removals)).await.0
     }
 
-    async fn fill_under(&self, remote: &Remote<K, V>, mut fills: Vec<Leased<K, V>>) {
-        let items = fills.iter().filter_map(|(permit, token, sealed)| {
+    async fn fill_under(&self, remote: &Remote<K, V>, mut fills: Vec<Leased<K, V>>) -> Vec<usize> {
+        let mut lost = Vec::new();
+        self.settle(&mut fills).await;
+        let items = fills.iter().filter_map(|(permit, token, sealed, _)| {
             sealed.as_ref().map(|sealed| (permit.name.wire(), *token, sealed.bytes.clone(), sealed.ttl))
         });
         let items: Vec<_> = items.collect();
         let wanted = items.len();
         if wanted == 0 {
-            return;
+            return lost;
         }
         let filled = self.timed(self.policy.l2_write_timeout, remote.fill_all(items)).await;
-        for ((permit, ..), filled) in fills.iter_mut().zip(self.per_key(filled, wanted)) {
+        for ((permit, .., at), filled) in fills.iter_mut().zip(self.per_key(filled, wanted)) {
             match filled {
                 Ok(Filled::Stored) => permit.spend(),
                 Ok(Filled::Lost) => {
                     self.counters.one(Count::FillLost);
                     permit.spend();
+                    if !cfg!(accelerator_mutant = "lost-stays-in-l1") {
+                        lost.push(*at);
+                    }
                 }
                 // Whatever became of it: the lease is given back, if it is still there.
                 Ok(Filled::Refused) => self.counters.l2_error(StoreErrorKind::Rejected),
                 Err(_) => {}
             }
         }
+        lost
+    }
+
+    /// Ends the renewals of leases whose values are stored now: the tokens may be others by then.
+    async fn settle(&self, fills: &mut [Leased<K, V>]) {
+        if fills.iter().all(|(permit, ..)| permit.life.is_none()) {
+            return;
+        }
+        let settling = async {
+            for (permit, token, ..) in fills {
+                permit.settle().await;
+                if let May::Fill(newest) = permit.may {
+                    *token = newest;
+                }
+            }
+        };
+        // A renewal has a limit of its own, in a runtime that may not be run.
+        let _ = self.timed(self.policy.l2_write_timeout, settling).await;
     }
 
     /// Removes a lease, or the value seen, if it is still there.

@@ -21,6 +21,7 @@ use crate::level::envelope::Unreadable;
 use crate::level::names::Name;
 use crate::level::policy::LEASE_POLLS;
 use crate::level::remote::{Found, Moment, Remote};
+use crate::level::renew::Life;
 use crate::level::stats::Count;
 use crate::level::timer::from_now;
 use crate::traits::l2::{L2Read, LeaseToken};
@@ -63,12 +64,14 @@ pub(crate) struct Permit<K: Key, V: Value> {
     engine: Option<Arc<Engine<K, V>>>,
     pub(crate) name: Name,
     pub(crate) may: May,
+    /// Its lease is renewed.
+    pub(crate) life: Option<Life<K, V>>,
 }
 
 impl<K: Key, V: Value> Permit<K, V> {
     pub(crate) fn new(engine: &Arc<Engine<K, V>>, name: Name, may: May) -> Self {
         let engine = matches!(may, May::Fill(_)).then(|| engine.clone());
-        Self { engine, name, may }
+        Self { engine, name, may, life: None }
     }
 
     /// There is something to do in L2 with an answer that may be `cached`, or may not. (A lease that is not needed goes
@@ -82,36 +85,65 @@ impl<K: Key, V: Value> Permit<K, V> {
         }
     }
 
+    /// Who has a lease here that is not renewed yet.
+    pub(crate) fn holder(&self) -> Option<Arc<Engine<K, V>>> {
+        self.engine.clone().filter(|engine| self.life.is_none() && engine.policy.renew_after.is_some())
+    }
+
     /// L2 has answered; nothing is left to be given back.
     pub(crate) fn spend(&mut self) {
         self.may = May::Nothing;
+        if let Some(life) = self.life.take() {
+            life.leave(false);
+        }
+    }
+
+    /// The token to fill with, and no renewal after this. (A renewal may bring another token.)
+    pub(crate) async fn settle(&mut self) {
+        if let (Some(life), May::Fill(_)) = (&self.life, self.may)
+            && let Some(token) = life.settle().await
+        {
+            self.may = May::Fill(token);
+        }
     }
 }
 
 impl<K: Key, V: Value> Drop for Permit<K, V> {
     fn drop(&mut self) {
-        let (May::Fill(token), Some(engine)) = (self.may, self.engine.take()) else { return };
-        let wire = self.name.wire().to_owned();
-        // Without a runtime the lease ends by itself.
+        let token = match (self.may, self.life.take()) {
+            (May::Fill(_), Some(life)) => life.leave(true),
+            (May::Fill(token), None) => Some(token),
+            _ => None,
+        };
+        if let (Some(token), Some(engine)) = (token, self.engine.take()) {
+            engine.give_back(self.name.wire().to_owned(), token);
+        }
+    }
+}
+
+impl<K: Key, V: Value> Engine<K, V> {
+    /// Gives a lease back, in a task. Without a runtime it ends by itself.
+    pub(crate) fn give_back(self: &Arc<Self>, wire: String, token: LeaseToken) {
         if !cfg!(accelerator_mutant = "lease-not-released") {
-            engine.clone().spawn(async move { engine.l2_release(&wire, token).await });
+            let engine = self.clone();
+            self.spawn(async move { engine.l2_release(&wire, token).await });
         }
     }
 }
 
 /// A wait for the lease of somebody else, from one look to the next.
-struct LeaseWait {
+pub(crate) struct LeaseWait {
     deadline: Instant,
     looks: usize,
 }
 
 impl LeaseWait {
-    fn new(longest: Duration) -> Self {
+    pub(crate) fn new(longest: Duration) -> Self {
         Self { deadline: from_now(longest), looks: 0 }
     }
 
     /// How long until the next look, with jitter; the last one is when the time is over.
-    fn pause(&mut self) -> Option<Duration> {
+    pub(crate) fn pause(&mut self) -> Option<Duration> {
         let left = self.deadline.saturating_duration_since(Instant::now());
         let pause = LEASE_POLLS.get(self.looks.min(LEASE_POLLS.len() - 1))?;
         self.looks += 1;
@@ -186,7 +218,7 @@ impl<K: Key, V: Value> Engine<K, V> {
             return self.look(name, without_leases(found));
         }
         // Both from the first time on that somebody else has it: most reads have no use for them.
-        let mut waits = None;
+        let mut waits: Option<LeaseWait> = None;
         loop {
             let asked = remote.store.get_or_lease(name.wire(), self.policy.lease);
             let answer = self.timed(self.policy.l2_read_timeout, asked).await;

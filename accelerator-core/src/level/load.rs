@@ -180,6 +180,11 @@ pub(crate) fn no_loader() -> CacheError {
 }
 
 impl How {
+    /// Whether it waits for what another process loads: who wants what is newer than L2 doesn't.
+    pub(crate) fn waits(self) -> bool {
+        self.loads && self.l2 != L2Use::Refresh && !cfg!(accelerator_mutant = "busy-loads-too")
+    }
+
     /// Whatever is cached is not wanted (`yes`), or read first.
     pub(crate) fn refresh(yes: bool) -> Self {
         Self { l2: if yes { L2Use::Refresh } else { L2Use::Read }, loads: true, min_fresh: 0 }
@@ -212,7 +217,7 @@ async fn load_and_fill<K: Key, V: Value>(
     if how.l2 == L2Use::Read {
         engine.counters.one(Count::L2Miss);
     }
-    let Look { found: stale, permit, held } = look;
+    let Look { found: stale, mut permit, held } = look;
     if stale.is_some()
         && engine.policy.stale > 0
         && let Some(Some(error)) = engine.throttle.get(key, engine.now())
@@ -223,7 +228,17 @@ async fn load_and_fill<K: Key, V: Value>(
         return End::Missed;
     }
     // 3
-    let mut loaded = match engine.load_one(key.clone()).await {
+    let mut load = std::pin::pin!(engine.load_one(key.clone()));
+    let mut lives = None;
+    let answer = std::future::poll_fn(|cx| {
+        let answer = load.as_mut().poll(cx);
+        if answer.is_pending() && lives.is_none() {
+            // The permit goes to its fill as it is: who suspends once is renewed until then.
+            lives = Some(engine.keep_alive([&mut permit].into_iter(), engine.longest_load(1)));
+        }
+        answer
+    });
+    let mut loaded = match answer.await {
         Ok(loaded) => engine.arrived(loaded),
         Err(error) => return End::Failed { error, stale },
     };
@@ -231,18 +246,18 @@ async fn load_and_fill<K: Key, V: Value>(
     if held {
         loaded.lives = None;
     }
-    engine.fill_one(Fill::of(key, flight.hash(), flight.token(), permit, &loaded)).await;
+    if !engine.fill_one(Fill::of(key, flight.hash(), flight.token(), permit, &loaded)).await {
+        loaded.lives = None;
+    }
     End::Loaded(loaded)
 }
 
 impl<K: Key, V: Value> Engine<K, V> {
-    /// Step 4 for one key.
-    pub(crate) async fn fill_one(self: &Arc<Self>, fill: Fill<'_, K, V>) {
-        let Some(remote) = &self.remote else { return };
-        if fill.matters() {
-            // In a box of its own, which is not there while the source is asked.
-            Box::pin(self.l2_fill(remote, fill)).await;
-        }
+    /// Step 4 for one key. `false`: somebody was faster, and L1 must not keep the value.
+    pub(crate) async fn fill_one(self: &Arc<Self>, fill: Fill<'_, K, V>) -> bool {
+        let Some(remote) = &self.remote else { return true };
+        // In a box of its own, which is not there while the source is asked.
+        !fill.matters() || Box::pin(self.l2_fill(remote, fill)).await
     }
 
     /// How long a follower waits for somebody's ticket: the leader reads L2, waits for the lease of another process and
@@ -250,7 +265,8 @@ impl<K: Key, V: Value> Engine<K, V> {
     pub(crate) fn longest_wait(&self) -> Duration {
         let read = self.policy.l2_read_timeout;
         let l2 = self.remote.as_ref().map_or(Duration::ZERO, |remote| match remote.limits.leases {
-            true => read * 2 + self.policy.lease_wait,
+            // Whoever waits for leases for longer than that has followers who look again before.
+            true => read * 2 + self.policy.lease_wait.min(self.policy.loader_timeout),
             false => read,
         });
         self.policy.loader_timeout + l2 + (self.policy.loader_timeout / 8).max(Duration::from_millis(20))

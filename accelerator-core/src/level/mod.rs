@@ -38,6 +38,7 @@ mod recovery;
 mod refresh;
 mod remembered;
 mod remote;
+mod renew;
 mod rouse;
 mod run;
 mod settings;

@@ -22,6 +22,9 @@ pub(crate) const LEASE_POLLS: [Duration; 5] = [
     Duration::from_millis(40),
     Duration::from_millis(50),
 ];
+/// How long the lease of a ticket is renewed at least: a caller's own load may take longer than `loader_timeout`, and a
+/// ticket that is held and forgotten must not keep a key of the fleet for ever.
+pub(crate) const LONGEST_TICKET: Duration = Duration::from_secs(60);
 /// How long a writer's hold lasts where its guard is never finished.
 pub(crate) const HOLD: Duration = Duration::from_secs(10);
 /// Pauses between two tries to send deletes that L2 did not confirm: the first, and the longest that doubling leads to.
@@ -46,6 +49,8 @@ pub(crate) struct Policy {
     pub(crate) l2_write_timeout: Duration,
     /// How long a lease lasts where its holder is never heard of again.
     pub(crate) lease: Duration,
+    /// How long after it was given, or renewed, it is renewed; `None`: the store can't.
+    pub(crate) renew_after: Option<Duration>,
     /// How long a load waits for the lease that another process holds; then it loads, and fills nothing.
     pub(crate) lease_wait: Duration,
     pub(crate) max_batch: usize,

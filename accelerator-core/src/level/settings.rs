@@ -34,7 +34,7 @@ pub(crate) struct Settings<K, V> {
     pub(crate) loader_timeout: Duration,
     pub(crate) l2_timeout: Option<Duration>,
     pub(crate) lease_ttl: Option<Duration>,
-    pub(crate) lease_wait: Duration,
+    pub(crate) lease_wait: Option<Duration>,
     pub(crate) max_batch: usize,
     pub(crate) schema: u32,
     pub(crate) clock: TimeSource,
@@ -60,7 +60,7 @@ impl<K, V> Default for Settings<K, V> {
             loader_timeout: Duration::from_secs(2),
             l2_timeout: None,
             lease_ttl: None,
-            lease_wait: Duration::from_millis(500),
+            lease_wait: None,
             max_batch: 256,
             schema: 0,
             clock: TimeSource::System,
@@ -143,13 +143,10 @@ impl<K, V> Settings<K, V> {
         duration("l2_timeout", self.l2_timeout, limit)?;
         let l2_read_timeout = self.l2_timeout.unwrap_or(Duration::from_millis(100));
         let l2_write_timeout = self.l2_timeout.unwrap_or(Duration::from_millis(250));
-        let shortest_lease = self.loader_timeout + l2_write_timeout + Duration::from_secs(1);
-        if let Some(lease) = self.lease_ttl.filter(|lease| !(shortest_lease..=LONGEST).contains(lease)) {
-            let fix = format!("takes {shortest_lease:?} (loader_timeout, the L2 write, 1 s) to 10 years");
-            return Err(CacheError::config("lease_ttl", format!("{lease:?}"), &fix));
-        }
-        if self.lease_wait > LONGEST {
-            return Err(CacheError::config("lease_wait", format!("{:?}", self.lease_wait), "takes zero to 10 years"));
+        let (lease, renew_after) = self.lease(l2_write_timeout)?;
+        let lease_wait = self.lease_wait.unwrap_or(self.loader_timeout);
+        if lease_wait > LONGEST {
+            return Err(CacheError::config("lease_wait", format!("{lease_wait:?}"), "takes zero to 10 years"));
         }
         if self.max_batch == 0 {
             return Err(CacheError::config("max_batch", 0, "takes 1 or more keys"));
@@ -168,13 +165,33 @@ impl<K, V> Settings<K, V> {
             loader_timeout: self.loader_timeout,
             l2_read_timeout,
             l2_write_timeout,
-            lease: self.lease_ttl.unwrap_or(shortest_lease),
-            lease_wait: self.lease_wait,
+            lease,
+            renew_after,
+            lease_wait,
             max_batch: self.max_batch,
             longest_own: AtomicU64::new(0),
             usual: None,
         };
         Ok(policy.with_usual())
+    }
+
+    /// How long a lease lasts, and when it is renewed, where the store can do that: after a third of what is sure of it.
+    fn lease(&self, l2_write_timeout: Duration) -> CacheResult<(Duration, Option<Duration>)> {
+        let limits = self.l2.as_ref().map(|(store, _)| store.limits()).unwrap_or_default();
+        let (shortest, why) = match limits.shortest_lease {
+            Some(shortest) => (shortest, "the shortest of this store"),
+            None => {
+                (self.loader_timeout + l2_write_timeout + Duration::from_secs(1), "loader_timeout, the L2 write, 1 s")
+            }
+        };
+        if let Some(lease) = self.lease_ttl.filter(|lease| !(shortest..=LONGEST).contains(lease)) {
+            let fix = format!("takes {shortest:?} ({why}) to 10 years");
+            return Err(CacheError::config("lease_ttl", format!("{lease:?}"), &fix));
+        }
+        let lease = self.lease_ttl.unwrap_or(shortest);
+        // A store that counts in seconds may end it up to one of them early.
+        let sure = if lease > limits.ttl_granularity { lease - limits.ttl_granularity } else { lease };
+        Ok((lease, limits.shortest_lease.map(|_| sure / 3)))
     }
 }
 

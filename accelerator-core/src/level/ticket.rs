@@ -48,7 +48,10 @@ struct FromL2<K: Key, V: Value> {
 }
 
 impl<K: Key, V: Value> FromL2<K, V> {
-    fn new(look: Look<K, V>) -> Self {
+    fn new(mut look: Look<K, V>) -> Self {
+        if let Some(engine) = look.permit.holder() {
+            engine.keep_alive([&mut look.permit].into_iter(), engine.longest_ticket());
+        }
         Self { permit: Mutex::new(Some(look.permit)), held: look.held, stale: look.found }
     }
 }
@@ -218,7 +221,9 @@ impl<K: Key, V: Value> Engine<K, V> {
                 return;
             }
             let (hash, token) = (pending.at.hash, pending.at.token);
-            engine.l2_fill(remote, Fill { key, hash, token, permit, value: value.as_ref(), life }).await;
+            if !engine.l2_fill(remote, Fill { key, hash, token, permit, value: value.as_ref(), life }).await {
+                pending.uncache();
+            }
         });
     }
 }
@@ -249,6 +254,18 @@ impl<K: Key, V: Value> Registration<K, V> {
 }
 
 impl<K: Key, V: Value> Registration<K, V> {
+    /// Ends without the value that the flight has left in L1, unless that was invalidated meanwhile.
+    fn uncache(mut self) {
+        self.ended = true;
+        let (engine, key, at) = (&self.engine, &self.key, &self.at);
+        let uncache = |valid| {
+            if valid {
+                engine.l1.remove(key);
+            }
+        };
+        engine.table.commit(key, at.hash, at.token, None, || engine.generation(), uncache);
+    }
+
     /// Ends with a value from L2 for L1, if nothing was invalidated meanwhile.
     pub(crate) fn backfill(&mut self, value: Option<V>, until: Until) {
         self.ended = true;

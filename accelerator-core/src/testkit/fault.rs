@@ -22,6 +22,8 @@ pub enum Op {
     Lease,
     /// `fill`, `mfill`.
     Fill,
+    /// `renew`, `mrenew`.
+    Renew,
     /// `release`.
     Release,
     /// `hold`.
@@ -40,7 +42,8 @@ pub enum Fault {
     Delay(Duration),
     /// The operation isn't carried out and never answers.
     Hang,
-    /// The operation is carried out, but its answer is lost.
+    /// The operation is carried out, but its answer is lost. A lease that it was granted is given back, in a task, when
+    /// the caller is gone: backends do so.
     LostReply(Then),
     /// A read answers these bytes, whatever is stored. Nothing else is disturbed by it.
     Garbage(Bytes),

@@ -62,6 +62,10 @@ impl<S> Faulty<S> {
         &self.inner
     }
 
+    pub(super) fn shared(&self) -> Arc<S> {
+        Arc::clone(&self.inner)
+    }
+
     /// The next operation of any kind has this fault; calls queue up.
     pub fn push(&self, fault: Fault) {
         lock(&self.script).next.push_back(fault);

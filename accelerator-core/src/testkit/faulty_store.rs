@@ -10,6 +10,7 @@ use bytes::Bytes;
 
 use super::fault::{Fault, Op, Then};
 use super::faulty::Faulty;
+use super::granted::Granted;
 use crate::error::{StoreError, StoreErrorKind, StoreResult};
 use crate::traits::l2::{Filled, L2Read, L2Store, LeaseToken, Limits};
 
@@ -125,12 +126,38 @@ impl<S: L2Store> L2Store for Faulty<S> {
     }
 
     async fn get_or_lease(&self, key: &str, lease: Duration) -> StoreResult<L2Read> {
-        self.run_one(Op::Lease, key, || self.inner().get_or_lease(key, lease), read_hit).await
+        let granted = Granted::new(self.shared());
+        let act = || async {
+            let answer = self.inner().get_or_lease(key, lease).await;
+            granted.note(key, &answer);
+            answer
+        };
+        let answer = self.run_one(Op::Lease, key, act, read_hit).await;
+        granted.pass_on(&answer);
+        answer
     }
 
     async fn mget_or_lease(&self, keys: &[&str], lease: Duration) -> Vec<StoreResult<L2Read>> {
-        let act = |at: Vec<usize>| async move { self.inner().mget_or_lease(&pick(keys, &at), lease).await };
-        self.run((Op::Lease, true), keys, act, read_hit).await
+        let granted = &Granted::new(self.shared());
+        let act = |at: Vec<usize>| async move {
+            let keys = pick(keys, &at);
+            let answers = self.inner().mget_or_lease(&keys, lease).await;
+            keys.iter().zip(&answers).for_each(|(key, answer)| granted.note(key, answer));
+            answers
+        };
+        let answers = self.run((Op::Lease, true), keys, act, read_hit).await;
+        answers.iter().for_each(|answer| granted.pass_on(answer));
+        answers
+    }
+
+    async fn renew(&self, key: &str, token: &LeaseToken, lease: Duration) -> StoreResult<Option<LeaseToken>> {
+        self.run_one(Op::Renew, key, || self.inner().renew(key, token, lease), undisturbed).await
+    }
+
+    async fn mrenew(&self, items: Vec<(&str, LeaseToken)>, lease: Duration) -> Vec<StoreResult<Option<LeaseToken>>> {
+        let keys: Vec<&str> = items.iter().map(|item| item.0).collect();
+        let act = |at: Vec<usize>| async move { self.inner().mrenew(pick(&items, &at), lease).await };
+        self.run((Op::Renew, true), &keys, act, undisturbed).await
     }
 
     async fn fill(&self, key: &str, token: &LeaseToken, value: Bytes, ttl: Duration) -> StoreResult<Filled> {

@@ -24,6 +24,9 @@ use crate::traits::l2::{Filled, L2Read, L2Store, LeaseToken, Limits};
 #[derive(Clone)]
 pub struct MemoryL2(Arc<Inner>);
 
+/// As short as on a server that counts milliseconds.
+const SHORTEST_LEASE: Duration = Duration::from_secs(1);
+
 struct Inner {
     clock: Arc<dyn Clock>,
     limits: Limits,
@@ -81,7 +84,7 @@ impl MemoryL2 {
     /// An empty store on the same clock, with leases.
     #[must_use]
     pub fn with_leases(self) -> Self {
-        let limits = self.0.limits.leases(true);
+        let limits = self.0.limits.leases(true).shortest_lease(SHORTEST_LEASE);
         self.with_limits(limits)
     }
 
@@ -231,6 +234,18 @@ impl MemoryL2 {
         self.find(contents, key).is_some_and(|stored| stored.token() == *token)
     }
 
+    fn renew_now(&self, key: &str, token: &LeaseToken, lease: Duration) -> StoreResult<Option<LeaseToken>> {
+        self.need_leases("renew")?;
+        self.check_key(key)?;
+        let mut contents = lock(&self.0.contents);
+        let is_lease = self.find(&contents, key).is_some_and(|stored| matches!(stored.what, What::Lease));
+        if !is_lease || !self.stands(&contents, key, token) {
+            return Ok(None);
+        }
+        // Another token, as some servers have it: the old one is worth nothing.
+        Ok(Some(self.put(&mut contents, key, What::Lease, lease)))
+    }
+
     fn fill_now(&self, key: &str, token: &LeaseToken, value: Bytes, ttl: Duration) -> StoreResult<Filled> {
         self.need_leases("fill")?;
         self.check(key, &value)?;
@@ -315,6 +330,18 @@ impl L2Store for MemoryL2 {
             self.travel().await;
         }
         items.into_iter().map(|(key, token, value, ttl)| self.fill_now(key, &token, value, ttl)).collect()
+    }
+
+    async fn renew(&self, key: &str, token: &LeaseToken, lease: Duration) -> StoreResult<Option<LeaseToken>> {
+        self.travel().await;
+        self.renew_now(key, token, lease)
+    }
+
+    async fn mrenew(&self, items: Vec<(&str, LeaseToken)>, lease: Duration) -> Vec<StoreResult<Option<LeaseToken>>> {
+        if !items.is_empty() {
+            self.travel().await;
+        }
+        items.into_iter().map(|(key, token)| self.renew_now(key, &token, lease)).collect()
     }
 
     async fn release(&self, key: &str, token: LeaseToken) -> StoreResult<()> {

@@ -67,6 +67,9 @@ pub struct Limits {
     pub ttl_granularity: Duration,
     /// Whether `get_or_lease` and its companions work.
     pub leases: bool,
+    /// The shortest lease that surely stands for a while, where [`renew`](L2Store::renew) works: holders take leases of
+    /// this length and renew them. `None`: there is no `renew`; a lease is taken for as long as a load may take.
+    pub shortest_lease: Option<Duration>,
 }
 
 impl Default for Limits {
@@ -77,6 +80,7 @@ impl Default for Limits {
             max_value_bytes: 64 << 20,
             ttl_granularity: Duration::from_millis(1),
             leases: false,
+            shortest_lease: None,
         }
     }
 }
@@ -107,6 +111,13 @@ impl Limits {
     #[must_use]
     pub fn leases(mut self, yes: bool) -> Self {
         self.leases = yes;
+        self
+    }
+
+    /// Says that [`renew`](L2Store::renew) works, and the shortest lease that is of use.
+    #[must_use]
+    pub fn shortest_lease(mut self, lease: Duration) -> Self {
+        self.shortest_lease = Some(lease);
         self
     }
 }
@@ -167,6 +178,11 @@ pub trait L2Store: Send + Sync + 'static {
 
     /// Reads `key`, or takes the lease to fill it, in one round trip. Of all who miss, one gets the lease, until it is
     /// given back, filled, deleted, or its time is over. What [`get`](L2Store::get) finds is a hit.
+    ///
+    /// # Cancel safety
+    ///
+    /// The engine drops this future at its time limit. Whoever is dropped, or answers an error, gives back what it may
+    /// have been granted: else all who read the key wait for a holder that doesn't know of its lease.
     async fn get_or_lease(&self, key: &str, lease: Duration) -> StoreResult<L2Read> {
         let _ = (key, lease);
         Err(StoreError::unsupported("get_or_lease"))
@@ -193,6 +209,27 @@ pub trait L2Store: Send + Sync + 'static {
         let mut out = Vec::with_capacity(items.len());
         for (key, token, value, ttl) in items {
             out.push(self.fill(key, &token, value, ttl).await);
+        }
+        out
+    }
+
+    /// Prolongs exactly the lease behind `token`: it stands for `lease` from now on. Answers the token to use from then on
+    /// (it may be another one, and the old one be worth nothing), or `None` where the lease is gone: filled, deleted,
+    /// held, another's, or over. What isn't a lease is left as it is, whatever the token has seen.
+    ///
+    /// # Errors
+    ///
+    /// Nothing is known then: the lease may be prolonged or not. The same token is to be tried again.
+    async fn renew(&self, key: &str, token: &LeaseToken, lease: Duration) -> StoreResult<Option<LeaseToken>> {
+        let _ = (key, token, lease);
+        Err(StoreError::unsupported("renew"))
+    }
+
+    /// [`renew`](L2Store::renew) for many keys.
+    async fn mrenew(&self, items: Vec<(&str, LeaseToken)>, lease: Duration) -> Vec<StoreResult<Option<LeaseToken>>> {
+        let mut out = Vec::with_capacity(items.len());
+        for (key, token) in items {
+            out.push(self.renew(key, &token, lease).await);
         }
         out
     }
@@ -247,6 +284,12 @@ impl<S: L2Store + ?Sized> L2Store for Arc<S> {
     }
     async fn mfill(&self, items: Vec<(&str, LeaseToken, Bytes, Duration)>) -> Vec<StoreResult<Filled>> {
         (**self).mfill(items).await
+    }
+    async fn renew(&self, key: &str, token: &LeaseToken, lease: Duration) -> StoreResult<Option<LeaseToken>> {
+        (**self).renew(key, token, lease).await
+    }
+    async fn mrenew(&self, items: Vec<(&str, LeaseToken)>, lease: Duration) -> Vec<StoreResult<Option<LeaseToken>>> {
+        (**self).mrenew(items, lease).await
     }
     async fn release(&self, key: &str, token: LeaseToken) -> StoreResult<()> {
         (**self).release(key, token).await

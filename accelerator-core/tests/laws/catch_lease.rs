@@ -47,6 +47,14 @@ enum Defect {
     RepliesGetOutOfStep,
     FillKeepsAPartOfALargeValue,
     NumbersStartAgain,
+    RenewalDoesNothing,
+    RenewalIgnoresTheToken,
+    RenewalBeginsAnew,
+    RenewalMarksValues,
+    RenewalNeverEnds,
+    RenewalsOutOfOrder,
+    RenewedTokensAreDead,
+    GivenUpIsKept,
 }
 
 use Defect::*;
@@ -131,6 +139,9 @@ impl L2Store for Broken {
             self.inner.del(key).await?;
         }
         let mut read = self.inner.get_or_lease(key, lease).await?;
+        if self.defect == GivenUpIsKept {
+            tokio::task::yield_now().await;
+        }
         match &mut read {
             L2Read::Leased { token, .. } => {
                 self.given.lock().expect("lock").insert(key.to_owned(), *token);
@@ -225,6 +236,45 @@ impl L2Store for Broken {
         out
     }
 
+    async fn renew(&self, key: &str, token: &LeaseToken, lease: Duration) -> StoreResult<Option<LeaseToken>> {
+        let inward = self.inward(key, token);
+        let stands = self.inner.stands(key, &inward);
+        let is_leased = self.is_leased(key).await;
+        let renewed = match self.defect {
+            RenewalDoesNothing => (stands && is_leased).then_some(inward),
+            RenewalIgnoresTheToken if is_leased => {
+                self.inner.del(key).await?;
+                token_of(self.inner.get_or_lease(key, lease).await?)
+            }
+            RenewalBeginsAnew if !self.inner.is_there(key) => token_of(self.inner.get_or_lease(key, lease).await?),
+            RenewalMarksValues if stands && !is_leased => {
+                self.inner.del(key).await?;
+                token_of(self.inner.get_or_lease(key, lease).await?)
+            }
+            RenewalNeverEnds => self.inner.renew(key, &inward, LONG).await?,
+            RenewedTokensAreDead => self.inner.renew(key, &inward, lease).await?.map(|_| inward),
+            _ => self.inner.renew(key, &inward, lease).await?,
+        };
+        match renewed {
+            Some(renewed) if self.last_given(key) == Some(inward) => {
+                self.given.lock().expect("lock").insert(key.to_owned(), renewed);
+                Ok(Some(if self.defect == OneTokenForAll { ONE_FOR_ALL } else { renewed }))
+            }
+            renewed => Ok(renewed),
+        }
+    }
+
+    async fn mrenew(&self, items: Vec<(&str, LeaseToken)>, lease: Duration) -> Vec<StoreResult<Option<LeaseToken>>> {
+        let mut out = Vec::new();
+        for (key, token) in items {
+            out.push(self.renew(key, &token, lease).await);
+        }
+        if self.defect == RenewalsOutOfOrder {
+            out.reverse();
+        }
+        out
+    }
+
     async fn release(&self, key: &str, token: LeaseToken) -> StoreResult<()> {
         match self.defect {
             ReleaseIgnoresTheToken => self.inner.del(key).await,
@@ -255,6 +305,10 @@ impl L2Store for Broken {
     fn limits(&self) -> Limits {
         self.inner.limits().max_value_bytes(MOST)
     }
+}
+
+fn token_of(read: L2Read) -> Option<LeaseToken> {
+    if let L2Read::Leased { token, .. } = read { Some(token) } else { None }
 }
 
 /// The laws that a store with this defect breaks.
@@ -292,6 +346,12 @@ fn each_defect_is_named_by_the_laws_it_breaks() {
         (LooksThenFills, &["of_many_fills_at_once_one_is_stored", "a_fill_racing_a_delete_leaves_nothing"]),
         (FillKeepsAPartOfALargeValue, &["values_beyond_the_limit_are_refused_or_kept_whole"]),
         (ReleaseIsForLeasesOnly, &["a_value_seen_can_be_removed"]),
+        (RenewalDoesNothing, &["a_renewed_lease_stands_longer", "a_renewal_ends"]),
+        (RenewalIgnoresTheToken, &["a_lease_that_is_gone_is_not_renewed", "a_foreign_token_renews_nothing"]),
+        (RenewalMarksValues, &["a_value_seen_is_not_renewed"]),
+        (RenewalNeverEnds, &["a_renewal_ends"]),
+        (RenewalsOutOfOrder, &["renewals_of_a_batch_answer_in_order"]),
+        (GivenUpIsKept, &["a_read_that_is_given_up_leaves_no_lease"]),
         (SeenIsSeenForEver, &["a_value_seen_can_be_replaced_once", "a_value_seen_and_gone_is_not_replaced"]),
     ];
     for (defect, laws) in expected {
@@ -319,6 +379,8 @@ fn each_defect_is_named_by_the_laws_it_breaks() {
         (NeverEnds, &["a_lease_ends", "leases_and_holds_of_no_time_end"]),
         (BatchOutOfOrder, &["lease_batches_answer_in_order"]),
         (OneTokenForAll, &["each_lease_has_a_token_of_its_own", "a_fill_after_a_delete_is_lost"]),
+        (RenewalBeginsAnew, &["a_lease_that_is_gone_is_not_renewed", "a_renewal_ends"]),
+        (RenewedTokensAreDead, &["a_renewed_lease_is_filled_and_released", "a_renewed_lease_stands_longer"]),
         (RepliesGetOutOfStep, &["a_dropped_lease_operation_leaves_the_store_usable"]),
     ];
     for (defect, laws) in expected {

@@ -115,6 +115,11 @@ impl L2Store for LeasingL2 {
         Ok(Filled::Stored)
     }
 
+    async fn renew(&self, key: &str, token: &LeaseToken, lease: Duration) -> StoreResult<Option<LeaseToken>> {
+        let is_lease = self.find(key).is_some_and(|cell| matches!(cell.what, What::Lease));
+        Ok((is_lease && self.stands(key, token)).then(|| self.put(key, What::Lease, lease)))
+    }
+
     async fn release(&self, key: &str, token: LeaseToken) -> StoreResult<()> {
         if self.stands(key, &token) {
             self.cells.lock().expect("lock").remove(key);
@@ -128,6 +133,6 @@ impl L2Store for LeasingL2 {
     }
 
     fn limits(&self) -> Limits {
-        Limits::default().leases(true)
+        Limits::default().leases(true).shortest_lease(Duration::from_secs(1))
     }
 }

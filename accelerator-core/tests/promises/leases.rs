@@ -124,7 +124,7 @@ async fn of_many_nodes_one_loads_and_the_others_wait_for_its_value() {
 async fn who_waited_long_enough_loads_and_fills_nothing() {
     let w = world();
     w.source.slow(secs(1));
-    let (holder, waiter) = (ok(w.both()), ok(w.twin().both()));
+    let (holder, waiter) = (ok(w.both()), ok(w.twin().both().lease_wait(ms(500))));
     let start = Instant::now();
     let (first, second) = tokio::join!(holder.get(&1), async {
         settle().await;
@@ -136,25 +136,6 @@ async fn who_waited_long_enough_loads_and_fills_nothing() {
     assert!((ms(500)..ms(700)).contains(&second.1), "{:?}", second.1);
     assert_eq!((w.source.asked(), w.l2.calls(Op::Fill), waiter.stats().leases), (2, 1, 0));
     assert_eq!(waiter.try_get(&1), Lookup::Hit(1001), "its own L1 has it");
-}
-
-#[tokio::test(start_paused = true)]
-async fn who_holds_leases_of_a_batch_waits_for_nobody() {
-    let w = world();
-    w.source.slow(secs(1));
-    let (holder, batch) = (ok(w.both()), ok(w.twin().batches()));
-    let first = tokio::spawn({
-        let holder = holder.clone();
-        async move { holder.get(&1).await }
-    });
-    settle().await;
-    w.source.slow(ms(0));
-    let start = Instant::now();
-    assert_eq!(batch.mget(&[1, 2]).await.into_values().unwrap(), [Some(1001), Some(2001)]);
-    assert_eq!(start.elapsed(), ms(0));
-    assert_eq!(w.l2.inner().keys(), ["t.2"], "only our lease fills");
-    first.await.unwrap().unwrap();
-    assert_eq!(w.l2.inner().keys(), ["t.1", "t.2"]);
 }
 
 /// Everything that makes a load end without a value.
@@ -264,10 +245,10 @@ async fn who_is_not_to_wait_loads_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lease_lasts_as_long_as_its_load_may() {
+async fn a_lease_is_as_short_as_the_store_allows_or_as_long_as_it_is_told() {
     let w = world();
-    w.source.slow(secs(1));
-    for (cache, lasts) in [(ok(w.both()), ms(3250)), (ok(w.twin().both().lease_ttl(secs(60))), secs(60))] {
+    w.source.slow(ms(100));
+    for (cache, lasts) in [(ok(w.both()), secs(1)), (ok(w.twin().both().lease_ttl(secs(60))), secs(60))] {
         let read = tokio::spawn(async move { cache.get(&1).await });
         settle().await;
         assert_eq!(w.l2.inner().remaining("t.1"), Some(lasts));

@@ -17,6 +17,7 @@ mod panics;
 mod patience;
 mod recovery;
 mod refresh;
+mod renewals;
 mod runtime;
 mod stale;
 mod stats;

@@ -1,6 +1,7 @@
 //! The same with leases: two nodes, one L2.
 
 use accelerator_core::testkit::{Op, settle};
+use accelerator_core::{L2Store, Lookup};
 
 use super::{KEY, Rig, Source, within};
 
@@ -70,6 +71,42 @@ async fn load_under_a_hold_fills_neither_level() {
         writer.source.change(2);
         guard.finish().await.unwrap();
         assert_eq!(reader.get().await.unwrap().unwrap(), Some(2));
+    })
+    .await;
+}
+
+/// A load that goes on keeps its lease.
+#[tokio::test]
+async fn living_holder_renews_its_lease() {
+    within(async {
+        let (reader, _) = nodes();
+        let (held, renewal) = (reader.source.hold(), reader.l2.gate_after(Op::Renew));
+        let get = reader.get();
+        held.asked.notified().await;
+        renewal.reached().await;
+        // The fill waits for the renewal, which may bring another token.
+        held.answer.notify_one();
+        settle().await;
+        renewal.open();
+        assert_eq!(get.await.unwrap().unwrap(), Some(1));
+        assert_eq!((reader.cache.stats().fills_lost, reader.l2.inner().len()), (0, 1));
+    })
+    .await;
+}
+
+/// What L2 refuses, as something came in between, is not kept by L1 either.
+#[tokio::test]
+async fn lost_fill_stays_in_no_level() {
+    within(async {
+        let (reader, _) = nodes();
+        let held = reader.source.hold();
+        let get = reader.get();
+        held.asked.notified().await;
+        reader.source.change(2);
+        reader.l2.inner().del("races.7").await.unwrap();
+        held.answer.notify_one();
+        assert_eq!(get.await.unwrap().unwrap(), Some(1));
+        assert_eq!(reader.cache.try_get(&KEY), Lookup::Miss);
     })
     .await;
 }

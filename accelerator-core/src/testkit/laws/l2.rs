@@ -12,6 +12,7 @@ pub use super::l2_lease_batch::*;
 pub use super::l2_lease_time::*;
 pub use super::l2_limits::*;
 pub use super::l2_race::*;
+pub use super::l2_renew::*;
 pub use super::l2_time::*;
 pub use super::l2_token::*;
 use super::time::Time;
@@ -74,6 +75,12 @@ macro_rules! __l2_law_list {
             of_many_fills_at_once_one_is_stored,
             a_fill_racing_a_delete_leaves_nothing,
             a_dropped_lease_operation_leaves_the_store_usable,
+            a_renewed_lease_is_filled_and_released,
+            a_lease_that_is_gone_is_not_renewed,
+            a_value_seen_is_not_renewed,
+            a_foreign_token_renews_nothing,
+            renewals_of_a_batch_answer_in_order,
+            a_read_that_is_given_up_leaves_no_lease,
         ] [
             a_value_is_there_before_its_ttl_ends,
             a_value_is_gone_after_its_ttl,
@@ -85,6 +92,8 @@ macro_rules! __l2_law_list {
             a_hold_ends,
             leases_and_holds_of_no_time_end,
             a_fill_brings_its_own_ttl,
+            a_renewed_lease_stands_longer,
+            a_renewal_ends,
         ] $($arguments)* }
     };
 }
@@ -227,8 +236,9 @@ pub async fn without_leases_lease_methods_are_unsupported<S: L2Store + ?Sized>(s
         store.fill(&key, &token, bytes("value"), LONG).await.err().map(|e| e.kind()),
         store.release(&key, token).await.err().map(|e| e.kind()),
         store.hold(&key, LONG).await.err().map(|e| e.kind()),
+        store.renew(&key, &token, LONG).await.err().map(|e| e.kind()),
     ];
-    assert_eq!(kinds, [Some(StoreErrorKind::Unsupported); 4]);
+    assert_eq!(kinds, [Some(StoreErrorKind::Unsupported); 5]);
     let batch = store.mget_or_lease(&[&key, &key], LONG).await;
     assert_eq!(batch.len(), 2, "one answer per key");
 }
