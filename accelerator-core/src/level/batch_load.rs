@@ -80,8 +80,9 @@ pub(crate) fn batch_work<K: Key, V: Value>(
     let steps = async move {
         let mut wants = wants;
         let Wants { engine, keys, .. } = &mut wants;
+        let mut limit = engine.policy.l2_read_timeout;
         for chunk in keys.chunks_mut(engine.policy.max_batch) {
-            let open = read_chunk(engine, chunk, how).await;
+            let open = read_chunk(engine, chunk, how, &mut limit).await;
             if !open.is_empty() {
                 load_chunk(engine, open, how, begun.take()).await;
             }
@@ -91,19 +92,24 @@ pub(crate) fn batch_work<K: Key, V: Value>(
     Box::pin(AssertUnwindSafe(steps).catch_unwind().map(drop))
 }
 
-/// Steps 1 and 2: what is still wanted after the look into L2.
+/// Steps 1 and 2: what is still wanted after the look into L2. `limit`: how long L2 may take for it; less for the chunks
+/// after one that it did not answer in time.
 async fn read_chunk<'b, K: Key, V: Value>(
     engine: &'b Arc<Engine<K, V>>,
     chunk: &'b mut [Wanted<K, V>],
     how: How,
+    limit: &mut Duration,
 ) -> Vec<Open<'b, K, V>> {
     let Some(remote) = &engine.remote else { return chunk.iter_mut().map(|one| Open::new(engine, one)).collect() };
     let keys = || chunk.iter().map(|one| &one.key);
     let names = remote.names(keys());
     let mut looks = match how.loads {
-        true => engine.l2_mlook(remote, keys(), &names, engine.lease_of_chunk(names.len()), how.l2).await,
-        false => engine.l2_mget(remote, keys(), &names, L2Use::Read).await,
+        true => engine.l2_mlook(remote, keys(), &names, engine.lease_of_chunk(names.len()), *limit, how.l2).await,
+        false => engine.l2_mget(remote, keys(), &names, *limit, L2Use::Read).await,
     };
+    if looks.gave_up {
+        *limit = engine.policy.later_chunk();
+    }
     let (now, mut open, mut hits) = (looks.at.now, Vec::new(), Hits::default());
     for (n, one) in chunk.iter_mut().enumerate() {
         let leased = match looks.next_answer() {

@@ -13,6 +13,7 @@ mod lives;
 mod outage;
 mod panics;
 mod patience;
+mod per_key;
 mod recovery;
 mod refresh;
 mod runtime;
