@@ -21,6 +21,8 @@ mod refusals;
 mod round_trips;
 #[path = "promises/runtimes.rs"]
 mod runtimes;
+#[path = "promises/start.rs"]
+mod start;
 #[path = "promises/support.rs"]
 mod support;
 #[cfg(feature = "tls")]
