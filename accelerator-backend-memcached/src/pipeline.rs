@@ -1,8 +1,8 @@
 //! From commands to replies: over which connection, for how long, and for batches over which servers.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use accelerator_core::{StoreErrorKind, StoreResult};
+use accelerator_core::{Outcomes, StoreErrorKind, StoreResult};
 use futures_util::future::join_all;
 use tokio::runtime::Handle;
 
@@ -57,6 +57,24 @@ impl Servers {
     /// One pipeline to one server, over one of the connections that will do.
     pub(crate) async fn exchange(&self, server: &Arc<Server>, which: Which, commands: &[Command<'_>]) -> Outcome {
         let (mut witnesses, mut replies) = (which, Vec::with_capacity(commands.len()));
+        let end = self.exchange_each(server, which, commands, |reply, of| {
+            witnesses = of;
+            replies.push(reply);
+        });
+        let end = end.await;
+        Outcome { witnesses, replies, end }
+    }
+
+    /// The same, with each reply given to `each` as it comes, with the connections over which its CAS number means
+    /// something.
+    pub(crate) async fn exchange_each(
+        &self,
+        server: &Arc<Server>,
+        which: Which,
+        commands: &[Command<'_>],
+        mut each: impl FnMut(Reply, Which) + Send,
+    ) -> End {
+        let mut is_silent = true;
         let run = async {
             let (prefix, limit) = (&self.settings.key_prefix, self.settings.max_value_bytes);
             loop {
@@ -65,18 +83,21 @@ impl Servers {
                     which => server.borrow(which).await?,
                 };
                 let Some(mut lent) = lent else { return Ok(End::NoWitness) };
-                witnesses = lent.witnesses();
-                match lent.connection().exchange(prefix, commands, limit, |reply| replies.push(reply)).await {
+                let witnesses = lent.witnesses();
+                let heard = |reply| {
+                    is_silent = false;
+                    each(reply, witnesses);
+                };
+                match lent.connection().exchange(prefix, commands, limit, heard).await {
                     Ok(()) => return Ok(End::Whole),
                     // It had ended while it was idle, and nobody had noticed. What isn't bound to connections can be said
                     // twice: reads, deletes and writes alike.
-                    Err(why) if why.is_absence() && lent.was_idle() && replies.is_empty() && which == Which::Any => {}
+                    Err(why) if why.is_absence() && lent.was_idle() && is_silent && which == Which::Any => {}
                     Err(why) => return Err(why),
                 }
             }
         };
-        let end = self.timed(run).await.unwrap_or_else(End::Broken);
-        Outcome { witnesses, replies, end }
+        self.timed(run).await.unwrap_or_else(End::Broken)
     }
 
     async fn timed<T>(&self, run: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
@@ -100,38 +121,47 @@ impl Servers {
         reply.and_then(|reply| meaning(reply, server, outcome.witnesses)).map_err(|why| why.of(&server.name))
     }
 
-    /// Many commands: one pipeline per server, all at once. `meaning` reads the reply to the command at a position.
-    pub(crate) async fn many<T>(
+    /// Many commands: one pipeline per server, all at once. `meaning` reads the reply to the command at a position; what it
+    /// says is put into `out` at once, so that a server that hangs keeps no other one's answers back.
+    pub(crate) async fn many<T: Send>(
         &self,
         commands: Vec<Command<'_>>,
-        meaning: impl Fn(usize, Reply, &Server, Which) -> Result<T, Fault>,
-    ) -> Vec<StoreResult<T>> {
-        let mut out: Vec<Option<StoreResult<T>>> = Vec::with_capacity(commands.len());
+        out: &mut Outcomes<T>,
+        meaning: impl Fn(usize, Reply, &Server, Which) -> Result<T, Fault> + Sync,
+    ) {
         let mut shares: Vec<Share<'_>> = self.all.iter().map(|_| Share::default()).collect();
         for (position, command) in commands.into_iter().enumerate() {
-            let checked = self.check_key(command.key());
-            if checked.is_ok() {
-                shares[self.place(command.key())].push(position, command);
+            match self.check_key(command.key()) {
+                Ok(()) => shares[self.place(command.key())].push(position, command),
+                Err(error) => out.put(position, Err(error)),
             }
-            out.push(checked.err().map(Err));
         }
+        let (out, meaning) = (&Shared::new(out), &meaning);
         let runs = self.all.iter().zip(shares).filter(|(_, share)| !share.commands.is_empty());
         let runs = runs.map(|(server, share)| async move {
-            let outcome = self.exchange(server, Which::Any, &share.commands).await;
-            (server, share.positions, outcome)
+            let mut positions = share.positions.into_iter();
+            let end = self.exchange_each(server, Which::Any, &share.commands, |reply, witnesses| {
+                if let Some(position) = positions.next() {
+                    out.put(position, meaning(position, reply, server, witnesses).map_err(|why| why.of(&server.name)));
+                }
+            });
+            let end = end.await;
+            positions.for_each(|position| out.put(position, Err(end.why().of(&server.name))));
         });
-        for (server, positions, outcome) in join_all(runs).await {
-            let mut replies = outcome.replies.into_iter();
-            for position in positions {
-                let meant = match replies.next() {
-                    Some(reply) => meaning(position, reply, server, outcome.witnesses),
-                    None => Err(outcome.end.why()),
-                };
-                out[position] = Some(meant.map_err(|why| why.of(&server.name)));
-            }
-        }
-        let unanswered = || Err(Fault::protocol("no answer").of("(none)"));
-        out.into_iter().map(|answer| answer.unwrap_or_else(unanswered)).collect()
+        join_all(runs).await;
+    }
+}
+
+/// Outcomes into which several servers' answers are put.
+pub(crate) struct Shared<'a, T>(Mutex<&'a mut Outcomes<T>>);
+
+impl<'a, T> Shared<'a, T> {
+    pub(crate) fn new(out: &'a mut Outcomes<T>) -> Self {
+        Self(Mutex::new(out))
+    }
+
+    pub(crate) fn put(&self, position: usize, outcome: StoreResult<T>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).put(position, outcome);
     }
 }
 
