@@ -85,9 +85,8 @@ impl RedisStoreBuilder {
     ///
     /// It is looked at once in this time. A server that was silent is asked for a sign of life, and without one until
     /// the next look the connection is replaced and its calls end with an error. So a call waits at most twice as long,
-    /// and a server that is slow for a moment keeps its connection. An answer counts when it is whole: give slow networks
-    /// and batches of many megabytes more. This is the limit of the connection; each call of the cache has a shorter
-    /// one of its own.
+    /// and a server that is slow for a moment keeps its connection. Whatever comes from the server counts, also a part of
+    /// a long answer. This is the limit of the connection; each call of the cache has a shorter one of its own.
     pub fn response_timeout(mut self, limit: Duration) -> Self {
         self.response_timeout = limit;
         self
@@ -140,6 +139,7 @@ impl RedisStoreBuilder {
             tls: self.tls(&target)?,
             target,
             limit: self.connect_timeout,
+            received: Arc::default(),
         };
         let line = Arc::new(Line::new(dialer, self.response_timeout));
         Ok(RedisStore::new(line, Commands { prefix: self.key_prefix }))

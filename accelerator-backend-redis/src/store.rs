@@ -209,6 +209,7 @@ impl L2Store for RedisStore {
     }
 
     async fn mget_into(&self, keys: &[&str], out: &mut Outcomes<Option<Bytes>>) {
+        out.count_bytes(&self.inner().line.dialer.received);
         self.inner().mget(keys, out).await;
     }
 
@@ -243,6 +244,7 @@ impl L2Store for RedisStore {
     }
 
     async fn mget_or_lease_into(&self, keys: &[&str], lease: Duration, out: &mut Outcomes<L2Read>) {
+        out.count_bytes(&self.inner().line.dialer.received);
         self.inner().mget_or_lease(keys, lease, out).await;
     }
 
