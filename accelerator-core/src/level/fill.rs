@@ -137,12 +137,13 @@ impl<K: Key, V: Value> Engine<K, V> {
                 self.write_limit(items.len(), items.iter().map(|(wire, bytes, _)| wire.len() + bytes.len()).sum());
             let mut outcomes = Outcomes::new(items.len());
             let ended = self.timed(limit, remote.set_all(items, &mut outcomes)).await;
-            self.all_outcomes(ended, outcomes);
+            self.all_outcomes(remote, limit, ended, outcomes);
         }
         if !gone.is_empty() {
             let mut outcomes = Outcomes::new(gone.len());
-            let ended = self.timed(self.write_limit(gone.len(), 0), remote.del_all(&gone, &mut outcomes)).await;
-            self.all_outcomes(ended, outcomes);
+            let limit = self.write_limit(gone.len(), 0);
+            let ended = self.timed(limit, remote.del_all(&gone, &mut outcomes)).await;
+            self.all_outcomes(remote, limit, ended, outcomes);
         }
     }
 
@@ -166,7 +167,7 @@ impl<K: Key, V: Value> Engine<K, V> {
             self.write_limit(items.len(), items.iter().map(|(wire, _, bytes, _)| wire.len() + bytes.len()).sum());
         let mut outcomes = Outcomes::new(items.len());
         let ended = self.timed(limit, remote.fill_all(items, &mut outcomes)).await;
-        for ((permit, ..), filled) in fills.iter_mut().zip(self.all_outcomes(ended, outcomes)) {
+        for ((permit, ..), filled) in fills.iter_mut().zip(self.all_outcomes(remote, limit, ended, outcomes)) {
             match filled {
                 Ok(Filled::Stored) => permit.spend(),
                 Ok(Filled::Lost) => {

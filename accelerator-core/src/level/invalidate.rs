@@ -93,7 +93,7 @@ impl<K: Key, V: Value> InTurn<K, V> for Delete<K, V> {
         // A key that is remembered from here on needs another delete than this one.
         let mark = remote.bypass.mark();
         let ended = engine.timed_write(until, remote.del_all(&wires, &mut outcomes)).await;
-        for (delete, outcome) in some.iter_mut().zip(engine.all_outcomes(ended, outcomes)) {
+        for (delete, outcome) in some.iter_mut().zip(engine.all_outcomes(remote, until.limit, ended, outcomes)) {
             match outcome {
                 Ok(()) => {
                     engine.table.overtake(&delete.slot.key, &delete.slot.at);

@@ -71,14 +71,27 @@ impl<K: Key, V: Value> Engine<K, V> {
         .await
     }
 
-    /// One outcome per key of a write that `ended` like this; failures are counted, what is missing as one.
-    pub(crate) fn all_outcomes<T>(&self, ended: StoreResult<()>, outcomes: Outcomes<T>) -> Vec<StoreResult<T>> {
+    /// One outcome per key of a write with this `limit` that `ended` like this; failures are counted, what is missing as
+    /// one.
+    pub(crate) fn all_outcomes<T>(
+        &self,
+        remote: &Remote<K, V>,
+        limit: Duration,
+        ended: StoreResult<()>,
+        outcomes: Outcomes<T>,
+    ) -> Vec<StoreResult<T>> {
         let (kind, why) = match ended {
             Ok(()) => (StoreErrorKind::Protocol, "a batch was not answered in full".to_owned()),
             Err(e) => (e.kind(), e.to_string()),
         };
-        if outcomes.missing() > 0 {
+        let missing = outcomes.missing();
+        if missing > 0 {
             self.counters.l2_error(kind);
+        }
+        // More than half of the limit was there for its bytes, L2 took some of them, and it was not enough.
+        let is_large = limit > self.policy.l2_write_timeout.saturating_mul(2);
+        if kind == StoreErrorKind::Timeout && is_large && (1..outcomes.len()).contains(&missing) {
+            remote.tell_too_large(limit);
         }
         outcomes.each_error(|error| self.counters.l2_error(error.kind()));
         outcomes.into_vec(|| StoreError::new(kind, &*why))

@@ -67,7 +67,7 @@ impl<K: Key, V: Value> Engine<K, V> {
         let mut outcomes = Outcomes::new(wires.len());
         let ended = self.timed_write(until, remote.del_all(&wires, &mut outcomes)).await;
         let now = self.now();
-        for ((_, slot, _), outcome) in due.iter().zip(self.all_outcomes(ended, outcomes)) {
+        for ((_, slot, _), outcome) in due.iter().zip(self.all_outcomes(remote, until.limit, ended, outcomes)) {
             match outcome {
                 Ok(()) => {
                     remote.bypass.remove_before(&slot.key, mark, now);

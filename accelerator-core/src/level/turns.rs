@@ -45,7 +45,7 @@ pub(crate) trait InTurn<K: Key, V: Value>: Sized + Send {
 #[derive(Clone, Copy)]
 pub(crate) struct Deadline {
     at: Instant,
-    limit: Duration,
+    pub(crate) limit: Duration,
 }
 
 impl Deadline {

@@ -177,7 +177,7 @@ impl<K: Key, V: Value> InTurn<K, V> for Write<K, V> {
         let mut outcomes = Outcomes::new(some.len());
         let items: Vec<_> = some.iter().map(|w| (w.wire.as_str(), w.sealed.bytes.clone(), w.sealed.ttl)).collect();
         let ended = engine.timed_write(until, remote.set_all(items, &mut outcomes)).await;
-        for (write, outcome) in some.into_iter().zip(engine.all_outcomes(ended, outcomes)) {
+        for (write, outcome) in some.into_iter().zip(engine.all_outcomes(remote, until.limit, ended, outcomes)) {
             match outcome {
                 Ok(()) => write.pending.done(write.value, write.life, write.at, mark),
                 // 5

@@ -17,6 +17,7 @@ mod per_key;
 mod recovery;
 mod refresh;
 mod runtime;
+mod slow_line;
 mod stale;
 mod stats;
 mod wakers;
