@@ -83,13 +83,21 @@ impl MemcachedStoreBuilder {
         self
     }
 
-    /// Checks everything that was given. Talks to nobody and needs no runtime: a server that is away is no error here.
+    /// Checks everything that was given. Needs no runtime and waits for nobody: a server that is away is no error here.
+    /// Inside a tokio runtime it begins to connect to each server; a call that comes before that has ended makes a
+    /// connection of its own.
     ///
     /// # Errors
     ///
     /// [`InvalidConfig`](accelerator_core::ErrorKind::InvalidConfig), with the field, its value, and what it takes. Of a
     /// server's name that is not understood nothing is shown: it may be a login.
     pub fn build(self) -> CacheResult<MemcachedStore> {
+        let store = self.assemble()?;
+        store.warm_up();
+        Ok(store)
+    }
+
+    fn assemble(self) -> CacheResult<MemcachedStore> {
         self.settings.check()?;
         let names = server_names(&self.servers)?;
         let settings = Arc::new(self.settings);
@@ -109,7 +117,7 @@ impl MemcachedStoreBuilder {
     ///
     /// Nothing is left when the future is dropped.
     pub async fn connect(self) -> StoreResult<MemcachedStore> {
-        let store = self.build();
+        let store = self.assemble();
         let store = store.map_err(|error| StoreError::new(StoreErrorKind::Other, "no store").with_source(error))?;
         store.check().await?;
         Ok(store)

@@ -3,9 +3,9 @@
 //! 1 a read is dropped while its replies are on their way · 2 a task goes on reading them, for a while · 3 the leases among
 //! them are deleted, by their CAS numbers, over the same connection · 4 in step again, the connection goes back
 //!
-//! A batch that is dropped while one of its servers has answered, and another not, gives back what the first has granted.
+//! What has come of a batch before that is its caller's.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
@@ -13,7 +13,6 @@ use tokio::time::timeout;
 
 use crate::command::Command;
 use crate::connection::Connection;
-use crate::pool::Which;
 use crate::reply::Reply;
 use crate::server::{Lent, Server};
 use crate::settings::Settings;
@@ -97,47 +96,4 @@ async fn drain(mut draining: Draining, keys: Vec<Option<Box<str>>>, settings: Ar
 
 fn lease(key: Box<str>, reply: &Reply) -> Option<Lease> {
     (reply.won && reply.cas > 0).then_some((key, reply.cas))
-}
-
-/// The leases that the servers of a batch have granted, until the batch has reached its caller.
-pub(crate) struct Granted<'c> {
-    settings: &'c Arc<Settings>,
-    leases: Mutex<Vec<(Arc<Server>, Which, Lease)>>,
-}
-
-impl<'c> Granted<'c> {
-    pub(crate) fn new(settings: &'c Arc<Settings>) -> Self {
-        Self { settings, leases: Mutex::default() }
-    }
-
-    pub(crate) fn note(&self, server: &Arc<Server>, witnesses: Which, command: Option<&Command<'_>>, reply: &Reply) {
-        if let Some(command) = command.filter(|command| command.leases())
-            && let Some(lease) = lease(command.key().into(), reply)
-        {
-            self.leases.lock().unwrap_or_else(PoisonError::into_inner).push((server.clone(), witnesses, lease));
-        }
-    }
-
-    /// The batch has reached its caller.
-    pub(crate) fn reach_the_caller(&self) {
-        self.leases.lock().unwrap_or_else(PoisonError::into_inner).clear();
-    }
-}
-
-impl Drop for Granted<'_> {
-    fn drop(&mut self) {
-        let leases = std::mem::take(&mut *self.leases.lock().unwrap_or_else(PoisonError::into_inner));
-        let (false, Ok(runtime)) = (leases.is_empty(), Handle::try_current()) else { return };
-        let settings = self.settings.clone();
-        runtime.spawn(async move {
-            for (server, which, (key, cas)) in leases {
-                let delete = [Command::Delete { key: &key, cas: Some(cas) }];
-                let giving_back = async {
-                    let mut lent = server.borrow(which).await.ok()??;
-                    lent.connection().exchange(&settings.key_prefix, &delete, settings.max_value_bytes, drop).await.ok()
-                };
-                let _ = timeout(LONGEST_DRAIN, giving_back).await;
-            }
-        });
-    }
 }

@@ -1,14 +1,14 @@
 //! From commands to replies: over which connection, for how long, and for batches over which servers.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use accelerator_core::{StoreErrorKind, StoreResult};
+use accelerator_core::{Outcomes, StoreErrorKind, StoreResult};
 use futures_util::future::join_all;
 use tokio::runtime::Handle;
 
 use crate::command::{Command, check_key};
 use crate::fault::Fault;
-use crate::owed::{Asked, Granted};
+use crate::owed::Asked;
 use crate::pool::Which;
 use crate::reply::Reply;
 use crate::route;
@@ -57,18 +57,25 @@ impl Servers {
 
     /// One pipeline to one server, over one of the connections that will do.
     pub(crate) async fn exchange(&self, server: &Arc<Server>, which: Which, commands: &[Command<'_>]) -> Outcome {
-        self.exchange_noting(server, which, commands, |_, _, _| {}).await
+        let (mut witnesses, mut replies) = (which, Vec::with_capacity(commands.len()));
+        let end = self.exchange_each(server, which, commands, |reply, of| {
+            witnesses = of;
+            replies.push(reply);
+        });
+        let end = end.await;
+        Outcome { witnesses, replies, end }
     }
 
-    /// [`exchange`](Self::exchange), whose replies are shown to `note` as they come, each with its place.
-    async fn exchange_noting(
+    /// The same, with each reply given to `each` as it comes, with the connections over which its CAS number means
+    /// something.
+    pub(crate) async fn exchange_each(
         &self,
         server: &Arc<Server>,
         which: Which,
         commands: &[Command<'_>],
-        note: impl Fn(usize, &Reply, Which) + Send + Sync,
-    ) -> Outcome {
-        let (mut witnesses, mut replies) = (which, Vec::with_capacity(commands.len()));
+        mut each: impl FnMut(Reply, Which) + Send,
+    ) -> End {
+        let mut is_silent = true;
         let run = async {
             let (prefix, limit) = (&self.settings.key_prefix, self.settings.max_value_bytes);
             loop {
@@ -77,13 +84,12 @@ impl Servers {
                     which => server.borrow(which).await?,
                 };
                 let Some(lent) = lent else { return Ok(End::NoWitness) };
-                witnesses = lent.witnesses();
-                let was_idle = lent.was_idle();
+                let (witnesses, was_idle) = (lent.witnesses(), lent.was_idle());
                 let mut asked = Asked::new(lent, commands, &self.settings);
                 let Some(connection) = asked.connection() else { return Ok(End::NoWitness) };
                 let heard = |reply| {
-                    note(replies.len(), &reply, witnesses);
-                    replies.push(reply);
+                    is_silent = false;
+                    each(reply, witnesses);
                 };
                 let exchanged = connection.exchange(prefix, commands, limit, heard).await;
                 drop(asked.ends());
@@ -91,13 +97,12 @@ impl Servers {
                     Ok(()) => return Ok(End::Whole),
                     // It had ended while it was idle, and nobody had noticed. What isn't bound to connections can be said
                     // twice: reads, deletes and writes alike.
-                    Err(why) if why.is_absence() && was_idle && replies.is_empty() && which == Which::Any => {}
+                    Err(why) if why.is_absence() && was_idle && is_silent && which == Which::Any => {}
                     Err(why) => return Err(why),
                 }
             }
         };
-        let end = self.timed(run).await.unwrap_or_else(End::Broken);
-        Outcome { witnesses, replies, end }
+        self.timed(run).await.unwrap_or_else(End::Broken)
     }
 
     async fn timed<T>(&self, run: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
@@ -121,43 +126,47 @@ impl Servers {
         reply.and_then(|reply| meaning(reply, server, outcome.witnesses)).map_err(|why| why.of(&server.name))
     }
 
-    /// Many commands: one pipeline per server, all at once. `meaning` reads the reply to the command at a position.
-    pub(crate) async fn many<T>(
+    /// Many commands: one pipeline per server, all at once. `meaning` reads the reply to the command at a position; what it
+    /// says is put into `out` at once, so that a server that hangs keeps no other one's answers back.
+    pub(crate) async fn many<T: Send>(
         &self,
         commands: Vec<Command<'_>>,
-        meaning: impl Fn(usize, Reply, &Server, Which) -> Result<T, Fault>,
-    ) -> Vec<StoreResult<T>> {
-        let mut out: Vec<Option<StoreResult<T>>> = Vec::with_capacity(commands.len());
+        out: &mut Outcomes<T>,
+        meaning: impl Fn(usize, Reply, &Server, Which) -> Result<T, Fault> + Sync,
+    ) {
         let mut shares: Vec<Share<'_>> = self.all.iter().map(|_| Share::default()).collect();
         for (position, command) in commands.into_iter().enumerate() {
-            let checked = self.check_key(command.key());
-            if checked.is_ok() {
-                shares[self.place(command.key())].push(position, command);
+            match self.check_key(command.key()) {
+                Ok(()) => shares[self.place(command.key())].push(position, command),
+                Err(error) => out.put(position, Err(error)),
             }
-            out.push(checked.err().map(Err));
         }
-        let granted = &Granted::new(&self.settings);
+        let (out, meaning) = (&Shared::new(out), &meaning);
         let runs = self.all.iter().zip(shares).filter(|(_, share)| !share.commands.is_empty());
         let runs = runs.map(|(server, share)| async move {
-            let note = |at: usize, reply: &Reply, witnesses| {
-                granted.note(server, witnesses, share.commands.get(at), reply);
-            };
-            let outcome = self.exchange_noting(server, Which::Any, &share.commands, note).await;
-            (server, share.positions, outcome)
+            let mut positions = share.positions.into_iter();
+            let end = self.exchange_each(server, Which::Any, &share.commands, |reply, witnesses| {
+                if let Some(position) = positions.next() {
+                    out.put(position, meaning(position, reply, server, witnesses).map_err(|why| why.of(&server.name)));
+                }
+            });
+            let end = end.await;
+            positions.for_each(|position| out.put(position, Err(end.why().of(&server.name))));
         });
-        for (server, positions, outcome) in join_all(runs).await {
-            let mut replies = outcome.replies.into_iter();
-            for position in positions {
-                let meant = match replies.next() {
-                    Some(reply) => meaning(position, reply, server, outcome.witnesses),
-                    None => Err(outcome.end.why()),
-                };
-                out[position] = Some(meant.map_err(|why| why.of(&server.name)));
-            }
-        }
-        granted.reach_the_caller();
-        let unanswered = || Err(Fault::protocol("no answer").of("(none)"));
-        out.into_iter().map(|answer| answer.unwrap_or_else(unanswered)).collect()
+        join_all(runs).await;
+    }
+}
+
+/// Outcomes into which several servers' answers are put.
+pub(crate) struct Shared<'a, T>(Mutex<&'a mut Outcomes<T>>);
+
+impl<'a, T> Shared<'a, T> {
+    pub(crate) fn new(out: &'a mut Outcomes<T>) -> Self {
+        Self(Mutex::new(out))
+    }
+
+    pub(crate) fn put(&self, position: usize, outcome: StoreResult<T>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).put(position, outcome);
     }
 }
 

@@ -10,14 +10,14 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use accelerator_core::head::{HEAD_LEN, Head, Kind};
-use accelerator_core::{LeaseToken, StoreResult};
+use accelerator_core::{LeaseToken, Outcomes, StoreResult};
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::command::{Command, lease_seconds};
 use crate::fill::Conditional;
 use crate::lease::Proof;
 use crate::meaning;
-use crate::pipeline::Servers;
+use crate::pipeline::{Servers, Shared};
 
 impl Servers {
     pub(crate) async fn renew(
@@ -26,33 +26,35 @@ impl Servers {
         lease: Duration,
     ) -> Vec<StoreResult<Option<LeaseToken>>> {
         let heads: Vec<[u8; HEAD_LEN]> = items.iter().map(|(key, token)| mark(key, token)).collect();
-        let (ttl, mut out) = (lease_seconds(lease), Vec::with_capacity(items.len()));
+        let ttl = lease_seconds(lease);
         // What is no lease stays as it is.
-        let leases = || items.iter().zip(&heads).filter(|((_, token), _)| Proof::of(token).leased);
+        let is_lease = |at: &usize| items.get(*at).is_some_and(|(_, token)| Proof::of(token).leased);
+        let places: Vec<usize> = (0..items.len()).filter(is_lease).collect();
         // 1
-        let marked = leases().map(|((key, token), head)| {
+        let marks = places.iter().map(|&at| {
+            let ((key, token), head) = (&items[at], &heads[at]);
             let proof = Proof::of(token);
-            Conditional { command: Command::Store { key, value: head, ttl, cas: Some(proof.cas) }, proof }
+            (at, Conditional { command: Command::Store { key, value: head, ttl, cas: Some(proof.cas) }, proof })
         });
-        let mut marked = self.conditional(marked.collect(), meaning::filled).await.into_iter();
+        let mut marked = Outcomes::new(items.len());
+        let out = Shared::new(&mut marked);
+        self.conditional(marks.collect(), |at, outcome| out.put(at, outcome), meaning::filled).await;
         // 2
-        let read = leases().map(|((key, _), _)| Command::See { key }).collect();
-        let seen = self.many(read, |at, reply, server, witnesses| {
-            let mine = leases().nth(at).is_some_and(|(_, head)| reply.value == head[..]);
+        let read = places.iter().map(|&at| Command::See { key: items[at].0 }).collect();
+        let mut seen = Outcomes::new(places.len());
+        self.many(read, &mut seen, |n, reply, server, witnesses| {
+            let mine = places.get(n).is_some_and(|&at| reply.value == heads[at][..]);
             meaning::seen(&reply)?;
             Ok(mine.then(|| Proof { server: server.hash, witnesses, cas: reply.cas, leased: true }.token()))
+        })
+        .await;
+        let mut seen = seen.ended().into_iter();
+        let answers = (0..items.len()).map(|at| match is_lease(&at).then(|| (marked.take(at), seen.next())) {
+            Some((Some(Err(why)), _)) => Err(why),
+            Some((_, Some(seen))) => seen,
+            _ => Ok(None),
         });
-        let mut seen = seen.await.into_iter();
-        for (_, token) in items {
-            let leased = Proof::of(token).leased;
-            let (marked, seen) = if leased { (marked.next(), seen.next()) } else { (None, None) };
-            out.push(match (marked, seen) {
-                (Some(Err(why)), _) => Err(why),
-                (_, Some(seen)) => seen,
-                _ => Ok(None),
-            });
-        }
-        out
+        answers.collect()
     }
 }
 

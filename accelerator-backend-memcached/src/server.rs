@@ -197,6 +197,20 @@ impl Server {
         Err(why)
     }
 
+    /// Makes a first connection before anybody asks for one, where there is a runtime. What comes of it is found out by
+    /// whoever asks: this says nothing.
+    pub(crate) fn warm_up(self: &Arc<Self>) {
+        let Ok(runtime) = Handle::try_current() else { return };
+        let server = Arc::downgrade(self);
+        runtime.spawn(async move {
+            let Some(server) = server.upgrade() else { return };
+            if let Ok(permit) = Arc::clone(&server.permits).try_acquire_owned() {
+                // Given back when it is dropped.
+                drop(server.dial(permit).await);
+            }
+        });
+    }
+
     /// Tries in the background until there is a connection again, or the store is gone.
     fn begin_to_probe(self: &Arc<Self>) {
         let Ok(runtime) = Handle::try_current() else { return };

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use accelerator_core::head::{Head, Kind};
-use accelerator_core::{Bytes, Filled, L2Read, L2Store, LeaseToken, Limits, StoreResult, async_trait};
+use accelerator_core::{
+    Bytes, Filled, L2Read, L2Store, LeaseToken, Limits, Outcomes, StoreResult, Unclaimed, async_trait,
+};
 
 use crate::builder::MemcachedStoreBuilder;
 use crate::command::{Command, LONGEST_KEY, SHORTEST_LEASE, lease_seconds, seconds};
@@ -41,6 +43,11 @@ impl MemcachedStore {
 
     pub(crate) fn new(servers: Servers) -> Self {
         Self(Arc::new(servers))
+    }
+
+    /// Begins to connect to each server, where there is a runtime.
+    pub(crate) fn warm_up(&self) {
+        self.0.all.iter().for_each(Server::warm_up);
     }
 
     /// Asks every server for its version, and for a lease.
@@ -102,18 +109,36 @@ impl L2Store for MemcachedStore {
     }
 
     async fn mget(&self, keys: &[&str]) -> Vec<StoreResult<Option<Bytes>>> {
+        let mut out = Outcomes::new(keys.len());
+        self.mget_into(keys, &mut out).await;
+        out.ended()
+    }
+
+    async fn mget_into(&self, keys: &[&str], out: &mut Outcomes<Option<Bytes>>) {
         let commands = keys.iter().map(|key| read(key)).collect();
-        self.0.many(commands, |_, reply, _, _| meaning::read(reply)).await
+        self.0.many(commands, out, |_, reply, _, _| meaning::read(reply)).await;
     }
 
     async fn mset(&self, items: Vec<(&str, Bytes, Duration)>) -> Vec<StoreResult<()>> {
+        let mut out = Outcomes::new(items.len());
+        self.mset_into(items, &mut out).await;
+        out.ended()
+    }
+
+    async fn mset_into(&self, items: Vec<(&str, Bytes, Duration)>, out: &mut Outcomes<()>) {
         let commands = items.iter().map(|(key, value, ttl)| self.set_command(key, value, *ttl)).collect();
-        self.0.many(commands, |at, reply, _, _| self.set_meaning(&items[at].1, &reply)).await
+        self.0.many(commands, out, |at, reply, _, _| self.set_meaning(&items[at].1, &reply)).await;
     }
 
     async fn mdel(&self, keys: &[&str]) -> Vec<StoreResult<()>> {
+        let mut out = Outcomes::new(keys.len());
+        self.mdel_into(keys, &mut out).await;
+        out.ended()
+    }
+
+    async fn mdel_into(&self, keys: &[&str], out: &mut Outcomes<()>) {
         let commands = keys.iter().map(|key| delete(key)).collect();
-        self.0.many(commands, |_, reply, _, _| meaning::deleted(&reply)).await
+        self.0.many(commands, out, |_, reply, _, _| meaning::deleted(&reply)).await;
     }
 
     async fn get_or_lease(&self, key: &str, lease: Duration) -> StoreResult<L2Read> {
@@ -121,20 +146,32 @@ impl L2Store for MemcachedStore {
     }
 
     async fn mget_or_lease(&self, keys: &[&str], lease: Duration) -> Vec<StoreResult<L2Read>> {
+        let mut out = Unclaimed::new(self.clone(), keys);
+        self.mget_or_lease_into(keys, lease, out.outcomes()).await;
+        out.claim().ended()
+    }
+
+    async fn mget_or_lease_into(&self, keys: &[&str], lease: Duration, out: &mut Outcomes<L2Read>) {
         let lease = Some(lease_seconds(lease));
         let commands = keys.iter().map(|key| Command::Read { key, lease }).collect();
-        self.0.many(commands, |_, reply, server, witnesses| leased(reply, server, witnesses)).await
+        self.0.many(commands, out, |_, reply, server, witnesses| leased(reply, server, witnesses)).await;
     }
 
     async fn fill(&self, key: &str, token: &LeaseToken, value: Bytes, ttl: Duration) -> StoreResult<Filled> {
-        let answers = self.0.fill(vec![(key, *token, &value, seconds(ttl))]).await;
-        answers.into_iter().next().unwrap_or(Ok(Filled::Lost))
+        let mut out = Outcomes::new(1);
+        self.0.fill(vec![(key, *token, &value, seconds(ttl))], &mut out).await;
+        out.take(0).unwrap_or(Ok(Filled::Lost))
     }
 
     async fn mfill(&self, items: Vec<(&str, LeaseToken, Bytes, Duration)>) -> Vec<StoreResult<Filled>> {
-        self.0
-            .fill(items.iter().map(|(key, token, value, ttl)| (*key, *token, &**value, seconds(*ttl))).collect())
-            .await
+        let mut out = Outcomes::new(items.len());
+        self.mfill_into(items, &mut out).await;
+        out.ended()
+    }
+
+    async fn mfill_into(&self, items: Vec<(&str, LeaseToken, Bytes, Duration)>, out: &mut Outcomes<Filled>) {
+        let fills = items.iter().map(|(key, token, value, ttl)| (*key, *token, &**value, seconds(*ttl))).collect();
+        self.0.fill(fills, out).await;
     }
 
     async fn renew(&self, key: &str, token: &LeaseToken, lease: Duration) -> StoreResult<Option<LeaseToken>> {

@@ -11,6 +11,8 @@ mod builder;
 mod cache_trips;
 #[path = "promises/cancellation.rs"]
 mod cancellation;
+#[path = "promises/large.rs"]
+mod large;
 #[path = "promises/laws.rs"]
 mod laws;
 #[path = "promises/leases.rs"]
@@ -25,6 +27,8 @@ mod pool;
 mod round_trips;
 #[path = "promises/secrets.rs"]
 mod secrets;
+#[path = "promises/start.rs"]
+mod start;
 #[path = "promises/strangers.rs"]
 mod strangers;
 #[path = "promises/tools.rs"]

@@ -29,7 +29,7 @@ const MOST_TIMEOUT: Duration = Duration::from_secs(60);
 ///     .key_prefix("shop:")
 ///     .connect_timeout(Duration::from_millis(500))
 ///     .build()?;
-/// assert!(!store.is_connected()); // the first call starts to connect
+/// assert!(!store.is_connected()); // outside of a runtime the first call connects
 /// # Ok::<(), accelerator_core::CacheError>(())
 /// ```
 #[derive(Clone)]
@@ -74,7 +74,7 @@ impl RedisStoreBuilder {
 
     /// How long connecting may take, TLS, login and first answer included: 10 ms to 60 s, by default 1 s.
     ///
-    /// No call waits for it. After a failure the next try follows within 500 ms (within 5 s where the server refused
+    /// Only the first try is waited for. After a failure the next try follows within 500 ms (within 5 s where the server refused
     /// the login).
     pub fn connect_timeout(mut self, limit: Duration) -> Self {
         self.connect_timeout = limit;
@@ -85,9 +85,8 @@ impl RedisStoreBuilder {
     ///
     /// It is looked at once in this time. A server that was silent is asked for a sign of life, and without one until
     /// the next look the connection is replaced and its calls end with an error. So a call waits at most twice as long,
-    /// and a server that is slow for a moment keeps its connection. An answer counts when it is whole: give slow networks
-    /// and batches of many megabytes more. This is the limit of the connection; each call of the cache has a shorter
-    /// one of its own.
+    /// and a server that is slow for a moment keeps its connection. Whatever comes from the server counts, also a part of
+    /// a long answer. This is the limit of the connection; each call of the cache has a shorter one of its own.
     pub fn response_timeout(mut self, limit: Duration) -> Self {
         self.response_timeout = limit;
         self
@@ -101,14 +100,21 @@ impl RedisStoreBuilder {
         self
     }
 
-    /// The store, not connected yet: the first call starts to connect, and calls fail at once until it has. Needs no
-    /// runtime.
+    /// The store. Inside a tokio runtime it begins to connect at once, elsewhere at the first call. Calls wait for the end
+    /// of that first try, `connect_timeout` at most (the cache's own limits are shorter); after it they fail at once
+    /// while there is no connection. Needs no runtime, and no server.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::InvalidConfig`], naming the field, its value and what is accepted. Of a URL it names the host
     /// and the port, never the login, and nothing at all where it was not understood.
     pub fn build(self) -> CacheResult<RedisStore> {
+        let store = self.assemble()?;
+        store.begin();
+        Ok(store)
+    }
+
+    fn assemble(self) -> CacheResult<RedisStore> {
         let url = self.url.as_deref().ok_or_else(|| invalid("url", "(not set)", target::ACCEPTED))?;
         let refused =
             |why: &str| invalid("url", target::shown(url), &format!("{why}; accepted is {}", target::ACCEPTED));
@@ -134,6 +140,7 @@ impl RedisStoreBuilder {
             tls: self.tls(&target)?,
             target,
             limit: self.connect_timeout,
+            received: Arc::default(),
         };
         let line = Arc::new(Line::new(dialer, self.response_timeout));
         Ok(RedisStore::new(line, Commands { prefix: self.key_prefix }))
@@ -167,7 +174,7 @@ impl RedisStoreBuilder {
     /// Dropped, it leaves no connection and no task.
     pub async fn connect(self) -> StoreResult<RedisStore> {
         let store = self
-            .build()
+            .assemble()
             .map_err(|error| StoreError::new(StoreErrorKind::Other, "the store can't be built").with_source(error))?;
         store.connect().await?;
         Ok(store)

@@ -1,6 +1,6 @@
-//! Batches cut into pieces that a server takes at once, and their answers put together again.
+//! Batches cut into pieces that a server takes at once.
 
-use accelerator_core::{StoreError, StoreResult};
+use accelerator_core::{Outcomes, StoreError};
 
 use crate::refusal;
 
@@ -9,27 +9,10 @@ const MOST_KEYS: usize = 512;
 /// The most bytes of values of one round trip, as long as one value alone is not more.
 const MOST_BYTES: usize = 4 << 20;
 
-/// The outcomes of a batch, in the order of its input.
-pub(crate) struct Answers<T>(Vec<Option<StoreResult<T>>>);
-
-impl<T> Answers<T> {
-    pub(crate) fn new(count: usize) -> Self {
-        Self((0..count).map(|_| None).collect())
-    }
-
-    pub(crate) fn put(&mut self, position: usize, answer: StoreResult<T>) {
-        self.0[position] = Some(answer);
-    }
-
-    /// One error for many keys.
-    pub(crate) fn fail(&mut self, positions: &[usize], error: &StoreError) {
-        for &position in positions {
-            self.put(position, Err(refusal::again(error)));
-        }
-    }
-
-    pub(crate) fn into_vec(self, missing: impl Fn() -> StoreError) -> Vec<StoreResult<T>> {
-        self.0.into_iter().map(|answer| answer.unwrap_or_else(|| Err(missing()))).collect()
+/// One error for many keys.
+pub(crate) fn fail<T>(out: &mut Outcomes<T>, positions: &[usize], error: &StoreError) {
+    for &position in positions {
+        out.put(position, Err(refusal::again(error)));
     }
 }
 

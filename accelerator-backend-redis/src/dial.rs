@@ -2,12 +2,15 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use accelerator_core::{StoreError, StoreErrorKind, StoreResult};
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Cmd, ConnectionAddr, Pipeline, RedisConnectionInfo, Value};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 
 use crate::command::Op;
@@ -38,6 +41,8 @@ pub(crate) struct Connected {
 pub(crate) struct Dialer {
     pub(crate) target: Target,
     pub(crate) limit: Duration,
+    /// Bytes that the server has sent, over all connections.
+    pub(crate) received: Arc<AtomicU64>,
     #[cfg(feature = "tls")]
     pub(crate) tls: Option<Tls>,
 }
@@ -145,13 +150,58 @@ impl Dialer {
             .set_connection_timeout(None)
             .set_response_timeout(None)
             .set_pipeline_buffer_size(QUEUE);
-        let opened = MultiplexedConnection::new_with_config(&login, stream, config).await;
+        let counted = Counted { stream, received: Arc::clone(&self.received) };
+        let opened = MultiplexedConnection::new_with_config(&login, counted, config).await;
         let (connection, driver) = opened.map_err(|error| self.failed("no connection").with_source(error))?;
         Ok(Connected { connection, driver: Box::pin(driver) })
     }
 
     fn failed(&self, what: &str) -> StoreError {
         StoreError::new(StoreErrorKind::Unavailable, format!("{}: {what}", self.target))
+    }
+}
+
+/// A stream that counts what it receives: a long answer is a sign of life before it is whole.
+struct Counted {
+    stream: Stream,
+    received: Arc<AtomicU64>,
+}
+
+impl AsyncRead for Counted {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let polled = Pin::new(&mut self.stream).poll_read(cx, buffer);
+        let more = buffer.filled().len().saturating_sub(before);
+        if more > 0 {
+            self.received.fetch_add(u64::try_from(more).unwrap_or(u64::MAX), Ordering::Relaxed);
+        }
+        polled
+    }
+}
+
+impl AsyncWrite for Counted {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, bytes)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
     }
 }
 

@@ -3,6 +3,8 @@
 //! 1 dial · 2 carry the connection until it ends · 3 wait a moment, and again
 
 use std::future::poll_fn;
+use std::mem;
+use std::sync::atomic::Ordering;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
@@ -87,7 +89,7 @@ async fn attend(tenure: &Tenure, connected: Connected) -> Option<Missing> {
     let Connected { connection, mut driver } = connected;
     let mut looks = interval_at(tokio::time::Instant::now() + line.silence, line.silence);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut ping = None;
+    let (mut ping, mut received) = (None, line.dialer.received.load(Ordering::Relaxed));
     let mut gave_way = false;
     let end = poll_fn(|cx| {
         gave_way = !gave_way && line.signs.in_flight() >= CROWD;
@@ -99,6 +101,10 @@ async fn attend(tenure: &Tenure, connected: Connected) -> Option<Missing> {
             return Poll::Ready(Some(Missing::Closed));
         }
         while looks.poll_tick(cx).is_ready() {
+            let before = mem::replace(&mut received, line.dialer.received.load(Ordering::Relaxed));
+            if received != before {
+                line.signs.hear();
+            }
             let Some(look) = tenure.look() else { return Poll::Ready(None) };
             if look.replica && since.elapsed() >= REPLICA {
                 return Poll::Ready(Some(Missing::Replica));

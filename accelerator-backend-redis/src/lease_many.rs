@@ -8,10 +8,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use accelerator_core::head::{Head, Kind};
-use accelerator_core::{L2Read, StoreErrorKind, StoreResult};
+use accelerator_core::{L2Read, Outcomes, StoreErrorKind};
 use redis::{Pipeline, Value};
 
-use crate::chunks::Answers;
+use crate::chunks::fail;
 use crate::command::{self, ScriptCall};
 use crate::lease::{leased, unleased};
 use crate::owed::Asking;
@@ -20,30 +20,32 @@ use crate::script;
 use crate::store::Inner;
 
 impl Inner {
-    pub(crate) async fn mget_or_lease(self: &Arc<Self>, keys: &[&str], lease: Duration) -> Vec<StoreResult<L2Read>> {
-        let mut answers = Answers::new(keys.len());
+    pub(crate) async fn mget_or_lease(
+        self: &Arc<Self>,
+        keys: &[&str],
+        lease: Duration,
+        answers: &mut Outcomes<L2Read>,
+    ) {
         let mut asking = Asking::many(self, lease);
-        for mut chunk in self.chunks(keys.iter().map(|key| (*key, 0)), &mut answers) {
+        for mut chunk in self.chunks(keys.iter().map(|key| (*key, 0)), answers) {
             // 1
             if !self.line.signs.is_cooling() {
                 if self.line.signs.expects_hits() {
-                    chunk = self.read_first(keys, chunk, &mut answers).await;
+                    chunk = self.read_first(keys, chunk, answers).await;
                 }
                 if !chunk.is_empty() {
-                    chunk = self.lease_many(keys, chunk, &mut asking, &mut answers).await;
+                    chunk = self.lease_many(keys, chunk, &mut asking, answers).await;
                 }
             }
             // 4
             if !chunk.is_empty() {
-                self.read_many(keys, &chunk, &mut answers, unleased).await;
+                self.read_many(keys, &chunk, answers, unleased).await;
             }
         }
-        asking.ends();
-        answers.into_vec(|| refusal::nonsense(command::LEASE))
     }
 
     /// Reads a chunk, and answers what isn't there (or is no string, which `MGET` doesn't tell).
-    async fn read_first(&self, keys: &[&str], mut chunk: Vec<usize>, answers: &mut Answers<L2Read>) -> Vec<usize> {
+    async fn read_first(&self, keys: &[&str], mut chunk: Vec<usize>, answers: &mut Outcomes<L2Read>) -> Vec<usize> {
         let values = match self.fetch(keys, &chunk).await {
             Ok(values) => values,
             // No right to it, or keys of several slots: the pipeline needs neither.
@@ -52,7 +54,7 @@ impl Inner {
                 return chunk;
             }
             Err(error) => {
-                answers.fail(&chunk, &error);
+                fail(answers, &chunk, &error);
                 return Vec::new();
             }
         };
@@ -79,7 +81,7 @@ impl Inner {
         keys: &[&'k str],
         mut chunk: Vec<usize>,
         asking: &mut Asking<'k>,
-        answers: &mut Answers<L2Read>,
+        answers: &mut Outcomes<L2Read>,
     ) -> Vec<usize> {
         let heads: Vec<_> = chunk.iter().map(|_| Head::random(Kind::Lease).to_bytes()).collect();
         let lease = asking.lease();
@@ -115,7 +117,7 @@ impl Inner {
             Ok(values) => values,
             Err(error) => {
                 asking.failed(from, &error);
-                answers.fail(&chunk, &error);
+                fail(answers, &chunk, &error);
                 return Vec::new();
             }
         };

@@ -1,17 +1,23 @@
-//! The connection of one store, as its calls see it: there or not, and never waited for.
+//! The connection of one store, as its calls see it: there or not. Only the end of a task's first try is waited for: until
+//! then nobody knows whether there is a server.
 //!
-//! One task of the store (`keeper`) connects, carries the connection and connects again. It runs on the runtime of
-//! whichever call first found nobody at it, and dies with that runtime; the next call then starts another.
+//! One task of the store (`keeper`) connects, carries the connection and connects again. It runs on the runtime in which
+//! the store was built, or of whichever call first found nobody at it, and dies with that runtime; the next call then
+//! starts another.
 
 use std::fmt;
 use std::mem;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use accelerator_core::{StoreError, StoreErrorKind, StoreResult};
 use redis::aio::MultiplexedConnection;
 use tokio::runtime::Handle;
+use tokio::sync::Notify;
 use tokio::task::AbortHandle;
+use tokio::time::timeout;
 
 use crate::dial::{Connected, Dialer};
 use crate::keeper;
@@ -19,6 +25,8 @@ use crate::signs::{Look, Signs};
 
 /// A task that has missed this many of its regular looks isn't run any more.
 const MISSED_LOOKS: u32 = 4;
+/// How much later than its limit a first try may end on a busy runtime.
+const SLACK: Duration = Duration::from_millis(50);
 
 pub(crate) struct Line {
     pub(crate) dialer: Dialer,
@@ -26,12 +34,16 @@ pub(crate) struct Line {
     pub(crate) silence: Duration,
     pub(crate) signs: Signs,
     state: RwLock<State>,
+    /// Told when a first try has ended, however.
+    tried: Notify,
 }
 
 struct State {
     /// Which task this is the state of.
     epoch: u64,
     task: Task,
+    /// The first try of the task is under way, and has to end by then.
+    first_try: Option<Instant>,
     connection: Option<MultiplexedConnection>,
     /// Why there is none, where there is none.
     missing: Missing,
@@ -76,8 +88,8 @@ impl fmt::Display for Missing {
 
 impl Line {
     pub(crate) fn new(dialer: Dialer, silence: Duration) -> Self {
-        let state = State { epoch: 0, task: Task::None, connection: None, missing: Missing::NotTried };
-        Self { dialer, silence, signs: Signs::new(), state: RwLock::new(state) }
+        let state = State { epoch: 0, task: Task::None, first_try: None, connection: None, missing: Missing::NotTried };
+        Self { dialer, silence, signs: Signs::new(), state: RwLock::new(state), tried: Notify::new() }
     }
 
     /// The connection, if there is one now. If there isn't and nobody is at it, a task starts to connect.
@@ -88,8 +100,47 @@ impl Line {
         }
         self.leave_asleep(self.dialer.limit + keeper::LONGEST_REFUSED_WAIT);
         self.start(None);
+        Err(self.unavailable())
+    }
+
+    /// The connection, where there was none a moment ago: waits for the end of the first try, no longer than the try may
+    /// take. After it the answer is the same as without waiting.
+    pub(crate) async fn first_connection(self: &Arc<Self>) -> StoreResult<MultiplexedConnection> {
+        // On a runtime that runs only while it is called, this is the moment for the task to connect.
+        tokio::task::yield_now().await;
+        loop {
+            let mut tried = pin!(self.tried.notified());
+            // From here on no end is missed.
+            tried.as_mut().enable();
+            let (epoch, first_try) = {
+                let state = self.read();
+                match (&state.connection, state.first_try) {
+                    (Some(connection), _) => {
+                        self.signs.ask();
+                        return Ok(connection.clone());
+                    }
+                    (None, None) => break,
+                    (None, Some(until)) => (state.epoch, until),
+                }
+            };
+            let left = first_try.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                // A task that is run has ended its try by now: this one sits in a runtime that nobody runs.
+                self.end(epoch, Missing::Asleep);
+                self.start(None);
+                continue;
+            }
+            // A runtime that has no timers says so by a panic, and has no connection to wait for either.
+            let Ok(end) = catch_unwind(AssertUnwindSafe(|| timeout(left, tried))) else { break };
+            // Over or not, the state says what is.
+            let _ = end.await;
+        }
+        Err(self.unavailable())
+    }
+
+    fn unavailable(&self) -> StoreError {
         let context = format!("not connected to {}: {}", self.dialer.target, self.missing());
-        Err(StoreError::new(StoreErrorKind::Unavailable, context))
+        StoreError::new(StoreErrorKind::Unavailable, context)
     }
 
     /// Why there is no connection, or was none.
@@ -117,6 +168,7 @@ impl Line {
             if matches!(state.missing, Missing::NotTried | Missing::NoRuntime) {
                 state.missing = Missing::Connecting;
             }
+            state.first_try = first.is_none().then(|| Instant::now() + self.dialer.limit + SLACK);
             state.connection = first.as_ref().map(|first| first.connection.clone());
             state.epoch
         };
@@ -139,8 +191,10 @@ impl Line {
             }
             state.epoch += 1;
             state.missing = why;
+            state.first_try = None;
             (mem::replace(&mut state.task, Task::None), state.connection.take())
         };
+        self.tried.notify_waiters();
         if let Task::Running(task) = task {
             task.abort();
         }
@@ -197,7 +251,9 @@ impl Tenure {
         }
         let before = mem::replace(&mut state.connection, connection);
         state.missing = missing;
+        state.first_try = None;
         drop(state);
+        self.line.tried.notify_waiters();
         drop(before);
         true
     }

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use accelerator_core::{Bytes, Filled, LeaseToken, StoreResult};
+use accelerator_core::{Bytes, Filled, LeaseToken, Outcomes, StoreResult};
 use redis::{Pipeline, Value};
 
-use crate::chunks::{Answers, chunks};
+use crate::chunks::{chunks, fail};
 use crate::command::{self, Op, ScriptCall};
 use crate::lease::{filled, renewed};
 use crate::refusal::{self, Refusal};
@@ -14,22 +14,19 @@ use crate::store::Inner;
 use crate::token;
 
 impl Inner {
-    pub(crate) async fn mget(&self, keys: &[&str]) -> Vec<StoreResult<Option<Bytes>>> {
-        let mut answers = Answers::new(keys.len());
-        for chunk in self.chunks(keys.iter().map(|key| (*key, 0)), &mut answers) {
-            self.read_many(keys, &chunk, &mut answers, |answer| match answer {
+    pub(crate) async fn mget(&self, keys: &[&str], answers: &mut Outcomes<Option<Bytes>>) {
+        for chunk in self.chunks(keys.iter().map(|key| (*key, 0)), answers) {
+            self.read_many(keys, &chunk, answers, |answer| match answer {
                 Value::BulkString(string) => Ok(token::plain_read(string)),
                 Value::Nil => Ok(None),
                 other => Err(refusal::unexpected(command::MGET, &other)),
             })
             .await;
         }
-        answers.into_vec(|| refusal::nonsense(command::MGET))
     }
 
-    pub(crate) async fn mset(&self, items: &[(&str, Bytes, Duration)]) -> Vec<StoreResult<()>> {
-        let mut answers = Answers::new(items.len());
-        for chunk in self.chunks(items.iter().map(|(key, value, _)| (*key, value.len())), &mut answers) {
+    pub(crate) async fn mset(&self, items: &[(&str, Bytes, Duration)], answers: &mut Outcomes<()>) {
+        for chunk in self.chunks(items.iter().map(|(key, value, _)| (*key, value.len())), answers) {
             let mut pipeline = Pipeline::with_capacity(chunk.len());
             for &at in &chunk {
                 let (key, value, ttl) = &items[at];
@@ -41,28 +38,24 @@ impl Inner {
                         answers.put(at, refusal::done(command::SET, &value));
                     }
                 }
-                Err(error) => answers.fail(&chunk, &error),
+                Err(error) => fail(answers, &chunk, &error),
             }
         }
-        answers.into_vec(|| refusal::nonsense(command::SET))
     }
 
-    pub(crate) async fn mdel(&self, keys: &[&str]) -> Vec<StoreResult<()>> {
-        let mut answers = Answers::new(keys.len());
-        for chunk in self.chunks(keys.iter().map(|key| (*key, 0)), &mut answers) {
+    pub(crate) async fn mdel(&self, keys: &[&str], answers: &mut Outcomes<()>) {
+        for chunk in self.chunks(keys.iter().map(|key| (*key, 0)), answers) {
             let doomed: Vec<&str> = chunk.iter().map(|&at| keys[at]).collect();
             let answer = self.ask(command::DEL, self.commands.unlink(&doomed)).await;
             match answer.and_then(|answer| refusal::done(command::DEL, &answer)) {
                 Ok(()) => chunk.into_iter().for_each(|at| answers.put(at, Ok(()))),
-                Err(error) => answers.fail(&chunk, &error),
+                Err(error) => fail(answers, &chunk, &error),
             }
         }
-        answers.into_vec(|| refusal::nonsense(command::DEL))
     }
 
-    pub(crate) async fn mfill(&self, items: &[(&str, LeaseToken, Bytes, Duration)]) -> Vec<StoreResult<Filled>> {
-        let mut answers = Answers::new(items.len());
-        for mut chunk in self.chunks(items.iter().map(|(key, _, value, _)| (*key, value.len())), &mut answers) {
+    pub(crate) async fn mfill(&self, items: &[(&str, LeaseToken, Bytes, Duration)], answers: &mut Outcomes<Filled>) {
+        for mut chunk in self.chunks(items.iter().map(|(key, _, value, _)| (*key, value.len())), answers) {
             let mut args: Vec<[&[u8]; 2]> = Vec::with_capacity(chunk.len());
             let cooling = self.line.signs.is_cooling();
             chunk.retain(|&at| {
@@ -91,10 +84,9 @@ impl Inner {
                         answers.put(at, filled(&value));
                     }
                 }
-                Err(error) => answers.fail(&chunk, &error),
+                Err(error) => fail(answers, &chunk, &error),
             }
         }
-        answers.into_vec(|| refusal::nonsense(command::FILL))
     }
 
     pub(crate) async fn mrenew(
@@ -102,7 +94,7 @@ impl Inner {
         items: &[(&str, LeaseToken)],
         lease: Duration,
     ) -> Vec<StoreResult<Option<LeaseToken>>> {
-        let mut answers = Answers::new(items.len());
+        let mut answers = Outcomes::new(items.len());
         for mut chunk in self.chunks(items.iter().map(|(key, _)| (*key, 0)), &mut answers) {
             let mut args: Vec<[&[u8]; 1]> = Vec::with_capacity(chunk.len());
             chunk.retain(|&at| match token::lease(&items[at].1) {
@@ -127,7 +119,7 @@ impl Inner {
                         answers.put(at, renewed(&value).map(|stands| stands.then_some(items[at].1)));
                     }
                 }
-                Err(error) => answers.fail(&chunk, &error),
+                Err(error) => fail(&mut answers, &chunk, &error),
             }
         }
         answers.into_vec(|| refusal::nonsense(command::RENEW))
@@ -138,12 +130,12 @@ impl Inner {
         &self,
         keys: &[&str],
         chunk: &[usize],
-        answers: &mut Answers<T>,
+        answers: &mut Outcomes<T>,
         read: impl Fn(Value) -> StoreResult<T>,
     ) {
         match self.fetch(keys, chunk).await {
             Ok(values) => chunk.iter().zip(values).for_each(|(&at, value)| answers.put(at, read(value))),
-            Err(error) => answers.fail(chunk, &error),
+            Err(error) => fail(answers, chunk, &error),
         }
     }
 
@@ -183,7 +175,7 @@ impl Inner {
     pub(crate) fn chunks<'a, T>(
         &self,
         items: impl Iterator<Item = (&'a str, usize)>,
-        answers: &mut Answers<T>,
+        answers: &mut Outcomes<T>,
     ) -> Vec<Vec<usize>> {
         chunks(items.enumerate().filter_map(|(at, (key, value))| match self.check(key, value) {
             Ok(()) => Some((at, value)),

@@ -49,15 +49,7 @@ pub(crate) struct Asking<'a> {
     inner: &'a Arc<Inner>,
     lease: Duration,
     one: Option<(&'a str, [u8; HEAD_LEN])>,
-    many: Vec<Sent<'a>>,
-}
-
-/// A read of a batch.
-struct Sent<'a> {
-    key: &'a str,
-    head: [u8; HEAD_LEN],
-    /// Its lease is the caller's, as soon as the whole batch has reached it.
-    answered: bool,
+    many: Vec<(&'a str, [u8; HEAD_LEN])>,
 }
 
 impl<'a> Asking<'a> {
@@ -79,13 +71,13 @@ impl<'a> Asking<'a> {
     /// A chunk is about to be sent; its place.
     pub(crate) fn sends(&mut self, sent: impl Iterator<Item = (&'a str, [u8; HEAD_LEN])>) -> usize {
         let from = self.many.len();
-        self.many.extend(sent.map(|(key, head)| Sent { key, head, answered: false }));
+        self.many.extend(sent);
         from
     }
 
-    /// The last chunk, which begins here, was answered.
+    /// 2: the last chunk, which begins here, was answered; its leases are the caller's.
     pub(crate) fn heard(&mut self, from: usize) {
-        self.many.iter_mut().skip(from).for_each(|sent| sent.answered = true);
+        self.many.truncate(from);
     }
 
     /// What was sent from here on has failed: there was no connection, so that it was not sent; or nobody knows.
@@ -96,12 +88,7 @@ impl<'a> Asking<'a> {
         }
     }
 
-    /// 2: the answers reach the caller.
-    pub(crate) fn ends(mut self) {
-        self.many.retain(|sent| !sent.answered);
-    }
-
-    /// 2, for one.
+    /// 2: the answer reaches the caller.
     pub(crate) fn answered(mut self) {
         self.one = None;
     }
@@ -112,7 +99,7 @@ impl Drop for Asking<'_> {
         if self.one.is_some() || !self.many.is_empty() {
             // 3
             let until = Instant::now() + self.lease.min(PATIENCE) + PATIENCE;
-            let left = self.one.take().into_iter().chain(self.many.drain(..).map(|sent| (sent.key, sent.head)));
+            let left = self.one.take().into_iter().chain(self.many.drain(..));
             owe(self.inner, left.map(|(key, head)| Debt { key: key.into(), head, until }));
         }
     }

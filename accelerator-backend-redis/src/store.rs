@@ -4,7 +4,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use accelerator_core::{Bytes, Filled, L2Read, L2Store, LeaseToken, Limits, StoreError, StoreErrorKind, StoreResult};
+use accelerator_core::{
+    Bytes, Filled, L2Read, L2Store, LeaseToken, Limits, Outcomes, StoreError, StoreErrorKind, StoreResult, Unclaimed,
+};
 use async_trait::async_trait;
 use redis::{Cmd, Pipeline, RedisError, Value};
 
@@ -22,9 +24,10 @@ const LONGEST_VALUE: usize = 512 << 20;
 
 /// An [`L2Store`] on Redis, Valkey or what speaks like them, with leases. A cheap handle: clones share one connection.
 ///
-/// All calls share one connection, which is kept up by a task of the store. A call never waits for it: where there is
-/// none at the moment, the answer is [`StoreErrorKind::Unavailable`], at once. The task runs on the tokio runtime of the
-/// call that first needed it (with I/O and time: `enable_all`) and ends with the last handle.
+/// All calls share one connection, which is kept up by a task of the store. It begins to connect when the store is built
+/// inside a tokio runtime (with I/O and time: `enable_all`), else at the first call. Calls wait for the end of that first
+/// try, for `connect_timeout` at most; from then on, where there is no connection at the moment, the answer is
+/// [`StoreErrorKind::Unavailable`], at once. The task runs on the runtime that it began in, and ends with the last handle.
 ///
 /// Operations that are dropped before their answer has come (the cache's time limits do that) may or may not have
 /// happened, and never disturb others.
@@ -79,6 +82,13 @@ impl RedisStore {
         self.0.line.is_connected()
     }
 
+    /// Begins to connect, where there is a runtime.
+    pub(crate) fn begin(&self) {
+        if tokio::runtime::Handle::try_current().is_ok() {
+            self.0.line.start(None);
+        }
+    }
+
     /// One try to connect; the task takes over what comes of it.
     pub(crate) async fn connect(&self) -> StoreResult<()> {
         let line = &self.0.line;
@@ -107,7 +117,7 @@ impl Inner {
     pub(crate) async fn ask(&self, op: Op, cmd: Cmd) -> StoreResult<Value> {
         let mut connection = match self.line.connection() {
             Ok(connection) => connection,
-            Err(error) => return self.absent(error).await,
+            Err(_) => Box::pin(self.line.first_connection()).await?,
         };
         let waiting = Waiting::new(&self.line);
         let answer = connection.send_packed_command(&cmd).await;
@@ -121,7 +131,7 @@ impl Inner {
     pub(crate) async fn ask_all(&self, op: Op, commands: Pipeline) -> StoreResult<Vec<Value>> {
         let mut connection = match self.line.connection() {
             Ok(connection) => connection,
-            Err(error) => return self.absent(error).await,
+            Err(_) => Box::pin(self.line.first_connection()).await?,
         };
         let count = commands.len();
         let waiting = Waiting::new(&self.line);
@@ -130,12 +140,6 @@ impl Inner {
         let answers = self.heard(op, answers)?;
         answers.iter().for_each(|answer| self.note(answer));
         if answers.len() == count { Ok(answers) } else { Err(refusal::nonsense(op)) }
-    }
-
-    /// On a runtime that runs only while it is called, this is the moment for the task to connect.
-    async fn absent<T>(&self, error: StoreError) -> StoreResult<T> {
-        tokio::task::yield_now().await;
-        Err(error)
     }
 
     fn heard<T>(&self, op: Op, answer: Result<T, RedisError>) -> StoreResult<T> {
@@ -205,15 +209,34 @@ impl L2Store for RedisStore {
     }
 
     async fn mget(&self, keys: &[&str]) -> Vec<StoreResult<Option<Bytes>>> {
-        self.inner().mget(keys).await
+        let mut out = Outcomes::new(keys.len());
+        self.mget_into(keys, &mut out).await;
+        out.ended()
+    }
+
+    async fn mget_into(&self, keys: &[&str], out: &mut Outcomes<Option<Bytes>>) {
+        out.count_bytes(&self.inner().line.dialer.received);
+        self.inner().mget(keys, out).await;
     }
 
     async fn mset(&self, items: Vec<(&str, Bytes, Duration)>) -> Vec<StoreResult<()>> {
-        self.inner().mset(&items).await
+        let mut out = Outcomes::new(items.len());
+        self.mset_into(items, &mut out).await;
+        out.ended()
+    }
+
+    async fn mset_into(&self, items: Vec<(&str, Bytes, Duration)>, out: &mut Outcomes<()>) {
+        self.inner().mset(&items, out).await;
     }
 
     async fn mdel(&self, keys: &[&str]) -> Vec<StoreResult<()>> {
-        self.inner().mdel(keys).await
+        let mut out = Outcomes::new(keys.len());
+        self.mdel_into(keys, &mut out).await;
+        out.ended()
+    }
+
+    async fn mdel_into(&self, keys: &[&str], out: &mut Outcomes<()>) {
+        self.inner().mdel(keys, out).await;
     }
 
     async fn get_or_lease(&self, key: &str, lease: Duration) -> StoreResult<L2Read> {
@@ -221,7 +244,14 @@ impl L2Store for RedisStore {
     }
 
     async fn mget_or_lease(&self, keys: &[&str], lease: Duration) -> Vec<StoreResult<L2Read>> {
-        self.0.mget_or_lease(keys, lease).await
+        let mut out = Unclaimed::new(self.clone(), keys);
+        self.mget_or_lease_into(keys, lease, out.outcomes()).await;
+        out.claim().ended()
+    }
+
+    async fn mget_or_lease_into(&self, keys: &[&str], lease: Duration, out: &mut Outcomes<L2Read>) {
+        out.count_bytes(&self.inner().line.dialer.received);
+        self.0.mget_or_lease(keys, lease, out).await;
     }
 
     async fn fill(&self, key: &str, token: &LeaseToken, value: Bytes, ttl: Duration) -> StoreResult<Filled> {
@@ -229,7 +259,13 @@ impl L2Store for RedisStore {
     }
 
     async fn mfill(&self, items: Vec<(&str, LeaseToken, Bytes, Duration)>) -> Vec<StoreResult<Filled>> {
-        self.inner().mfill(&items).await
+        let mut out = Outcomes::new(items.len());
+        self.mfill_into(items, &mut out).await;
+        out.ended()
+    }
+
+    async fn mfill_into(&self, items: Vec<(&str, LeaseToken, Bytes, Duration)>, out: &mut Outcomes<Filled>) {
+        self.inner().mfill(&items, out).await;
     }
 
     async fn renew(&self, key: &str, token: &LeaseToken, lease: Duration) -> StoreResult<Option<LeaseToken>> {

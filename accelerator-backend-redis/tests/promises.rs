@@ -7,6 +7,8 @@ mod batches;
 mod cache_trips;
 #[path = "promises/foreign.rs"]
 mod foreign;
+#[path = "promises/large.rs"]
+mod large;
 #[path = "promises/laws.rs"]
 mod laws;
 #[path = "promises/login.rs"]
@@ -23,6 +25,8 @@ mod round_trips;
 mod runtimes;
 #[path = "promises/secrets.rs"]
 mod secrets;
+#[path = "promises/start.rs"]
+mod start;
 #[path = "promises/support.rs"]
 mod support;
 #[cfg(feature = "tls")]

@@ -93,6 +93,14 @@ impl CacheError {
         Self::made(ErrorKind::Unconfirmed, context, queued, Some(Arc::new(source)))
     }
 
+    /// The end of a call in two parts. Where both failed, a delete that is not queued is what has to be told.
+    pub(crate) fn of_two(one: CacheResult<()>, other: CacheResult<()>) -> CacheResult<()> {
+        match (one, other) {
+            (Err(one), Err(other)) => Err(if one.is_queued() { other } else { one }),
+            (one, other) => one.and(other),
+        }
+    }
+
     pub(crate) fn not_held(source: StoreError) -> Self {
         let context =
             "write_guard: L2 did not confirm the hold; change nothing yet, or change it and call del".to_owned();
@@ -131,8 +139,10 @@ impl CacheError {
         self.0.kind
     }
 
-    /// For [`ErrorKind::Unconfirmed`]: whether the delete that L2 did not confirm is queued and will be sent again. It is
-    /// not where there is no runtime, and where 10,000 others are queued already.
+    /// For [`ErrorKind::Unconfirmed`]: whether the delete of every key that L2 did not confirm is queued and will be sent
+    /// again, unless a later write of the key is confirmed first. It is not where there is no runtime, and where the
+    /// queue has no room left (`recovery_bytes` of the builder: 64 MiB, some 500,000 keys). Of a batch: `false` if one
+    /// key's is not queued.
     #[must_use]
     pub fn is_queued(&self) -> bool {
         self.0.queued

@@ -32,6 +32,8 @@ pub use traits::head;
 pub use traits::l1::{L1Stats, L1Store, NoL1};
 pub use traits::l2::{Filled, L2Read, L2Store, LeaseToken, Limits};
 pub use traits::loader::{BatchLoader, Loaded, Loader};
+pub use traits::outcomes::Outcomes;
+pub use traits::unclaimed::Unclaimed;
 
 pub use async_trait::async_trait;
 pub use bytes::Bytes;

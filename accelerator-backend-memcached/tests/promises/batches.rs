@@ -1,11 +1,13 @@
 //! A batch is one answer per key, in order, whatever happens to one server or one key.
 
 use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 
 use accelerator_backend_memcached::MemcachedStore;
 use accelerator_core::testkit::server::MemcachedServer;
-use accelerator_core::{Bytes, Filled, L2Read, L2Store, StoreErrorKind};
+use accelerator_core::{Builder, Bytes, Filled, L2Read, L2Store, LevelCache, StoreErrorKind};
 
 use crate::tools::{LONG, builder, connect, leased, raw, value};
 
@@ -54,6 +56,59 @@ async fn a_server_that_is_down_fails_its_own_keys_only() {
     }
     assert_eq!(fills.len(), 60 - on_b.len());
     assert!(store.mfill(fills).await.into_iter().all(|filled| matches!(filled, Ok(Filled::Stored))));
+}
+
+/// Three servers, one of which is stopped: what lies there, of the keys 0 to `n`.
+async fn one_of_three_hangs(n: u64) -> Option<([MemcachedServer; 3], HashSet<u64>)> {
+    let servers = [MemcachedServer::start()?, MemcachedServer::start()?, MemcachedServer::start()?];
+    let cache = node(&servers).build().expect("a cache");
+    cache.mset((0..n).map(|key| (key, Some(7)))).await.expect("confirmed");
+    let there = (0..n).filter(|key| has(&servers[1], &format!("hang.{key}"))).collect();
+    servers[1].stop();
+    Some((servers, there))
+}
+
+/// With the limits of a user who set none.
+fn node(servers: &[MemcachedServer; 3]) -> Builder<u64, u64> {
+    let store = MemcachedStore::builder().servers(servers.iter().map(MemcachedServer::addr)).build().expect("a store");
+    LevelCache::builder().area("hang").ttl(LONG).l2(store)
+}
+
+#[tokio::test]
+async fn a_server_that_hangs_costs_a_cache_the_keys_that_it_has_and_no_others() {
+    let Some((servers, there)) = one_of_three_hangs(48).await else { return };
+    let keys: Vec<u64> = (0..48).collect();
+    let loads = Arc::new(AtomicUsize::new(0));
+    let asked = Arc::clone(&loads);
+    let cache = node(&servers).batch_loader(move |keys: Vec<u64>| {
+        asked.fetch_add(keys.len(), SeqCst);
+        async move { Ok::<_, std::io::Error>(keys.into_iter().map(|key| (key, Some(8))).collect::<Vec<_>>()) }
+    });
+    let cache = cache.build().expect("a cache");
+    for (key, value) in keys.iter().zip(cache.mget(&keys).await.into_values().expect("values")) {
+        assert_eq!(value, Some(if there.contains(key) { 8 } else { 7 }), "{key}");
+    }
+    assert_eq!(loads.load(SeqCst), there.len(), "hits of the others");
+
+    let cache = node(&servers).build().expect("a cache");
+    cache.mdel(&keys).await.expect_err("some hang");
+    assert_eq!(cache.stats().unconfirmed, there.len());
+    let cache = node(&servers).build().expect("a cache");
+    cache.mset(keys.iter().map(|key| (*key, Some(9)))).await.expect_err("some hang");
+    assert_eq!(cache.stats().unconfirmed, there.len());
+    let healthy: Vec<u64> = keys.iter().copied().filter(|key| !there.contains(key)).collect();
+    let values = cache.mget(&healthy).await.into_values().expect("values");
+    assert!(values.iter().all(|value| *value == Some(9)), "{values:?}");
+    cache.mdel(&healthy).await.expect("those are confirmed");
+
+    // Leases and fills of the others, too: a second node finds what the first one loaded.
+    let cache = node(&servers).batch_loader(|keys: Vec<u64>| async move {
+        Ok::<_, std::io::Error>(keys.into_iter().map(|key| (key, Some(8))).collect::<Vec<_>>())
+    });
+    cache.build().expect("a cache").mget(&keys).await.into_values().expect("values");
+    let found = node(&servers).build().expect("a cache").mget(&keys).await;
+    let found: HashSet<u64> = found.iter().filter(|(_, v)| matches!(v, Ok(Some(8)))).map(|(key, _)| *key).collect();
+    assert_eq!(found, healthy.into_iter().collect());
 }
 
 #[tokio::test]

@@ -79,7 +79,9 @@ async fn garbage_is_an_error_and_ends_the_connection() {
     ];
     for (n, answer) in answers.into_iter().enumerate() {
         let server = Pretender::answering(answer).await;
-        let store = builder(&server.addr).build().expect("a store");
+        // Outside of the runtime: no connection is made before the first call.
+        let limits = builder(&server.addr);
+        let store = std::thread::spawn(|| limits.build()).join().expect("a thread").expect("a store");
         for call in 1..=3 {
             assert_eq!(kind(store.get("key").await), StoreErrorKind::Protocol, "answer {n}");
             // A reply that doesn't fit the request is in step all the same.

@@ -233,10 +233,14 @@ impl<K: Key, V: Value> Engine<K, V> {
         led: &[(usize, Leads<'_, K, V>)],
     ) -> Vec<Look<K, V>> {
         let mut found = Vec::with_capacity(led.len());
+        let mut limit = self.policy.l2_read_timeout;
         for chunk in led.chunks(self.policy.max_batch) {
             let keys = || chunk.iter().map(|(_, leads)| leads.key());
             let names = remote.names(keys());
-            let mut looks = self.l2_mlook(remote, keys(), &names, self.policy.lease, L2Use::Read).await;
+            let mut looks = self.l2_mlook(remote, keys(), &names, self.policy.lease, limit, L2Use::Read).await;
+            if looks.gave_up {
+                limit = self.policy.later_chunk();
+            }
             found.extend((0..names.len()).map(|_| looks.next_look()));
         }
         found

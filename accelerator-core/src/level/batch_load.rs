@@ -83,9 +83,9 @@ pub(crate) fn batch_work<K: Key, V: Value>(
     let steps = async move {
         let mut wants = wants;
         let Wants { engine, keys, .. } = &mut wants;
-        let mut busy = Vec::new();
+        let (mut busy, mut limit) = (Vec::new(), engine.policy.l2_read_timeout);
         for chunk in keys.chunks_mut(engine.policy.max_batch) {
-            let open = read_chunk(engine, chunk.iter_mut(), how, &mut busy).await;
+            let open = read_chunk(engine, chunk.iter_mut(), how, &mut limit, &mut busy).await;
             if !open.is_empty() {
                 load_chunk(engine, open, how, begun.take()).await;
             }
@@ -113,9 +113,10 @@ async fn wait_for_others<'b, K: Key, V: Value>(
         engine.counters.one(Count::LeaseWait);
         timer.await;
         let mut again = std::mem::take(&mut busy).into_iter();
+        let mut limit = engine.policy.l2_read_timeout;
         while again.len() > 0 {
             let chunk = again.by_ref().take(engine.policy.max_batch);
-            let open = read_chunk(engine, chunk, how, &mut busy).await;
+            let open = read_chunk(engine, chunk, how, &mut limit, &mut busy).await;
             if !open.is_empty() {
                 load_chunk(engine, open, how, None).await;
             }
@@ -131,11 +132,13 @@ async fn wait_for_others<'b, K: Key, V: Value>(
     }
 }
 
-/// Steps 1 and 2: what is still wanted after the look into L2. What others load is left in `busy`.
+/// Steps 1 and 2: what is still wanted after the look into L2. What others load is left in `busy`. `limit`: how long L2
+/// may take for it; less for the chunks after one that it did not answer in time.
 async fn read_chunk<'b, K: Key, V: Value>(
     engine: &'b Arc<Engine<K, V>>,
     chunk: impl Iterator<Item = &'b mut Wanted<K, V>>,
     how: How,
+    limit: &mut Duration,
     busy: &mut Vec<&'b mut Wanted<K, V>>,
 ) -> Vec<Open<'b, K, V>> {
     let Some(remote) = &engine.remote else { return chunk.map(|one| Open::new(engine, one)).collect() };
@@ -143,9 +146,12 @@ async fn read_chunk<'b, K: Key, V: Value>(
     let keys = || chunk.iter().map(|one| &one.key);
     let names = remote.names(keys());
     let mut looks = match how.loads {
-        true => engine.l2_mlook(remote, keys(), &names, engine.lease_of_chunk(names.len()), how.l2).await,
-        false => engine.l2_mget(remote, keys(), &names, L2Use::Read).await,
+        true => engine.l2_mlook(remote, keys(), &names, engine.lease_of_chunk(names.len()), *limit, how.l2).await,
+        false => engine.l2_mget(remote, keys(), &names, *limit, L2Use::Read).await,
     };
+    if looks.gave_up {
+        *limit = engine.policy.later_chunk();
+    }
     let (now, mut open, mut hits) = (looks.at.now, Vec::new(), Hits::default());
     for (n, one) in chunk.into_iter().enumerate() {
         let leased = match looks.next_answer() {

@@ -13,6 +13,7 @@ use crate::level::LevelCache;
 use crate::level::cleared::Cleared;
 use crate::level::engine::{Engine, Key, Value};
 use crate::level::lease::Grants;
+use crate::level::policy::MAX_REMEMBERED;
 use crate::level::pulse::Pulse;
 use crate::level::remembered::{Remembered, WhenFull};
 use crate::level::remote::Remote;
@@ -166,6 +167,15 @@ impl<K: Key, V: Value, L1> Builder<K, V, L1> {
         self
     }
 
+    /// The most that deletes which L2 did not confirm may take in memory, until they are sent again: the text of each key
+    /// in L2, and 96 bytes. Beyond it, deletes are given up
+    /// ([`CacheError::is_queued`](crate::CacheError::is_queued) is false), and this node reads past L2 for all keys, for as
+    /// long as the longest TTL. Default: 64 MiB, some 500,000 keys.
+    pub fn recovery_bytes(mut self, most: usize) -> Self {
+        self.set.recovery_bytes = most;
+        self
+    }
+
     /// Most keys in one L2 call or one call of the batch loader. Default: 256.
     pub fn max_batch(mut self, keys: usize) -> Self {
         self.set.max_batch = keys;
@@ -255,8 +265,9 @@ impl<K: Key, V: Value, L1> Builder<K, V, L1> {
                 prefix: area_prefix(&set.area),
                 schema: set.schema,
                 grants: Grants::default(),
-                bypass: Remembered::new(WhenFull::HoldForAll),
+                bypass: Remembered::new(WhenFull::HoldForAll, set.recovery_bytes),
                 recovering: Pulse::default(),
+                told_too_large: AtomicBool::new(false),
                 cleared: Cleared::default(),
             }),
             (Some(_), None) => return Err(CacheError::config("codec", "none", "an l2 needs one")),
@@ -277,7 +288,7 @@ impl<K: Key, V: Value, L1> Builder<K, V, L1> {
             ticker: Ticker::new(),
             closed: AtomicBool::new(false),
             refreshing: AtomicUsize::new(0),
-            throttle: Remembered::new(WhenFull::Forget),
+            throttle: Remembered::new(WhenFull::Forget, MAX_REMEMBERED),
         };
         Ok(LevelCache { l1: self.l1, engine: Arc::new(engine) })
     }

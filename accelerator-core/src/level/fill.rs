@@ -7,7 +7,7 @@ use bytes::Bytes;
 use futures_util::future::join;
 use tokio::sync::OwnedMutexGuard;
 
-use crate::error::{StoreError, StoreErrorKind, StoreResult};
+use crate::error::StoreErrorKind;
 use crate::level::engine::{Arrived, Engine, Key, Value};
 use crate::level::lease::{May, Permit};
 use crate::level::policy::Life;
@@ -16,6 +16,7 @@ use crate::level::rouse::join_parts;
 use crate::level::slots::Token;
 use crate::level::stats::Count;
 use crate::traits::l2::{Filled, LeaseToken};
+use crate::traits::outcomes::Outcomes;
 
 /// One value on its way into L2.
 pub(crate) struct Fill<'a, K: Key, V: Value> {
@@ -132,13 +133,18 @@ impl<K: Key, V: Value> Engine<K, V> {
                 None => gone.push(permit.name.wire()),
             }
         }
-        let limit = self.policy.l2_write_timeout;
-        let (wanted, unwanted) = (items.len(), gone.len());
-        if wanted > 0 {
-            self.per_key(self.timed(limit, remote.set_all(items)).await, wanted);
+        if !items.is_empty() {
+            let limit =
+                self.write_limit(items.len(), items.iter().map(|(wire, bytes, _)| wire.len() + bytes.len()).sum());
+            let mut outcomes = Outcomes::new(items.len());
+            let ended = self.timed(limit, remote.set_all(items, &mut outcomes)).await;
+            self.all_outcomes(remote, limit, ended, outcomes);
         }
-        if unwanted > 0 {
-            self.per_key(self.timed(limit, remote.del_all(&gone)).await, unwanted);
+        if !gone.is_empty() {
+            let mut outcomes = Outcomes::new(gone.len());
+            let limit = self.write_limit(gone.len(), 0);
+            let ended = self.timed(limit, remote.del_all(&gone, &mut outcomes)).await;
+            self.all_outcomes(remote, limit, ended, outcomes);
         }
     }
 
@@ -157,12 +163,14 @@ impl<K: Key, V: Value> Engine<K, V> {
             sealed.as_ref().map(|sealed| (permit.name.wire(), *token, sealed.bytes.clone(), sealed.ttl))
         });
         let items: Vec<_> = items.collect();
-        let wanted = items.len();
-        if wanted == 0 {
+        if items.is_empty() {
             return lost;
         }
-        let filled = self.timed(self.policy.l2_write_timeout, remote.fill_all(items)).await;
-        for ((permit, .., at), filled) in fills.iter_mut().zip(self.per_key(filled, wanted)) {
+        let limit =
+            self.write_limit(items.len(), items.iter().map(|(wire, _, bytes, _)| wire.len() + bytes.len()).sum());
+        let mut outcomes = Outcomes::new(items.len());
+        let ended = self.timed(limit, remote.fill_all(items, &mut outcomes)).await;
+        for ((permit, .., at), filled) in fills.iter_mut().zip(self.all_outcomes(remote, limit, ended, outcomes)) {
             match filled {
                 Ok(Filled::Stored) => permit.spend(),
                 Ok(Filled::Lost) => {
@@ -201,56 +209,42 @@ impl<K: Key, V: Value> Engine<K, V> {
     pub(crate) async fn l2_release(&self, wire: &str, token: LeaseToken) {
         let Some(remote) = &self.remote else { return };
         let released = self.timed(self.policy.l2_write_timeout, remote.store.release(wire, token)).await;
-        self.per_key(released.map(|one| vec![one]), 1);
-    }
-
-    /// One result per key of a call that may have failed as a whole; failures are counted.
-    pub(crate) fn per_key<T>(&self, results: StoreResult<Vec<StoreResult<T>>>, wanted: usize) -> Vec<StoreResult<T>> {
-        let all = |kind: StoreErrorKind, why: &str| -> Vec<StoreResult<T>> {
-            self.counters.l2_error(kind);
-            (0..wanted).map(|_| Err(StoreError::new(kind, why))).collect()
-        };
-        match results {
-            Ok(results) if results.len() == wanted => {
-                results.iter().flat_map(|r| r.as_ref().err()).for_each(|e| self.counters.l2_error(e.kind()));
-                results
-            }
-            Ok(_) => all(StoreErrorKind::Protocol, "a batch was answered with another length"),
-            Err(e) => all(e.kind(), &e.to_string()),
+        if let Err(e) = released.and_then(|released| released) {
+            self.counters.l2_error(e.kind());
         }
     }
 }
 
 impl<K, V> Remote<K, V> {
     /// Writes all, with the store's batch call where there is more than one.
-    pub(crate) async fn set_all(&self, mut items: Vec<(&str, Bytes, Duration)>) -> Vec<StoreResult<()>> {
+    pub(crate) async fn set_all(&self, mut items: Vec<(&str, Bytes, Duration)>, out: &mut Outcomes<()>) {
         match (items.len(), items.pop()) {
-            (1, Some((wire, bytes, ttl))) => vec![self.store.set(wire, bytes, ttl).await],
+            (1, Some((wire, bytes, ttl))) => out.put(0, self.store.set(wire, bytes, ttl).await),
             (_, Some(last)) => {
                 items.push(last);
-                self.store.mset(items).await
+                self.store.mset_into(items, out).await;
             }
-            (_, None) => Vec::new(),
+            (_, None) => {}
         }
     }
 
     /// Fills all, with the store's batch call where there is more than one.
-    async fn fill_all(&self, mut items: Vec<(&str, LeaseToken, Bytes, Duration)>) -> Vec<StoreResult<Filled>> {
+    async fn fill_all(&self, mut items: Vec<(&str, LeaseToken, Bytes, Duration)>, out: &mut Outcomes<Filled>) {
         match (items.len(), items.pop()) {
-            (1, Some((wire, token, bytes, ttl))) => vec![self.store.fill(wire, &token, bytes, ttl).await],
+            (1, Some((wire, token, bytes, ttl))) => out.put(0, self.store.fill(wire, &token, bytes, ttl).await),
             (_, Some(last)) => {
                 items.push(last);
-                self.store.mfill(items).await
+                self.store.mfill_into(items, out).await;
             }
-            (_, None) => Vec::new(),
+            (_, None) => {}
         }
     }
 
     /// Deletes all, with the store's batch call where there is more than one.
-    pub(crate) async fn del_all(&self, wires: &[&str]) -> Vec<StoreResult<()>> {
+    pub(crate) async fn del_all(&self, wires: &[&str], out: &mut Outcomes<()>) {
         match wires {
-            [one] => vec![self.store.del(one).await],
-            many => self.store.mdel(many).await,
+            [one] => out.put(0, self.store.del(one).await),
+            many => self.store.mdel_into(many, out).await,
         }
     }
 }

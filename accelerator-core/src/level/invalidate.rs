@@ -12,6 +12,8 @@ use crate::cache::CacheFuture;
 use crate::error::{CacheError, CacheResult};
 use crate::level::engine::{Engine, Key, Value};
 use crate::level::ticket::Registration;
+use crate::level::turns::{Deadline, InTurn, Tally};
+use crate::traits::outcomes::Outcomes;
 
 impl<K: Key, V: Value> Engine<K, V> {
     /// Deletes many keys (one is many).
@@ -32,7 +34,7 @@ impl<K: Key, V: Value> Engine<K, V> {
                 settled: false,
             })
             .collect();
-        // Sorted, as in `write`; and a key twice would wait for its own turn.
+        // A key twice would wait for its own turn.
         deletes.sort_by(|a, b| a.wire.cmp(&b.wire));
         deletes.dedup_by(|b, a| {
             let same = a.wire == b.wire && a.slot.key == b.slot.key;
@@ -40,56 +42,7 @@ impl<K: Key, V: Value> Engine<K, V> {
             same
         });
         let engine = self.clone();
-        self.in_task(op, async move {
-            let mut first = Ok(());
-            let mut deletes = deletes.into_iter().peekable();
-            while deletes.peek().is_some() {
-                let chunk: Vec<_> = deletes.by_ref().take(engine.policy.max_batch).collect();
-                first = first.and(engine.delete_chunk(op, chunk).await);
-            }
-            first
-        })
-    }
-
-    async fn delete_chunk(&self, op: &'static str, mut chunk: Vec<Delete<K, V>>) -> CacheResult<()> {
-        let Some(remote) = &self.remote else { return Ok(()) };
-        let keys = chunk.iter().filter(|_| !cfg!(accelerator_mutant = "del-without-turn"));
-        let until = self.write_deadline();
-        let turns = match self.turns(until, keys.map(|delete| (&delete.slot.key, delete.slot.at.hash))).await {
-            Ok(turns) => turns,
-            Err(e) => {
-                let mut queued = true;
-                for delete in &mut chunk {
-                    self.table.overtake(&delete.slot.key, &delete.slot.at);
-                    queued &= delete.failed();
-                }
-                return Err(CacheError::unconfirmed(op, e, queued));
-            }
-        };
-        // 2
-        let wires: Vec<&str> = chunk.iter().map(|d| d.wire.as_str()).collect();
-        // A key that is remembered from here on needs another delete than this one.
-        let mark = remote.bypass.mark();
-        let results = self.per_key(self.timed_until(until, remote.del_all(&wires)).await, wires.len());
-        let mut first = Ok(());
-        for (delete, result) in chunk.iter_mut().zip(results) {
-            // Also where L2 did not confirm: an older write that came now would outlive the bypass.
-            self.table.overtake(&delete.slot.key, &delete.slot.at);
-            match result {
-                Ok(()) => {
-                    remote.bypass.remove_before(&delete.slot.key, mark, self.now());
-                    delete.settled = true;
-                }
-                Err(e) => {
-                    let queued = delete.failed();
-                    first = first.and(Err(CacheError::unconfirmed(op, e, queued)));
-                }
-            }
-        }
-        // 3 and 4, before the next writer has its turn.
-        drop(chunk);
-        drop(turns);
-        first
+        self.in_task(op, async move { engine.in_turns(op, deletes).await })
     }
 
     /// Removes the key from L1 under the fence.
@@ -120,18 +73,61 @@ struct Delete<K: Key, V: Value> {
     settled: bool,
 }
 
+impl<K: Key, V: Value> InTurn<K, V> for Delete<K, V> {
+    const WAITS: bool = !cfg!(accelerator_mutant = "del-without-turn");
+
+    fn slot(&self) -> &Registration<K, V> {
+        &self.slot
+    }
+
+    fn bytes(&self) -> usize {
+        self.wire.len()
+    }
+
+    async fn send(engine: &Engine<K, V>, mut some: Vec<Self>, until: Deadline) -> Tally {
+        let mut tally = Tally::new();
+        let Some(remote) = &engine.remote else { return tally };
+        // 2
+        let wires: Vec<&str> = some.iter().map(|delete| delete.wire.as_str()).collect();
+        let mut outcomes = Outcomes::new(wires.len());
+        // A key that is remembered from here on needs another delete than this one.
+        let mark = remote.bypass.mark();
+        let ended = engine.timed_write(until, remote.del_all(&wires, &mut outcomes)).await;
+        for (delete, outcome) in some.iter_mut().zip(engine.all_outcomes(remote, until.limit, ended, outcomes)) {
+            match outcome {
+                Ok(()) => {
+                    engine.table.overtake(&delete.slot.key, &delete.slot.at);
+                    remote.bypass.remove_before(&delete.slot.key, mark, engine.now());
+                    delete.settled = true;
+                }
+                Err(e) => tally.fail(e, delete.unconfirmed()),
+            }
+        }
+        // 3: dropped before the turns.
+        tally
+    }
+
+    fn failed(mut self) -> bool {
+        self.unconfirmed()
+    }
+}
+
 impl<K: Key, V: Value> Delete<K, V> {
-    /// Step 4. `true`: the delete is queued.
-    fn failed(&mut self) -> bool {
+    /// Step 4. Older writes are not sent any more: one that came now would outlive the bypass. `true`: the delete is
+    /// queued.
+    fn unconfirmed(&mut self) -> bool {
         self.settled = true;
-        self.slot.engine.distrust(&self.slot.key)
+        let slot = &self.slot;
+        slot.engine.table.overtake(&slot.key, &slot.at);
+        slot.engine.distrust(&slot.key)
     }
 }
 
 impl<K: Key, V: Value> Drop for Delete<K, V> {
     fn drop(&mut self) {
         if !self.settled {
-            self.failed();
+            self.settled = true;
+            self.slot.engine.distrust(&self.slot.key);
         }
         let (engine, key) = (&self.slot.engine, &self.slot.key);
         #[cfg(not(accelerator_mutant = "single-purge"))]

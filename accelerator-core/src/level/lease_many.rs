@@ -4,7 +4,6 @@
 
 use std::sync::Arc;
 use std::time::Duration;
-use std::vec::IntoIter;
 
 use bytes::Bytes;
 
@@ -14,51 +13,79 @@ use crate::level::lease::{L2Use, Leased, Look, May, Permit, without_leases};
 use crate::level::names::Names;
 use crate::level::remote::{Moment, Remote};
 use crate::traits::l2::L2Read;
+use crate::traits::outcomes::Outcomes;
 
-/// What a store answered to a question about many keys, in their order. Dropped before its end (by a panic), it gives back
-/// the leases that are left in it.
+/// What a store answers to a question about many keys, in their order. Dropped before its end (while L2 is asked, or by a
+/// panic), it gives back the leases that are left in it.
 pub(crate) struct Looks<'a, K: Key, V: Value> {
     engine: &'a Arc<Engine<K, V>>,
     remote: &'a Remote<K, V>,
     names: &'a Names,
     answers: Answers,
     next: usize,
+    /// Keys so far that were asked for.
+    asked: usize,
     /// Keys that are read past L2; empty where there are none.
     passed: Vec<bool>,
     l2: L2Use,
     pub(crate) at: Moment,
+    /// Not all was answered in time.
+    pub(crate) gave_up: bool,
 }
 
 enum Answers {
-    Leased(IntoIter<StoreResult<L2Read>>),
-    Plain(IntoIter<StoreResult<Option<Bytes>>>),
+    Leased(Outcomes<L2Read>),
+    Plain(Outcomes<Option<Bytes>>),
     /// L2 was not asked, as what it has is known or not wanted.
     NotAsked,
 }
 
-impl<K: Key, V: Value> Looks<'_, K, V> {
-    /// The index of the next key, and whether it is read past L2.
-    fn step(&mut self) -> (usize, bool) {
+impl<'a, K: Key, V: Value> Looks<'a, K, V> {
+    fn new(
+        engine: &'a Arc<Engine<K, V>>,
+        remote: &'a Remote<K, V>,
+        names: &'a Names,
+        answers: Answers,
+        passed: Vec<bool>,
+        l2: L2Use,
+    ) -> Self {
+        Self {
+            engine,
+            remote,
+            names,
+            answers,
+            next: 0,
+            asked: 0,
+            passed,
+            l2,
+            at: Moment { now: 0, unix: 0 },
+            gave_up: false,
+        }
+    }
+
+    /// The index of the next key, and its place among the answers; none where it is read past L2.
+    fn step(&mut self) -> (usize, Option<usize>) {
         let n = self.next;
         self.next += 1;
-        (n, self.passed.get(n).is_some_and(|passed| *passed))
+        if self.passed.get(n).is_some_and(|passed| *passed) {
+            return (n, None);
+        }
+        self.asked += 1;
+        (n, Some(self.asked - 1))
     }
 
     /// What the next answer means. Inlined with what it calls: passing a value on costs as much as reading it.
     #[inline(always)]
     pub(crate) fn next_answer(&mut self) -> Leased<V> {
-        let (n, passed) = self.step();
-        if passed {
-            return Leased::nothing(May::Nothing);
-        }
+        let (n, Some(place)) = self.step() else { return Leased::nothing(May::Nothing) };
         let (engine, remote, full) = (self.engine, self.remote, self.names.full(n));
-        // Where a call failed as a whole there are no answers, and it was counted once.
+        // What is missing was counted, once for all.
         let leased = match &mut self.answers {
             Answers::Leased(answers) => {
-                answers.next().map(|answer| engine.understand_lease(remote, full, answer, self.l2, self.at))
+                answers.take(place).map(|answer| engine.understand_lease(remote, full, answer, self.l2, self.at))
             }
             Answers::Plain(answers) => {
-                answers.next().map(|answer| without_leases(Some(engine.understand(remote, full, answer, self.at))))
+                answers.take(place).map(|answer| without_leases(Some(engine.understand(remote, full, answer, self.at))))
             }
             Answers::NotAsked => Some(without_leases(None)),
         };
@@ -75,10 +102,9 @@ impl<K: Key, V: Value> Looks<'_, K, V> {
     #[cold]
     fn give_back(&mut self) {
         while self.next < self.names.len() {
-            let (n, passed) = self.step();
-            if !passed
+            if let (n, Some(place)) = self.step()
                 && let Answers::Leased(answers) = &mut self.answers
-                && let Some(Ok(L2Read::Leased { token, .. })) = answers.next()
+                && let Some(Ok(L2Read::Leased { token, .. })) = answers.take(place)
             {
                 drop(Permit::new(self.engine, self.names.name(n), May::Fill(token)));
             }
@@ -102,21 +128,23 @@ impl<K: Key, V: Value> Engine<K, V> {
         keys: impl Iterator<Item = &K>,
         names: &'a Names,
         lease: Duration,
+        limit: Duration,
         l2: L2Use,
     ) -> Looks<'a, K, V> {
         if !remote.limits.leases {
-            return self.l2_mget(remote, keys, names, l2).await;
+            return self.l2_mget(remote, keys, names, limit, l2).await;
         }
         let (passed, wires) = self.wires(remote, keys, names);
-        let answers = match wires.is_empty() {
-            true => Vec::new(),
-            false => {
-                let asked = self.timed(self.policy.l2_read_timeout, remote.store.mget_or_lease(&wires, lease));
-                self.all_answers(asked.await, wires.len())
-            }
-        };
-        let answers = Answers::Leased(answers.into_iter());
-        Looks { engine: self, remote, names, answers, next: 0, passed, l2, at: self.moment() }
+        let outcomes = Outcomes::new(wires.len());
+        let progress = outcomes.progress();
+        let mut looks = Looks::new(self, remote, names, Answers::Leased(outcomes), passed, l2);
+        if let (false, Answers::Leased(outcomes)) = (wires.is_empty(), &mut looks.answers) {
+            let asked = remote.store.mget_or_lease_into(&wires, lease, outcomes);
+            let ended = self.timed_read(remote, limit, progress, asked).await;
+            looks.gave_up = self.has_missing(ended, outcomes.missing());
+        }
+        looks.at = self.moment();
+        looks
     }
 
     /// Reads many keys in one call, and takes no leases.
@@ -125,18 +153,25 @@ impl<K: Key, V: Value> Engine<K, V> {
         remote: &'a Remote<K, V>,
         keys: impl Iterator<Item = &K>,
         names: &'a Names,
+        limit: Duration,
         l2: L2Use,
     ) -> Looks<'a, K, V> {
         let (passed, wires) = self.wires(remote, keys, names);
-        let answers = match (l2, wires.is_empty()) {
-            (L2Use::Read, true) => Answers::Plain(Vec::new().into_iter()),
-            (L2Use::Read, false) => {
-                let asked = self.timed(self.policy.l2_read_timeout, remote.store.mget(&wires));
-                Answers::Plain(self.all_answers(asked.await, wires.len()).into_iter())
-            }
-            _ => Answers::NotAsked,
-        };
-        Looks { engine: self, remote, names, answers, next: 0, passed, l2, at: self.moment() }
+        if l2 != L2Use::Read {
+            let mut looks = Looks::new(self, remote, names, Answers::NotAsked, passed, l2);
+            looks.at = self.moment();
+            return looks;
+        }
+        let (mut outcomes, mut gave_up) = (Outcomes::new(wires.len()), false);
+        if !wires.is_empty() {
+            let progress = outcomes.progress();
+            let asked = remote.store.mget_into(&wires, &mut outcomes);
+            let ended = self.timed_read(remote, limit, progress, asked).await;
+            gave_up = self.has_missing(ended, outcomes.missing());
+        }
+        let mut looks = Looks::new(self, remote, names, Answers::Plain(outcomes), passed, l2);
+        (looks.at, looks.gave_up) = (self.moment(), gave_up);
+        looks
     }
 
     /// Which keys are read past L2, and the names of all others.
@@ -156,13 +191,13 @@ impl<K: Key, V: Value> Engine<K, V> {
         (passed, wires)
     }
 
-    /// The answers of a call for many keys; none where the call failed as a whole, which is counted once.
-    pub(crate) fn all_answers<T>(&self, answers: StoreResult<Vec<T>>, wanted: usize) -> Vec<T> {
-        match answers {
-            Ok(answers) if answers.len() == wanted => return answers,
-            Ok(_) => self.counters.l2_error(StoreErrorKind::Protocol),
-            Err(e) => self.counters.l2_error(e.kind()),
+    /// Counts what a call left unanswered, as one. `true`: as its time was over.
+    fn has_missing(&self, ended: StoreResult<()>, missing: usize) -> bool {
+        if missing == 0 {
+            return false;
         }
-        Vec::new()
+        let kind = ended.map_or_else(|e| e.kind(), |()| StoreErrorKind::Protocol);
+        self.counters.l2_error(kind);
+        kind == StoreErrorKind::Timeout
     }
 }

@@ -25,6 +25,7 @@ mod join;
 mod latent;
 mod lease;
 mod lease_many;
+mod limits;
 mod load;
 mod load_latent;
 #[cfg(feature = "metrics")]
@@ -49,6 +50,7 @@ mod stats;
 mod ticker;
 mod ticket;
 mod timer;
+mod turns;
 mod verbs;
 mod wait;
 mod write;

@@ -10,8 +10,22 @@ use crate::time::millis;
 pub(crate) const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// Background refreshes at once, per cache.
 pub(crate) const MAX_REFRESHES: usize = 256;
-/// Keys remembered in each of the engine's small maps (retry throttle, L2 bypass).
+/// Keys remembered as ones whose load failed a moment ago.
 pub(crate) const MAX_REMEMBERED: usize = 10_000;
+/// Bytes of keys whose delete L2 did not confirm, unless the builder says otherwise: some 500,000 keys.
+pub(crate) const RECOVERY_BYTES: usize = 64 << 20;
+/// What such a key weighs beside its text in L2: its place in the queue and in the index.
+pub(crate) const RECOVERY_OVERHEAD: usize = 96;
+/// Bytes per second that L2 is given time for, at least: a fifth of a line of 1 Gbit/s.
+pub(crate) const SLOWEST_RATE: u64 = 25_000_000;
+/// What a key of a write counts for in that beside its value.
+pub(crate) const BYTES_PER_KEY: usize = 128;
+/// A batch of reads that keeps coming in may take so many times its limit.
+pub(crate) const MOST_PATIENCE: u32 = 16;
+/// Once L2 did not answer a chunk of a batch of reads in time, the next ones are given this part of the limit.
+const LATER_CHUNKS: u32 = 8;
+/// Chunks of one write that are on their way to L2 at the same time, where it answers slowly.
+pub(crate) const CHUNKS_AT_ONCE: usize = 64;
 /// Longest encoded value taken from or given to L2.
 pub(crate) const MAX_VALUE_BYTES: usize = 1 << 20;
 /// Pauses between two looks at another's lease, each up to half longer or shorter; the last one repeats.
@@ -141,6 +155,11 @@ impl Policy {
         let keep = self.draw();
         let (l1, l2) = (shorten(l1, keep).min(self.longest_life), shorten(l2, keep).min(self.longest_life));
         (l1 > 0 && l2 > 0).then(|| (self.life(l1.min(l2)), self.life(l2)))
+    }
+
+    /// How long L2 may take for a chunk of reads of a batch whose earlier chunk it did not answer in time.
+    pub(crate) fn later_chunk(&self) -> Duration {
+        self.l2_read_timeout / LATER_CHUNKS
     }
 
     /// After this, nothing that this node has written lives in L2 any more.

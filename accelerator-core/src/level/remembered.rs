@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 
-use crate::level::policy::MAX_REMEMBERED;
 use crate::sync::{Mutex, lock};
 
 /// What to do with a key that finds the map full.
@@ -23,12 +22,17 @@ pub(crate) struct Remembered<K, T> {
     // Almost always 0: then nothing is locked.
     len: AtomicUsize,
     when_full: WhenFull,
+    /// The most that all keys may weigh together.
+    most: usize,
     hasher: RandomState,
     inner: Mutex<Inner<K, T>>,
 }
 
+/// Items in a row, so that a task can go through them a part at a time; found by their hash.
 struct Inner<K, T> {
-    map: HashTable<Item<K, T>>,
+    items: Vec<Item<K, T>>,
+    places: HashTable<usize>,
+    weight: usize,
     all_until: u64,
     sweep_after: u64,
     // Of the next insertion.
@@ -37,36 +41,80 @@ struct Inner<K, T> {
 
 struct Item<K, T> {
     key: K,
+    hash: u64,
     until: u64,
     number: u64,
+    weight: usize,
     payload: T,
 }
 
-impl<K: Hash + Eq + Clone, T: Clone> Remembered<K, T> {
-    pub(crate) fn new(when_full: WhenFull) -> Self {
-        let inner = Mutex::new(Inner { map: HashTable::new(), all_until: 0, sweep_after: 0, number: 0 });
-        Self { len: AtomicUsize::new(0), when_full, hasher: RandomState::default(), inner }
+impl<K: Eq, T> Inner<K, T> {
+    fn find(&self, hash: u64, key: &K) -> Option<usize> {
+        let Self { items, places, .. } = self;
+        places.find(hash, |&at| items[at].key == *key).copied()
     }
 
-    /// Remembers `key` until `until`; latest wins. `false`: there was no room for it.
+    fn push(&mut self, item: Item<K, T>) {
+        let Self { items, places, weight, .. } = self;
+        *weight += item.weight;
+        places.insert_unique(item.hash, items.len(), |&at| items[at].hash);
+        items.push(item);
+    }
+
+    /// Takes an item out; the last one moves to its place.
+    fn take(&mut self, at: usize) {
+        let last = self.items.len() - 1;
+        if let Ok(place) = self.places.find_entry(self.items[at].hash, |&other| other == at) {
+            place.remove();
+        }
+        if at != last
+            && let Some(place) = self.places.find_mut(self.items[last].hash, |&other| other == last)
+        {
+            *place = at;
+        }
+        self.weight -= self.items.swap_remove(at).weight;
+    }
+
+    /// Takes out all whose time is over.
+    fn sweep(&mut self, now: u64) {
+        let mut at = 0;
+        while at < self.items.len() {
+            if self.items[at].until > now { at += 1 } else { self.take(at) }
+        }
+    }
+}
+
+impl<K: Hash + Eq + Clone, T: Clone> Remembered<K, T> {
+    pub(crate) fn new(when_full: WhenFull, most: usize) -> Self {
+        let inner =
+            Inner { items: Vec::new(), places: HashTable::new(), weight: 0, all_until: 0, sweep_after: 0, number: 0 };
+        Self { len: AtomicUsize::new(0), when_full, most, hasher: RandomState::default(), inner: Mutex::new(inner) }
+    }
+
+    /// Remembers `key`, which weighs 1, until `until`; latest wins. `false`: there was no room for it.
     pub(crate) fn insert(&self, key: &K, now: u64, until: u64, payload: T) -> bool {
+        self.insert_weighing(1, key, now, until, payload)
+    }
+
+    /// [`insert`](Self::insert) of a key that weighs so much.
+    pub(crate) fn insert_weighing(&self, weight: usize, key: &K, now: u64, until: u64, payload: T) -> bool {
         let hash = self.hasher.hash_one(key);
         let mut inner = lock(&self.inner);
-        let item = Item { key: key.clone(), until, number: inner.number, payload };
+        let item = Item { key: key.clone(), hash, until, number: inner.number, weight, payload };
         inner.number += 1;
-        let kept = if let Some(old) = inner.map.find_mut(hash, |item| item.key == *key) {
-            *old = item;
+        let kept = if let Some(at) = inner.find(hash, key) {
+            inner.weight = inner.weight - inner.items[at].weight + weight;
+            inner.items[at] = item;
             true
         } else {
-            if inner.map.len() >= MAX_REMEMBERED && now >= inner.sweep_after {
-                inner.map.retain(|item| item.until > now);
+            if inner.weight + weight > self.most && now >= inner.sweep_after {
+                inner.sweep(now);
                 // A full map of living keys is not searched for dead ones again and again.
                 inner.sweep_after = now + 100;
             }
-            let room = inner.map.len() < MAX_REMEMBERED;
+            let room = inner.weight + weight <= self.most;
             if room {
-                let hasher = &self.hasher;
-                inner.map.insert_unique(hash, item, |item| hasher.hash_one(&item.key));
+                inner.push(item);
             } else if self.when_full == WhenFull::HoldForAll {
                 inner.all_until = inner.all_until.max(until);
             }
@@ -82,16 +130,21 @@ impl<K: Hash + Eq + Clone, T: Clone> Remembered<K, T> {
             return None;
         }
         let mut inner = lock(&self.inner);
-        let found = match inner.map.find_entry(self.hasher.hash_one(key), |item| item.key == *key) {
-            Ok(entry) if entry.get().until > now => Some(Some(entry.get().payload.clone())),
-            Ok(dead) => {
-                dead.remove();
+        let found = match inner.find(self.hasher.hash_one(key), key) {
+            Some(at) if inner.items[at].until > now => Some(Some(inner.items[at].payload.clone())),
+            Some(dead) => {
+                inner.take(dead);
                 None
             }
-            Err(_) => None,
+            None => None,
         };
         self.note(&inner, now);
         found.or((inner.all_until > now).then_some(None))
+    }
+
+    /// Whether `key` itself is remembered.
+    pub(crate) fn has(&self, key: &K) -> bool {
+        !self.holds_nothing() && lock(&self.inner).find(self.hasher.hash_one(key), key).is_some()
     }
 
     /// Forgets `key`.
@@ -100,9 +153,9 @@ impl<K: Hash + Eq + Clone, T: Clone> Remembered<K, T> {
         self.remove_before(key, u64::MAX, now);
     }
 
-    /// What is inserted from now on has this number, or a later one.
+    /// What is inserted from now on has this number, or a later one. Zero where nothing is remembered.
     pub(crate) fn mark(&self) -> u64 {
-        lock(&self.inner).number
+        if self.holds_nothing() { 0 } else { lock(&self.inner).number }
     }
 
     /// Forgets `key`, if it was inserted before `mark`.
@@ -116,10 +169,10 @@ impl<K: Hash + Eq + Clone, T: Clone> Remembered<K, T> {
     #[cold]
     fn remove_from_map(&self, key: &K, mark: u64, now: u64) {
         let mut inner = lock(&self.inner);
-        if let Ok(entry) = inner.map.find_entry(self.hasher.hash_one(key), |item| item.key == *key)
-            && entry.get().number < mark
+        if let Some(at) = inner.find(self.hasher.hash_one(key), key)
+            && inner.items[at].number < mark
         {
-            entry.remove();
+            inner.take(at);
         }
         self.note(&inner, now);
     }
@@ -127,10 +180,19 @@ impl<K: Hash + Eq + Clone, T: Clone> Remembered<K, T> {
     /// Up to `n` remembered keys, from the `from`-th on and then from the first; those whose time is over are forgotten.
     pub(crate) fn some(&self, from: usize, n: usize, now: u64) -> Vec<K> {
         let mut inner = lock(&self.inner);
-        inner.map.retain(|item| item.until > now);
-        let from = from.checked_rem(inner.map.len()).unwrap_or(0);
-        let (first, then) = (inner.map.iter().skip(from), inner.map.iter().take(from));
-        let keys = first.chain(then).take(n).map(|item| item.key.clone()).collect();
+        let mut at = from.checked_rem(inner.items.len()).unwrap_or(0);
+        let (mut keys, mut left) = (Vec::new(), inner.items.len());
+        while left > 0 && keys.len() < n {
+            left -= 1;
+            // Behind the last one, or the last one was taken out.
+            at = if at < inner.items.len() { at } else { 0 };
+            if inner.items[at].until > now {
+                keys.push(inner.items[at].key.clone());
+                at += 1;
+            } else {
+                inner.take(at);
+            }
+        }
         self.note(&inner, now);
         keys
     }
@@ -142,10 +204,10 @@ impl<K: Hash + Eq + Clone, T: Clone> Remembered<K, T> {
 
     /// How many keys are remembered.
     pub(crate) fn len(&self) -> usize {
-        if self.holds_nothing() { 0 } else { lock(&self.inner).map.len() }
+        if self.holds_nothing() { 0 } else { lock(&self.inner).items.len() }
     }
 
     fn note(&self, inner: &Inner<K, T>, now: u64) {
-        self.len.store(inner.map.len() + usize::from(inner.all_until > now), Relaxed);
+        self.len.store(inner.items.len() + usize::from(inner.all_until > now), Relaxed);
     }
 }

@@ -3,12 +3,11 @@
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::OwnedMutexGuard;
-use tokio::time::Instant;
 
 use crate::error::{CacheError, ErrorKind, LoadError, StoreError, StoreErrorKind, StoreResult};
 use crate::level::cleared::Cleared;
@@ -16,12 +15,10 @@ use crate::level::engine::{Engine, Key, Stale, Value};
 use crate::level::envelope::{self, Meta, Unreadable};
 use crate::level::lease::Grants;
 use crate::level::names::Name;
-use crate::level::place::ASLEEP;
 use crate::level::policy::{Life, MAX_VALUE_BYTES, Until};
 use crate::level::pulse::Pulse;
 use crate::level::remembered::Remembered;
 use crate::level::ticker::{Limit, NoRuntime};
-use crate::level::timer::from_now;
 use crate::traits::codec::Codec;
 use crate::traits::head::{Head, Kind};
 use crate::traits::l2::{L2Store, Limits};
@@ -41,6 +38,8 @@ pub(crate) struct Remote<K, V> {
     pub(crate) bypass: Remembered<K, ()>,
     /// The task that sends their deletes again.
     pub(crate) recovering: Pulse,
+    /// Whether it was said that a batch can't be read or written in time.
+    pub(crate) told_too_large: AtomicBool,
     pub(crate) cleared: Cleared,
 }
 
@@ -157,6 +156,10 @@ impl<K: Key, V: Value> Remote<K, V> {
     }
 }
 
+pub(crate) fn no_runtime() -> StoreError {
+    StoreError::new(StoreErrorKind::Unavailable, "no tokio runtime to time the L2 operation")
+}
+
 impl<K: Key, V: Value> Engine<K, V> {
     pub(crate) fn moment(&self) -> Moment {
         Moment { now: self.now(), unix: self.clock.unix() }
@@ -164,7 +167,6 @@ impl<K: Key, V: Value> Engine<K, V> {
 
     /// Runs an L2 operation under `limit`; a runtime is needed for the timer.
     pub(crate) async fn timed<T>(&self, limit: Duration, op: impl Future<Output = T>) -> StoreResult<T> {
-        let no_runtime = || StoreError::new(StoreErrorKind::Unavailable, "no tokio runtime to time the L2 operation");
         if !self.may_have_runtime() {
             return Err(no_runtime());
         }
@@ -181,48 +183,6 @@ impl<K: Key, V: Value> Engine<K, V> {
             })
         })
         .await
-    }
-
-    /// When a write of L2 that begins now is given up, the wait for its turn included.
-    pub(crate) fn write_deadline(&self) -> Instant {
-        from_now(self.policy.l2_write_timeout)
-    }
-
-    pub(crate) async fn timed_until<T>(&self, until: Instant, op: impl Future<Output = T>) -> StoreResult<T> {
-        self.timed(until.saturating_duration_since(Instant::now()), op).await
-    }
-
-    /// The turns of these keys, in their order, if they all come in time.
-    pub(crate) async fn turns(
-        &self,
-        until: Instant,
-        keys: impl Iterator<Item = (&K, u64)>,
-    ) -> StoreResult<Vec<OwnedMutexGuard<()>>> {
-        let mut waits = None;
-        let all = async {
-            let mut turns = Vec::new();
-            for (key, hash) in keys {
-                waits = Some((key, hash));
-                turns.push(self.turn(key, hash).await);
-            }
-            turns
-        };
-        let turns = self.timed_until(until, all).await;
-        if let (Err(_), Some((key, hash))) = (&turns, waits) {
-            // A fill may write and delete.
-            let longest = self.policy.l2_write_timeout.saturating_mul(2).saturating_add(ASLEEP);
-            self.table.turn_did_not_come(key, hash, std::time::Instant::now(), longest);
-        }
-        turns.inspect_err(|e| self.counters.l2_error(e.kind()))
-    }
-
-    async fn turn(&self, key: &K, hash: u64) -> OwnedMutexGuard<()> {
-        loop {
-            let turn = self.table.turn(key, hash).lock_owned().await;
-            if self.table.turn_came(key, hash, &turn) {
-                return turn;
-            }
-        }
     }
 
     /// Reads one key.

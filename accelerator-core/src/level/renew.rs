@@ -23,6 +23,7 @@ use crate::level::ticker::Limit;
 use crate::level::timer::from_now;
 use crate::sync::lock;
 use crate::traits::l2::LeaseToken;
+use crate::traits::outcomes::Outcomes;
 
 /// Leases that one load holds, and that are renewed together.
 pub(crate) struct Lives<K: Key, V: Value> {
@@ -227,8 +228,10 @@ impl<K: Key, V: Value> Renewal<K, V> {
         let Some(remote) = &engine.remote else { return };
         let items: Vec<_> = self.items.iter().map(|(_, wire, token)| (wire.as_str(), *token)).collect();
         let wanted = items.len();
-        let renewed = engine.timed(engine.policy.l2_write_timeout, remote.renew_all(items, engine.policy.lease)).await;
-        let renewed = engine.per_key(renewed, wanted);
+        let (limit, mut renewed) = (engine.write_limit(wanted, 0), Outcomes::new(wanted));
+        let renewing = async { renewed.put_all(remote.renew_all(items, engine.policy.lease).await) };
+        let ended = engine.timed(limit, renewing).await;
+        let renewed = engine.all_outcomes(remote, limit, ended, renewed);
         let mut leases = lock(&self.lives.leases);
         for ((at, ..), renewed) in self.items.iter().zip(renewed) {
             let Some(lease) = leases.each.get_mut(*at) else { continue };

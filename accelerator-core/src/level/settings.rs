@@ -8,7 +8,7 @@ use tokio::runtime::Handle;
 
 use crate::error::{CacheError, CacheResult};
 use crate::key::CacheKey;
-use crate::level::policy::Policy;
+use crate::level::policy::{Policy, RECOVERY_BYTES};
 use crate::level::sources::Sources;
 use crate::time::{TimeSource, millis};
 use crate::traits::codec::Codec;
@@ -36,6 +36,7 @@ pub(crate) struct Settings<K, V> {
     pub(crate) lease_ttl: Option<Duration>,
     pub(crate) lease_wait: Option<Duration>,
     pub(crate) max_batch: usize,
+    pub(crate) recovery_bytes: usize,
     pub(crate) schema: u32,
     pub(crate) clock: TimeSource,
     pub(crate) runtime: Option<Handle>,
@@ -62,6 +63,7 @@ impl<K, V> Default for Settings<K, V> {
             lease_ttl: None,
             lease_wait: None,
             max_batch: 256,
+            recovery_bytes: RECOVERY_BYTES,
             schema: 0,
             clock: TimeSource::System,
             runtime: None,

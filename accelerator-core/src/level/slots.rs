@@ -249,6 +249,18 @@ impl<K: Hash + Eq + Clone, R, W: Parked, X> SlotTable<K, R, W, X> {
         self.shard(hash).slot(key, hash).turn.get_or_insert_default().clone()
     }
 
+    /// [`turn`](Self::turn), taken where nobody has it.
+    pub(crate) fn try_turn(&self, key: &K, hash: u64) -> Result<OwnedMutexGuard<()>, Arc<Turn<()>>> {
+        let mut slots = self.shard(hash);
+        let slot = slots.slot(key, hash);
+        let turn = slot.turn.get_or_insert_default().clone();
+        let taken = turn.clone().try_lock_owned();
+        if taken.is_ok() {
+            slot.turn_is_late = None;
+        }
+        taken.map_err(|_| turn)
+    }
+
     /// Whether this turn, which has come, is still the one of the key.
     pub(crate) fn turn_came(&self, key: &K, hash: u64, turn: &OwnedMutexGuard<()>) -> bool {
         let mut slots = self.shard(hash);

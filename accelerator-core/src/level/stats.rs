@@ -217,10 +217,10 @@ pub struct Stats {
     pub l2_errors: [(StoreErrorKind, u64); ERRORS],
     /// Keys with a load or a write in progress now.
     pub flights: usize,
-    /// Keys whose write or delete L2 has not confirmed: this node reads past L2 for them, and sends deletes until one is
-    /// confirmed. At most 10,000 are kept one by one. When there are more, this node reads past L2 for all keys, for as
-    /// long as the longest TTL, and the deletes that found no room are not sent again
-    /// ([`CacheError::is_queued`](crate::CacheError::is_queued) is false).
+    /// Keys whose write or delete L2 has not confirmed: this node reads past L2 for them, and sends deletes until one, or a
+    /// later write of the key, is confirmed. Some 500,000 are kept one by one (`recovery_bytes` of the builder). When there
+    /// are more, this node reads past L2 for all keys, for as long as the longest TTL, and the deletes that found no room
+    /// are not sent again ([`CacheError::is_queued`](crate::CacheError::is_queued) is false).
     pub unconfirmed: usize,
     /// Whether L2 has leases. Without them (or without L2) one load per key, and invalidation that beats loads, hold in
     /// this process only. A store that has them and was refused them by its server (`Unsupported`) is without until it

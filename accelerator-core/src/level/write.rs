@@ -15,7 +15,9 @@ use crate::level::engine::{Engine, Key, Value};
 use crate::level::policy::Life;
 use crate::level::remote::Sealed;
 use crate::level::ticket::Registration;
+use crate::level::turns::{Deadline, InTurn, Tally};
 use crate::options::WriteOptions;
+use crate::traits::outcomes::Outcomes;
 
 /// A key with its value, its life in L1, its name in L2 and its bytes there.
 type SealedWrite<K, V> = (K, Option<V>, Life, String, Sealed);
@@ -66,7 +68,7 @@ impl<K: Key, V: Value> Engine<K, V> {
         };
         match deleted {
             None => written,
-            Some(deleted) => CacheFuture::boxed(async move { written.await.and(deleted.await) }),
+            Some(deleted) => CacheFuture::boxed(async move { CacheError::of_two(written.await, deleted.await) }),
         }
     }
 
@@ -93,14 +95,12 @@ impl<K: Key, V: Value> Engine<K, V> {
     fn write_both(
         self: &Arc<Self>,
         op: &'static str,
-        mut writes: Vec<SealedWrite<K, V>>,
+        writes: Vec<SealedWrite<K, V>>,
         at: u64,
     ) -> CacheFuture<'static, CacheResult<()>> {
         if writes.is_empty() {
             return CacheFuture::ready(Ok(()));
         }
-        // Sorted: two batches take their turns in the same order, so neither waits for the other.
-        writes.sort_by(|a, b| a.3.cmp(&b.3));
         // 2
         let pending: Vec<_> = writes
             .into_iter()
@@ -112,59 +112,14 @@ impl<K: Key, V: Value> Engine<K, V> {
                 },
                 value,
                 life: l1,
+                at,
                 wire,
                 sealed,
             })
             .collect();
         let engine = self.clone();
-        self.in_task(op, async move {
-            // 3
-            let mut first = Ok(());
-            let mut pending = pending.into_iter().peekable();
-            while pending.peek().is_some() {
-                let chunk: Vec<_> = pending.by_ref().take(engine.policy.max_batch).collect();
-                first = first.and(engine.write_chunk(op, chunk, at).await);
-            }
-            first
-        })
-    }
-
-    async fn write_chunk(&self, op: &'static str, chunk: Vec<Write<K, V>>, at: u64) -> CacheResult<()> {
-        let Some(remote) = &self.remote else { return Ok(()) };
-        let keys = chunk.iter().filter(|_| !cfg!(accelerator_mutant = "set-without-turn"));
-        let until = self.write_deadline();
-        let turns =
-            match self.turns(until, keys.map(|write| (&write.pending.slot.key, write.pending.slot.at.hash))).await {
-                Ok(turns) => turns,
-                Err(e) => {
-                    let mut queued = true;
-                    chunk.into_iter().for_each(|write| queued &= write.pending.failed());
-                    return Err(CacheError::unconfirmed(op, e, queued));
-                }
-            };
-        // A `del`, a `clear` or another `set` that was called after this one has had its turn already: writing the older
-        // value now would undo it. (If it still waits for its turn, it will correct this write.)
-        let (chunk, late): (Vec<_>, Vec<_>) = chunk.into_iter().partition(|write| !write.pending.is_overtaken());
-        late.into_iter().for_each(|write| write.pending.overtaken());
-        if chunk.is_empty() {
-            return Ok(());
-        }
-        let items: Vec<_> = chunk.iter().map(|w| (w.wire.as_str(), w.sealed.bytes.clone(), w.sealed.ttl)).collect();
-        let wanted = items.len();
-        let results = self.per_key(self.timed_until(until, remote.set_all(items)).await, wanted);
-        let mut first = Ok(());
-        for (write, result) in chunk.into_iter().zip(results) {
-            match result {
-                Ok(()) => write.pending.done(write.value, write.life, at),
-                // 5
-                Err(e) => {
-                    let queued = write.pending.failed();
-                    first = first.and(Err(CacheError::unconfirmed(op, e, queued)));
-                }
-            }
-        }
-        drop(turns);
-        first
+        // 3
+        self.in_task(op, async move { engine.in_turns(op, pending).await })
     }
 }
 
@@ -172,8 +127,51 @@ struct Write<K: Key, V: Value> {
     pending: PendingWrite<K, V>,
     value: Option<V>,
     life: Life,
+    /// When the value was sealed, or before.
+    at: u64,
     wire: String,
     sealed: Sealed,
+}
+
+impl<K: Key, V: Value> InTurn<K, V> for Write<K, V> {
+    const WAITS: bool = !cfg!(accelerator_mutant = "set-without-turn");
+
+    fn slot(&self) -> &Registration<K, V> {
+        &self.pending.slot
+    }
+
+    fn bytes(&self) -> usize {
+        self.wire.len() + self.sealed.bytes.len()
+    }
+
+    async fn send(engine: &Engine<K, V>, some: Vec<Self>, until: Deadline) -> Tally {
+        let mut tally = Tally::new();
+        let Some(remote) = &engine.remote else { return tally };
+        // A `del`, a `clear` or another `set` that was called after this one has had its turn already: writing the older
+        // value now would undo it. (If it still waits for its turn, it will correct this write.)
+        let (some, late): (Vec<_>, Vec<_>) = some.into_iter().partition(|write| !write.pending.is_overtaken());
+        late.into_iter().for_each(|write| write.pending.overtaken());
+        if some.is_empty() {
+            return tally;
+        }
+        // What is remembered from here on needs another write than this one.
+        let mark = remote.bypass.mark();
+        let mut outcomes = Outcomes::new(some.len());
+        let items: Vec<_> = some.iter().map(|w| (w.wire.as_str(), w.sealed.bytes.clone(), w.sealed.ttl)).collect();
+        let ended = engine.timed_write(until, remote.set_all(items, &mut outcomes)).await;
+        for (write, outcome) in some.into_iter().zip(engine.all_outcomes(remote, until.limit, ended, outcomes)) {
+            match outcome {
+                Ok(()) => write.pending.done(write.value, write.life, write.at, mark),
+                // 5
+                Err(e) => tally.fail(e, write.pending.failed()),
+            }
+        }
+        tally
+    }
+
+    fn failed(self) -> bool {
+        self.pending.failed()
+    }
 }
 
 /// A write that L2 has not confirmed. Dropped like that (failure, lost task), it corrects L1 and makes this node read
@@ -214,12 +212,16 @@ impl<K: Key, V: Value> PendingWrite<K, V> {
         engine.table.commit(&slot.key, slot.at.hash, slot.at.token, None, || engine.generation(), |_| {});
     }
 
-    /// Step 4. L1's life counts from `at`, before the value was sealed for L2: it must not outlive that.
-    fn done(mut self, value: Option<V>, life: Life, at: u64) {
+    /// Step 4. L1's life counts from `at`, before the value was sealed for L2: it must not outlive that. What L2 has is
+    /// right from here on: the queued delete of an earlier write, remembered before `mark`, is not sent any more.
+    fn done(mut self, value: Option<V>, life: Life, at: u64, mark: u64) {
         self.settled = true;
         let slot = &mut self.slot;
         slot.ended = true;
         let (engine, key) = (&slot.engine, &slot.key);
+        if let Some(remote) = &engine.remote {
+            remote.bypass.remove_before(key, mark, engine.now());
+        }
         let entry = engine.policy.entry(value, life, at, slot.at.token.generation);
         engine.table.commit_write(
             key,

@@ -47,9 +47,8 @@ pub enum Fault {
     LostReply(Then),
     /// A read answers these bytes, whatever is stored. Nothing else is disturbed by it.
     Garbage(Bytes),
-    /// A batch has this fault in these positions only; the others are carried out. Of use with `Error`, `Garbage` and
-    /// `LostReply(Then::Error(_))`: an answer arrives as a whole, so the rest applies to the whole batch. A single
-    /// operation is a batch of one.
+    /// A batch has this fault in these positions only; the others are carried out, and their outcomes arrive. A `Delay`
+    /// applies to the whole batch. A single operation is a batch of one.
     At(Vec<usize>, Box<Fault>),
 }
 

@@ -13,17 +13,22 @@ use super::faulty::Faulty;
 use super::granted::Granted;
 use crate::error::{StoreError, StoreErrorKind, StoreResult};
 use crate::traits::l2::{Filled, L2Read, L2Store, LeaseToken, Limits};
+use crate::traits::outcomes::Outcomes;
+use crate::traits::unclaimed::Unclaimed;
 
 impl<S: L2Store> Faulty<S> {
-    /// Carries out one operation on `keys`, as far as the script lets it. `act` carries it out for the positions that
-    /// it is given; `garbage` makes an answer of foreign bytes, where the operation is a read.
+    /// Carries out one operation on `keys`, as far as the script lets it, and puts the outcomes into `out`. `act` carries
+    /// it out for the positions that it is given; `garbage` makes an answer of foreign bytes, where the operation is a
+    /// read.
     async fn run<T, F: Future<Output = Vec<StoreResult<T>>>>(
         &self,
         (op, batch): (Op, bool),
         keys: &[&str],
+        out: &mut Outcomes<T>,
+        passed: impl Fn(&StoreResult<T>),
         act: impl FnOnce(Vec<usize>) -> F,
         garbage: impl Fn(Bytes) -> Option<T>,
-    ) -> Vec<StoreResult<T>> {
+    ) {
         let fate = self.arrive(op, keys, batch);
         if let Some(gate) = &fate.before {
             gate.pass().await;
@@ -33,33 +38,36 @@ impl<S: L2Store> Faulty<S> {
             Fault::At(positions, fault) => (positions, *fault),
             fault => (all.clone(), fault),
         };
-        let answers = match fault {
-            Fault::Hang => pending().await,
-            Fault::Error(kind) => {
-                let spared: Vec<usize> = all.into_iter().filter(|i| !hit.contains(i)).collect();
-                // With nothing spared the store isn't even asked: it may be what is down.
-                let mut answers = if spared.is_empty() { vec![] } else { act(spared.clone()).await }.into_iter();
-                let failed = |i| if spared.contains(&i) { answers.next() } else { None };
-                (0..keys.len()).map(failed).map(|a| a.unwrap_or_else(|| Err(scripted(kind)))).collect()
-            }
-            Fault::Delay(by) => {
-                tokio::time::sleep(by).await;
-                act(all).await
-            }
-            _ => act(all).await,
+        let spared: Vec<usize> = all.iter().copied().filter(|i| !hit.contains(i)).collect();
+        let done = match fault {
+            Fault::Hang | Fault::Error(_) => spared,
+            _ => all,
         };
+        if let Fault::Delay(by) = fault {
+            tokio::time::sleep(by).await;
+        }
+        // With nothing spared the store isn't even asked: it may be what is down.
+        let answers = if done.is_empty() { vec![] } else { act(done.clone()).await };
         if let Some(gate) = &fate.after {
             gate.pass().await;
         }
-        if fault == Fault::LostReply(Then::Hang) {
-            pending::<()>().await;
+        let mut put = |i, answer| {
+            passed(&answer);
+            out.put(i, answer);
+        };
+        for (i, answer) in done.into_iter().zip(answers) {
+            match &fault {
+                Fault::LostReply(Then::Hang) if hit.contains(&i) => {}
+                Fault::LostReply(Then::Error(kind)) if hit.contains(&i) => put(i, Err(scripted(*kind))),
+                Fault::Garbage(bytes) if hit.contains(&i) => put(i, garbage(bytes.clone()).map_or(answer, Ok)),
+                _ => put(i, answer),
+            }
         }
-        let disturbed = answers.into_iter().enumerate().map(|(i, answer)| match &fault {
-            Fault::LostReply(Then::Error(kind)) if hit.contains(&i) => Err(scripted(*kind)),
-            Fault::Garbage(bytes) if hit.contains(&i) => garbage(bytes.clone()).map_or(answer, Ok),
-            _ => answer,
-        });
-        disturbed.collect()
+        match fault {
+            Fault::Error(kind) => hit.into_iter().for_each(|i| put(i, Err(scripted(kind)))),
+            Fault::Hang | Fault::LostReply(Then::Hang) => pending().await,
+            _ => {}
+        }
     }
 
     /// [`run`](Faulty::run) for an operation that isn't a batch.
@@ -70,8 +78,9 @@ impl<S: L2Store> Faulty<S> {
         act: impl FnOnce() -> F,
         garbage: impl Fn(Bytes) -> Option<T>,
     ) -> StoreResult<T> {
-        let answers = self.run((op, false), &[key], |_| async { vec![act().await] }, garbage).await;
-        answers.into_iter().next().unwrap_or_else(|| Err(scripted(StoreErrorKind::Protocol)))
+        let mut out = Outcomes::new(1);
+        self.run((op, false), &[key], &mut out, |_| {}, |_| async { vec![act().await] }, garbage).await;
+        out.take(0).unwrap_or_else(|| Err(scripted(StoreErrorKind::Protocol)))
     }
 }
 
@@ -110,19 +119,37 @@ impl<S: L2Store> L2Store for Faulty<S> {
     }
 
     async fn mget(&self, keys: &[&str]) -> Vec<StoreResult<Option<Bytes>>> {
+        let mut out = Outcomes::new(keys.len());
+        self.mget_into(keys, &mut out).await;
+        out.ended()
+    }
+
+    async fn mget_into(&self, keys: &[&str], out: &mut Outcomes<Option<Bytes>>) {
         let act = |at: Vec<usize>| async move { self.inner().mget(&pick(keys, &at)).await };
-        self.run((Op::Get, true), keys, act, read_bytes).await
+        self.run((Op::Get, true), keys, out, |_| {}, act, read_bytes).await;
     }
 
     async fn mset(&self, items: Vec<(&str, Bytes, Duration)>) -> Vec<StoreResult<()>> {
+        let mut out = Outcomes::new(items.len());
+        self.mset_into(items, &mut out).await;
+        out.ended()
+    }
+
+    async fn mset_into(&self, items: Vec<(&str, Bytes, Duration)>, out: &mut Outcomes<()>) {
         let keys: Vec<&str> = items.iter().map(|item| item.0).collect();
         let act = |at: Vec<usize>| async move { self.inner().mset(pick(&items, &at)).await };
-        self.run((Op::Set, true), &keys, act, undisturbed).await
+        self.run((Op::Set, true), &keys, out, |_| {}, act, undisturbed).await;
     }
 
     async fn mdel(&self, keys: &[&str]) -> Vec<StoreResult<()>> {
+        let mut out = Outcomes::new(keys.len());
+        self.mdel_into(keys, &mut out).await;
+        out.ended()
+    }
+
+    async fn mdel_into(&self, keys: &[&str], out: &mut Outcomes<()>) {
         let act = |at: Vec<usize>| async move { self.inner().mdel(&pick(keys, &at)).await };
-        self.run((Op::Del, true), keys, act, undisturbed).await
+        self.run((Op::Del, true), keys, out, |_| {}, act, undisturbed).await;
     }
 
     async fn get_or_lease(&self, key: &str, lease: Duration) -> StoreResult<L2Read> {
@@ -138,6 +165,12 @@ impl<S: L2Store> L2Store for Faulty<S> {
     }
 
     async fn mget_or_lease(&self, keys: &[&str], lease: Duration) -> Vec<StoreResult<L2Read>> {
+        let mut out = Unclaimed::new(self.shared(), keys);
+        self.mget_or_lease_into(keys, lease, out.outcomes()).await;
+        out.claim().ended()
+    }
+
+    async fn mget_or_lease_into(&self, keys: &[&str], lease: Duration, out: &mut Outcomes<L2Read>) {
         let granted = &Granted::new(self.shared());
         let act = |at: Vec<usize>| async move {
             let keys = pick(keys, &at);
@@ -145,9 +178,7 @@ impl<S: L2Store> L2Store for Faulty<S> {
             keys.iter().zip(&answers).for_each(|(key, answer)| granted.note(key, answer));
             answers
         };
-        let answers = self.run((Op::Lease, true), keys, act, read_hit).await;
-        answers.iter().for_each(|answer| granted.pass_on(answer));
-        answers
+        self.run((Op::Lease, true), keys, out, |answer| granted.pass_on(answer), act, read_hit).await;
     }
 
     async fn renew(&self, key: &str, token: &LeaseToken, lease: Duration) -> StoreResult<Option<LeaseToken>> {
@@ -157,7 +188,9 @@ impl<S: L2Store> L2Store for Faulty<S> {
     async fn mrenew(&self, items: Vec<(&str, LeaseToken)>, lease: Duration) -> Vec<StoreResult<Option<LeaseToken>>> {
         let keys: Vec<&str> = items.iter().map(|item| item.0).collect();
         let act = |at: Vec<usize>| async move { self.inner().mrenew(pick(&items, &at), lease).await };
-        self.run((Op::Renew, true), &keys, act, undisturbed).await
+        let mut out = Outcomes::new(keys.len());
+        self.run((Op::Renew, true), &keys, &mut out, |_| {}, act, undisturbed).await;
+        out.ended()
     }
 
     async fn fill(&self, key: &str, token: &LeaseToken, value: Bytes, ttl: Duration) -> StoreResult<Filled> {
@@ -165,9 +198,15 @@ impl<S: L2Store> L2Store for Faulty<S> {
     }
 
     async fn mfill(&self, items: Vec<(&str, LeaseToken, Bytes, Duration)>) -> Vec<StoreResult<Filled>> {
+        let mut out = Outcomes::new(items.len());
+        self.mfill_into(items, &mut out).await;
+        out.ended()
+    }
+
+    async fn mfill_into(&self, items: Vec<(&str, LeaseToken, Bytes, Duration)>, out: &mut Outcomes<Filled>) {
         let keys: Vec<&str> = items.iter().map(|item| item.0).collect();
         let act = |at: Vec<usize>| async move { self.inner().mfill(pick(&items, &at)).await };
-        self.run((Op::Fill, true), &keys, act, undisturbed).await
+        self.run((Op::Fill, true), &keys, out, |_| {}, act, undisturbed).await;
     }
 
     async fn release(&self, key: &str, token: LeaseToken) -> StoreResult<()> {

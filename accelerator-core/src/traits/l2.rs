@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use crate::error::{StoreError, StoreResult};
+use crate::traits::outcomes::Outcomes;
 
 /// What one L2 read says where leases exist.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -132,6 +133,11 @@ impl Limits {
 /// takes a batch in one round trip); the lease methods answer "not supported" unless overridden, together with
 /// [`Limits::leases`].
 ///
+/// The engine calls batches by their `_into` methods, which put each key's outcome into [`Outcomes`] of the caller's as
+/// soon as it has come: what is there when the engine's limit is over is kept. Unless overridden they call the plain
+/// method and put all in at its end. Override them where outcomes come one after another: from several servers, or in
+/// several round trips; then let the plain method call them, and return [`Outcomes::ended`].
+///
 /// Prove a store with one line: `accelerator_core::l2_laws!(my_store, MyStore::connect(..).await);`
 #[async_trait]
 pub trait L2Store: Send + Sync + 'static {
@@ -158,6 +164,11 @@ pub trait L2Store: Send + Sync + 'static {
         out
     }
 
+    /// [`mget`](L2Store::mget) that puts each outcome into `out` as soon as it has come.
+    async fn mget_into(&self, keys: &[&str], out: &mut Outcomes<Option<Bytes>>) {
+        out.put_all(self.mget(keys).await);
+    }
+
     /// [`set`](L2Store::set) for many keys: one answer per item, in their order.
     async fn mset(&self, items: Vec<(&str, Bytes, Duration)>) -> Vec<StoreResult<()>> {
         let mut out = Vec::with_capacity(items.len());
@@ -167,6 +178,11 @@ pub trait L2Store: Send + Sync + 'static {
         out
     }
 
+    /// [`mset`](L2Store::mset) that puts each outcome into `out` as soon as it has come.
+    async fn mset_into(&self, items: Vec<(&str, Bytes, Duration)>, out: &mut Outcomes<()>) {
+        out.put_all(self.mset(items).await);
+    }
+
     /// [`del`](L2Store::del) for many keys: one answer per key, in their order.
     async fn mdel(&self, keys: &[&str]) -> Vec<StoreResult<()>> {
         let mut out = Vec::with_capacity(keys.len());
@@ -174,6 +190,11 @@ pub trait L2Store: Send + Sync + 'static {
             out.push(self.del(key).await);
         }
         out
+    }
+
+    /// [`mdel`](L2Store::mdel) that puts each outcome into `out` as soon as it has come.
+    async fn mdel_into(&self, keys: &[&str], out: &mut Outcomes<()>) {
+        out.put_all(self.mdel(keys).await);
     }
 
     /// Reads `key`, or takes the lease to fill it, in one round trip. Of all who miss, one gets the lease, until it is
@@ -197,6 +218,11 @@ pub trait L2Store: Send + Sync + 'static {
         out
     }
 
+    /// [`mget_or_lease`](L2Store::mget_or_lease) that puts each outcome into `out` as soon as it has come.
+    async fn mget_or_lease_into(&self, keys: &[&str], lease: Duration, out: &mut Outcomes<L2Read>) {
+        out.put_all(self.mget_or_lease(keys, lease).await);
+    }
+
     /// Stores `value` only where the lease (or the value seen) behind `token` still stands: nothing was written, deleted
     /// or held since. A token proves one lease of one key, and nothing after a restart of the server.
     async fn fill(&self, key: &str, token: &LeaseToken, value: Bytes, ttl: Duration) -> StoreResult<Filled> {
@@ -211,6 +237,11 @@ pub trait L2Store: Send + Sync + 'static {
             out.push(self.fill(key, &token, value, ttl).await);
         }
         out
+    }
+
+    /// [`mfill`](L2Store::mfill) that puts each outcome into `out` as soon as it has come.
+    async fn mfill_into(&self, items: Vec<(&str, LeaseToken, Bytes, Duration)>, out: &mut Outcomes<Filled>) {
+        out.put_all(self.mfill(items).await);
     }
 
     /// Prolongs exactly the lease behind `token`: it stands for `lease` from now on. Answers the token to use from then on
@@ -267,11 +298,20 @@ impl<S: L2Store + ?Sized> L2Store for Arc<S> {
     async fn mget(&self, keys: &[&str]) -> Vec<StoreResult<Option<Bytes>>> {
         (**self).mget(keys).await
     }
+    async fn mget_into(&self, keys: &[&str], out: &mut Outcomes<Option<Bytes>>) {
+        (**self).mget_into(keys, out).await;
+    }
     async fn mset(&self, items: Vec<(&str, Bytes, Duration)>) -> Vec<StoreResult<()>> {
         (**self).mset(items).await
     }
+    async fn mset_into(&self, items: Vec<(&str, Bytes, Duration)>, out: &mut Outcomes<()>) {
+        (**self).mset_into(items, out).await;
+    }
     async fn mdel(&self, keys: &[&str]) -> Vec<StoreResult<()>> {
         (**self).mdel(keys).await
+    }
+    async fn mdel_into(&self, keys: &[&str], out: &mut Outcomes<()>) {
+        (**self).mdel_into(keys, out).await;
     }
     async fn get_or_lease(&self, key: &str, lease: Duration) -> StoreResult<L2Read> {
         (**self).get_or_lease(key, lease).await
@@ -279,11 +319,17 @@ impl<S: L2Store + ?Sized> L2Store for Arc<S> {
     async fn mget_or_lease(&self, keys: &[&str], lease: Duration) -> Vec<StoreResult<L2Read>> {
         (**self).mget_or_lease(keys, lease).await
     }
+    async fn mget_or_lease_into(&self, keys: &[&str], lease: Duration, out: &mut Outcomes<L2Read>) {
+        (**self).mget_or_lease_into(keys, lease, out).await;
+    }
     async fn fill(&self, key: &str, token: &LeaseToken, value: Bytes, ttl: Duration) -> StoreResult<Filled> {
         (**self).fill(key, token, value, ttl).await
     }
     async fn mfill(&self, items: Vec<(&str, LeaseToken, Bytes, Duration)>) -> Vec<StoreResult<Filled>> {
         (**self).mfill(items).await
+    }
+    async fn mfill_into(&self, items: Vec<(&str, LeaseToken, Bytes, Duration)>, out: &mut Outcomes<Filled>) {
+        (**self).mfill_into(items, out).await;
     }
     async fn renew(&self, key: &str, token: &LeaseToken, lease: Duration) -> StoreResult<Option<LeaseToken>> {
         (**self).renew(key, token, lease).await

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use accelerator_core::testkit::laws::{Time, l2::failures};
 use accelerator_core::testkit::{ManualClock, MemoryL2};
-use accelerator_core::{Bytes, L2Store, Limits, StoreError, StoreErrorKind, StoreResult, async_trait};
+use accelerator_core::{Bytes, L2Store, Limits, Outcomes, StoreError, StoreErrorKind, StoreResult, async_trait};
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Defect {
@@ -43,6 +43,9 @@ enum Defect {
     CutsKeysBeyondTheLimit,
     ALongTtlIsADate,
     NoTtlIsForEver,
+    OutcomesInReverse,
+    LeavesAPlaceEmpty,
+    PutsBeforeItKnows,
 }
 use Defect::*;
 
@@ -154,6 +157,26 @@ impl L2Store for Broken {
         out
     }
 
+    async fn mget_into(&self, keys: &[&str], out: &mut Outcomes<Option<Bytes>>) {
+        match self.defect {
+            OutcomesInReverse => {
+                for (n, key) in keys.iter().rev().enumerate() {
+                    out.put(n, self.get(key).await);
+                }
+            }
+            LeavesAPlaceEmpty => {
+                for (n, key) in keys.iter().enumerate().skip(1) {
+                    out.put(n, self.get(key).await);
+                }
+            }
+            PutsBeforeItKnows => {
+                (0..keys.len()).for_each(|n| out.put(n, Ok(None)));
+                out.put_all(self.mget(keys).await);
+            }
+            _ => out.put_all(self.mget(keys).await),
+        }
+    }
+
     async fn mset(&self, items: Vec<(&str, Bytes, Duration)>) -> Vec<StoreResult<()>> {
         if self.defect == OneLargeValueSpoilsABatch && items.iter().any(|item| item.1.len() > LIMITS.1) {
             return items.iter().map(|_| Err(self.too_large())).collect();
@@ -216,8 +239,11 @@ fn a_store_without_defect_keeps_all_laws() {
 #[test]
 fn each_defect_is_named_by_the_laws_it_breaks() {
     let expected: &[(Defect, &[&str])] = &[
-        (IgnoresDeletion, &["a_deleted_key_is_gone", "mdel_deletes_its_keys"]),
-        (IgnoresBatchDeletion, &["mdel_deletes_its_keys"]),
+        (
+            IgnoresDeletion,
+            &["a_deleted_key_is_gone", "mdel_deletes_its_keys", "outcomes_are_put_at_the_places_of_their_keys"],
+        ),
+        (IgnoresBatchDeletion, &["mdel_deletes_its_keys", "outcomes_are_put_at_the_places_of_their_keys"]),
         (
             ServesPastTtl,
             &[
@@ -251,7 +277,7 @@ fn each_defect_is_named_by_the_laws_it_breaks() {
             &["keys_of_the_greatest_length_are_kept_apart", "keys_beyond_the_limit_are_refused_or_kept_apart"],
         ),
         (IgnoresCase, &["keys_of_every_allowed_character_are_kept_apart"]),
-        (BatchDeletesAll, &["mdel_leaves_other_keys"]),
+        (BatchDeletesAll, &["mdel_leaves_other_keys", "outcomes_are_put_at_the_places_of_their_keys"]),
         (BansDeletedKeys, &["a_deleted_key_can_be_set_again"]),
         (BatchSetKeepsTheFirst, &["values_beyond_the_limit_are_refused_or_kept_whole", "mset_stores_all_its_items"]),
         (UnsupportedIsAnOutage, &["without_leases_lease_methods_are_unsupported"]),
@@ -265,6 +291,12 @@ fn each_defect_is_named_by_the_laws_it_breaks() {
         (CutsKeysBeyondTheLimit, &["keys_beyond_the_limit_are_refused_or_kept_apart"]),
         (ALongTtlIsADate, &["an_endless_ttl_is_taken"]),
         (NoTtlIsForEver, &["a_ttl_of_nothing_is_not_for_ever"]),
+        (
+            OutcomesInReverse,
+            &["outcomes_are_put_at_the_places_of_their_keys", "what_was_put_before_a_call_is_dropped_is_true"],
+        ),
+        (LeavesAPlaceEmpty, &["outcomes_are_put_at_the_places_of_their_keys"]),
+        (PutsBeforeItKnows, &["what_was_put_before_a_call_is_dropped_is_true"]),
     ];
     for (defect, laws) in expected {
         assert_eq!(caught(*defect), *laws, "{defect:?}");

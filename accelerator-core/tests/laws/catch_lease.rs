@@ -9,7 +9,7 @@ use accelerator_core::testkit::laws::restart::a_restart_ends_leases;
 use accelerator_core::testkit::laws::{Time, l2::failures};
 use accelerator_core::testkit::{ManualClock, MemoryL2, block_on};
 use accelerator_core::{
-    Bytes, Filled, L2Read, L2Store, LeaseToken, Limits, StoreError, StoreErrorKind, StoreResult, async_trait,
+    Bytes, Filled, L2Read, L2Store, LeaseToken, Limits, Outcomes, StoreError, StoreErrorKind, StoreResult, async_trait,
 };
 
 use super::leasing::LeasingL2;
@@ -55,6 +55,7 @@ enum Defect {
     RenewalsOutOfOrder,
     RenewedTokensAreDead,
     GivenUpIsKept,
+    OutcomesInReverse,
 }
 
 use Defect::*;
@@ -187,6 +188,14 @@ impl L2Store for Broken {
             _ => {}
         }
         out
+    }
+
+    async fn mget_or_lease_into(&self, keys: &[&str], lease: Duration, out: &mut Outcomes<L2Read>) {
+        let reads = self.mget_or_lease(keys, lease).await;
+        match self.defect {
+            OutcomesInReverse => reads.into_iter().rev().enumerate().for_each(|(n, read)| out.put(n, read)),
+            _ => out.put_all(reads),
+        }
     }
 
     async fn fill(&self, key: &str, token: &LeaseToken, value: Bytes, ttl: Duration) -> StoreResult<Filled> {
@@ -345,6 +354,7 @@ fn each_defect_is_named_by_the_laws_it_breaks() {
         ),
         (LooksThenFills, &["of_many_fills_at_once_one_is_stored", "a_fill_racing_a_delete_leaves_nothing"]),
         (FillKeepsAPartOfALargeValue, &["values_beyond_the_limit_are_refused_or_kept_whole"]),
+        (OutcomesInReverse, &["lease_outcomes_are_put_at_the_places_of_their_keys"]),
         (ReleaseIsForLeasesOnly, &["a_value_seen_can_be_removed"]),
         (RenewalDoesNothing, &["a_renewed_lease_stands_longer", "a_renewal_ends"]),
         (RenewalIgnoresTheToken, &["a_lease_that_is_gone_is_not_renewed", "a_foreign_token_renews_nothing"]),

@@ -150,3 +150,104 @@ fn a_queue_whose_runtime_ended_goes_on_in_the_next() {
         });
     }
 }
+
+/// The flag is about every key of the call: 300 of 10,300 deletes had no room once, and it said that all were queued.
+#[tokio::test(start_paused = true)]
+async fn the_flag_tells_the_truth_for_every_key() {
+    let w = World::new();
+    let cache = ok(w.no_loader());
+    w.l2.always(Some(DOWN));
+    let keys: Vec<u64> = (0..10_300).collect();
+    assert!(cache.mdel(&keys).await.unwrap_err().is_queued());
+    assert_eq!(cache.stats().unconfirmed, keys.len(), "64 MiB are some 500,000 keys");
+
+    let w = World::new();
+    let few = ok(w.no_loader().recovery_bytes(100_000).max_batch(100));
+    w.l2.always(Some(DOWN));
+    let e = few.mdel(&keys).await.unwrap_err();
+    let queued = few.stats().unconfirmed;
+    assert!((500..2_000).contains(&queued), "{queued} keys in 100,000 bytes");
+    assert!(!e.is_queued() && e.to_string().contains("not queued"), "{e}");
+    assert!(few.del(&0).await.unwrap_err().is_queued(), "its place is kept");
+    let e = few.mset([(0, Some(1)), (40_000, Some(1))]).await.unwrap_err();
+    assert!(!e.is_queued(), "one of two: {e}");
+    assert!(!few.del(&20_000).await.unwrap_err().is_queued());
+    assert_eq!(few.lookup(&30_000).await, Lookup::Unavailable, "what found no room holds for all");
+}
+
+/// What a caller wrote, and L2 confirmed, is what later reads find: the delete of an earlier write is not sent any more.
+#[tokio::test(start_paused = true)]
+async fn a_confirmed_later_write_ends_the_queued_delete() {
+    for later in ["set", "mset", "del", "mdel"] {
+        let w = World::new();
+        let cache = ok(w.no_loader());
+        cache.set(&1, 1).await.unwrap();
+        w.l2.always(Some(Fault::Hang));
+        assert!(cache.set(&1, 2).await.unwrap_err().is_queued());
+        w.l2.heal();
+        match later {
+            "set" => cache.set(&1, 3).await.unwrap(),
+            "mset" => cache.mset([(1, Some(3)), (2, Some(3))]).await.unwrap(),
+            "del" => cache.del(&1).await.unwrap(),
+            _ => cache.mdel(&[1, 2]).await.unwrap(),
+        }
+        assert_eq!(cache.stats().unconfirmed, 0, "{later}");
+        let deletes = w.l2.calls(Op::Del);
+        pass(&w, secs(5)).await;
+        assert_eq!(w.l2.calls(Op::Del), deletes, "{later}");
+        let expected = if later.ends_with("set") { Some(Some(3)) } else { None };
+        assert_eq!(w.in_l2(1).await, expected, "{later}");
+    }
+}
+
+/// The same where the queued delete is on its way already, or is about to be sent: turns order the two.
+#[tokio::test(start_paused = true)]
+async fn a_later_write_comes_after_the_queued_delete_or_instead_of_it() {
+    let w = World::new();
+    let cache = ok(w.no_loader());
+    w.l2.push_for(Op::Set, Fault::Hang);
+    cache.set(&1, 2).await.unwrap_err();
+    let gate = w.l2.gate(Op::Del);
+    pass(&w, ms(40)).await;
+    gate.reached().await;
+    let write = cache.set(&1, 3);
+    pass(&w, ms(40)).await;
+    assert_eq!(w.l2.calls(Op::Set), 1, "it waits for the delete");
+    gate.open();
+    write.await.unwrap();
+    pass(&w, secs(5)).await;
+    assert_eq!((w.l2.calls(Op::Del), cache.stats().unconfirmed), (1, 0));
+    assert_eq!(w.in_l2(1).await, Some(Some(3)));
+
+    // Here the write has the turn when the recovery comes for it.
+    w.l2.push_for(Op::Set, DOWN);
+    cache.set(&1, 4).await.unwrap_err();
+    let gate = w.l2.gate(Op::Set);
+    let write = cache.set(&1, 5);
+    gate.reached().await;
+    pass(&w, ms(100)).await;
+    gate.open();
+    write.await.unwrap();
+    pass(&w, secs(5)).await;
+    assert_eq!((w.l2.calls(Op::Del), cache.stats().unconfirmed), (1, 0));
+    assert_eq!(w.in_l2(1).await, Some(Some(5)));
+}
+
+/// A busy key keeps no other key's delete back, and many are sent one batch after another.
+#[tokio::test(start_paused = true)]
+async fn a_long_queue_is_worked_through_without_pauses_while_l2_answers() {
+    let w = World::new();
+    let cache = ok(w.no_loader());
+    let keys: Vec<u64> = (0..20_000).collect();
+    w.l2.always(Some(DOWN));
+    cache.mdel(&keys).await.unwrap_err();
+    w.l2.heal();
+    let gate = w.l2.gate(Op::Set);
+    let busy = cache.set(&7, 7);
+    gate.reached().await;
+    pass(&w, ms(150)).await;
+    assert_eq!(cache.stats().unconfirmed, 1, "all but the busy one");
+    gate.open();
+    busy.await.unwrap();
+    assert_eq!((cache.stats().unconfirmed, w.in_l2(7).await), (0, Some(Some(7))));
+}

@@ -11,6 +11,7 @@ pub use super::l2_lease::*;
 pub use super::l2_lease_batch::*;
 pub use super::l2_lease_time::*;
 pub use super::l2_limits::*;
+pub use super::l2_outcomes::*;
 pub use super::l2_race::*;
 pub use super::l2_renew::*;
 pub use super::l2_time::*;
@@ -49,6 +50,8 @@ macro_rules! __l2_law_list {
             mdel_deletes_its_keys,
             mdel_leaves_other_keys,
             a_large_batch_is_answered_whole,
+            outcomes_are_put_at_the_places_of_their_keys,
+            what_was_put_before_a_call_is_dropped_is_true,
             an_endless_ttl_is_taken,
             without_leases_lease_methods_are_unsupported,
             a_lease_is_granted_once,
@@ -70,6 +73,7 @@ macro_rules! __l2_law_list {
             an_empty_lease_batch_has_no_answers,
             a_key_named_twice_is_leased_and_filled_once,
             a_large_lease_batch_is_answered_whole,
+            lease_outcomes_are_put_at_the_places_of_their_keys,
             of_many_readers_at_once_one_gets_the_lease,
             of_many_batches_at_once_one_gets_each_lease,
             of_many_fills_at_once_one_is_stored,

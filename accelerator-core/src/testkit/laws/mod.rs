@@ -15,6 +15,7 @@ mod l2_lease;
 mod l2_lease_batch;
 mod l2_lease_time;
 mod l2_limits;
+mod l2_outcomes;
 mod l2_race;
 mod l2_renew;
 mod l2_time;

@@ -68,7 +68,12 @@ impl CountingProxy {
     /// It awaits nothing.
     pub async fn start_patient(upstream: impl Into<String>, quiet: Duration) -> Self {
         let (listener, port) = ports::listen();
-        let counts = Arc::new(Counts { quiet, round_trips: AtomicU64::new(0), bytes: AtomicU64::new(0) });
+        let counts = Arc::new(Counts {
+            quiet,
+            round_trips: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+            rate: AtomicU64::new(0),
+        });
         let (stop, stopped) = oneshot::channel();
         let serving = serve(listener, upstream.into(), Arc::clone(&counts));
         let thread = thread::spawn(move || {
@@ -96,6 +101,12 @@ impl CountingProxy {
     #[must_use]
     pub fn bytes(&self) -> u64 {
         self.counts.bytes.load(Ordering::SeqCst)
+    }
+
+    /// From now on each direction of a connection carries so many bytes per second; zero: as many as come. 125,000,000 are
+    /// a line of 1 Gbit/s.
+    pub fn throttle(&self, bytes_per_second: u32) {
+        self.counts.rate.store(u64::from(bytes_per_second), Ordering::SeqCst);
     }
 
     /// Counts from zero again.

@@ -22,6 +22,24 @@ pub(super) struct Counts {
     pub(super) quiet: Duration,
     pub(super) round_trips: AtomicU64,
     pub(super) bytes: AtomicU64,
+    /// Bytes per second of each direction of a connection; zero: as fast as they come.
+    pub(super) rate: AtomicU64,
+}
+
+/// How much later than its time a slow line may carry something, and make up for it.
+const CATCH_UP: Duration = Duration::from_millis(20);
+
+impl Counts {
+    /// Waits until a line that was busy until `busy` has carried `n` more bytes.
+    async fn carry(&self, busy: &mut Instant, n: usize) {
+        let rate = self.rate.load(Ordering::SeqCst);
+        if rate > 0 {
+            let now = Instant::now();
+            *busy = (*busy).max(now.checked_sub(CATCH_UP).unwrap_or(now))
+                + Duration::from_secs(n as u64) / u32::try_from(rate).unwrap_or(u32::MAX);
+            sleep_until(*busy).await;
+        }
+    }
 }
 
 /// When the client spoke last, if the server hasn't answered since.
@@ -42,7 +60,7 @@ pub(super) async fn relay(client: TcpStream, upstream: &str, counts: &Counts) ->
 
 /// Carries what the client says.
 async fn ask(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, asked: &Asked, counts: &Counts) -> io::Result<()> {
-    let mut buffer = vec![0; BUFFER];
+    let (mut buffer, mut busy) = (vec![0; BUFFER], Instant::now());
     loop {
         let n = from.read(&mut buffer).await?;
         if n == 0 {
@@ -51,13 +69,14 @@ async fn ask(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, asked: &Asked, cou
         // Before it is passed on: the answer must find that there was a question.
         *lock(asked) = Some(Instant::now());
         counts.bytes.fetch_add(n as u64, Ordering::SeqCst);
+        counts.carry(&mut busy, n).await;
         to.write_all(&buffer[..n]).await?;
     }
 }
 
 /// Carries what the server says; the beginning of an answer only when the client has been silent.
 async fn answer(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, asked: &Asked, counts: &Counts) -> io::Result<()> {
-    let mut buffer = vec![0; BUFFER];
+    let (mut buffer, mut busy) = (vec![0; BUFFER], Instant::now());
     loop {
         let n = from.read(&mut buffer).await?;
         if n == 0 {
@@ -67,6 +86,7 @@ async fn answer(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, asked: &Asked, 
             counts.round_trips.fetch_add(1, Ordering::SeqCst);
         }
         counts.bytes.fetch_add(n as u64, Ordering::SeqCst);
+        counts.carry(&mut busy, n).await;
         to.write_all(&buffer[..n]).await?;
     }
 }
