@@ -11,6 +11,7 @@ mod batch_run;
 mod borrow;
 mod builder;
 mod cells;
+mod claim;
 mod cleared;
 mod engine;
 mod envelope;

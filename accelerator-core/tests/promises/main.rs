@@ -11,6 +11,7 @@ mod hit_or_begin;
 mod invalidation;
 mod leases;
 mod lives;
+mod one_store;
 mod outage;
 mod panics;
 mod patience;
