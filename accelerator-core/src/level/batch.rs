@@ -141,6 +141,9 @@ impl<K: Key, V: Value> Engine<K, V> {
             missing.into_iter().for_each(|missing| values[missing.at] = Err(CacheError::shutdown()));
             return values;
         }
+        let mut missing = missing;
+        let forced = self.forces(options);
+        let again = if forced { self.apart(keys, &mut missing) } else { Vec::new() };
         let mut missing = Some(missing);
         let begun = std::future::poll_fn(|cx| {
             let missing = missing.take().unwrap_or_default();
@@ -164,6 +167,10 @@ impl<K: Key, V: Value> Engine<K, V> {
         for Wanted { at, outcome, .. } in led {
             // What was given up, as its runtime has ended, begins anew.
             let Some(outcome) = outcome else {
+                if forced {
+                    values[at] = Box::pin(self.get_forced(&keys[at], options)).await;
+                    continue;
+                }
                 let again = Step::new(self.join_again(&keys[at], !loads, !options.force_refresh));
                 waits.push(self.wait_for(at, &keys[at], options, again));
                 continue;
@@ -183,7 +190,15 @@ impl<K: Key, V: Value> Engine<K, V> {
                 values[at] = answer;
             }
         }
+        for (at, first) in again {
+            values[at] = values[first].clone();
+        }
         values
+    }
+
+    /// Whether nothing that is cached is accepted.
+    pub(crate) fn forces(&self, options: ReadOptions) -> bool {
+        options.force_refresh && !options.disable_load && self.sources.exist()
     }
 
     fn wait_for<'a>(

@@ -19,6 +19,7 @@ mod face;
 mod fill;
 mod finish;
 mod flight;
+mod forced;
 mod guard;
 mod invalidate;
 mod join;

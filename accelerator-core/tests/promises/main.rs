@@ -7,6 +7,7 @@ mod endings;
 mod envelope_bytes;
 mod extremes;
 mod flights;
+mod forced;
 mod hit_or_begin;
 mod invalidation;
 mod leases;
