@@ -12,6 +12,7 @@ use crate::cache::CacheFuture;
 use crate::error::{CacheError, CacheResult};
 use crate::level::engine::{Engine, Key, Value};
 use crate::level::ticket::Registration;
+use crate::level::wall;
 
 impl<K: Key, V: Value> Engine<K, V> {
     /// Deletes many keys (one is many).
@@ -104,7 +105,7 @@ impl<K: Key, V: Value> Engine<K, V> {
         if let Some(remote) = &self.remote {
             // Fills that passed their check before the line above were sealed before this moment; who read L2 between
             // the two is cut off by the second step.
-            remote.cleared.clear(self.clock.unix_exact());
+            remote.cleared.clear(wall::to_clear(&*remote.store, self.clock.unix_exact()));
             self.generation.fetch_add(1, Ordering::AcqRel);
         }
         // For the memory only: entries of an older generation are misses already.

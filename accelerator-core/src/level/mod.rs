@@ -49,6 +49,7 @@ mod ticket;
 mod timer;
 mod verbs;
 mod wait;
+mod wall;
 mod write;
 
 use std::fmt;

@@ -19,6 +19,7 @@ mod patience;
 mod recovery;
 mod refresh;
 mod runtime;
+mod skew;
 mod stale;
 mod stats;
 mod wakers;
