@@ -5,7 +5,10 @@
 
 use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+/// An answer that took longer says too little: what lies between the bounds is taken off every life.
+const LONGEST: Duration = Duration::from_millis(100);
 
 /// Times of the server at the moment `born`, in Unix milliseconds; zero: unknown.
 pub(crate) struct ServerClock {
@@ -22,6 +25,7 @@ impl ServerClock {
     /// The server said `unix_ms` (rounded down) in answer to what it was `asked` then, and the answer is here.
     /// `None`: it doesn't say.
     pub(crate) fn note(&self, unix_ms: Option<u64>, asked: Instant) {
+        let unix_ms = unix_ms.filter(|_| asked.elapsed() <= LONGEST);
         let since = |at: Instant| at.saturating_duration_since(self.born).as_millis();
         let less = |by: u128| unix_ms.map_or(0, |ms| ms.saturating_sub(u64::try_from(by).unwrap_or(u64::MAX)));
         self.earliest.store(less(since(Instant::now()) + 1), Relaxed);
@@ -48,12 +52,15 @@ mod tests {
         assert_eq!(clock.now(), None);
         let asked = Instant::now();
         clock.note(Some(1_748_779_200_000), asked);
-        let now = clock.now().expect("a time");
+        let Some(now) = clock.now() else { return assert!(asked.elapsed() > LONGEST) };
         let passed = u64::try_from(asked.elapsed().as_millis()).unwrap();
         assert!(*now.start() <= 1_748_779_200_000 + passed, "{now:?}");
         assert!(*now.end() >= 1_748_779_200_000, "{now:?}");
         assert!(now.end() - now.start() <= passed + 4, "{now:?}");
         clock.note(None, asked);
+        assert_eq!(clock.now(), None);
+        let long_ago = Instant::now().checked_sub(LONGEST).expect("this machine runs for longer");
+        clock.note(Some(1_748_779_200_000), long_ago);
         assert_eq!(clock.now(), None);
     }
 }

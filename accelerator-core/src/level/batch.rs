@@ -6,7 +6,7 @@
 //! 4. only then wait for those that others lead
 //! 5. each key has its own outcome
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet, hash_map};
 use std::future::Future;
 use std::sync::Arc;
 use std::task::Poll;
@@ -143,7 +143,7 @@ impl<K: Key, V: Value> Engine<K, V> {
         }
         let mut missing = missing;
         let forced = self.forces(options);
-        let again = if forced { self.apart(keys, &mut missing) } else { Vec::new() };
+        let again = if forced { Self::apart(keys, &mut missing) } else { Vec::new() };
         let mut missing = Some(missing);
         let begun = std::future::poll_fn(|cx| {
             let missing = missing.take().unwrap_or_default();
@@ -194,6 +194,23 @@ impl<K: Key, V: Value> Engine<K, V> {
             values[at] = values[first].clone();
         }
         values
+    }
+
+    /// Of the keys of a forced batch, those that come again with the index of the first one: a key is loaded once.
+    fn apart(keys: &[K], missing: &mut Vec<Missing>) -> Vec<(usize, usize)> {
+        let mut first = HashMap::with_capacity(missing.len());
+        let mut again = Vec::new();
+        missing.retain(|one| match first.entry(&keys[one.at]) {
+            hash_map::Entry::Vacant(place) => {
+                place.insert(one.at);
+                true
+            }
+            hash_map::Entry::Occupied(known) => {
+                again.push((one.at, *known.get()));
+                false
+            }
+        });
+        again
     }
 
     /// Whether nothing that is cached is accepted.

@@ -13,7 +13,6 @@ use std::hash::{BuildHasher, Hash};
 use std::sync::Arc;
 
 use crate::error::CacheResult;
-use crate::level::batch::Missing;
 use crate::level::engine::{Engine, Flight, Key, Value};
 use crate::level::flight::{self, Parked};
 use crate::level::latent::{By, Latent};
@@ -144,22 +143,5 @@ impl<K: Key, V: Value> Engine<K, V> {
                 Waited::TooLong(_) => return self.load_alone(key).await,
             }
         }
-    }
-
-    /// Of the keys of a forced batch, those that come again with the index of the first one: a key is loaded once.
-    pub(crate) fn apart(&self, keys: &[K], missing: &mut Vec<Missing>) -> Vec<(usize, usize)> {
-        let mut first = std::collections::HashMap::with_capacity(missing.len());
-        let mut again = Vec::new();
-        missing.retain(|one| match first.entry(&keys[one.at]) {
-            std::collections::hash_map::Entry::Vacant(place) => {
-                place.insert(one.at);
-                true
-            }
-            std::collections::hash_map::Entry::Occupied(known) => {
-                again.push((one.at, *known.get()));
-                false
-            }
-        });
-        again
     }
 }

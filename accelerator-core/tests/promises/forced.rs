@@ -12,10 +12,10 @@ fn forced() -> ReadOptions {
 /// Forced reads of key 1, in every verb that takes them.
 async fn read(cache: &Level, way: &str) -> Option<u64> {
     match way {
-        "get" => cache.get_with(&1, forced()).await.unwrap(),
-        "mget of one" => cache.mget_with(&[1], forced()).await.into_values().unwrap()[0],
+        "get" => cache.get_with(&1, forced()).await.expect("the source answers"),
+        "mget of one" => cache.mget_with(&[1], forced()).await.into_values().expect("the source answers")[0],
         "mget" => {
-            let values = cache.mget_with(&[9, 1, 1, 8, 1], forced()).await.into_values().unwrap();
+            let values = cache.mget_with(&[9, 1, 1, 8, 1], forced()).await.into_values().expect("the source answers");
             assert_eq!((values[2], values[4]), (values[1], values[1]), "one load for a key that comes again");
             values[1]
         }

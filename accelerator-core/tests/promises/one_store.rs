@@ -14,7 +14,7 @@ fn build<S: L1Store<u64, u64> + Clone>(store: S) -> CacheResult<LevelCache<u64, 
 }
 
 fn is_refused<S: L1Store<u64, u64> + Clone>(store: S) {
-    let error = build(store).err().expect("the store of another cache");
+    let error = build(store).expect_err("the store of another cache");
     assert_eq!(error.kind(), ErrorKind::InvalidConfig);
     let text = error.to_string();
     for part in ["l1 = a store that another cache has", "one of its own", "clone the cache"] {

@@ -36,13 +36,13 @@ async fn lives(writer: i64, reader: i64, after: Duration, way: u64) {
     let l2 = if way.is_multiple_of(3) { l2.with_leases() } else { l2 };
     let writes = ok(node(&w, &l2, &MemoryL1::new(), writer, stale));
     if way.is_multiple_of(5) {
-        writes.clear().await.unwrap();
+        writes.clear().await.expect("L2 works");
     }
     match way % 4 {
-        0 => writes.set(&1, 1001).await.unwrap(),
-        1 => writes.mset([(1, Some(1001)), (2, Some(2001))]).await.unwrap(),
-        2 => assert_eq!(writes.get(&1).await.unwrap(), Some(1001)),
-        _ => assert_eq!(writes.mget(&[1, 2]).await.into_values().unwrap()[0], Some(1001)),
+        0 => writes.set(&1, 1001).await.expect("L2 works"),
+        1 => writes.mset([(1, Some(1001)), (2, Some(2001))]).await.expect("L2 works"),
+        2 => assert_eq!(writes.get(&1).await.expect("L2 works"), Some(1001)),
+        _ => assert_eq!(writes.mget(&[1, 2]).await.into_values().expect("L2 works")[0], Some(1001)),
     }
     settle().await;
     w.clock.tick(after);
@@ -51,8 +51,8 @@ async fn lives(writer: i64, reader: i64, after: Duration, way: u64) {
     let reads = ok(node(&w, &l2, &l1, reader, stale));
     let found = match way % 7 {
         0..=3 => reads.lookup(&1).await == Lookup::Hit(1001),
-        4 => reads.get(&1).await.unwrap() == Some(1001),
-        _ => reads.mget(&[1, 3]).await.into_values().unwrap()[0] == Some(1001),
+        4 => reads.get(&1).await.expect("L2 works") == Some(1001),
+        _ => reads.mget(&[1, 3]).await.into_values().expect("L2 works")[0] == Some(1001),
     };
     if !found {
         return;
@@ -92,8 +92,8 @@ async fn where_the_clocks_agree_nothing_is_lost() {
             let l2 = MemoryL2::with_clock(w.clock.clone());
             let writes = ok(node(&w, &l2, &MemoryL1::new(), 0, Duration::ZERO));
             match way % 2 {
-                0 => writes.set(&1, 7).await.unwrap(),
-                _ => writes.mset([(1, Some(7)), (2, Some(8))]).await.unwrap(),
+                0 => writes.set(&1, 7).await.expect("L2 works"),
+                _ => writes.mset([(1, Some(7)), (2, Some(8))]).await.expect("L2 works"),
             }
             w.clock.tick(ms(after));
             let l1 = MemoryL1::new();
