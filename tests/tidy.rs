@@ -67,8 +67,8 @@ fn no_file_is_longer_than_400_lines_without_its_tests() {
 fn layer(parts: &[&str]) -> Option<usize> {
     let name = match parts {
         ["level", file, ..] => match file.trim_end_matches(".rs") {
-            "read" | "load_latent" | "batch" | "batch_latent" | "borrow" | "verbs" | "face" | "builder" | "mod"
-            | "answers" => "level/read",
+            "read" | "forced" | "load_latent" | "batch" | "batch_latent" | "borrow" | "verbs" | "face" | "builder"
+            | "mod" | "answers" => "level/read",
             "refresh" => "level/refresh",
             "load" | "batch_load" => "level/load",
             "write" => "level/write",

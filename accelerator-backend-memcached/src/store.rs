@@ -52,7 +52,7 @@ impl MemcachedStore {
 
     /// Asks every server for its version, and for a lease.
     pub(crate) async fn check(&self) -> StoreResult<()> {
-        let key = format!("accelerator~check~{:016x}", fastrand::u64(..));
+        let key = format!("accelerator~check~{:016x}", Head::random(Kind::Lease).nonce);
         let commands = [Command::Read { key: &key, lease: Some(lease_seconds(Duration::ZERO)) }, delete(&key)];
         let check = async |server: &Arc<Server>| {
             let outcome = self.0.exchange(server, Which::Any, &commands).await;

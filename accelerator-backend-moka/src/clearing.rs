@@ -10,6 +10,11 @@ use std::time::Instant;
 pub(crate) struct Clearing(Arc<Mutex<()>>);
 
 impl Clearing {
+    /// That of the store whose clones share this.
+    pub(crate) fn address(&self) -> usize {
+        Arc::as_ptr(&self.0).addr()
+    }
+
     /// Runs `invalidate_all` alone, and in a later instant than that of any insertion before this call.
     pub(crate) fn run(&self, invalidate_all: impl FnOnce()) {
         let _alone = self.0.lock().unwrap_or_else(PoisonError::into_inner);

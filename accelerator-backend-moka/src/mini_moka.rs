@@ -144,6 +144,10 @@ where
         self.cache.sync();
         L1Stats::new(self.cache.entry_count(), self.weighs.then(|| self.cache.weighted_size()))
     }
+
+    fn identity(&self) -> Option<usize> {
+        Some(self.clearing.address())
+    }
 }
 
 impl<K, V, S: Clone> Clone for MiniMokaL1<K, V, S> {

@@ -172,6 +172,10 @@ where
         self.cache.run_pending_tasks();
         L1Stats::new(self.cache.entry_count(), self.weighs.then(|| self.cache.weighted_size()))
     }
+
+    fn identity(&self) -> Option<usize> {
+        Some(self.clearing.address())
+    }
 }
 
 impl<K, V, S: Clone> Clone for MokaL1<K, V, S> {

@@ -169,3 +169,10 @@ fn debug_shows_no_keys_and_no_values() {
     let shown = format!("{store:?}");
     assert!(!shown.contains("secret") && !shown.contains("424242"), "{shown}");
 }
+
+#[test]
+fn clones_have_one_identity_and_other_stores_another() {
+    let (store, other) = (MokaL1::<u64, String>::new(10), MokaL1::<u64, String>::new(10));
+    assert!(store.identity().is_some() && store.identity() == store.clone().identity());
+    assert_ne!(store.identity(), other.identity());
+}

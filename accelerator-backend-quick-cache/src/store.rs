@@ -153,6 +153,10 @@ where
     fn stats(&self) -> L1Stats {
         L1Stats::new(self.cache.len() as u64, self.weighs.then(|| self.cache.weight()))
     }
+
+    fn identity(&self) -> Option<usize> {
+        Some(Arc::as_ptr(&self.cache).addr())
+    }
 }
 
 impl<K, V, W, S> Clone for QuickCacheL1<K, V, W, S> {

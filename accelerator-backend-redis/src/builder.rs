@@ -7,6 +7,7 @@ use std::time::Duration;
 use accelerator_core::{CacheError, CacheResult, ErrorKind, StoreError, StoreErrorKind, StoreResult};
 
 use crate::RedisStore;
+use crate::clock::ServerClock;
 use crate::command::Commands;
 use crate::dial::Dialer;
 use crate::line::Line;
@@ -141,6 +142,7 @@ impl RedisStoreBuilder {
             target,
             limit: self.connect_timeout,
             received: Arc::default(),
+            clock: ServerClock::new(),
         };
         let line = Arc::new(Line::new(dialer, self.response_timeout));
         Ok(RedisStore::new(line, Commands { prefix: self.key_prefix }))

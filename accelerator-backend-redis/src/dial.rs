@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use accelerator_core::{StoreError, StoreErrorKind, StoreResult};
 use redis::aio::MultiplexedConnection;
@@ -13,6 +13,7 @@ use redis::{AsyncConnectionConfig, Cmd, ConnectionAddr, Pipeline, RedisConnectio
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 
+use crate::clock::ServerClock;
 use crate::command::Op;
 use crate::refusal::{self, Refusal};
 use crate::target::Target;
@@ -43,6 +44,8 @@ pub(crate) struct Dialer {
     pub(crate) limit: Duration,
     /// Bytes that the server has sent, over all connections.
     pub(crate) received: Arc<AtomicU64>,
+    /// What the greetings say of the server's time.
+    pub(crate) clock: ServerClock,
     #[cfg(feature = "tls")]
     pub(crate) tls: Option<Tls>,
 }
@@ -83,7 +86,7 @@ impl Dialer {
         Ok(Box::new(tcp))
     }
 
-    /// Logs in and asks for a sign of life, in one round trip.
+    /// Logs in, asks for the time, and for a sign of life, in one round trip.
     ///
     /// Read by hand: a server that takes no more clients says so and closes before it is asked anything.
     async fn greet(&self, stream: &mut Stream) -> StoreResult<()> {
@@ -92,22 +95,34 @@ impl Dialer {
         for (_, cmd) in &steps {
             greeting.add_command(cmd.clone());
         }
+        let (asked, mut time) = (Instant::now(), None);
         let lost = |error: io::Error| self.failed("the connection ended in the greeting").with_source(error);
         let written = stream.write_all(&greeting.get_packed_pipeline()).await;
         let mut heard = Vec::new();
         for (step, _) in steps {
             // What the server had to say counts more than that it didn't listen.
             match line(stream, &mut heard).await {
+                Ok(answer) if step == Step::Time => match told(stream, &mut heard, &answer).await.map_err(lost)? {
+                    Told::Time(unix_ms) => time = Some(unix_ms),
+                    // Whoever may not ask for it, or asks a server that has none, does without.
+                    Told::Refused => self.judge(step, &answer)?,
+                    // One answer to all: a sign of life.
+                    Told::Else => {
+                        self.judge(Step::Life, &answer)?;
+                        break;
+                    }
+                },
                 Ok(answer) => self.judge(step, &answer)?,
                 Err(error) => return Err(lost(written.err().unwrap_or(error))),
             }
         }
+        self.clock.note(time, asked);
         Ok(())
     }
 
     fn steps(&self) -> Vec<(Step, Cmd)> {
         let login = &self.target.login;
-        let mut steps = Vec::with_capacity(3);
+        let mut steps = Vec::with_capacity(4);
         if let Some(password) = login.password() {
             let mut auth = redis::cmd("AUTH");
             login.username().map(|user| auth.arg(user));
@@ -119,6 +134,7 @@ impl Dialer {
             select.arg(login.db());
             steps.push((Step::Database, select));
         }
+        steps.push((Step::Time, redis::cmd("TIME")));
         steps.push((Step::Life, redis::cmd("PING")));
         steps
     }
@@ -134,7 +150,7 @@ impl Dialer {
         };
         match (step, refusal::class(&answer)) {
             // Nobody needs the right to PING, and not every proxy knows it: an answer is an answer.
-            (Step::Life, Refusal::Right | Refusal::Other | Refusal::Syntax) => Ok(()),
+            (Step::Time | Step::Life, Refusal::Right | Refusal::Other | Refusal::Syntax) => Ok(()),
             (step, _) if self.target.is_betrayed_by(&answer) => {
                 Err(refusal::error_in(step.op(), &answer, "(its words repeat the password)"))
             }
@@ -206,10 +222,11 @@ impl AsyncWrite for Counted {
 }
 
 /// A part of the greeting.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq)]
 enum Step {
     Login,
     Database,
+    Time,
     Life,
 }
 
@@ -218,9 +235,36 @@ impl Step {
         match self {
             Self::Login => Op { name: "connect", rights: "to be on and to have this password" },
             Self::Database => Op { name: "connect", rights: "+select" },
+            Self::Time => Op { name: "connect", rights: "+time" },
             Self::Life => Op { name: "connect", rights: "+ping" },
         }
     }
+}
+
+/// What a server said when it was asked for its time.
+enum Told {
+    /// In Unix milliseconds.
+    Time(u64),
+    Refused,
+    Else,
+}
+
+/// The rest of an answer that begins with the line `first`: two strings, seconds and microseconds.
+async fn told(stream: &mut Stream, heard: &mut Vec<u8>, first: &[u8]) -> io::Result<Told> {
+    if first.starts_with(b"-") {
+        return Ok(Told::Refused);
+    }
+    if first != b"*2\r\n" {
+        return Ok(Told::Else);
+    }
+    let mut numbers = [0_u64; 2];
+    for number in &mut numbers {
+        let _length = line(stream, heard).await?;
+        let digits = line(stream, heard).await?;
+        let digits = std::str::from_utf8(&digits).ok().and_then(|digits| digits.trim_end().parse().ok());
+        *number = digits.ok_or(io::ErrorKind::InvalidData)?;
+    }
+    Ok(Told::Time(numbers[0].saturating_mul(1000).saturating_add(numbers[1] / 1000)))
 }
 
 /// The next line, with its end. All answers to a greeting are lines.

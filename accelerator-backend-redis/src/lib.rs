@@ -43,6 +43,7 @@
 
 mod builder;
 mod chunks;
+mod clock;
 mod command;
 mod dial;
 mod keeper;

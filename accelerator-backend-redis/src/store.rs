@@ -1,6 +1,7 @@
 //! The store: its handle, and the operations on one key.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -282,6 +283,10 @@ impl L2Store for RedisStore {
 
     async fn hold(&self, key: &str, hold: Duration) -> StoreResult<()> {
         self.inner().hold(key, hold).await
+    }
+
+    fn unix_ms(&self) -> Option<RangeInclusive<u64>> {
+        self.inner().line.dialer.clock.now()
     }
 
     fn limits(&self) -> Limits {

@@ -5,6 +5,8 @@
 mod batches;
 #[path = "promises/cache_trips.rs"]
 mod cache_trips;
+#[path = "promises/clock.rs"]
+mod clock;
 #[path = "promises/foreign.rs"]
 mod foreign;
 #[path = "promises/large.rs"]

@@ -45,7 +45,11 @@ impl ReadOptions {
         self
     }
 
-    /// `true`: don't accept what L1 and L2 hold, load. A load that is already running for the key is joined.
+    /// `true`: don't accept what L1 and L2 hold, load: the source is asked after the call has begun.
+    ///
+    /// A load that already runs for the key is not joined, and what it finds is not cached any more. Many such calls of
+    /// one key share loads: who comes while another one's load runs waits for it to end, and shares the next with all who
+    /// waited. (Keys of `mget_with` are not shared between calls.)
     #[must_use]
     pub fn force_refresh(mut self, yes: bool) -> Self {
         self.force_refresh = yes;

@@ -9,7 +9,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use accelerator_core::testkit::{Fault, Faulty, MemoryL1, MemoryL2, Op, settle};
-use accelerator_core::{CacheResult, Entry, ErrorKind, L1Stats, L1Store, LevelCache, Lookup, StoreErrorKind};
+use accelerator_core::{
+    CacheResult, Entry, ErrorKind, L1Stats, L1Store, LevelCache, Lookup, ReadOptions, StoreErrorKind,
+};
 use tokio::sync::Notify;
 
 #[path = "engine_races/leases.rs"]
@@ -190,6 +192,29 @@ races! {
         get.await.unwrap().unwrap();
         assert_eq!(rig.inserted(), []);
         assert_eq!(rig.cache.get(&KEY).await.unwrap(), Some(2));
+    }
+
+    /// Who accepts nothing that is cached gets what the source says now, and what was under way is not stored over it.
+    async fn forced_read_outdates_what_is_under_way() {
+        let rig = Rig::with_old_in_l2().await;
+        let reply = rig.l2.gate_after(Op::Get);
+        let get = rig.get();
+        reply.reached().await;
+        rig.source.change(2);
+        let forced = ReadOptions::new().force_refresh(true);
+        assert_eq!(rig.cache.get_with(&KEY, forced).await.unwrap(), Some(2));
+        reply.open();
+        get.await.unwrap().unwrap();
+        assert_eq!(rig.inserted(), [2]);
+    }
+
+    /// What is written after a `clear` is later than it, within a tick of the clock, too.
+    async fn set_after_a_clear_is_there() {
+        let rig = Rig::with_old_in_l2().await;
+        rig.cache.clear().await.unwrap();
+        assert_eq!(rig.cache.lookup(&KEY).await, Lookup::Miss);
+        rig.cache.set(&KEY, 2).await.unwrap();
+        assert_eq!(rig.in_l2().await, Lookup::Hit(2));
     }
 
     /// What a reader takes from L2 while the delete is on its way is purged by the second purge.

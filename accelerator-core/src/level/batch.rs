@@ -6,7 +6,7 @@
 //! 4. only then wait for those that others lead
 //! 5. each key has its own outcome
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet, hash_map};
 use std::future::Future;
 use std::sync::Arc;
 use std::task::Poll;
@@ -141,6 +141,9 @@ impl<K: Key, V: Value> Engine<K, V> {
             missing.into_iter().for_each(|missing| values[missing.at] = Err(CacheError::shutdown()));
             return values;
         }
+        let mut missing = missing;
+        let forced = self.forces(options);
+        let again = if forced { Self::apart(keys, &mut missing) } else { Vec::new() };
         let mut missing = Some(missing);
         let begun = std::future::poll_fn(|cx| {
             let missing = missing.take().unwrap_or_default();
@@ -164,6 +167,10 @@ impl<K: Key, V: Value> Engine<K, V> {
         for Wanted { at, outcome, .. } in led {
             // What was given up, as its runtime has ended, begins anew.
             let Some(outcome) = outcome else {
+                if forced {
+                    values[at] = Box::pin(self.get_forced(&keys[at], options)).await;
+                    continue;
+                }
                 let again = Step::new(self.join_again(&keys[at], !loads, !options.force_refresh));
                 waits.push(self.wait_for(at, &keys[at], options, again));
                 continue;
@@ -183,7 +190,32 @@ impl<K: Key, V: Value> Engine<K, V> {
                 values[at] = answer;
             }
         }
+        for (at, first) in again {
+            values[at] = values[first].clone();
+        }
         values
+    }
+
+    /// Of the keys of a forced batch, those that come again with the index of the first one: a key is loaded once.
+    fn apart(keys: &[K], missing: &mut Vec<Missing>) -> Vec<(usize, usize)> {
+        let mut first = HashMap::with_capacity(missing.len());
+        let mut again = Vec::new();
+        missing.retain(|one| match first.entry(&keys[one.at]) {
+            hash_map::Entry::Vacant(place) => {
+                place.insert(one.at);
+                true
+            }
+            hash_map::Entry::Occupied(known) => {
+                again.push((one.at, *known.get()));
+                false
+            }
+        });
+        again
+    }
+
+    /// Whether nothing that is cached is accepted.
+    pub(crate) fn forces(&self, options: ReadOptions) -> bool {
+        options.force_refresh && !options.disable_load && self.sources.exist()
     }
 
     fn wait_for<'a>(

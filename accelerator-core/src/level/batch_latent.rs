@@ -191,7 +191,13 @@ impl<K: Key, V: Value> Engine<K, V> {
         mut lead: impl FnMut(usize, Latent),
     ) -> Vec<(usize, Arc<Flight<K, V>>)> {
         let (mut led, mut followed) = (0, Vec::new());
+        let forced = self.forces(options);
         for Missing { at, seen } in missing {
+            if forced {
+                lead(at, self.table.lead_forced(&keys[at], by, || self.generation()));
+                led += 1;
+                continue;
+            }
             match self.join_latent_uncounted(&keys[at], seen, by, !options.force_refresh) {
                 Join::Hit(value) => {
                     self.counters.l1_hit(value.is_none());

@@ -10,6 +10,7 @@ use tokio::runtime::Handle;
 use crate::error::{CacheError, CacheResult, LoadError};
 use crate::key::CacheKey;
 use crate::level::LevelCache;
+use crate::level::claim::Claim;
 use crate::level::cleared::Cleared;
 use crate::level::engine::{Engine, Key, Value};
 use crate::level::lease::Grants;
@@ -52,7 +53,8 @@ impl<K: Key, V: Value, L1> Builder<K, V, L1> {
         self
     }
 
-    /// The in-process level: a store that is cheap to clone, or an `Arc` of one (`Arc<dyn L1Store<K, V>>` too).
+    /// The in-process level: a store that is cheap to clone, or an `Arc` of one (`Arc<dyn L1Store<K, V>>` too). Each cache
+    /// takes one of its own.
     pub fn l1<S: L1Store<K, V> + Clone>(mut self, store: S) -> Builder<K, V, S> {
         self.set.has_l1 = true;
         Builder { l1: store, set: self.set }
@@ -244,7 +246,8 @@ impl<K: Key, V: Value, L1> Builder<K, V, L1> {
     /// The cache.
     ///
     /// # Errors
-    /// `InvalidConfig`, naming the field, its value and what it accepts.
+    /// `InvalidConfig`, naming the field, its value and what it accepts. So too where the L1 store is that of a cache which
+    /// lives (or has a load in progress), as far as its [`identity`](L1Store::identity) is known.
     pub fn build(self) -> CacheResult<LevelCache<K, V, L1>>
     where
         L1: L1Store<K, V> + Clone,
@@ -272,6 +275,10 @@ impl<K: Key, V: Value, L1> Builder<K, V, L1> {
             }),
             (Some(_), None) => return Err(CacheError::config("codec", "none", "an l2 needs one")),
         };
+        let claim = Claim::of(self.l1.identity()).ok_or_else(|| {
+            let fix = "takes one of its own for each cache, or clone the cache: clones of a store share their entries";
+            CacheError::config("l1", "a store that another cache has", fix)
+        })?;
         let counters = Counters::default();
         let engine = Engine {
             clock: set.clock,
@@ -289,6 +296,7 @@ impl<K: Key, V: Value, L1> Builder<K, V, L1> {
             closed: AtomicBool::new(false),
             refreshing: AtomicUsize::new(0),
             throttle: Remembered::new(WhenFull::Forget, MAX_REMEMBERED),
+            _claim: claim,
         };
         Ok(LevelCache { l1: self.l1, engine: Arc::new(engine) })
     }

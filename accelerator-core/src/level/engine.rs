@@ -13,6 +13,7 @@ use tokio::runtime::Handle;
 use crate::entry::Entry;
 use crate::error::CacheError;
 use crate::level::batch_run::BatchRun;
+use crate::level::claim::Claim;
 use crate::level::flight;
 use crate::level::join::{Join, Seen};
 use crate::level::latent::{By, Latent};
@@ -99,6 +100,8 @@ pub(crate) struct Engine<K, V> {
     pub(crate) closed: AtomicBool,
     pub(crate) refreshing: AtomicUsize,
     pub(crate) throttle: Remembered<K, CacheError>,
+    /// The L1 store is this cache's alone, as long as anything of it lives.
+    pub(crate) _claim: Claim,
 }
 
 impl<K: Key, V: Value> Engine<K, V> {

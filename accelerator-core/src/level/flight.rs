@@ -4,6 +4,7 @@
 //! ticket. When the party disappears the flight is vacant and the next who waits takes over; when nobody waits it is
 //! gone, and whoever still comes starts again.
 
+use std::num::NonZeroU64;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
@@ -28,6 +29,8 @@ pub(crate) struct Flight<K, R, W: Parked, X> {
     key: K,
     hash: u64,
     token: Token,
+    // When it began, if it accepts nothing that is cached; a number of its shard.
+    forced: Option<NonZeroU64>,
     pub(crate) context: X,
     result: OnceLock<R>,
     // What those are told who gave up waiting.
@@ -82,7 +85,16 @@ impl<K, R, W: Parked, X> Flight<K, R, W, X> {
 
     fn in_phase(key: K, hash: u64, token: Token, phase: Phase<W>, borrowed: bool, context: X) -> Self {
         let state = Mutex::new(State { phase, waiting: Slab::new(), borrowed });
-        Self { key, hash, token, context, result: OnceLock::new(), late: OnceLock::new(), state }
+        Self { key, hash, token, forced: None, context, result: OnceLock::new(), late: OnceLock::new(), state }
+    }
+
+    /// The flight of a caller who accepts nothing that is cached.
+    pub(crate) fn forced_at(self, number: u64) -> Self {
+        Self { forced: NonZeroU64::new(number), ..self }
+    }
+
+    pub(crate) fn forced(&self) -> Option<u64> {
+        self.forced.map(NonZeroU64::get)
     }
 
     pub(crate) fn key(&self) -> &K {

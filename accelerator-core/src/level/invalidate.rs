@@ -13,6 +13,7 @@ use crate::error::{CacheError, CacheResult};
 use crate::level::engine::{Engine, Key, Value};
 use crate::level::ticket::Registration;
 use crate::level::turns::{Deadline, InTurn, Tally};
+use crate::level::wall;
 use crate::traits::outcomes::Outcomes;
 
 impl<K: Key, V: Value> Engine<K, V> {
@@ -57,7 +58,7 @@ impl<K: Key, V: Value> Engine<K, V> {
         if let Some(remote) = &self.remote {
             // Fills that passed their check before the line above were sealed before this moment; who read L2 between
             // the two is cut off by the second step.
-            remote.cleared.clear(self.clock.unix_exact());
+            remote.cleared.clear(wall::to_clear(&*remote.store, self.clock.unix_exact()));
             self.generation.fetch_add(1, Ordering::AcqRel);
         }
         // For the memory only: entries of an older generation are misses already.

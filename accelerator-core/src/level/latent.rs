@@ -90,6 +90,11 @@ impl<F, U: Clone> Joinable<F, U> {
         }
     }
 
+    /// The flight, if there is one already.
+    pub(crate) fn made(&self) -> Option<&Arc<F>> {
+        if let Now::Made { flight, .. } = &self.now { Some(flight) } else { None }
+    }
+
     /// A new flight takes the place.
     pub(crate) fn lead(&mut self, flight: Arc<F>) {
         self.detach();

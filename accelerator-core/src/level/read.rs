@@ -40,6 +40,7 @@ impl<K: Key, V: Value> Engine<K, V> {
             },
             Rest::Reads(led) => Stage::Joined(Step::Lead(led)),
             Rest::Follows(flight) => Stage::Joined(Step::Follow(flight)),
+            Rest::Forced => return Box::pin(self.get_forced(key, options)).await,
         };
         Box::pin(self.get_on(key, options, stage)).await
     }
@@ -57,6 +58,9 @@ impl<K: Key, V: Value> Engine<K, V> {
             return Ok(Err(CacheError::shutdown()));
         }
         let loads = self.sources.exist() && !options.disable_load;
+        if self.forces(options) {
+            return Err(Rest::Forced);
+        }
         let fresh = !options.force_refresh;
         let leads = |flight| Rest::Leads(InPlace::new(self, flight));
         if loads && self.remote.is_none() {
@@ -89,6 +93,8 @@ enum Rest<'e, K: Key, V: Value> {
     /// It leads, and has no loader.
     Reads(Led<K, V>),
     Follows(Arc<Flight<K, V>>),
+    /// It accepts nothing that is cached.
+    Forced,
 }
 
 /// Where a read stands that goes on in a box.
@@ -244,7 +250,7 @@ impl<K: Key, V: Value> Engine<K, V> {
     }
 
     /// Step 5: polls the work in place until it is over (`Ok`) or has moved into a task (`Err`).
-    async fn lead_in_place(
+    pub(crate) async fn lead_in_place(
         self: &Arc<Self>,
         led: Led<K, V>,
         how: How,

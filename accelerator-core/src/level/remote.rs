@@ -19,6 +19,7 @@ use crate::level::policy::{Life, MAX_VALUE_BYTES, Until};
 use crate::level::pulse::Pulse;
 use crate::level::remembered::Remembered;
 use crate::level::ticker::{Limit, NoRuntime};
+use crate::level::wall;
 use crate::traits::codec::Codec;
 use crate::traits::head::{Head, Kind};
 use crate::traits::l2::{L2Store, Limits};
@@ -100,7 +101,7 @@ impl<K: Key, V: Value> Remote<K, V> {
         self.limits.leases && !self.grants.refused()
     }
 
-    /// The envelope and payload of a value written at `now` (Unix milliseconds), and after the last `clear`.
+    /// The envelope and payload of a value written at `now` (Unix milliseconds, by this machine), after the last `clear`.
     pub(crate) fn seal(&self, name: &Name, value: Option<&V>, life: Life, now: u64) -> Result<Sealed, Unsealed> {
         let mut buffer = envelope::open_buffer();
         if let Some(value) = value {
@@ -112,13 +113,14 @@ impl<K: Key, V: Value> Remote<K, V> {
             return Err(Unsealed::TooLarge { size: buffer.len(), limit });
         }
         let ms = |ms: u64| u32::try_from(ms).unwrap_or(u32::MAX);
+        let stamp = wall::stamp(&*self.store, &self.cleared, now, life);
         let meta = Meta {
             head: Head::random(if value.is_some() { Kind::Value } else { Kind::Absent }),
             codec: self.codec.id(),
             schema: self.schema,
-            written_at: self.cleared.stamp(now),
-            soft_ttl: ms(life.fresh),
-            hard_ttl: ms(life.useful),
+            written_at: stamp.written_at,
+            soft_ttl: ms(stamp.life.fresh),
+            hard_ttl: ms(stamp.life.useful),
         };
         envelope::seal(&mut buffer, &name.full, &meta);
         Ok(Sealed { bytes: buffer.into(), ttl: self.rounded_up(ms(life.useful)) })
@@ -162,7 +164,8 @@ pub(crate) fn no_runtime() -> StoreError {
 
 impl<K: Key, V: Value> Engine<K, V> {
     pub(crate) fn moment(&self) -> Moment {
-        Moment { now: self.now(), unix: self.clock.unix() }
+        let own = self.clock.unix();
+        Moment { now: self.now(), unix: self.remote.as_ref().map_or(own, |remote| wall::to_read(&*remote.store, own)) }
     }
 
     /// Runs an L2 operation under `limit`; a runtime is needed for the timer.

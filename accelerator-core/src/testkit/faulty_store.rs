@@ -3,6 +3,7 @@
 //! Every operation is a batch to `Faulty::run`: one place decides what a fault does to an operation.
 
 use std::future::{Future, pending};
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -215,6 +216,10 @@ impl<S: L2Store> L2Store for Faulty<S> {
 
     async fn hold(&self, key: &str, hold: Duration) -> StoreResult<()> {
         self.run_one(Op::Hold, key, || self.inner().hold(key, hold), undisturbed).await
+    }
+
+    fn unix_ms(&self) -> Option<RangeInclusive<u64>> {
+        self.inner().unix_ms()
     }
 
     fn limits(&self) -> Limits {

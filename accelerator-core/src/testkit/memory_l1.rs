@@ -113,4 +113,8 @@ where
     fn stats(&self) -> L1Stats {
         L1Stats::new(self.len() as u64, None)
     }
+
+    fn identity(&self) -> Option<usize> {
+        Some(Arc::as_ptr(&self.0).addr())
+    }
 }

@@ -1,6 +1,7 @@
 //! An L2 without a network, which behaves like one that has it.
 
 use std::collections::HashMap;
+use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -29,6 +30,8 @@ const SHORTEST_LEASE: Duration = Duration::from_secs(1);
 
 struct Inner {
     clock: Arc<dyn Clock>,
+    // Of a store in real time nobody's but its users'.
+    wall: Option<ManualClock>,
     limits: Limits,
     contents: Mutex<HashMap<String, Stored>>,
     round_trips: AtomicU64,
@@ -66,19 +69,19 @@ impl MemoryL2 {
     /// An empty store whose TTLs run in real time.
     #[must_use]
     pub fn new() -> Self {
-        Self::build(Arc::new(RealTime(Instant::now())), Limits::default())
+        Self::build(Arc::new(RealTime(Instant::now())), None, Limits::default())
     }
 
-    /// An empty store whose TTLs run with `clock`.
+    /// An empty store whose TTLs run with `clock`, and which tells its wall time.
     #[must_use]
     pub fn with_clock(clock: ManualClock) -> Self {
-        Self::build(Arc::new(clock), Limits::default())
+        Self::build(Arc::new(clock.clone()), Some(clock), Limits::default())
     }
 
     /// An empty store on the same clock, with other limits; it has leases where they say so.
     #[must_use]
     pub fn with_limits(self, limits: Limits) -> Self {
-        Self::build(Arc::clone(&self.0.clock), limits)
+        Self::build(Arc::clone(&self.0.clock), self.0.wall.clone(), limits)
     }
 
     /// An empty store on the same clock, with leases.
@@ -88,9 +91,9 @@ impl MemoryL2 {
         self.with_limits(limits)
     }
 
-    fn build(clock: Arc<dyn Clock>, limits: Limits) -> Self {
+    fn build(clock: Arc<dyn Clock>, wall: Option<ManualClock>, limits: Limits) -> Self {
         let (contents, round_trips, writes) = (Mutex::default(), AtomicU64::new(0), AtomicU64::new(1));
-        Self(Arc::new(Inner { clock, limits, contents, round_trips, writes }))
+        Self(Arc::new(Inner { clock, wall, limits, contents, round_trips, writes }))
     }
 
     /// How many operations went over the imagined wire: a batch counts once, an empty batch not at all.
@@ -360,6 +363,11 @@ impl L2Store for MemoryL2 {
         self.check_key(key)?;
         self.put(&mut lock(&self.0.contents), key, What::Hold, hold);
         Ok(())
+    }
+
+    fn unix_ms(&self) -> Option<RangeInclusive<u64>> {
+        let now = self.0.wall.as_ref()?.unix_ms();
+        Some(now..=now)
     }
 
     fn limits(&self) -> Limits {

@@ -2,6 +2,11 @@
 //!
 //! `C7 | version:4 kind:4 | nonce[8]`
 
+use std::cell::RefCell;
+use std::hash::{BuildHasher, RandomState};
+
+use fastrand::Rng;
+
 /// Length of a [`Head`] in bytes.
 pub const HEAD_LEN: usize = 10;
 /// First byte of every L2 value.
@@ -50,6 +55,10 @@ impl Kind {
 
 /// Kind and nonce of an L2 string. The nonce is random per write attempt, so two writes are never confused.
 ///
+/// Nonces come from a generator in each thread that is seeded by the operating system, so they differ between machines
+/// that are clones of one image, whatever their clocks say. (Not where a machine is cloned while the process runs: the
+/// clones go on alike. Such processes are to be started after the clone is made.)
+///
 /// ```
 /// use accelerator_core::head::{Head, Kind};
 /// let head = Head { kind: Kind::Lease, nonce: 7 };
@@ -68,7 +77,7 @@ impl Head {
     /// A head with a fresh nonce.
     #[must_use]
     pub fn random(kind: Kind) -> Self {
-        Self { kind, nonce: fastrand::u64(..) }
+        Self { kind, nonce: nonce() }
     }
 
     /// The ten bytes.
@@ -91,4 +100,18 @@ impl Head {
         let nonce = u64::from_le_bytes(*head[2..].first_chunk()?);
         Some(Self { kind: Kind::from_code(head[1] & 15)?, nonce })
     }
+}
+
+thread_local! {
+    static NONCES: RefCell<Rng> = RefCell::new(seeded());
+}
+
+/// The state of std's hashers comes from the operating system, once per thread; no nonce costs a system call.
+fn seeded() -> Rng {
+    Rng::with_seed(RandomState::new().hash_one(std::thread::current().id()))
+}
+
+fn nonce() -> u64 {
+    // A thread that ends has no generator any more.
+    NONCES.try_with(|nonces| nonces.borrow_mut().u64(..)).unwrap_or_else(|_| seeded().u64(..))
 }

@@ -28,6 +28,13 @@ pub trait L1Store<K, V>: Send + Sync + 'static {
     fn clear(&self);
     /// What the store knows about itself; may lag a little.
     fn stats(&self) -> L1Stats;
+    /// A number that all clones of a handle have, and no other store of the process while one of them lives: the address
+    /// of what they share will do. Two caches on one store would answer with each other's values, so
+    /// [`Builder::build`](crate::Builder::build) refuses the second. `None`, as provided: it isn't noticed. (In an `Arc`
+    /// it is: that has an address.)
+    fn identity(&self) -> Option<usize> {
+        None
+    }
 }
 
 /// What an [`L1Store`] knows about itself.
@@ -67,6 +74,9 @@ impl<K: 'static, V: 'static, S: L1Store<K, V> + ?Sized> L1Store<K, V> for Arc<S>
     }
     fn stats(&self) -> L1Stats {
         (**self).stats()
+    }
+    fn identity(&self) -> Option<usize> {
+        (**self).identity().or_else(|| Some(Arc::as_ptr(self).addr()))
     }
 }
 

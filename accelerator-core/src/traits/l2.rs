@@ -1,5 +1,6 @@
 //! L2: shared, bytes, asynchronous, fallible.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -278,6 +279,16 @@ pub trait L2Store: Send + Sync + 'static {
         Err(StoreError::unsupported("hold"))
     }
 
+    /// What time it is at the store, in Unix milliseconds: not before the one and not after the other, as far as the store
+    /// can tell without asking. `None`, as provided: it can't.
+    ///
+    /// The engine holds its own clock against it when it stamps a value and when it counts how long one has lived, so that
+    /// no machine's clock lengthens a life. Where it isn't known, the clock of a writer that is up to 5 s ahead does, by
+    /// as much as it is ahead.
+    fn unix_ms(&self) -> Option<RangeInclusive<u64>> {
+        None
+    }
+
     /// What this store takes.
     fn limits(&self) -> Limits {
         Limits::default()
@@ -342,6 +353,9 @@ impl<S: L2Store + ?Sized> L2Store for Arc<S> {
     }
     async fn hold(&self, key: &str, hold: Duration) -> StoreResult<()> {
         (**self).hold(key, hold).await
+    }
+    fn unix_ms(&self) -> Option<RangeInclusive<u64>> {
+        (**self).unix_ms()
     }
     fn limits(&self) -> Limits {
         (**self).limits()

@@ -404,7 +404,7 @@ async fn a_body_or_a_loader_that_asks_for_its_own_key_ends() {
         let own = asks.get().cloned();
         async move { own.expect("set below").get(&key).await }
     };
-    let cache = ok(w.bare().l1(w.l1.clone()).loader(load));
+    let cache = ok(w.bare().l1(w.twin().l1).loader(load));
     assert!(own.set(cache.clone()).is_ok());
     let answer = tokio::time::timeout(secs(60), cache.get(&2)).await.expect("it waits for itself for ever");
     assert!(answer.is_err());

@@ -75,7 +75,7 @@ async fn a_miss_goes_on_as_begin_does_and_looks_into_l1_as_often() {
 #[tokio::test(start_paused = true)]
 async fn one_who_is_given_up_before_its_first_poll_passes_its_turn_on() {
     let w = World::new();
-    for cache in [ok(w.l1()), ok(w.both())] {
+    for cache in [ok(w.l1()), ok(w.twin().both())] {
         drop(cache.hit_or_begin(&1));
         assert!(matches!(cache.get(&1).await, Ok(Some(1001))));
     }

@@ -313,7 +313,7 @@ async fn a_set_takes_effect_even_if_never_polled() {
     drop(cache.set(&1, 6));
     settle().await;
     assert_eq!((cache.try_get(&1), w.in_l2(1).await), (Lookup::Hit(6), Some(Some(6))));
-    let only = ok(w.l1());
+    let only = ok(w.twin().l1());
     drop(only.set(&1, 7));
     assert_eq!(only.try_get(&1), Lookup::Hit(7), "without L2 it has happened when the call returns");
 }

@@ -50,7 +50,9 @@ async fn a_loader_can_give_each_answer_a_life_of_its_own() {
     let many = async |keys: Vec<u64>| {
         Ok::<Vec<_>, Away>(keys.into_iter().map(|key| (key, Loaded::value(key).ttl(secs(key)))).collect())
     };
-    for cache in [ok(w.no_loader().loader(load)), ok(w.no_loader().batch_loader(many))] {
+    for batches in [false, true] {
+        let builder = w.no_loader();
+        let cache = ok(if batches { builder.batch_loader(many) } else { builder.loader(load) });
         w.l2.inner().wipe();
         cache.clear().await.unwrap();
         cache.get(&3).await.unwrap();

@@ -143,7 +143,7 @@ async fn without_a_loader_an_outage_is_none_and_lookup_says_unavailable() {
         assert_eq!(cache.get(&1).await.unwrap(), None);
         assert_eq!(cache.mget(&[1, 2]).await.into_values().unwrap(), [None, None]);
         assert_eq!(cache.lookup(&1).await, Lookup::Unavailable);
-        let loading = ok(w.both());
+        let loading = ok(w.twin().both());
         assert_eq!(loading.get_with(&1, ReadOptions::new().disable_load(true)).await.unwrap(), None);
         w.l2.heal();
         assert_eq!(cache.lookup(&1).await, Lookup::Miss);

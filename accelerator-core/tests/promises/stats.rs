@@ -64,7 +64,7 @@ async fn what_does_not_look_into_l2_is_neither_hit_nor_miss_there() {
     all_verbs(&without, &w).await;
     assert_eq!(l2(&without), (0, 0), "there is no L2");
 
-    let cache = ok(w.both());
+    let cache = ok(w.twin().both());
     let past = ReadOptions::new().force_refresh(true);
     cache.get_with(&1, past).await.unwrap();
     cache.mget_with(&[2, 3], past).await.into_values().unwrap();
