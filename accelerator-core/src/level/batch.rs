@@ -284,7 +284,7 @@ impl<K: Key, V: Value> Engine<K, V> {
             return CacheFuture::ready(batch);
         };
         CacheFuture::boxed(async move {
-            let looks = self.look_for_tickets(remote, &led).await;
+            let looks = self.inside(self.look_for_tickets(remote, &led)).await;
             for ((i, leads), look) in led.into_iter().zip(looks) {
                 match leads.begin(Some(look)) {
                     Begin::Hit(value) => batch.hits.push((i, value)),

@@ -182,7 +182,9 @@ impl<K: Key, V: Value, L1> Builder<K, V, L1> {
         self
     }
 
-    /// Where detached work runs when a call comes from outside a tokio runtime.
+    /// Where work runs when a call comes from outside a tokio runtime: what is detached runs there in tasks, and what is
+    /// polled in the caller's future (loaders, L2) is polled inside of it. It must be one that is run: of a current-thread
+    /// runtime that nobody is in `block_on` of, neither tasks nor timers make progress.
     pub fn runtime(mut self, runtime: Handle) -> Self {
         self.set.runtime = Some(runtime);
         self

@@ -188,7 +188,10 @@ impl<K: Key, V: Value> Engine<K, V> {
         // Both from the first time on that somebody else has it: most reads have no use for them.
         let mut waits = None;
         loop {
-            let asked = remote.store.get_or_lease(name.wire(), self.policy.lease);
+            let asked = {
+                let _inside = self.enter();
+                remote.store.get_or_lease(name.wire(), self.policy.lease)
+            };
             let answer = self.timed(self.policy.l2_read_timeout, asked).await;
             match self.understand_lease(remote, &name.full, answer.and_then(|a| a), l2, self.moment()) {
                 Leased::Busy if l2 != L2Use::Refresh && !cfg!(accelerator_mutant = "busy-loads-too") => {}

@@ -19,6 +19,7 @@ mod finish;
 mod flight;
 mod guard;
 mod in_task;
+mod inside;
 mod invalidate;
 mod join;
 mod latent;
