@@ -59,6 +59,7 @@ mod lease;
 mod meaning;
 mod pipeline;
 mod pool;
+mod probe;
 mod reply;
 mod route;
 mod server;

@@ -23,6 +23,8 @@ mod outage;
 mod pool;
 #[path = "promises/round_trips.rs"]
 mod round_trips;
+#[path = "promises/runtimes.rs"]
+mod runtimes;
 #[path = "promises/strangers.rs"]
 mod strangers;
 #[path = "promises/tools.rs"]
