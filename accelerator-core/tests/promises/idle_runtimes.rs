@@ -202,7 +202,16 @@ fn the_loads_of_a_batch_end_at_their_limits_where_it_went() {
             }
             let idle = idle();
             w.source.slow(secs(60));
-            calls_and_gives_up(&idle, cache.mget(&[1, 2]));
+            let asked = w.source.asked() + 2;
+            // Until both loads wait, with their limits there.
+            idle.block_on(async {
+                let mut read = std::pin::pin!(cache.mget(&[1, 2]));
+                std::future::poll_fn(|cx| {
+                    assert!(read.as_mut().poll(cx).is_pending());
+                    if w.source.asked() == asked { Poll::Ready(()) } else { Poll::Pending }
+                })
+                .await;
+            });
             assert_eq!(ends(get(cache.clone(), 2)).expect_err("no value").kind(), ErrorKind::Timeout);
             assert_eq!(cache.stats().flights, 0);
         }
