@@ -4,7 +4,7 @@
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 
-use tokio::runtime::{EnterGuard, Handle};
+use tokio::runtime::{EnterGuard, Handle, RuntimeFlavor};
 
 use crate::level::engine::{Engine, Key, Value};
 
@@ -14,6 +14,17 @@ impl<K: Key, V: Value> Engine<K, V> {
     pub(crate) fn enter(&self) -> Option<EnterGuard<'_>> {
         let runtime = self.runtime.as_ref()?;
         Handle::try_current().is_err().then(|| runtime.enter())
+    }
+
+    /// Runs what nobody on this node waits for, but others may: a fill, or a lease that is given back. A current-thread
+    /// runtime may stand still as soon as the call is over: then the builder's is the better one.
+    pub(crate) fn spawn_errand(&self, work: impl Future<Output = ()> + Send + 'static) {
+        let may_stand_still =
+            |here: &Handle| self.runtime.is_some() && here.runtime_flavor() == RuntimeFlavor::CurrentThread;
+        let here = Handle::try_current().ok().filter(|here| !may_stand_still(here));
+        if let Some(runtime) = here.as_ref().or(self.runtime.as_ref()) {
+            runtime.spawn(work);
+        }
     }
 
     /// Runs `work` with each poll inside.

@@ -94,7 +94,7 @@ impl<K: Key, V: Value> Drop for Permit<K, V> {
         let wire = self.name.wire().to_owned();
         // Without a runtime the lease ends by itself.
         if !cfg!(accelerator_mutant = "lease-not-released") {
-            engine.clone().spawn(async move { engine.l2_release(&wire, token).await });
+            engine.clone().spawn_errand(async move { engine.l2_release(&wire, token).await });
         }
     }
 }

@@ -333,3 +333,21 @@ fn a_write_in_an_idle_runtime_stops_no_other_writer_for_good() {
         assert_eq!(ends(async move { w.in_l2(1).await }), Some(Some(6)));
     });
 }
+
+/// What a body loaded goes into L2 behind its caller, who is gone by then.
+#[test]
+fn a_fill_does_not_stay_in_an_idle_runtime_where_the_builder_has_a_better_one() {
+    let w = World::new();
+    let (runs, idle) = (Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime"), idle());
+    let cache = ok(w.no_loader().runtime(runs.handle().clone()));
+    let body = async { Ok::<_, crate::common::Away>(Some(5)) };
+    assert_eq!(idle.block_on(cache.get_or_load(&1, body)).expect("a value"), Some(5));
+    let after = std::time::Instant::now();
+    let in_l2 = ends(async move {
+        while w.in_l2(1).await.is_none() && after.elapsed() < LONGEST {
+            tokio::time::sleep(ms(1)).await;
+        }
+        w.in_l2(1).await
+    });
+    assert_eq!(in_l2, Some(Some(5)));
+}
