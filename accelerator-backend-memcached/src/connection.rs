@@ -3,12 +3,14 @@
 use std::io;
 use std::net::SocketAddr;
 use std::ops::Range;
+use std::panic::catch_unwind;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use tokio::net::TcpStream;
+use tokio::runtime::{Handle, Id};
 
 use crate::command::Command;
 use crate::fault::Fault;
@@ -36,6 +38,8 @@ pub(crate) struct Connection {
     /// When it was last used.
     pub(crate) used: Instant,
     stream: TcpStream,
+    /// The runtime that hears of the socket.
+    home: Id,
     incoming: BytesMut,
     outgoing: Vec<u8>,
     /// Number of the next request. A reply that was left behind never fits a later one.
@@ -67,12 +71,29 @@ impl Connection {
             peer: address,
             used: Instant::now(),
             stream,
+            home: Handle::current().id(),
             incoming: BytesMut::new(),
             outgoing: Vec::new(),
             next: 0,
             in_step: true,
             at: Progress::default(),
         }))
+    }
+
+    /// The connection in the current runtime: the one that it was made in may stand still, and would hear of no reply.
+    /// `None`: it is of no use there.
+    pub(crate) fn here(self: Box<Self>) -> Option<Box<Self>> {
+        let home = Handle::try_current().ok()?.id();
+        if home == self.home {
+            return Some(self);
+        }
+        let this = *self;
+        let stream = this.stream.into_std().ok()?;
+        // The new runtime has not heard of the socket yet, so it is asked: anything but silence is the end of it.
+        let silent = matches!(stream.peek(&mut [0]), Err(error) if error.kind() == io::ErrorKind::WouldBlock);
+        // A runtime without I/O says so by a panic.
+        let stream = catch_unwind(|| TcpStream::from_std(stream)).ok()?.ok()?;
+        silent.then(|| Box::new(Self { stream, home, ..this }))
     }
 
     /// Whether another exchange may begin here. Between exchanges a connection is silent: bytes, an error or its end mean

@@ -60,6 +60,7 @@ mod meaning;
 mod owed;
 mod pipeline;
 mod pool;
+mod probe;
 mod renew;
 mod reply;
 mod route;

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use crate::connection::Connection;
 use crate::fault::Fault;
+use crate::probe::Probe;
 
 /// Kept under a lock that is never held while anybody waits. What is to be closed is handed out, to be closed outside.
 #[derive(Debug, Default)]
@@ -20,7 +21,7 @@ pub(crate) struct Pool {
     era: u64,
     /// Why no connection can be made. While it is set, only the prober tries.
     pub(crate) down: Option<Fault>,
-    pub(crate) probing: bool,
+    pub(crate) probe: Probe,
 }
 
 /// Which connections will do.

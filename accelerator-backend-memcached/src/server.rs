@@ -118,7 +118,13 @@ impl Server {
             let found = self.pool().take(which);
             match found {
                 // The socket is asked outside of the lock.
-                Lookup::Idle(connection) if !connection.is_fit() => self.forget(connection.id),
+                Lookup::Idle(connection) => {
+                    let id = connection.id;
+                    match connection.here().filter(|connection| connection.is_fit()) {
+                        Some(connection) => return Lookup::Idle(connection),
+                        None => self.forget(id),
+                    }
+                }
                 found => return found,
             }
         }
@@ -134,12 +140,9 @@ impl Server {
     }
 
     fn why_down(self: &Arc<Self>) -> Option<Fault> {
-        let (why, probing) = {
-            let pool = self.pool();
-            (pool.down.clone(), pool.probing)
-        };
-        if why.is_some() && !probing {
-            // The runtime that the prober ran on is gone.
+        let why = self.pool().down.clone();
+        if why.is_some() {
+            // The runtime that the prober ran on may be gone, or stand still.
             self.begin_to_probe();
         }
         why
@@ -214,17 +217,19 @@ impl Server {
     /// Tries in the background until there is a connection again, or the store is gone.
     fn begin_to_probe(self: &Arc<Self>) {
         let Ok(runtime) = Handle::try_current() else { return };
-        if std::mem::replace(&mut self.pool().probing, true) {
-            return;
-        }
+        let Some(number) = self.pool().probe.begin() else { return };
         // Outside of the lock: a runtime that ends drops the task at once.
-        let prober = Prober(Arc::downgrade(self));
+        let prober = Prober(Arc::downgrade(self), number);
         runtime.spawn(async move {
             for attempt in 0.. {
                 let most = PAUSES_MS.0.saturating_mul(1 << attempt.min(16)).min(PAUSES_MS.1);
-                sleep(Duration::from_millis(fastrand::u64(0..=most))).await;
+                let pause = Duration::from_millis(fastrand::u64(0..=most));
+                if !prober.promises(pause) {
+                    return;
+                }
+                sleep(pause).await;
                 let Some(server) = prober.0.upgrade() else { return };
-                if server.pool().down.is_none() {
+                if server.pool().down.is_none() || !prober.promises(server.settings.connect_timeout) {
                     return;
                 }
                 match server.open().await {
@@ -259,13 +264,20 @@ impl Server {
     }
 }
 
-/// Says that nobody probes any more, however the prober ended.
-struct Prober(Weak<Server>);
+/// The task of this number. Says that nobody probes any more, however it ended.
+struct Prober(Weak<Server>, u64);
+
+impl Prober {
+    /// See [`Probe::promise`](crate::probe::Probe::promise). `false` as well where the store is gone.
+    fn promises(&self, within: Duration) -> bool {
+        self.0.upgrade().is_some_and(|server| server.pool().probe.promise(self.1, within))
+    }
+}
 
 impl Drop for Prober {
     fn drop(&mut self) {
         if let Some(server) = self.0.upgrade() {
-            server.pool().probing = false;
+            server.pool().probe.end(self.1);
         }
     }
 }

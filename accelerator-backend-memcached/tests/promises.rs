@@ -25,6 +25,8 @@ mod outage;
 mod pool;
 #[path = "promises/round_trips.rs"]
 mod round_trips;
+#[path = "promises/runtimes.rs"]
+mod runtimes;
 #[path = "promises/secrets.rs"]
 mod secrets;
 #[path = "promises/start.rs"]

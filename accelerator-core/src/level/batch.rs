@@ -320,7 +320,7 @@ impl<K: Key, V: Value> Engine<K, V> {
             return CacheFuture::ready(batch);
         };
         CacheFuture::boxed(async move {
-            let mut looks = self.look_for_tickets(remote, &led).await;
+            let mut looks = self.inside(self.look_for_tickets(remote, &led)).await;
             self.keep_alive(looks.iter_mut().map(|look| &mut look.permit), self.longest_ticket());
             for ((i, leads), look) in led.into_iter().zip(looks) {
                 match leads.begin(Some(look)) {

@@ -84,6 +84,7 @@ impl<K: Key, V: Value> Engine<K, V> {
             return Begun { leading: None, followed };
         };
         let asked = led.left.iter().map(|(i, _)| keys[*i].clone()).collect();
+        let _inside = self.enter();
         let polled = catch_unwind(AssertUnwindSafe(|| {
             let mut load = Limited::new(many.mload_owned(asked));
             match load.poll(self, cx) {

@@ -111,6 +111,7 @@ impl<K: Key, V: Value> Future for Leading<K, V> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Vec<Wanted<K, V>>> {
         let this = self.get_mut();
+        let _inside = this.engine.enter();
         if this.run.poll(cx, |work, cx| work.as_mut().poll(cx), this.engine.spawns()) {
             return Poll::Pending;
         }

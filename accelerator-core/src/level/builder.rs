@@ -197,7 +197,13 @@ impl<K: Key, V: Value, L1> Builder<K, V, L1> {
         self
     }
 
-    /// Where detached work runs when a call comes from outside a tokio runtime.
+    /// The runtime for calls from outside of tokio: their detached work runs there in tasks, and what is polled in their
+    /// own future (loaders, L2) is polled inside of it. For calls from a current-thread runtime too it takes what nobody
+    /// waits for (fills of L2 behind a ticket, leases that are given back): such a runtime stands still as soon as its
+    /// `block_on` is over.
+    ///
+    /// It must be one that is run: of a current-thread runtime that nobody is in `block_on` of, neither tasks nor timers
+    /// make progress.
     pub fn runtime(mut self, runtime: Handle) -> Self {
         self.set.runtime = Some(runtime);
         self

@@ -126,7 +126,7 @@ impl<K: Key, V: Value> Engine<K, V> {
     pub(crate) fn give_back(self: &Arc<Self>, wire: String, token: LeaseToken) {
         if !cfg!(accelerator_mutant = "lease-not-released") {
             let engine = self.clone();
-            self.spawn(async move { engine.l2_release(&wire, token).await });
+            self.spawn_errand(async move { engine.l2_release(&wire, token).await });
         }
     }
 }
@@ -220,7 +220,10 @@ impl<K: Key, V: Value> Engine<K, V> {
         // Both from the first time on that somebody else has it: most reads have no use for them.
         let mut waits: Option<LeaseWait> = None;
         loop {
-            let asked = remote.store.get_or_lease(name.wire(), self.policy.lease);
+            let asked = {
+                let _inside = self.enter();
+                remote.store.get_or_lease(name.wire(), self.policy.lease)
+            };
             let answer = self.timed(self.policy.l2_read_timeout, asked).await;
             match self.understand_lease(remote, &name.full, answer.and_then(|a| a), l2, self.moment()) {
                 Leased::Busy if l2 != L2Use::Refresh && !cfg!(accelerator_mutant = "busy-loads-too") => {}

@@ -140,7 +140,7 @@ impl<K: Key, V: Value> Engine<K, V> {
 
     /// A load for one caller alone, when waiting for somebody else's ticket took too long: no flight, no fill.
     pub(crate) async fn load_alone(&self, key: &K) -> CacheResult<Option<V>> {
-        let answer = self.load_one(key.clone()).await;
+        let answer = self.inside(self.load_one(key.clone())).await;
         match &answer {
             Ok(_) => self.counters.one(Count::LoadOk),
             Err(e) => self.counters.load_failed(e.kind()),
@@ -155,6 +155,7 @@ impl<K: Key, V: Value> Engine<K, V> {
         how: How,
         cx: &mut Context<'_>,
     ) -> Result<Outcome<V>, Arc<Flight<K, V>>> {
+        let _inside = self.enter();
         let mut work = match self.work(&flight, how) {
             Ok(work) => work,
             Err(error) => return Ok(self.finish(flight, End::Failed { error, stale: None })),

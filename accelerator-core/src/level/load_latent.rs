@@ -42,6 +42,7 @@ impl<K: Key, V: Value> Engine<K, V> {
     ) -> Result<CacheResult<Option<V>>, Arc<Flight<K, V>>> {
         let mut led = Led { engine: self, key, latent: Some(latent) };
         let (mut answer, mut unfinished) = (None, None);
+        let _inside = self.enter();
         // A load that is over is dropped in here too: its own code may panic then, and has answered nevertheless.
         let polled = catch_unwind(AssertUnwindSafe(|| match self.sources.start(key.clone()) {
             None => answer = Some(Err(no_loader())),

@@ -22,6 +22,7 @@ mod flight;
 mod forced;
 mod guard;
 mod in_task;
+mod inside;
 mod invalidate;
 mod join;
 mod latent;

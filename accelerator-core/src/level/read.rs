@@ -210,7 +210,7 @@ impl<K: Key, V: Value> Engine<K, V> {
                     Err(flight) => flight,
                 },
                 Stage::Joined(Step::Lead(led)) => {
-                    let outcome = self.read_only(led).await;
+                    let outcome = self.inside(self.read_only(led)).await;
                     return self.answer(outcome, options.allow_stale).unwrap_or(Ok(None));
                 }
                 Stage::Moved(flight) => flight,
@@ -234,7 +234,7 @@ impl<K: Key, V: Value> Engine<K, V> {
                 },
                 Waited::Lead(led) if loads => Stage::Joined(Step::Lead(led)),
                 Waited::Lead(led) => {
-                    let outcome = self.read_only(led).await;
+                    let outcome = self.inside(self.read_only(led)).await;
                     return self.answer(outcome, options.allow_stale).unwrap_or(Ok(None));
                 }
                 Waited::Restart => Stage::Joined(Step::new(self.join_again(key, !loads, !options.force_refresh))),

@@ -175,6 +175,7 @@ impl<K: Key, V: Value> Engine<K, V> {
         }
         let (mut op, mut over) = (std::pin::pin!(op), Limit::new(&self.ticker, limit));
         poll_fn(|cx| {
+            let _inside = self.enter();
             match catch_unwind(AssertUnwindSafe(|| op.as_mut().poll(cx))) {
                 Ok(Poll::Ready(out)) => return Poll::Ready(Ok(out)),
                 Ok(Poll::Pending) => {}

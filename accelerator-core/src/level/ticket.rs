@@ -214,7 +214,7 @@ impl<K: Key, V: Value> Engine<K, V> {
         // registered does the slot know of an invalidation.
         let pending = Registration::again(self.clone(), key, token);
         let (value, life) = (loaded.value.clone(), loaded.lives.map(|(_, l2)| l2));
-        self.spawn(async move {
+        self.spawn_errand(async move {
             let (engine, key) = (&pending.engine, &pending.key);
             let Some(remote) = &engine.remote else { return };
             if remote.bypass.get(key, engine.now()).is_some() {

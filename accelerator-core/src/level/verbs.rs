@@ -109,7 +109,7 @@ impl<K: Key, V: Value, L1: L1Store<K, V>> LevelCache<K, V, L1> {
         if self.engine.remote.is_none() {
             return Lookup::Miss;
         }
-        Box::pin(self.lookup_l2(key)).await
+        Box::pin(self.engine.inside(self.lookup_l2(key))).await
     }
 
     async fn lookup_l2(&self, key: &K) -> Lookup<V> {
@@ -274,7 +274,7 @@ impl<K: Key, V: Value, L1: L1Store<K, V>> LevelCache<K, V, L1> {
     /// # Cancel safety
     /// Dropping the future may leave a hold, which ends by itself after 10 s.
     pub async fn write_guard(&self, key: &K) -> CacheResult<WriteGuard<K, V>> {
-        self.engine.hold(key).await
+        self.engine.inside(self.engine.hold(key)).await
     }
 
     /// Makes everything cached so far a miss for this node: all of L1, and what was written to L2 until now. (Other

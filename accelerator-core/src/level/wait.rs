@@ -141,6 +141,7 @@ impl<K: Key, V: Value> Future for InPlace<'_, K, V> {
         let Self { engine, flight: slot } = self.get_mut();
         let Some(flight) = slot.as_ref() else { return Poll::Ready(Err(None)) };
         let Some(mut work) = flight.unpark(Hand::Leader) else { return Poll::Ready(Err(slot.take())) };
+        let _inside = engine.enter();
         match work.poll(engine, cx) {
             Poll::Ready(end) => {
                 let Some(flight) = slot.take() else { return Poll::Ready(Err(None)) };

@@ -58,23 +58,31 @@ async fn mget(cache: Level, keys: [u64; 2]) -> CacheResult<Vec<Option<u64>>> {
     cache.mget(&keys).await.into_values()
 }
 
+/// All at once, as each mostly waits.
+fn each<T: Send>(cases: impl IntoIterator<Item = T>, test: impl Fn(T) + Sync) {
+    let test = &test;
+    std::thread::scope(|scope| cases.into_iter().for_each(|case| drop(scope.spawn(move || test(case)))));
+}
+
+const WAYS: [(bool, bool); 4] = [(false, false), (false, true), (true, false), (true, true)];
+
 /// Every way to load: alone and in batches, with L2 and without.
-fn worlds(test: impl Fn(&World, Level, bool)) {
-    for (batches, l2) in [(false, false), (false, true), (true, false), (true, true)] {
+fn worlds(loader_timeout: Duration, test: impl Fn(&World, Level, bool) + Sync) {
+    each(WAYS, |(batches, l2)| {
         let w = World::new();
-        let cache = match (batches, l2) {
-            (false, false) => ok(w.l1().loader_timeout(secs(60))),
-            (false, true) => ok(w.both().loader_timeout(secs(60))),
-            (true, false) => ok(w.many().loader_timeout(secs(60))),
-            (true, true) => ok(w.batches().loader_timeout(secs(60))),
+        let builder = match (batches, l2) {
+            (false, false) => w.l1(),
+            (false, true) => w.both(),
+            (true, false) => w.many(),
+            (true, true) => w.batches(),
         };
-        test(&w, cache, batches);
-    }
+        test(&w, ok(builder.loader_timeout(loader_timeout)), batches);
+    });
 }
 
 #[test]
 fn a_follower_that_took_the_load_along_and_gave_up_leaves_it_to_the_leader() {
-    worlds(|w, cache, _| {
+    worlds(secs(60), |w, cache, _| {
         let door = w.source.door();
         let leader = waits(get(cache.clone(), 1));
         let stands = door.clone();
@@ -89,7 +97,7 @@ fn a_follower_that_took_the_load_along_and_gave_up_leaves_it_to_the_leader() {
 
 #[test]
 fn a_follower_that_took_a_batch_along_and_gave_up_leaves_it_to_the_leader() {
-    worlds(|w, cache, batches| {
+    worlds(secs(60), |w, cache, batches| {
         let doors: Vec<_> = (0..if batches { 1 } else { 2 }).map(|_| w.source.door()).collect();
         let leader = waits(mget(cache.clone(), [1, 2]));
         let stand = doors.clone();
@@ -108,7 +116,7 @@ fn a_follower_that_took_a_batch_along_and_gave_up_leaves_it_to_the_leader() {
 
 #[test]
 fn the_load_of_a_cancelled_leader_goes_on_where_others_wait() {
-    worlds(|w, cache, _| {
+    worlds(secs(60), |w, cache, _| {
         let door = w.source.door();
         let idle = idle();
         calls_and_gives_up(&idle, cache.get(&1));
@@ -123,7 +131,7 @@ fn the_load_of_a_cancelled_leader_goes_on_where_others_wait() {
 
 #[test]
 fn the_batch_of_a_cancelled_leader_goes_on_where_others_wait() {
-    worlds(|w, cache, batches| {
+    worlds(secs(60), |w, cache, batches| {
         let doors: Vec<_> = (0..if batches { 1 } else { 2 }).map(|_| w.source.door()).collect();
         let idle = idle();
         calls_and_gives_up(&idle, cache.mget(&[1, 2]));
@@ -136,7 +144,7 @@ fn the_batch_of_a_cancelled_leader_goes_on_where_others_wait() {
 
 #[test]
 fn callers_who_load_themselves_wait_no_longer_either() {
-    for ticket in [false, true] {
+    each([false, true], |ticket| {
         let w = World::new();
         let cache = ok(w.both().loader_timeout(secs(60)));
         let door = w.source.door();
@@ -154,13 +162,13 @@ fn callers_who_load_themselves_wait_no_longer_either() {
             }
         });
         assert_eq!((value, w.source.asked()), (Some(1001), 1));
-    }
+    });
 }
 
 /// What waits for a timer or a socket of the idle runtime can't be saved: the limit of its load ends it.
 #[test]
 fn a_load_that_needs_its_idle_runtime_ends_at_its_limit() {
-    for (l2, moved) in [(false, false), (false, true), (true, false), (true, true)] {
+    each(WAYS, |(l2, moved)| {
         let w = World::new();
         let cache = ok(if l2 { w.both() } else { w.l1() }.loader_timeout(ms(200)));
         let (idle, key) = (idle(), 1);
@@ -179,20 +187,12 @@ fn a_load_that_needs_its_idle_runtime_ends_at_its_limit() {
         assert_eq!(error.kind(), ErrorKind::Timeout);
         assert_eq!(ends(get(cache.clone(), 1)).expect("a value"), Some(1001));
         assert_eq!((w.source.asked(), cache.stats().flights), (2, 0));
-    }
+    });
 }
 
 #[test]
 fn the_loads_of_a_batch_end_at_their_limits_where_it_went() {
-    for (batches, l2) in [(false, false), (false, true), (true, false), (true, true)] {
-        let w = World::new();
-        let builder = match (batches, l2) {
-            (false, false) => w.l1(),
-            (false, true) => w.both(),
-            (true, false) => w.many(),
-            (true, true) => w.batches(),
-        };
-        let cache = ok(builder.loader_timeout(ms(200)));
+    worlds(ms(200), |w, cache, _| {
         // Its ticker is in another runtime: the limits of the batch have timers of their own.
         for ticker in [false, true] {
             let first = idle();
@@ -202,11 +202,20 @@ fn the_loads_of_a_batch_end_at_their_limits_where_it_went() {
             }
             let idle = idle();
             w.source.slow(secs(60));
-            calls_and_gives_up(&idle, cache.mget(&[1, 2]));
+            let asked = w.source.asked() + 2;
+            // Until both loads wait, with their limits there.
+            idle.block_on(async {
+                let mut read = std::pin::pin!(cache.mget(&[1, 2]));
+                std::future::poll_fn(|cx| {
+                    assert!(read.as_mut().poll(cx).is_pending());
+                    if w.source.asked() == asked { Poll::Ready(()) } else { Poll::Pending }
+                })
+                .await;
+            });
             assert_eq!(ends(get(cache.clone(), 2)).expect_err("no value").kind(), ErrorKind::Timeout);
             assert_eq!(cache.stats().flights, 0);
         }
-    }
+    });
 }
 
 /// Who was woken to take over may be asleep as well.
@@ -237,7 +246,7 @@ fn an_heir_that_is_asleep_is_passed_over() {
 
 #[test]
 fn a_refresh_that_never_began_is_taken_over() {
-    for l2 in [false, true] {
+    each([false, true], |l2| {
         let w = World::new();
         let builder = if l2 { w.both() } else { w.l1() };
         let cache = ok(builder.refresh_ahead_window(secs(10)));
@@ -252,7 +261,7 @@ fn a_refresh_that_never_began_is_taken_over() {
         assert_eq!(ends(get(cache.clone(), 1)).expect("a value"), Some(1002));
         let stats = cache.stats();
         assert_eq!((stats.refreshes_ok, stats.refreshes_failed, stats.flights), (1, 0, 0));
-    }
+    });
 }
 
 #[test]
@@ -307,7 +316,7 @@ fn a_write_that_was_called_in_an_idle_runtime_ends_where_it_is_awaited() {
 /// A write that holds the key's turn, and nobody awaits it.
 #[test]
 fn a_write_in_an_idle_runtime_stops_no_other_writer_for_good() {
-    for delete in [false, true] {
+    each([false, true], |delete| {
         let w = World::new();
         let cache = ok(w.both().l2_timeout(ms(100)));
         let idle = idle();
@@ -322,5 +331,23 @@ fn a_write_in_an_idle_runtime_stops_no_other_writer_for_good() {
         });
         assert_eq!(cache.try_get(&1), Lookup::Hit(6));
         assert_eq!(ends(async move { w.in_l2(1).await }), Some(Some(6)));
-    }
+    });
+}
+
+/// What a body loaded goes into L2 behind its caller, who is gone by then.
+#[test]
+fn a_fill_does_not_stay_in_an_idle_runtime_where_the_builder_has_a_better_one() {
+    let w = World::new();
+    let (runs, idle) = (Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime"), idle());
+    let cache = ok(w.no_loader().runtime(runs.handle().clone()));
+    let body = async { Ok::<_, crate::common::Away>(Some(5)) };
+    assert_eq!(idle.block_on(cache.get_or_load(&1, body)).expect("a value"), Some(5));
+    let after = std::time::Instant::now();
+    let in_l2 = ends(async move {
+        while w.in_l2(1).await.is_none() && after.elapsed() < LONGEST {
+            tokio::time::sleep(ms(1)).await;
+        }
+        w.in_l2(1).await
+    });
+    assert_eq!(in_l2, Some(Some(5)));
 }
