@@ -84,7 +84,7 @@ pub(crate) fn batch_work<K: Key, V: Value>(
         let Wants { engine, keys, .. } = &mut wants;
         let mut busy = Vec::new();
         for chunk in keys.chunks_mut(engine.policy.max_batch) {
-            let open = read_chunk(engine, chunk.iter_mut(), how, &mut busy).await;
+            let open = read_chunk(engine, chunk.iter_mut(), how, None, &mut busy).await;
             if !open.is_empty() {
                 load_chunk(engine, open, how, begun.take()).await;
             }
@@ -114,7 +114,7 @@ async fn wait_for_others<'b, K: Key, V: Value>(
         let mut again = std::mem::take(&mut busy).into_iter();
         while again.len() > 0 {
             let chunk = again.by_ref().take(engine.policy.max_batch);
-            let open = read_chunk(engine, chunk, how, &mut busy).await;
+            let open = read_chunk(engine, chunk, how, Some(&mut wait), &mut busy).await;
             if !open.is_empty() {
                 load_chunk(engine, open, how, None).await;
             }
@@ -130,11 +130,13 @@ async fn wait_for_others<'b, K: Key, V: Value>(
     }
 }
 
-/// Steps 1 and 2: what is still wanted after the look into L2. What others load is left in `busy`.
+/// Steps 1 and 2: what is still wanted after the look into L2. What others load is left in `busy`. `wait`: they were known
+/// to be loaded, which a look that fails doesn't change.
 async fn read_chunk<'b, K: Key, V: Value>(
     engine: &'b Arc<Engine<K, V>>,
     chunk: impl Iterator<Item = &'b mut Wanted<K, V>>,
     how: How,
+    mut wait: Option<&mut LeaseWait>,
     busy: &mut Vec<&'b mut Wanted<K, V>>,
 ) -> Vec<Open<'b, K, V>> {
     let Some(remote) = &engine.remote else { return chunk.map(|one| Open::new(engine, one)).collect() };
@@ -153,6 +155,11 @@ async fn read_chunk<'b, K: Key, V: Value>(
                 continue;
             }
             Leased::Busy if how.waits() => {
+                wait.iter_mut().for_each(|wait| wait.sees_it());
+                busy.push(one);
+                continue;
+            }
+            Leased::Failed if wait.as_ref().is_some_and(|wait| wait.may_stand(engine.policy.lease)) => {
                 busy.push(one);
                 continue;
             }

@@ -55,7 +55,8 @@ impl<K: Key, V: Value> Looks<'_, K, V> {
         // Where a call failed as a whole there are no answers, and it was counted once.
         let leased = match &mut self.answers {
             Answers::Leased(answers) => {
-                answers.next().map(|answer| engine.understand_lease(remote, full, answer, self.l2, self.at))
+                let answer = answers.next();
+                Some(answer.map_or(Leased::Failed, |it| engine.understand_lease(remote, full, it, self.l2, self.at)))
             }
             Answers::Plain(answers) => {
                 answers.next().map(|answer| without_leases(Some(engine.understand(remote, full, answer, self.at))))
