@@ -7,6 +7,8 @@ mod batches;
 mod cache_trips;
 #[path = "promises/foreign.rs"]
 mod foreign;
+#[path = "promises/given_up.rs"]
+mod given_up;
 #[path = "promises/laws.rs"]
 mod laws;
 #[path = "promises/login.rs"]

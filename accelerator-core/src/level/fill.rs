@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::future::{join, join_all};
 use tokio::sync::OwnedMutexGuard;
+use tokio::time::Instant;
 
 use crate::error::{StoreError, StoreErrorKind, StoreResult};
 use crate::level::engine::{Arrived, Engine, Key, Value};
@@ -151,7 +152,7 @@ impl<K: Key, V: Value> Engine<K, V> {
 
     async fn fill_under(&self, remote: &Remote<K, V>, mut fills: Vec<Leased<K, V>>) -> Vec<usize> {
         let mut lost = Vec::new();
-        self.settle(&mut fills).await;
+        let limit = self.settle(&mut fills).await;
         let items = fills.iter().filter_map(|(permit, token, sealed, _)| {
             sealed.as_ref().map(|sealed| (permit.name.wire(), *token, sealed.bytes.clone(), sealed.ttl))
         });
@@ -160,7 +161,7 @@ impl<K: Key, V: Value> Engine<K, V> {
         if wanted == 0 {
             return lost;
         }
-        let filled = self.timed(self.policy.l2_write_timeout, remote.fill_all(items)).await;
+        let filled = self.timed(limit, remote.fill_all(items)).await;
         for ((permit, .., at), filled) in fills.iter_mut().zip(self.per_key(filled, wanted)) {
             match filled {
                 Ok(Filled::Stored) => permit.spend(),
@@ -179,11 +180,13 @@ impl<K: Key, V: Value> Engine<K, V> {
         lost
     }
 
-    /// Ends the renewals of leases whose values are stored now: the tokens may be others by then.
-    async fn settle(&self, fills: &mut [Leased<K, V>]) {
+    /// Ends the renewals of leases whose values are stored now: the tokens may be others by then. How long is left to store
+    /// them.
+    async fn settle(&self, fills: &mut [Leased<K, V>]) -> Duration {
         if fills.iter().all(|(permit, ..)| permit.life.is_none()) {
-            return;
+            return self.policy.l2_write_timeout;
         }
+        let until = self.write_deadline();
         let settling = async {
             for (permit, token, ..) in fills {
                 permit.settle().await;
@@ -193,7 +196,8 @@ impl<K: Key, V: Value> Engine<K, V> {
             }
         };
         // A renewal has a limit of its own, in a runtime that may not be run.
-        let _ = self.timed(self.policy.l2_write_timeout, settling).await;
+        let _ = self.timed_until(until, settling).await;
+        until.saturating_duration_since(Instant::now())
     }
 
     /// Removes a lease, or the value seen, if it is still there.
