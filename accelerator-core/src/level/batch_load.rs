@@ -348,12 +348,12 @@ async fn load_many<K: Key, V: Value>(
     let keys = || open.iter().map(|open| open.one.key.clone()).collect();
     let begin = || begun.unwrap_or_else(|| Limited::new(many.mload_owned(keys())));
     let mut load = catch_unwind(AssertUnwindSafe(begin)).map_err(panicked)?;
-    let mut lives = None;
+    let mut kept = false;
     let load = std::future::poll_fn(|cx| {
         let answer = load.poll(engine, cx);
-        if answer.is_pending() && lives.is_none() {
+        if answer.is_pending() && !std::mem::replace(&mut kept, true) {
             let permits = open.iter_mut().filter_map(|open| open.permit.as_mut());
-            lives = Some(engine.keep_alive(permits, engine.longest_load(1)));
+            engine.keep_alive(permits, engine.longest_load(1));
         }
         answer
     });

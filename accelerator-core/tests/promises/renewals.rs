@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use accelerator_core::testkit::{Fault, Faulty, MemoryL2, Op, Then, settle};
-use accelerator_core::{Begin, Cache, L2Read, L2Store, Limits, Lookup, ReadOptions, StoreErrorKind};
+use accelerator_core::{Begin, Cache, L2Read, L2Store, Limits, LoadTicket, Lookup, ReadOptions, StoreErrorKind};
 use tokio::task::JoinHandle;
 
 use crate::common::{Level, World, ms, ok, secs};
@@ -33,29 +33,27 @@ fn node(w: &World, way: &str) -> Level {
 /// Reads the key 1 in this way.
 fn read(w: &World, cache: &Level, way: &'static str) -> JoinHandle<Option<u64>> {
     let (cache, source) = (cache.clone(), w.source.clone());
+    let load = move |ticket: LoadTicket<u64>| async move {
+        let value = source.load(1).await.expect("a source that is there");
+        ticket.fill(value);
+        value
+    };
+    let source = w.source.clone();
     tokio::spawn(async move {
         match way {
-            "get" => cache.get(&1).await.unwrap(),
-            "mget" | "mget apart" => cache.mget(&[1]).await.into_values().unwrap()[0],
-            "get_or_load" => cache.get_or_load(&1, source.load(1)).await.unwrap(),
+            "get" => cache.get(&1).await.expect("a value"),
+            "mget" | "mget apart" => cache.mget(&[1]).await.into_values().expect("a value")[0],
+            "get_or_load" => cache.get_or_load(&1, source.load(1)).await.expect("a value"),
             "ticket" => match cache.begin(&1).await {
                 Begin::Hit(value) => value,
-                Begin::Lead(ticket) => {
-                    let value = source.load(1).await.unwrap();
-                    ticket.fill(value);
-                    value
-                }
-                other => panic!("{other:?}"),
+                Begin::Lead(ticket) => load(ticket).await,
+                _ => None,
             },
             _ => {
                 let mut batch = cache.begin_many(&[1]).await;
                 match batch.led.pop() {
                     None => batch.hits[0].1,
-                    Some((_, ticket)) => {
-                        let value = source.load(1).await.unwrap();
-                        ticket.fill(value);
-                        value
-                    }
+                    Some((_, ticket)) => load(ticket).await,
                 }
             }
         }
