@@ -55,6 +55,9 @@ for backend in redis memcached; do
     fi
     run 0 --backend "$backend" --ops "$ops"
     run 0 --backend "$backend" --ops "$ops" --chaos "restart=$restarts,stop=$stops"
+    # Loads that outlast their leases, and a server that stands still again and again.
+    run 0 --backend "$backend" --ops "$ops" --slow-loads 700
+    run 0 --backend "$backend" --ops "$ops" --pauses 250
     # Known to see: without leases there is something to find.
     run 1 --backend "$backend" --ops 200000 --no-leases
     run 0 cold-key --backend "$backend" --processes "$processes" --tasks 1000

@@ -9,6 +9,8 @@ mod cache_trips;
 mod clock;
 #[path = "promises/foreign.rs"]
 mod foreign;
+#[path = "promises/given_up.rs"]
+mod given_up;
 #[path = "promises/large.rs"]
 mod large;
 #[path = "promises/laws.rs"]

@@ -46,6 +46,12 @@ pub(crate) struct Run {
     /// Interrupt the server: restart=N,stop=N
     #[arg(long, value_name = "WHAT", default_value = "restart=0,stop=0", hide_default_value = true)]
     pub(crate) chaos: Chaos,
+    /// One load in a hundred takes so many milliseconds: longer than a lease lasts, where it isn't renewed
+    #[arg(long, value_name = "MS", value_parser = |text: &str| up_to(text, 900))]
+    pub(crate) slow_loads: Option<u64>,
+    /// Stop the server (SIGSTOP) for so many milliseconds, again and again
+    #[arg(long, value_name = "MS", value_parser = |text: &str| up_to(text, 10_000))]
+    pub(crate) pauses: Option<u64>,
     /// Processes, each with its caches
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = |text: &str| up_to(text, 256).map(|n| n as usize))]
     pub(crate) processes: usize,
@@ -134,6 +140,13 @@ impl Run {
             Some(Backend::Memory) if self.processes > 1 => Err("--backend memory is for one process: --processes 1"),
             Some(Backend::Memory) if chaos => Err("--chaos needs a server: --backend redis or memcached"),
             Some(_) if chaos && self.url.is_some() => Err("--chaos needs a server of its own: leave out --url"),
+            Some(Backend::Memory) if self.pauses.is_some() => {
+                Err("--pauses needs a server: --backend redis or memcached")
+            }
+            Some(_) if self.pauses.is_some() && self.url.is_some() => {
+                Err("--pauses needs a server of its own: leave out --url")
+            }
+            Some(_) if self.pauses.is_some() && chaos => Err("--pauses and --chaos are runs of their own: take one"),
             Some(_) if self.keys < 16 => Err("--keys takes 16 or more"),
             Some(_) => Ok(()),
         }

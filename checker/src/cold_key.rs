@@ -50,6 +50,7 @@ pub(crate) fn run(args: &ColdKey) -> anyhow::Result<bool> {
         leases: !args.no_leases,
         database: database.socket().to_owned(),
         tasks: args.tasks,
+        slow_loads: 0,
     }))?;
     fleet.order(Order::Go)?;
     let begin = Instant::now();

@@ -23,6 +23,8 @@ pub(crate) struct Setup {
     /// Where the database listens.
     pub(crate) database: PathBuf,
     pub(crate) tasks: usize,
+    /// One load in a hundred takes so many milliseconds; zero: none does.
+    pub(crate) slow_loads: u64,
 }
 
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]

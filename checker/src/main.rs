@@ -28,6 +28,7 @@ mod event;
 mod fleet;
 mod history;
 mod judge;
+mod pauses;
 mod report;
 mod row;
 mod run;

@@ -41,6 +41,9 @@ pub(crate) struct Report {
     unconfirmed: u64,
     restarts: u64,
     stops: u64,
+    pauses: u64,
+    pauses_ms: Option<u64>,
+    slow_loads_ms: Option<u64>,
     stall_ms_max: u64,
     seconds: f64,
     backend: Option<Backend>,
@@ -94,6 +97,9 @@ impl Report {
             unconfirmed: sum(|s| s.unconfirmed),
             restarts: args.chaos.restarts,
             stops: args.chaos.stops,
+            pauses: 0,
+            pauses_ms: args.pauses,
+            slow_loads_ms: args.slow_loads,
             stall_ms_max: whole_millis(all.iter().map(|s| s.stall).max().unwrap_or(0)),
             seconds: (took.as_secs_f64() * 10.0).round() / 10.0,
             backend: args.backend,
@@ -107,6 +113,11 @@ impl Report {
             first_late: all.iter().find_map(|s| s.first_late.clone()),
             first_error: all.iter().find_map(|s| s.first_error.clone()),
         }
+    }
+
+    /// With so many pauses of the server.
+    pub(crate) fn paused(self, pauses: u64) -> Self {
+        Self { pauses, ..self }
     }
 
     /// Prints it. Whether no violations were found.
@@ -165,6 +176,12 @@ impl Report {
         say!("stale          {} reads, {} values at rest", self.stale_reads, self.stale_at_rest);
         say!("unconfirmed    {} invalidations", self.unconfirmed);
         say!("interruptions  {} restarts, {} stops; back in {} ms", self.restarts, self.stops, self.recovery_ms_max);
+        if let Some(ms) = self.pauses_ms {
+            say!("pauses         {} of {ms} ms", self.pauses);
+        }
+        if let Some(ms) = self.slow_loads_ms {
+            say!("slow loads     one in a hundred, {ms} ms");
+        }
         say!("left           {} flights; memory grew by {} KiB", self.flights_left, self.rss_growth_kib);
         say!("late calls     {}; the machine stalled for up to {} ms", self.late_calls, self.stall_ms_max);
         for (verb, longest) in Verb::ALL.into_iter().zip(self.longest) {

@@ -11,9 +11,10 @@ use crate::database::Database;
 use crate::event::{Message, Setup, Summary, Work};
 use crate::fleet::Fleet;
 use crate::judge::Judge;
+use crate::pauses::Pauses;
 use crate::report::Report;
 use crate::server::Server;
-use crate::worker::calls::nanos;
+use crate::worker::calls::{self, nanos};
 use crate::worker::{Order, near_lag};
 
 /// How often it looks whether something is due.
@@ -25,6 +26,7 @@ const HANGS: Duration = Duration::from_secs(60);
 pub(crate) fn run(args: &Run) -> anyhow::Result<bool> {
     let backend = args.backend.context("no backend")?;
     let seed = args.seed.unwrap_or_else(|| fastrand::u64(..));
+    calls::slow_loads(args.slow_loads.unwrap_or(0));
     let server = Arc::new(Server::start(backend, args.url.as_deref())?);
     let database = Database::start(args.keys, None)?;
     let near = args.keys - args.keys / 4;
@@ -39,6 +41,7 @@ pub(crate) fn run(args: &Run) -> anyhow::Result<bool> {
         leases: !args.no_leases,
         database: database.socket().to_owned(),
         tasks: args.tasks,
+        slow_loads: args.slow_loads.unwrap_or(0),
     }))?;
     let begin = Instant::now();
     let mut random = fastrand::Rng::with_seed(seed);
@@ -51,8 +54,10 @@ pub(crate) fn run(args: &Run) -> anyhow::Result<bool> {
         at_rest: false,
     };
     fleet.order(Order::Go)?;
+    let pauses = args.pauses.map(|ms| Pauses::begin(server.clone(), ms, random.fork()));
     conductor.perform(args, &mut fleet, &mut random)?;
     let took = begin.elapsed();
+    let pauses = pauses.map_or(0, Pauses::end);
     fleet.order(Order::Stop)?;
     while conductor.summaries.len() < args.processes {
         conductor.listen(&mut fleet, HANGS)?;
@@ -65,6 +70,7 @@ pub(crate) fn run(args: &Run) -> anyhow::Result<bool> {
     }
     conductor.judge.close();
     let report = Report::new(args, seed, took, conductor.ops.iter().sum(), &conductor.summaries, &conductor.recovery);
+    let report = report.paused(pauses);
     report.tell(&conductor.judge)
 }
 

@@ -42,6 +42,13 @@ fn a_run_in_one_process_is_clean_and_counts() {
 }
 
 #[test]
+fn a_run_with_slow_loads_is_clean() {
+    let args = ["--backend", "memory", "--processes", "1", "--ops", "20000", "--keys", "64", "--slow-loads", "300"];
+    let json = clean(&[&args[..], &["--json"]].concat());
+    assert_eq!((&json["stale_reads"], &json["slow_loads_ms"]), (&0.into(), &300.into()), "{json}");
+}
+
+#[test]
 fn envelopes_that_are_none_are_refused() {
     let json = clean(&["envelopes", "--n", "2000", "--json"]);
     assert_eq!((&json["accepted"], &json["panics"], &json["n"]), (&0.into(), &0.into(), &2000.into()));
@@ -57,6 +64,11 @@ fn bad_usage_is_refused() {
     refused(&["--backend", "redis", "--url", "redis://127.0.0.1", "--chaos", "stop=1"], &["--chaos", "--url"]);
     refused(&["--backend", "memory"], &["--processes 1"]);
     refused(&["--backend", "memory", "--processes", "1", "--chaos", "stop=1"], &["--chaos", "server"]);
+    refused(&["--backend", "redis", "--pauses", "0"], &["--pauses", "whole number"]);
+    refused(&["--backend", "redis", "--slow-loads", "901"], &["--slow-loads", "900"]);
+    refused(&["--backend", "redis", "--pauses", "250", "--chaos", "stop=1"], &["--pauses", "--chaos"]);
+    refused(&["--backend", "redis", "--pauses", "250", "--url", "redis://127.0.0.1"], &["--pauses", "--url"]);
+    refused(&["--backend", "memory", "--processes", "1", "--pauses", "250"], &["--pauses", "server"]);
     refused(&["--backend", "redis", "--keys", "3"], &["--keys", "16"]);
     refused(&["--backend", "redis", "--frobnicate"], &["--frobnicate"]);
     refused(&["cold-key"], &["--backend"]);

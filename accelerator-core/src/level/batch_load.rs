@@ -85,7 +85,7 @@ pub(crate) fn batch_work<K: Key, V: Value>(
         let Wants { engine, keys, .. } = &mut wants;
         let (mut busy, mut limit) = (Vec::new(), engine.policy.l2_read_timeout);
         for chunk in keys.chunks_mut(engine.policy.max_batch) {
-            let open = read_chunk(engine, chunk.iter_mut(), how, &mut limit, &mut busy).await;
+            let open = read_chunk(engine, chunk.iter_mut(), how, &mut limit, None, &mut busy).await;
             if !open.is_empty() {
                 load_chunk(engine, open, how, begun.take()).await;
             }
@@ -116,7 +116,7 @@ async fn wait_for_others<'b, K: Key, V: Value>(
         let mut limit = engine.policy.l2_read_timeout;
         while again.len() > 0 {
             let chunk = again.by_ref().take(engine.policy.max_batch);
-            let open = read_chunk(engine, chunk, how, &mut limit, &mut busy).await;
+            let open = read_chunk(engine, chunk, how, &mut limit, Some(&mut wait), &mut busy).await;
             if !open.is_empty() {
                 load_chunk(engine, open, how, None).await;
             }
@@ -133,12 +133,14 @@ async fn wait_for_others<'b, K: Key, V: Value>(
 }
 
 /// Steps 1 and 2: what is still wanted after the look into L2. What others load is left in `busy`. `limit`: how long L2
-/// may take for it; less for the chunks after one that it did not answer in time.
+/// may take for it; less for the chunks after one that it did not answer in time. `wait`: they were known to be loaded,
+/// which a look that fails doesn't change.
 async fn read_chunk<'b, K: Key, V: Value>(
     engine: &'b Arc<Engine<K, V>>,
     chunk: impl Iterator<Item = &'b mut Wanted<K, V>>,
     how: How,
     limit: &mut Duration,
+    mut wait: Option<&mut LeaseWait>,
     busy: &mut Vec<&'b mut Wanted<K, V>>,
 ) -> Vec<Open<'b, K, V>> {
     let Some(remote) = &engine.remote else { return chunk.map(|one| Open::new(engine, one)).collect() };
@@ -160,6 +162,11 @@ async fn read_chunk<'b, K: Key, V: Value>(
                 continue;
             }
             Leased::Busy if how.waits() => {
+                wait.iter_mut().for_each(|wait| wait.sees_it());
+                busy.push(one);
+                continue;
+            }
+            Leased::Failed if wait.as_ref().is_some_and(|wait| wait.may_stand(engine.policy.lease)) => {
                 busy.push(one);
                 continue;
             }
@@ -361,12 +368,12 @@ async fn load_many<K: Key, V: Value>(
     let keys = || open.iter().map(|open| open.one.key.clone()).collect();
     let begin = || begun.unwrap_or_else(|| Limited::new(many.mload_owned(keys())));
     let mut load = catch_unwind(AssertUnwindSafe(begin)).map_err(panicked)?;
-    let mut lives = None;
+    let mut kept = false;
     let load = std::future::poll_fn(|cx| {
         let answer = load.poll(engine, cx);
-        if answer.is_pending() && lives.is_none() {
+        if answer.is_pending() && !std::mem::replace(&mut kept, true) {
             let permits = open.iter_mut().filter_map(|open| open.permit.as_mut());
-            lives = Some(engine.keep_alive(permits, engine.longest_load(1)));
+            engine.keep_alive(permits, engine.longest_load(1));
         }
         answer
     });

@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::future::join;
 use tokio::sync::OwnedMutexGuard;
+use tokio::time::Instant;
 
 use crate::error::StoreErrorKind;
 use crate::level::engine::{Arrived, Engine, Key, Value};
@@ -158,7 +159,9 @@ impl<K: Key, V: Value> Engine<K, V> {
 
     async fn fill_under(&self, remote: &Remote<K, V>, mut fills: Vec<Leased<K, V>>) -> Vec<usize> {
         let mut lost = Vec::new();
-        self.settle(&mut fills).await;
+        let size = |(permit, _, sealed, _): &Leased<K, V>| permit.name.wire().len() + sealed.as_ref().map_or(0, |it| it.bytes.len());
+        let limit = self.write_limit(fills.len(), fills.iter().map(size).sum());
+        let left = self.settle(&mut fills, limit).await;
         let items = fills.iter().filter_map(|(permit, token, sealed, _)| {
             sealed.as_ref().map(|sealed| (permit.name.wire(), *token, sealed.bytes.clone(), sealed.ttl))
         });
@@ -166,10 +169,8 @@ impl<K: Key, V: Value> Engine<K, V> {
         if items.is_empty() {
             return lost;
         }
-        let limit =
-            self.write_limit(items.len(), items.iter().map(|(wire, _, bytes, _)| wire.len() + bytes.len()).sum());
         let mut outcomes = Outcomes::new(items.len());
-        let ended = self.timed(limit, remote.fill_all(items, &mut outcomes)).await;
+        let ended = self.timed(left, remote.fill_all(items, &mut outcomes)).await;
         for ((permit, .., at), filled) in fills.iter_mut().zip(self.all_outcomes(remote, limit, ended, outcomes)) {
             match filled {
                 Ok(Filled::Stored) => permit.spend(),
@@ -188,11 +189,13 @@ impl<K: Key, V: Value> Engine<K, V> {
         lost
     }
 
-    /// Ends the renewals of leases whose values are stored now: the tokens may be others by then.
-    async fn settle(&self, fills: &mut [Leased<K, V>]) {
+    /// Ends the renewals of leases whose values are stored now: the tokens may be others by then. How long is left to store
+    /// them.
+    async fn settle(&self, fills: &mut [Leased<K, V>], limit: Duration) -> Duration {
         if fills.iter().all(|(permit, ..)| permit.life.is_none()) {
-            return;
+            return limit;
         }
+        let begun = Instant::now();
         let settling = async {
             for (permit, token, ..) in fills {
                 permit.settle().await;
@@ -202,7 +205,8 @@ impl<K: Key, V: Value> Engine<K, V> {
             }
         };
         // A renewal has a limit of its own, in a runtime that may not be run.
-        let _ = self.timed(self.policy.l2_write_timeout, settling).await;
+        let _ = self.timed(limit, settling).await;
+        limit.saturating_sub(begun.elapsed())
     }
 
     /// Removes a lease, or the value seen, if it is still there.

@@ -135,11 +135,22 @@ impl<K: Key, V: Value> Engine<K, V> {
 pub(crate) struct LeaseWait {
     deadline: Instant,
     looks: usize,
+    /// When it was last seen.
+    seen: Instant,
 }
 
 impl LeaseWait {
     pub(crate) fn new(longest: Duration) -> Self {
-        Self { deadline: from_now(longest), looks: 0 }
+        Self { deadline: from_now(longest), looks: 0, seen: Instant::now() }
+    }
+
+    pub(crate) fn sees_it(&mut self) {
+        self.seen = Instant::now();
+    }
+
+    /// Whether it may still stand, though L2 doesn't say so any more: a pause of L2 is no reason for all to load.
+    pub(crate) fn may_stand(&self, lease: Duration) -> bool {
+        self.seen.elapsed() < lease
     }
 
     /// How long until the next look, with jitter; the last one is when the time is over.
@@ -195,8 +206,14 @@ impl Grants {
 
 /// What one answer of a store means.
 pub(crate) enum Leased<V> {
-    Look { found: Option<Stale<V>>, may: May, held: bool },
+    Look {
+        found: Option<Stale<V>>,
+        may: May,
+        held: bool,
+    },
     Busy,
+    /// The store did not say.
+    Failed,
 }
 
 impl<V> Leased<V> {
@@ -226,11 +243,14 @@ impl<K: Key, V: Value> Engine<K, V> {
             };
             let answer = self.timed(self.policy.l2_read_timeout, asked).await;
             match self.understand_lease(remote, &name.full, answer.and_then(|a| a), l2, self.moment()) {
-                Leased::Busy if l2 != L2Use::Refresh && !cfg!(accelerator_mutant = "busy-loads-too") => {}
+                Leased::Busy if l2 != L2Use::Refresh && !cfg!(accelerator_mutant = "busy-loads-too") => {
+                    waits.get_or_insert_with(|| LeaseWait::new(self.policy.lease_wait)).sees_it();
+                }
+                Leased::Failed if waits.as_ref().is_some_and(|wait| wait.may_stand(self.policy.lease)) => {}
                 other => return self.look(name, other),
             }
-            let waits = waits.get_or_insert_with(|| LeaseWait::new(self.policy.lease_wait));
-            let timer = waits.pause().and_then(|pause| self.timer(pause));
+            let pause = waits.as_mut().and_then(LeaseWait::pause);
+            let timer = pause.and_then(|pause| self.timer(pause));
             let Some(timer) = timer else { return self.look(name, Leased::Busy) };
             self.counters.one(Count::LeaseWait);
             timer.await;
@@ -240,7 +260,7 @@ impl<K: Key, V: Value> Engine<K, V> {
     pub(crate) fn look(self: &Arc<Self>, name: Name, leased: Leased<V>) -> Look<K, V> {
         let (found, may, held) = match leased {
             Leased::Look { found, may, held } => (found, may, held),
-            Leased::Busy => (None, May::Nothing, false),
+            Leased::Busy | Leased::Failed => (None, May::Nothing, false),
         };
         Look { found, permit: Permit::new(self, name, may), held }
     }
@@ -260,7 +280,7 @@ impl<K: Key, V: Value> Engine<K, V> {
             Err(e) => {
                 self.counters.l2_error(e.kind());
                 // Not even a plain write: other nodes may hold leases of the same store.
-                return Leased::nothing(May::Nothing);
+                return Leased::Failed;
             }
         };
         match read {

@@ -82,7 +82,8 @@ impl<'a, K: Key, V: Value> Looks<'a, K, V> {
         // What is missing was counted, once for all.
         let leased = match &mut self.answers {
             Answers::Leased(answers) => {
-                answers.take(place).map(|answer| engine.understand_lease(remote, full, answer, self.l2, self.at))
+                let read = |it| engine.understand_lease(remote, full, it, self.l2, self.at);
+                Some(answers.take(place).map_or(Leased::Failed, read))
             }
             Answers::Plain(answers) => {
                 answers.take(place).map(|answer| without_leases(Some(engine.understand(remote, full, answer, self.at))))

@@ -230,12 +230,12 @@ async fn load_and_fill<K: Key, V: Value>(
     }
     // 3
     let mut load = std::pin::pin!(engine.load_one(key.clone()));
-    let mut lives = None;
+    let mut kept = false;
     let answer = std::future::poll_fn(|cx| {
         let answer = load.as_mut().poll(cx);
-        if answer.is_pending() && lives.is_none() {
-            // The permit goes to its fill as it is: who suspends once is renewed until then.
-            lives = Some(engine.keep_alive([&mut permit].into_iter(), engine.longest_load(1)));
+        // A load that is ready at once pays for no renewal.
+        if answer.is_pending() && !std::mem::replace(&mut kept, true) {
+            engine.keep_alive([&mut permit].into_iter(), engine.longest_load(1));
         }
         answer
     });

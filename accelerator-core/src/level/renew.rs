@@ -8,7 +8,7 @@
 //! that is under way.
 
 use std::sync::{Arc, Mutex, Weak};
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -142,7 +142,7 @@ impl<K: Key, V: Value> Lives<K, V> {
     fn sit(self: &Arc<Self>, after: Duration) {
         let mut seat = Limit::new(self.engine.ticker.clone(), after);
         let waker = Waker::from(self.clone());
-        if let Poll::Pending = self.engine.poll_limit(&mut seat, &mut Context::from_waker(&waker)) {
+        if self.engine.poll_limit(&mut seat, &mut Context::from_waker(&waker)).is_pending() {
             let kept = {
                 let mut leases = lock(&self.leases);
                 if leases.left > 0 && !leases.begun { leases.seat.replace(seat) } else { Some(seat) }

@@ -4,10 +4,10 @@
 use std::time::Duration;
 
 use accelerator_core::testkit::{Fault, Faulty, MemoryL2, Op, Then, settle};
-use accelerator_core::{Begin, Cache, L2Read, L2Store, Limits, Lookup, ReadOptions, StoreErrorKind};
+use accelerator_core::{Begin, Cache, L2Read, L2Store, Limits, LoadTicket, Lookup, ReadOptions, StoreErrorKind};
 use tokio::task::JoinHandle;
 
-use crate::common::{Away, Level, World, ms, ok, secs};
+use crate::common::{Level, World, ms, ok, secs};
 
 /// Every way of loading one key. The first of several loads, each on its own, with an own future, in the background.
 const WAYS: [&str; 6] = ["get", "mget", "mget apart", "get_or_load", "ticket", "tickets"];
@@ -33,29 +33,27 @@ fn node(w: &World, way: &str) -> Level {
 /// Reads the key 1 in this way.
 fn read(w: &World, cache: &Level, way: &'static str) -> JoinHandle<Option<u64>> {
     let (cache, source) = (cache.clone(), w.source.clone());
+    let load = move |ticket: LoadTicket<u64>| async move {
+        let value = source.load(1).await.expect("a source that is there");
+        ticket.fill(value);
+        value
+    };
+    let source = w.source.clone();
     tokio::spawn(async move {
         match way {
-            "get" => cache.get(&1).await.unwrap(),
-            "mget" | "mget apart" => cache.mget(&[1]).await.into_values().unwrap()[0],
-            "get_or_load" => cache.get_or_load(&1, source.load(1)).await.unwrap(),
+            "get" => cache.get(&1).await.expect("a value"),
+            "mget" | "mget apart" => cache.mget(&[1]).await.into_values().expect("a value")[0],
+            "get_or_load" => cache.get_or_load(&1, source.load(1)).await.expect("a value"),
             "ticket" => match cache.begin(&1).await {
                 Begin::Hit(value) => value,
-                Begin::Lead(ticket) => {
-                    let value = source.load(1).await.unwrap();
-                    ticket.fill(value);
-                    value
-                }
-                other => panic!("{other:?}"),
+                Begin::Lead(ticket) => load(ticket).await,
+                _ => None,
             },
             _ => {
                 let mut batch = cache.begin_many(&[1]).await;
                 match batch.led.pop() {
                     None => batch.hits[0].1,
-                    Some((_, ticket)) => {
-                        let value = source.load(1).await.unwrap();
-                        ticket.fill(value);
-                        value
-                    }
+                    Some((_, ticket)) => load(ticket).await,
                 }
             }
         }
@@ -416,6 +414,30 @@ async fn a_look_that_was_given_up_leaves_no_lease_behind() {
     }
 }
 
+/// Who knows that somebody loads doesn't load because one look fails; when L2 says nothing for a lease's time, it does.
+#[tokio::test(start_paused = true)]
+async fn a_pause_of_l2_ends_no_wait_and_its_end_does() {
+    for way in ["get", "mget", "mget apart", "get_or_load"] {
+        for (pause, loads) in [(400, 0), (1500, 1)] {
+            let w = world();
+            let L2Read::Leased { token, .. } = w.l2.inner().get_or_lease("t.1", secs(9)).await.unwrap() else {
+                panic!("not leased")
+            };
+            let cache = node(&w, way);
+            let reading = read(&w, &cache, way);
+            settle().await;
+            pass(&w, ms(100)).await;
+            w.l2.always_for(Op::Lease, Some(Fault::Hang));
+            pass(&w, ms(pause)).await;
+            assert_eq!((w.source.asked(), w.l2.calls(Op::Fill)), (loads, 0), "{way}, {pause} ms");
+            w.l2.heal();
+            w.l2.inner().release("t.1", token).await.unwrap();
+            pass(&w, ms(200)).await;
+            assert_eq!((reading.await.unwrap(), w.source.asked()), (Some(1001), 1), "{way}, {pause} ms");
+        }
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn lease_ttl_makes_leases_longer_and_renewals_rarer() {
     let w = world();
@@ -429,5 +451,4 @@ async fn lease_ttl_makes_leases_longer_and_renewals_rarer() {
     assert_eq!(w.l2.calls(Op::Renew), 0, "it was over before a third");
     let refused = w.both().lease_ttl(ms(999)).build().unwrap_err().to_string();
     assert!(refused.contains("lease_ttl = 999ms") && refused.contains("1s (the shortest of this store)"), "{refused}");
-    let _ = Away(0);
 }

@@ -1,8 +1,9 @@
 //! How long calls take, and how long they may.
 //!
 //! A worker's limits are the builder's defaults but for the loader's. A read takes at most a wait for another's lease, with
-//! an L2 read at its begin and one at its end, then one load and one fill of L2; a delete is one L2 write, its turn
-//! included; a write guard is two.
+//! an L2 read at its begin and one at its end, then one load and one fill of L2; a batch loads and fills its own keys before
+//! it waits, and may do so once more at the end of its wait; a delete is one L2 write, its turn included; a write guard is
+//! two.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -16,7 +17,8 @@ use crate::time::{now, whole_millis};
 
 const L2_READ: Duration = Duration::from_millis(100);
 const L2_WRITE: Duration = Duration::from_millis(250);
-const LEASE_WAIT: Duration = Duration::from_millis(500);
+/// The default: as long as a load may take.
+const LEASE_WAIT: Duration = LOADER_TIMEOUT;
 /// Shorter than the default, so that a call that hangs is seen.
 pub(crate) const LOADER_TIMEOUT: Duration = Duration::from_secs(1);
 /// A call may be this much later than its limit: timers and schedulers are not exact.
@@ -25,13 +27,26 @@ pub(crate) const GRACE: Duration = Duration::from_millis(50);
 /// The hard timeout of a call.
 pub(crate) fn limit(verb: Verb) -> Duration {
     match verb {
-        Verb::Get | Verb::Mget | Verb::GetOrLoad | Verb::ForceRefresh => {
-            LEASE_WAIT + 2 * L2_READ + LOADER_TIMEOUT + L2_WRITE
-        }
+        Verb::Get | Verb::ForceRefresh => LEASE_WAIT + 2 * L2_READ + LOADER_TIMEOUT + L2_WRITE,
+        // Who waits for a body that fails runs its own, and so may the next.
+        Verb::GetOrLoad => LEASE_WAIT + 2 * L2_READ + LOADER_TIMEOUT + L2_WRITE + 2 * slow(),
+        Verb::Mget => LEASE_WAIT + 3 * (L2_READ + LOADER_TIMEOUT + L2_WRITE),
         Verb::Lookup => L2_READ,
         Verb::Del | Verb::Mdel => L2_WRITE,
         Verb::WriteGuard => 2 * L2_WRITE,
     }
+}
+
+static SLOW_MS: AtomicU64 = AtomicU64::new(0);
+
+/// In this process one load in a hundred takes so many milliseconds.
+pub(crate) fn slow_loads(ms: u64) {
+    SLOW_MS.store(ms, Relaxed);
+}
+
+/// How long a slow load takes.
+pub(crate) fn slow() -> Duration {
+    Duration::from_millis(SLOW_MS.load(Relaxed))
 }
 
 /// The longest of all limits.

@@ -85,6 +85,7 @@ pub(crate) fn run(setup: &str) -> ExitCode {
 
 fn work(setup: &str, journal: Arc<Journal>, outbox: &Outbox) -> anyhow::Result<()> {
     let setup: Setup = serde_json::from_str(setup).context("can't read the setup of a worker")?;
+    calls::slow_loads(setup.slow_loads);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(async {
         let client = Client::connect(&setup.database, setup.process).await?;

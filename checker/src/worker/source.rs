@@ -10,12 +10,15 @@ use accelerator::{CacheError, ErrorKind};
 use crate::event::What;
 use crate::row::{Id, Row};
 use crate::time::now;
+use crate::worker::calls::slow;
 use crate::worker::client::Client;
 use crate::worker::journal::Journal;
 
 /// One load in so many fails, and one in so many panics: the lease must come back.
 const FAILS: u32 = 500;
 const PANICS: u32 = 5000;
+/// One load in so many is slow, where some are.
+const SLOW: u32 = 100;
 
 #[derive(Clone)]
 pub(crate) struct Source {
@@ -57,6 +60,9 @@ impl Source {
 }
 
 async fn dawdle() -> Result<(), Injected> {
+    if fastrand::u32(..SLOW) == 0 {
+        tokio::time::sleep(slow()).await;
+    }
     match fastrand::u32(..1000) {
         0..600 => {}
         600..900 => tokio::task::yield_now().await,
