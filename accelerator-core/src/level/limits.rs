@@ -84,6 +84,8 @@ impl<K: Key, V: Value> Engine<K, V> {
             Ok(()) => (StoreErrorKind::Protocol, "a batch was not answered in full".to_owned()),
             Err(e) => (e.kind(), e.to_string()),
         };
+        let all_or_none = cfg!(accelerator_mutant = "late-outcome-takes-all") && outcomes.missing() > 0;
+        let outcomes = if all_or_none { Outcomes::new(outcomes.len()) } else { outcomes };
         let missing = outcomes.missing();
         if missing > 0 {
             self.counters.l2_error(kind);

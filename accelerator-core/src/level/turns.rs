@@ -147,8 +147,11 @@ impl<K: Key, V: Value> Engine<K, V> {
         let (waits, busy): (Vec<_>, Vec<_>) = busy.into_iter().unzip();
         let waits = waits.into_iter().enumerate().map(|(n, turn)| turn.lock_owned().map(move |turn| (n, turn)));
         let busy = busy.into_iter().map(Some).collect();
-        let (mut tally, later) =
-            join(self.send(free, until), self.send_as_they_come(busy, waits.collect(), until)).await;
+        let later = self.send_as_they_come(busy, waits.collect(), until);
+        let (later, mut tally) = match cfg!(accelerator_mutant = "busy-key-goes-first") {
+            true => (later.await, self.send(free, until).await),
+            false => join(later, self.send(free, until)).await,
+        };
         tally.add(later);
         tally
     }
