@@ -246,6 +246,36 @@ async fn rest<L1: L1Store<u32, Val> + Clone>(env: &Arc<Env<L1>>) -> bool {
     false
 }
 
+/// L2 works: all deletes that it did not confirm are sent, and none after a later write of the key was confirmed.
+async fn confirmed_writes_stay<L1: L1Store<u32, Val> + Clone>(env: &Arc<Env<L1>>, l2: &Faulty<MemoryL2>) {
+    let unconfirmed = || env.caches.iter().map(|cache| cache.stats().unconfirmed).sum::<usize>();
+    for _ in 0..500 {
+        if unconfirmed() > 0 {
+            pass(env, ms(20)).await;
+        }
+    }
+    if unconfirmed() > 0 {
+        env.world.wrong(0, 0, "deletes are left, though L2 works");
+        return;
+    }
+    let deletes = l2.calls(Op::Del);
+    for (node, cache) in env.caches.iter().enumerate() {
+        for key in 0..env.keys {
+            l2.push_for(Op::Set, Fault::Error(StoreErrorKind::Unavailable));
+            let given_up = cache.set(&key, env.world.setting(node, key, true, None)).await;
+            let confirmed = cache.set(&key, env.world.setting(node, key, true, None)).await;
+            if given_up.is_ok() || confirmed.is_err() || cache.stats().unconfirmed > 0 {
+                env.world.wrong(node, key, "a confirmed set doesn't end the delete of the one before");
+            }
+        }
+    }
+    // The recovery's pauses begin with 20 ms.
+    pass(env, ms(100)).await;
+    if l2.calls(Op::Del) > deletes {
+        env.world.wrong(0, 0, "a delete was sent after a later set was confirmed");
+    }
+}
+
 /// Lets everything end, and looks at what is left.
 async fn end<L1: L1Store<u32, Val> + Clone>(env: &Arc<Env<L1>>, config: &Config) {
     env.source.healthy.store(true, Ordering::Relaxed);
@@ -266,6 +296,9 @@ async fn end<L1: L1Store<u32, Val> + Clone>(env: &Arc<Env<L1>>, config: &Config)
                 Err(error) => env.world.erred(start, &error),
             }
         }
+    }
+    if let Some(l2) = &env.l2 {
+        confirmed_writes_stay(env, l2).await;
     }
     for (node, cache) in env.caches.iter().enumerate() {
         for key in 0..env.keys {

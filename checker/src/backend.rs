@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use accelerator::stores::{MemcachedStore, RedisStore};
 use accelerator::testkit::MemoryL2;
-use accelerator::{Bytes, L2Store, Limits, StoreResult, async_trait};
+use accelerator::{Bytes, L2Store, Limits, Outcomes, StoreResult, async_trait};
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
@@ -48,11 +48,20 @@ impl L2Store for NoLeases {
     async fn mget(&self, keys: &[&str]) -> Vec<StoreResult<Option<Bytes>>> {
         self.0.mget(keys).await
     }
+    async fn mget_into(&self, keys: &[&str], out: &mut Outcomes<Option<Bytes>>) {
+        self.0.mget_into(keys, out).await;
+    }
     async fn mset(&self, items: Vec<(&str, Bytes, Duration)>) -> Vec<StoreResult<()>> {
         self.0.mset(items).await
     }
+    async fn mset_into(&self, items: Vec<(&str, Bytes, Duration)>, out: &mut Outcomes<()>) {
+        self.0.mset_into(items, out).await;
+    }
     async fn mdel(&self, keys: &[&str]) -> Vec<StoreResult<()>> {
         self.0.mdel(keys).await
+    }
+    async fn mdel_into(&self, keys: &[&str], out: &mut Outcomes<()>) {
+        self.0.mdel_into(keys, out).await;
     }
     fn limits(&self) -> Limits {
         self.0.limits().leases(false)

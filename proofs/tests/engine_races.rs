@@ -16,6 +16,8 @@ use tokio::sync::Notify;
 
 #[path = "engine_races/leases.rs"]
 mod leases;
+#[path = "engine_races/queued.rs"]
+mod queued;
 
 #[path = "engine_races/idle.rs"]
 mod idle;

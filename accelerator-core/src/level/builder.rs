@@ -146,7 +146,12 @@ impl<K: Key, V: Value, L1> Builder<K, V, L1> {
         self
     }
 
-    /// Hard limit of one L2 operation. Default: 100 ms for reads, 250 ms for writes.
+    /// Limit of one L2 operation. Default: 100 ms for reads, 250 ms for writes.
+    ///
+    /// It grows with the bytes. A call of writes, with all its chunks, has the time in addition that its bytes take at
+    /// 25 MB/s, where each key counts for 128 bytes beside its name and value. A batch of reads goes on while something
+    /// comes from L2, for 16 times the limit at most. In a call of many chunks of reads, those after one that was not
+    /// answered in time have an eighth of the limit. What has come of a batch by the end is kept.
     pub fn l2_timeout(mut self, limit: Duration) -> Self {
         self.set.l2_timeout = Some(limit);
         self

@@ -136,7 +136,7 @@ impl<K: Key, V: Value> Engine<K, V> {
             return self.l2_mget(remote, keys, names, limit, l2).await;
         }
         let (passed, wires) = self.wires(remote, keys, names);
-        let outcomes = Outcomes::new(wires.len());
+        let mut outcomes = Outcomes::new(wires.len());
         let progress = outcomes.progress();
         let mut looks = Looks::new(self, remote, names, Answers::Leased(outcomes), passed, l2);
         if let (false, Answers::Leased(outcomes)) = (wires.is_empty(), &mut looks.answers) {

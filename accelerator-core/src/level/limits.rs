@@ -80,10 +80,9 @@ impl<K: Key, V: Value> Engine<K, V> {
         ended: StoreResult<()>,
         outcomes: Outcomes<T>,
     ) -> Vec<StoreResult<T>> {
-        let (kind, why) = match ended {
-            Ok(()) => (StoreErrorKind::Protocol, "a batch was not answered in full".to_owned()),
-            Err(e) => (e.kind(), e.to_string()),
-        };
+        let kind = ended.as_ref().map_or_else(StoreError::kind, |()| StoreErrorKind::Protocol);
+        let all_or_none = cfg!(accelerator_mutant = "late-outcome-takes-all") && outcomes.missing() > 0;
+        let outcomes = if all_or_none { Outcomes::new(outcomes.len()) } else { outcomes };
         let missing = outcomes.missing();
         if missing > 0 {
             self.counters.l2_error(kind);
@@ -94,7 +93,10 @@ impl<K: Key, V: Value> Engine<K, V> {
             remote.tell_too_large(limit);
         }
         outcomes.each_error(|error| self.counters.l2_error(error.kind()));
-        outcomes.into_vec(|| StoreError::new(kind, &*why))
+        outcomes.into_vec(|| match &ended {
+            Ok(()) => StoreError::new(kind, "a batch was not answered in full"),
+            Err(why) => StoreError::new(kind, why.to_string()),
+        })
     }
 }
 

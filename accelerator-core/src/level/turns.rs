@@ -152,7 +152,11 @@ impl<K: Key, V: Value> Engine<K, V> {
         });
         let waits = waits.collect();
         let busy = busy.into_iter().map(|(_, one)| Some(one)).collect();
-        let (mut tally, later) = join(self.send(free, until), self.send_as_they_come(busy, waits, until)).await;
+        let later = self.send_as_they_come(busy, waits, until);
+        let (later, mut tally) = match cfg!(accelerator_mutant = "busy-key-goes-first") {
+            true => (later.await, self.send(free, until).await),
+            false => join(later, self.send(free, until)).await,
+        };
         tally.add(later);
         tally
     }

@@ -219,7 +219,9 @@ impl<K: Key, V: Value> PendingWrite<K, V> {
         let slot = &mut self.slot;
         slot.ended = true;
         let (engine, key) = (&slot.engine, &slot.key);
-        if let Some(remote) = &engine.remote {
+        if let Some(remote) = &engine.remote
+            && !cfg!(accelerator_mutant = "set-keeps-queued-delete")
+        {
             remote.bypass.remove_before(key, mark, engine.now());
         }
         let entry = engine.policy.entry(value, life, at, slot.at.token.generation);

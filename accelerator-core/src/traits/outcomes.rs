@@ -22,14 +22,15 @@ use crate::error::{StoreError, StoreErrorKind, StoreResult};
 /// ```
 pub struct Outcomes<T> {
     places: Vec<Option<StoreResult<T>>>,
-    progress: Progress,
+    /// Made when somebody looks.
+    progress: Option<Progress>,
 }
 
 impl<T> Outcomes<T> {
     /// So many empty places.
     #[must_use]
     pub fn new(keys: usize) -> Self {
-        Self { places: (0..keys).map(|_| None).collect(), progress: Progress::default() }
+        Self { places: (0..keys).map(|_| None).collect(), progress: None }
     }
 
     /// How many places there are.
@@ -48,7 +49,9 @@ impl<T> Outcomes<T> {
     pub fn put(&mut self, position: usize, outcome: StoreResult<T>) {
         if let Some(place) = self.places.get_mut(position) {
             *place = Some(outcome);
-            self.progress.0.came.fetch_add(1, Relaxed);
+            if let Some(progress) = &self.progress {
+                progress.0.came.fetch_add(1, Relaxed);
+            }
         }
     }
 
@@ -91,8 +94,10 @@ impl<T> Outcomes<T> {
     /// `bytes` counts what the server sends, also before it is a whole answer. The engine waits longer for a batch of
     /// reads while this grows. Give one that stands still when the server of this batch does.
     pub fn count_bytes(&mut self, bytes: &Arc<AtomicU64>) {
-        // The first one stays.
-        let _ = self.progress.0.bytes.set(Arc::clone(bytes));
+        if let Some(progress) = &self.progress {
+            // The first one stays.
+            let _ = progress.0.bytes.set(Arc::clone(bytes));
+        }
     }
 
     /// The errors that have come.
@@ -101,8 +106,8 @@ impl<T> Outcomes<T> {
     }
 
     /// To look at from outside while a store has the outcomes.
-    pub(crate) fn progress(&self) -> Progress {
-        self.progress.clone()
+    pub(crate) fn progress(&mut self) -> Progress {
+        self.progress.get_or_insert_default().clone()
     }
 }
 
