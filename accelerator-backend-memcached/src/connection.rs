@@ -11,6 +11,7 @@ use tokio::net::TcpStream;
 
 use crate::command::Command;
 use crate::fault::Fault;
+use crate::hold;
 use crate::reply::{self, Reply};
 
 /// How much is read at once, and how much is written ahead.
@@ -97,7 +98,8 @@ impl Connection {
         mut answer: impl FnMut(Reply) + Send,
     ) -> Result<(), Fault> {
         self.in_step = false;
-        let chunk = if commands.len() > 1 { BATCH } else { CHUNK };
+        // One key is asked for with its holds.
+        let chunk = if commands.len() > 2 { BATCH } else { CHUNK };
         self.incoming.reserve(chunk);
         let first = self.next;
         self.next = first.wrapping_add(commands.len() as u32);
@@ -133,6 +135,10 @@ impl Connection {
             }
             while answered < commands.len() {
                 let opaque = first.wrapping_add(answered as u32);
+                let limit = match commands[answered] {
+                    Command::Hold { .. } => limit.max(hold::LONGEST),
+                    _ => limit,
+                };
                 let Some(reply) = reply::next(&mut self.incoming, opaque, limit)? else { break };
                 answer(reply);
                 answered += 1;

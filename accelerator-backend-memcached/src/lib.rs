@@ -55,6 +55,7 @@ mod connection;
 mod fault;
 mod fill;
 mod greeting;
+mod hold;
 mod lease;
 mod meaning;
 mod pipeline;

@@ -6,8 +6,9 @@ use accelerator_core::{StoreErrorKind, StoreResult};
 use futures_util::future::join_all;
 use tokio::runtime::Handle;
 
-use crate::command::{Command, check_key};
+use crate::command::{Command, OfHold, check_key};
 use crate::fault::Fault;
+use crate::hold::is_held;
 use crate::pool::Which;
 use crate::reply::Reply;
 use crate::route;
@@ -100,6 +101,50 @@ impl Servers {
         reply.and_then(|reply| meaning(reply, server, outcome.witnesses)).map_err(|why| why.of(&server.name))
     }
 
+    /// One command, and behind it whether somebody holds its key.
+    pub(crate) async fn one_and_hold<T>(
+        &self,
+        command: Command<'_>,
+        meaning: impl FnOnce(Reply, &Server, Which) -> Result<T, Fault>,
+    ) -> StoreResult<(T, bool)> {
+        self.check_key(command.key())?;
+        let server = self.of(command.key());
+        let look = Command::Hold { key: command.key(), what: OfHold::Look };
+        let outcome = self.exchange(server, Which::Any, &[command, look]).await;
+        let (mut replies, end) = (outcome.replies.into_iter(), outcome.end);
+        let mut next = || replies.next().ok_or_else(|| end.why());
+        let meant = next().and_then(|reply| meaning(reply, server, outcome.witnesses));
+        let both = meant.and_then(|meant| Ok((meant, is_held(&next()?)?)));
+        both.map_err(|why| why.of(&server.name))
+    }
+
+    /// [`one_and_hold`](Self::one_and_hold) for many.
+    pub(crate) async fn many_and_hold<T>(
+        &self,
+        commands: Vec<Command<'_>>,
+        meaning: impl Fn(usize, Reply, &Server, Which) -> Result<T, Fault>,
+    ) -> Vec<StoreResult<(T, bool)>> {
+        let mut pairs = Vec::with_capacity(2 * commands.len());
+        for command in commands {
+            pairs.extend([command, Command::Hold { key: command.key(), what: OfHold::Look }]);
+        }
+        let answers = self.many(pairs, |at, reply, server, witnesses| {
+            Ok(match at % 2 {
+                0 => Part::Of(meaning(at / 2, reply, server, witnesses)?),
+                _ => Part::Held(is_held(&reply)?),
+            })
+        });
+        let (mut answers, mut out) = (answers.await.into_iter(), Vec::new());
+        while let (Some(of), Some(held)) = (answers.next(), answers.next()) {
+            out.push(match (of, held) {
+                (Ok(Part::Of(of)), Ok(Part::Held(held))) => Ok((of, held)),
+                (Err(why), _) | (_, Err(why)) => Err(why),
+                _ => Err(Fault::protocol("no answer").of("(none)")),
+            });
+        }
+        out
+    }
+
     /// Many commands: one pipeline per server, all at once. `meaning` reads the reply to the command at a position.
     pub(crate) async fn many<T>(
         &self,
@@ -133,6 +178,12 @@ impl Servers {
         let unanswered = || Err(Fault::protocol("no answer").of("(none)"));
         out.into_iter().map(|answer| answer.unwrap_or_else(unanswered)).collect()
     }
+}
+
+/// The answers to a command and to the look at its holds.
+enum Part<T> {
+    Of(T),
+    Held(bool),
 }
 
 impl End {

@@ -4,8 +4,10 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use accelerator_core::head::{Head, Kind};
-use accelerator_core::{Bytes, Filled, L2Read, L2Store, LeaseToken, Limits, StoreResult, async_trait};
+use accelerator_core::{
+    Bytes, Filled, HoldOwner, L2Read, L2Store, LeaseToken, Limits, StoreError, StoreResult, async_trait,
+};
+use futures_util::future::join_all;
 
 use crate::builder::MemcachedStoreBuilder;
 use crate::command::{Command, LONGEST_KEY, lease_seconds, seconds};
@@ -69,6 +71,19 @@ impl MemcachedStore {
         if self.fits(value) { meaning::stored(reply) } else { meaning::deleted(reply).and(Err(meaning::too_large())) }
     }
 
+    /// What a read for a lease says of a key that may be held. A lease of a held key goes back: it is worth nothing.
+    async fn unless_held(&self, key: &str, read: L2Read, held: bool) -> L2Read {
+        match read {
+            read if !held => read,
+            L2Read::Leased { token, .. } => {
+                // What is not given back ends by itself.
+                let _ = self.0.release(key, &token).await;
+                L2Read::Held
+            }
+            _ => L2Read::Held,
+        }
+    }
+
     fn fits(&self, value: &[u8]) -> bool {
         value.len() <= self.0.settings.max_value_bytes
     }
@@ -89,12 +104,18 @@ fn leased(reply: Reply, server: &Server, witnesses: Which) -> Result<L2Read, Fau
 #[async_trait]
 impl L2Store for MemcachedStore {
     async fn get(&self, key: &str) -> StoreResult<Option<Bytes>> {
-        self.0.one(read(key), |reply, _, _| meaning::read(reply)).await
+        let (value, held) = self.0.one_and_hold(read(key), |reply, _, _| meaning::read(reply)).await?;
+        Ok(value.filter(|_| !held))
     }
 
     async fn set(&self, key: &str, value: Bytes, ttl: Duration) -> StoreResult<()> {
         let command = self.set_command(key, &value, ttl);
-        self.0.one(command, |reply, _, _| self.set_meaning(&value, &reply)).await
+        let ((), held) = self.0.one_and_hold(command, |reply, _, _| self.set_meaning(&value, &reply)).await?;
+        if held {
+            self.del(key).await?;
+            return Err(StoreError::held());
+        }
+        Ok(())
     }
 
     async fn del(&self, key: &str) -> StoreResult<()> {
@@ -103,12 +124,21 @@ impl L2Store for MemcachedStore {
 
     async fn mget(&self, keys: &[&str]) -> Vec<StoreResult<Option<Bytes>>> {
         let commands = keys.iter().map(|key| read(key)).collect();
-        self.0.many(commands, |_, reply, _, _| meaning::read(reply)).await
+        let answers = self.0.many_and_hold(commands, |_, reply, _, _| meaning::read(reply)).await;
+        answers.into_iter().map(|answer| answer.map(|(value, held)| value.filter(|_| !held))).collect()
     }
 
     async fn mset(&self, items: Vec<(&str, Bytes, Duration)>) -> Vec<StoreResult<()>> {
         let commands = items.iter().map(|(key, value, ttl)| self.set_command(key, value, *ttl)).collect();
-        self.0.many(commands, |at, reply, _, _| self.set_meaning(&items[at].1, &reply)).await
+        let set = self.0.many_and_hold(commands, |at, reply, _, _| self.set_meaning(&items[at].1, &reply)).await;
+        let held: Vec<&str> =
+            items.iter().zip(&set).filter(|(_, set)| matches!(set, Ok((_, true)))).map(|(item, _)| item.0).collect();
+        let mut deleted = if held.is_empty() { Vec::new() } else { self.mdel(&held).await }.into_iter();
+        let answer = |set: StoreResult<((), bool)>| match set? {
+            ((), false) => Ok(()),
+            ((), true) => deleted.next().unwrap_or(Ok(())).and(Err(StoreError::held())),
+        };
+        set.into_iter().map(answer).collect()
     }
 
     async fn mdel(&self, keys: &[&str]) -> Vec<StoreResult<()>> {
@@ -117,13 +147,22 @@ impl L2Store for MemcachedStore {
     }
 
     async fn get_or_lease(&self, key: &str, lease: Duration) -> StoreResult<L2Read> {
-        self.0.one(Command::Read { key, lease: Some(lease_seconds(lease)) }, leased).await
+        let (read, held) =
+            self.0.one_and_hold(Command::Read { key, lease: Some(lease_seconds(lease)) }, leased).await?;
+        Ok(self.unless_held(key, read, held).await)
     }
 
     async fn mget_or_lease(&self, keys: &[&str], lease: Duration) -> Vec<StoreResult<L2Read>> {
         let lease = Some(lease_seconds(lease));
         let commands = keys.iter().map(|key| Command::Read { key, lease }).collect();
-        self.0.many(commands, |_, reply, server, witnesses| leased(reply, server, witnesses)).await
+        let reads =
+            self.0.many_and_hold(commands, |_, reply, server, witnesses| leased(reply, server, witnesses)).await;
+        let unless_held = async |(key, read): (&&str, StoreResult<(L2Read, bool)>)| {
+            let (read, held) = read?;
+            Ok(self.unless_held(key, read, held).await)
+        };
+        // Mostly none of them waits.
+        join_all(keys.iter().zip(reads).map(unless_held)).await
     }
 
     async fn fill(&self, key: &str, token: &LeaseToken, value: Bytes, ttl: Duration) -> StoreResult<Filled> {
@@ -141,10 +180,12 @@ impl L2Store for MemcachedStore {
         self.0.release(key, &token).await
     }
 
-    async fn hold(&self, key: &str, hold: Duration) -> StoreResult<()> {
-        let head = Head::random(Kind::Hold).to_bytes();
-        let command = Command::Store { key, value: &head, ttl: seconds(hold), cas: None };
-        self.0.one(command, |reply, _, _| meaning::stored(&reply)).await
+    async fn hold(&self, key: &str, owner: HoldOwner, hold: Duration) -> StoreResult<()> {
+        self.0.hold(key, owner, hold).await
+    }
+
+    async fn unhold(&self, key: &str, owner: HoldOwner) -> StoreResult<()> {
+        self.0.unhold(key, owner).await
     }
 
     fn limits(&self) -> Limits {

@@ -11,6 +11,8 @@ mod builder;
 mod cache_trips;
 #[path = "promises/cancellation.rs"]
 mod cancellation;
+#[path = "promises/holds.rs"]
+mod holds;
 #[path = "promises/laws.rs"]
 mod laws;
 #[path = "promises/leases.rs"]

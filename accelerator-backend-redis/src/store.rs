@@ -4,7 +4,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use accelerator_core::{Bytes, Filled, L2Read, L2Store, LeaseToken, Limits, StoreError, StoreErrorKind, StoreResult};
+use accelerator_core::{
+    Bytes, Filled, HoldOwner, L2Read, L2Store, LeaseToken, Limits, StoreError, StoreErrorKind, StoreResult,
+};
 use async_trait::async_trait;
 use redis::{Cmd, Pipeline, RedisError, Value};
 
@@ -185,17 +187,11 @@ impl L2Store for RedisStore {
     }
 
     async fn set(&self, key: &str, value: Bytes, ttl: Duration) -> StoreResult<()> {
-        let inner = self.inner();
-        inner.check(key, value.len())?;
-        let answer = inner.ask(command::SET, inner.commands.set(key, &value, ttl)).await?;
-        refusal::done(command::SET, &answer)
+        self.inner().set(key, &value, ttl).await
     }
 
     async fn del(&self, key: &str) -> StoreResult<()> {
-        let inner = self.inner();
-        inner.check(key, 0)?;
-        let answer = inner.ask(command::DEL, inner.commands.unlink(&[key])).await?;
-        refusal::done(command::DEL, &answer)
+        self.inner().del(key).await
     }
 
     async fn mget(&self, keys: &[&str]) -> Vec<StoreResult<Option<Bytes>>> {
@@ -230,8 +226,12 @@ impl L2Store for RedisStore {
         self.inner().release(key, &token).await
     }
 
-    async fn hold(&self, key: &str, hold: Duration) -> StoreResult<()> {
-        self.inner().hold(key, hold).await
+    async fn hold(&self, key: &str, owner: HoldOwner, hold: Duration) -> StoreResult<()> {
+        self.inner().hold(key, owner, hold).await
+    }
+
+    async fn unhold(&self, key: &str, owner: HoldOwner) -> StoreResult<()> {
+        self.inner().unhold(key, owner).await
     }
 
     fn limits(&self) -> Limits {

@@ -7,6 +7,8 @@ mod batches;
 mod cache_trips;
 #[path = "promises/foreign.rs"]
 mod foreign;
+#[path = "promises/holds.rs"]
+mod holds;
 #[path = "promises/laws.rs"]
 mod laws;
 #[path = "promises/login.rs"]

@@ -10,7 +10,7 @@ use crate::support::{builder, expecting, shared};
 
 /// What the guide calls the least that a user must be allowed.
 pub(crate) const MINIMAL_ACL: &str =
-    "resetkeys ~app:* resetchannels -@all +get +mget +set +unlink +getrange +eval +evalsha +ping";
+    "resetkeys ~app:* resetchannels -@all +get +mget +set +unlink +getrange +eval +evalsha +time +ping";
 
 l2_laws!(redis, {
     let Some(store) = shared().await else { return };

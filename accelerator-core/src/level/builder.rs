@@ -11,6 +11,7 @@ use crate::error::{CacheError, CacheResult, LoadError};
 use crate::key::CacheKey;
 use crate::level::LevelCache;
 use crate::level::engine::{Engine, Key, Value};
+use crate::level::guarded::Guarded;
 use crate::level::lease::Grants;
 use crate::level::remembered::{Remembered, WhenFull};
 use crate::level::remote::Remote;
@@ -251,6 +252,7 @@ impl<K: Key, V: Value, L1> Builder<K, V, L1> {
                 prefix: area_prefix(&set.area),
                 schema: set.schema,
                 grants: Grants::default(),
+                guarded: Guarded::new(),
                 bypass: Remembered::new(WhenFull::HoldForAll),
                 recovering: AtomicBool::new(false),
                 cleared_at: AtomicU64::new(0),

@@ -12,10 +12,21 @@ use crate::cache::CacheFuture;
 use crate::error::{CacheError, CacheResult};
 use crate::level::engine::{Engine, Key, Value};
 use crate::level::ticket::Registration;
+use crate::traits::l2::HoldOwner;
 
 impl<K: Key, V: Value> Engine<K, V> {
     /// Deletes many keys (one is many).
     pub(crate) fn delete(self: &Arc<Self>, op: &'static str, keys: Vec<K>) -> CacheFuture<'static, CacheResult<()>> {
+        self.delete_as(op, keys, None)
+    }
+
+    /// [`delete`](Self::delete), which also ends the hold of a guard of the one key.
+    pub(crate) fn delete_as(
+        self: &Arc<Self>,
+        op: &'static str,
+        keys: Vec<K>,
+        owner: Option<HoldOwner>,
+    ) -> CacheFuture<'static, CacheResult<()>> {
         if self.is_closed() {
             return CacheFuture::ready(Err(CacheError::shutdown()));
         }
@@ -45,13 +56,18 @@ impl<K: Key, V: Value> Engine<K, V> {
             let mut deletes = deletes.into_iter().peekable();
             while deletes.peek().is_some() {
                 let chunk: Vec<_> = deletes.by_ref().take(engine.policy.max_batch).collect();
-                first = first.and(engine.delete_chunk(op, chunk).await);
+                first = first.and(engine.delete_chunk(op, chunk, owner).await);
             }
             first
         })
     }
 
-    async fn delete_chunk(&self, op: &'static str, mut chunk: Vec<Delete<K, V>>) -> CacheResult<()> {
+    async fn delete_chunk(
+        &self,
+        op: &'static str,
+        mut chunk: Vec<Delete<K, V>>,
+        owner: Option<HoldOwner>,
+    ) -> CacheResult<()> {
         let Some(remote) = &self.remote else { return Ok(()) };
         let keys = chunk.iter().filter(|_| !cfg!(accelerator_mutant = "del-without-turn"));
         let until = self.write_deadline();
@@ -70,7 +86,7 @@ impl<K: Key, V: Value> Engine<K, V> {
         let wires: Vec<&str> = chunk.iter().map(|d| d.wire.as_str()).collect();
         // A key that is remembered from here on needs another delete than this one.
         let mark = remote.bypass.mark();
-        let results = self.per_key(self.timed_until(until, remote.del_all(&wires)).await, wires.len());
+        let results = self.per_key(self.timed_until(until, remote.delete_all(&wires, owner)).await, wires.len());
         let mut first = Ok(());
         for (delete, result) in chunk.iter_mut().zip(results) {
             // Also where L2 did not confirm: an older write that came now would outlive the bypass.

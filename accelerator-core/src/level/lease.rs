@@ -171,12 +171,20 @@ impl<V> Leased<V> {
     pub(crate) fn nothing(may: May) -> Self {
         Self::Look { found: None, may, held: false }
     }
+
+    /// A writer holds the key.
+    pub(crate) fn held() -> Self {
+        Self::Look { found: None, may: May::Nothing, held: true }
+    }
 }
 
 impl<K: Key, V: Value> Engine<K, V> {
     /// Reads one key on behalf of a load, and takes the lease where there is one. Waits while somebody else has it, for
     /// `lease_wait` at most.
     pub(crate) async fn l2_look(self: &Arc<Self>, remote: &Remote<K, V>, key: &K, name: Name, l2: L2Use) -> Look<K, V> {
+        if self.guards(remote, key) {
+            return self.look(name, Leased::held());
+        }
         if remote.bypass.get(key, self.now()).is_some() {
             // Its task may have ended with the runtime that it was in.
             self.recover();

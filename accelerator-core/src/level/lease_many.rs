@@ -24,9 +24,19 @@ pub(crate) struct Looks<'a, K: Key, V: Value> {
     answers: Answers,
     next: usize,
     /// Keys that are read past L2; empty where there are none.
-    passed: Vec<bool>,
+    passed: Vec<Passed>,
     l2: L2Use,
     pub(crate) at: Moment,
+}
+
+/// Why a key is read past L2.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Passed {
+    Not,
+    /// L2 did not confirm a write of it.
+    Bypass,
+    /// This node guards it.
+    Guarded,
 }
 
 enum Answers {
@@ -38,18 +48,20 @@ enum Answers {
 
 impl<K: Key, V: Value> Looks<'_, K, V> {
     /// The index of the next key, and whether it is read past L2.
-    fn step(&mut self) -> (usize, bool) {
+    fn step(&mut self) -> (usize, Passed) {
         let n = self.next;
         self.next += 1;
-        (n, self.passed.get(n).is_some_and(|passed| *passed))
+        (n, self.passed.get(n).copied().unwrap_or(Passed::Not))
     }
 
     /// What the next answer means. Inlined with what it calls: passing a value on costs as much as reading it.
     #[inline(always)]
     pub(crate) fn next_answer(&mut self) -> Leased<V> {
         let (n, passed) = self.step();
-        if passed {
-            return Leased::nothing(May::Nothing);
+        match passed {
+            Passed::Not => {}
+            Passed::Bypass => return Leased::nothing(May::Nothing),
+            Passed::Guarded => return Leased::held(),
         }
         let (engine, remote, full) = (self.engine, self.remote, self.names.full(n));
         // Where a call failed as a whole there are no answers, and it was counted once.
@@ -76,7 +88,7 @@ impl<K: Key, V: Value> Looks<'_, K, V> {
     fn give_back(&mut self) {
         while self.next < self.names.len() {
             let (n, passed) = self.step();
-            if !passed
+            if passed == Passed::Not
                 && let Answers::Leased(answers) = &mut self.answers
                 && let Some(Ok(L2Read::Leased { token, .. })) = answers.next()
             {
@@ -145,17 +157,22 @@ impl<K: Key, V: Value> Engine<K, V> {
         remote: &Remote<K, V>,
         keys: impl Iterator<Item = &'k K>,
         names: &'n Names,
-    ) -> (Vec<bool>, Vec<&'n str>) {
+    ) -> (Vec<Passed>, Vec<&'n str>) {
         let now = self.now();
-        let passed: Vec<bool> = match remote.bypass.holds_nothing() {
-            true => Vec::new(),
-            false => keys.map(|key| remote.bypass.get(key, now).is_some()).collect(),
+        let why = |key| match () {
+            () if remote.guarded.has(key, now) => Passed::Guarded,
+            () if remote.bypass.get(key, now).is_some() => Passed::Bypass,
+            () => Passed::Not,
         };
-        if passed.contains(&true) {
+        let passed: Vec<Passed> = match remote.bypass.holds_nothing() && remote.guarded.is_empty() {
+            true => Vec::new(),
+            false => keys.map(why).collect(),
+        };
+        if passed.contains(&Passed::Bypass) {
             // Its task may have ended with the runtime that it was in.
             self.recover();
         }
-        let wires = names.wires(|n| !passed.get(n).is_some_and(|passed| *passed));
+        let wires = names.wires(|n| passed.get(n).is_none_or(|passed| *passed == Passed::Not));
         (passed, wires)
     }
 

@@ -18,6 +18,7 @@ mod fill;
 mod finish;
 mod flight;
 mod guard;
+mod guarded;
 mod invalidate;
 mod join;
 mod latent;

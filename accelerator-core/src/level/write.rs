@@ -3,6 +3,7 @@
 //! 1. encode · 2. purge L1 and register in the key's slot, at the call · 3. (in a task, in turn with other writers of
 //!    the key) write L2, unless something later had its turn first
 //! 4. under the fence: undisturbed: insert into L1, else remove; either way later readers start anew
+//!    (or a writer holds the key: remove)
 //! 5. L2 did not confirm: remove from L1, read past L2 for the key, say so
 //!
 //! Without L2, 4 happens at the call.
@@ -38,11 +39,12 @@ impl<K: Key, V: Value> Engine<K, V> {
             return CacheFuture::ready(Err(CacheError::shutdown()));
         }
         let items = last_of_each(items);
-        // What may not be cached is a delete: the older value must go.
+        // What may not be cached is a delete: the older value must go. So is what this node guards.
+        let guarded = |key: &K| self.remote.as_ref().is_some_and(|remote| self.guards(remote, key));
         let (keep, drop): (Vec<_>, Vec<_>) = items
             .into_iter()
             .map(|(key, value)| {
-                let lives = self.policy.lives(value.is_none(), options.ttl);
+                let lives = self.policy.lives(value.is_none(), options.ttl).filter(|_| !guarded(&key));
                 (key, value, lives)
             })
             .partition(|(_, _, lives)| lives.is_some());
@@ -154,6 +156,7 @@ impl<K: Key, V: Value> Engine<K, V> {
         for (write, result) in chunk.into_iter().zip(results) {
             match result {
                 Ok(()) => write.pending.done(write.value, write.life, at),
+                Err(e) if e.kind() == StoreErrorKind::Held => write.pending.held(),
                 // 5
                 Err(e) => {
                     let queued = write.pending.failed();
@@ -230,6 +233,15 @@ impl<K: Key, V: Value> PendingWrite<K, V> {
         slot.ended = true;
         let engine = &slot.engine;
         engine.table.commit(&slot.key, slot.at.hash, slot.at.token, None, || engine.generation(), |_| {});
+    }
+
+    /// Step 4, where a writer holds the key: nothing older is in L2, and nobody keeps the value.
+    fn held(mut self) {
+        self.settled = true;
+        let slot = &mut self.slot;
+        slot.ended = true;
+        let (engine, key) = (&slot.engine, &slot.key);
+        engine.table.commit_write(key, &slot.at, || engine.generation(), |_| engine.l1.remove(key));
     }
 
     /// Step 4. L1's life counts from `at`, before the value was sealed for L2: it must not outlive that.

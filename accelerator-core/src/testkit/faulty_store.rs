@@ -11,7 +11,7 @@ use bytes::Bytes;
 use super::fault::{Fault, Op, Then};
 use super::faulty::Faulty;
 use crate::error::{StoreError, StoreErrorKind, StoreResult};
-use crate::traits::l2::{Filled, L2Read, L2Store, LeaseToken, Limits};
+use crate::traits::l2::{Filled, HoldOwner, L2Read, L2Store, LeaseToken, Limits};
 
 impl<S: L2Store> Faulty<S> {
     /// Carries out one operation on `keys`, as far as the script lets it. `act` carries it out for the positions that
@@ -147,8 +147,12 @@ impl<S: L2Store> L2Store for Faulty<S> {
         self.run_one(Op::Release, key, || self.inner().release(key, token), undisturbed).await
     }
 
-    async fn hold(&self, key: &str, hold: Duration) -> StoreResult<()> {
-        self.run_one(Op::Hold, key, || self.inner().hold(key, hold), undisturbed).await
+    async fn hold(&self, key: &str, owner: HoldOwner, hold: Duration) -> StoreResult<()> {
+        self.run_one(Op::Hold, key, || self.inner().hold(key, owner, hold), undisturbed).await
+    }
+
+    async fn unhold(&self, key: &str, owner: HoldOwner) -> StoreResult<()> {
+        self.run_one(Op::Unhold, key, || self.inner().unhold(key, owner), undisturbed).await
     }
 
     fn limits(&self) -> Limits {

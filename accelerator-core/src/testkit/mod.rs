@@ -16,6 +16,7 @@ mod fault;
 mod faulty;
 mod faulty_store;
 mod gate;
+mod holds;
 pub mod laws;
 mod memory_l1;
 mod memory_l2;

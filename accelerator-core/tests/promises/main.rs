@@ -6,6 +6,8 @@ mod common;
 mod envelope_bytes;
 mod extremes;
 mod flights;
+mod guard_own_node;
+mod guard_owners;
 mod hit_or_begin;
 mod invalidation;
 mod leases;
