@@ -56,7 +56,8 @@ impl<K: Key, V: Value> WriteGuard<K, V> {
 impl<K: Key, V: Value> Drop for WriteGuard<K, V> {
     fn drop(&mut self) {
         if !self.finished {
-            self.engine.end_guard(&self.key, Some(self.hold_ends));
+            let ends = Some(self.hold_ends).filter(|_| !cfg!(accelerator_mutant = "dropped-guard-forgotten"));
+            self.engine.end_guard(&self.key, ends);
             self.engine.purge(&self.key);
         }
     }

@@ -156,7 +156,10 @@ impl<K: Key, V: Value> Engine<K, V> {
         for (write, result) in chunk.into_iter().zip(results) {
             match result {
                 Ok(()) => write.pending.done(write.value, write.life, at),
-                Err(e) if e.kind() == StoreErrorKind::Held => write.pending.held(),
+                Err(e) if e.kind() == StoreErrorKind::Held && !cfg!(accelerator_mutant = "held-set-kept") => {
+                    write.pending.held();
+                }
+                Err(e) if e.kind() == StoreErrorKind::Held => write.pending.done(write.value, write.life, at),
                 // 5
                 Err(e) => {
                     let queued = write.pending.failed();
