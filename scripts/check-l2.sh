@@ -2,7 +2,8 @@
 # Looks for stale reads with real servers, several processes and interruptions; see `accelerator-checker --help`.
 #
 #   ./scripts/check-l2.sh           small: for every run of the tests
-#   ./scripts/check-l2.sh --full    ten million operations per backend, and as many with interruptions: half an hour
+#   ./scripts/check-l2.sh --full    ten million operations per backend, as many with interruptions, and both beside write
+#                                   guards: an hour
 #
 #   ACCELERATOR_SKIP_SERVERS=1      leaves out a server that is not installed, and says so
 set -euo pipefail
@@ -55,6 +56,8 @@ for backend in redis memcached; do
     fi
     run 0 --backend "$backend" --ops "$ops"
     run 0 --backend "$backend" --ops "$ops" --chaos "restart=$restarts,stop=$stops"
+    run 0 --backend "$backend" --ops "$ops" --guards
+    run 0 --backend "$backend" --ops "$ops" --guards --chaos "stop=$stops"
     # Known to see: without leases there is something to find.
     run 1 --backend "$backend" --ops 200000 --no-leases
     run 0 cold-key --backend "$backend" --processes "$processes" --tasks 1000
