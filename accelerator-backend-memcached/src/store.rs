@@ -71,17 +71,22 @@ impl MemcachedStore {
         if self.fits(value) { meaning::stored(reply) } else { meaning::deleted(reply).and(Err(meaning::too_large())) }
     }
 
-    /// What a read for a lease says of a key that may be held. A lease of a held key goes back: it is worth nothing.
-    async fn unless_held(&self, key: &str, read: L2Read, held: bool) -> L2Read {
-        match read {
-            read if !held => read,
-            L2Read::Leased { token, .. } => {
-                // What is not given back ends by itself.
-                let _ = self.0.release(key, &token).await;
-                L2Read::Held
+    /// What reads for leases say of keys that may be held. Leases of held keys go back: they are worth nothing.
+    async fn unless_held(&self, keys: &[&str], reads: Vec<StoreResult<(L2Read, bool)>>) -> Vec<StoreResult<L2Read>> {
+        let mut back = Vec::new();
+        let unless_held = |(key, read): (&&str, StoreResult<(L2Read, bool)>)| match read? {
+            (read, false) => Ok(read),
+            (read, true) => {
+                if let L2Read::Leased { token, .. } = read {
+                    back.push((key.to_string(), token));
+                }
+                Ok(L2Read::Held)
             }
-            _ => L2Read::Held,
-        }
+        };
+        let reads = keys.iter().zip(reads).map(unless_held).collect();
+        // What is not given back ends by itself.
+        join_all(back.iter().map(|(key, token)| self.0.release(key, token))).await;
+        reads
     }
 
     fn fits(&self, value: &[u8]) -> bool {
@@ -147,9 +152,11 @@ impl L2Store for MemcachedStore {
     }
 
     async fn get_or_lease(&self, key: &str, lease: Duration) -> StoreResult<L2Read> {
-        let (read, held) =
-            self.0.one_and_hold(Command::Read { key, lease: Some(lease_seconds(lease)) }, leased).await?;
-        Ok(self.unless_held(key, read, held).await)
+        let command = Command::Read { key, lease: Some(lease_seconds(lease)) };
+        match self.0.one_and_hold(command, leased).await? {
+            (read, false) => Ok(read),
+            held => self.unless_held(&[key], vec![Ok(held)]).await.pop().unwrap_or(Ok(L2Read::Held)),
+        }
     }
 
     async fn mget_or_lease(&self, keys: &[&str], lease: Duration) -> Vec<StoreResult<L2Read>> {
@@ -157,12 +164,7 @@ impl L2Store for MemcachedStore {
         let commands = keys.iter().map(|key| Command::Read { key, lease }).collect();
         let reads =
             self.0.many_and_hold(commands, |_, reply, server, witnesses| leased(reply, server, witnesses)).await;
-        let unless_held = async |(key, read): (&&str, StoreResult<(L2Read, bool)>)| {
-            let (read, held) = read?;
-            Ok(self.unless_held(key, read, held).await)
-        };
-        // Mostly none of them waits.
-        join_all(keys.iter().zip(reads).map(unless_held)).await
+        self.unless_held(keys, reads).await
     }
 
     async fn fill(&self, key: &str, token: &LeaseToken, value: Bytes, ttl: Duration) -> StoreResult<Filled> {

@@ -1,5 +1,7 @@
 //! A node knows the keys that it guards itself, whatever L2 says or fails to say.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "the helpers are test code too")]
+
 use accelerator_core::testkit::{Fault, Faulty, MemoryL2, Op, settle};
 use accelerator_core::{Cache, Lookup, ReadOptions, StoreErrorKind};
 

@@ -1,5 +1,7 @@
 //! A hold ends by its owner, or by its own time: nobody else's command takes it away.
 
+#![allow(clippy::unwrap_used, reason = "the helpers are test code too")]
+
 use accelerator_core::testkit::{Fault, Faulty, MemoryL2, Op, settle};
 use accelerator_core::{Lookup, StoreErrorKind};
 
