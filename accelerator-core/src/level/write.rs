@@ -39,12 +39,11 @@ impl<K: Key, V: Value> Engine<K, V> {
             return CacheFuture::ready(Err(CacheError::shutdown()));
         }
         let items = last_of_each(items);
-        // What may not be cached is a delete: the older value must go. So is what this node guards.
-        let guarded = |key: &K| self.remote.as_ref().is_some_and(|remote| self.guards(remote, key));
+        // What may not be cached is a delete: the older value must go.
         let (keep, drop): (Vec<_>, Vec<_>) = items
             .into_iter()
             .map(|(key, value)| {
-                let lives = self.policy.lives(value.is_none(), options.ttl).filter(|_| !guarded(&key));
+                let lives = self.policy.lives(value.is_none(), options.ttl);
                 (key, value, lives)
             })
             .partition(|(_, _, lives)| lives.is_some());
@@ -116,6 +115,28 @@ impl<K: Key, V: Value> Engine<K, V> {
                 sealed,
             })
             .collect();
+        // What this node guards is a delete, too: asked once it is registered, as a load does (`guarded.rs`).
+        let guarding = self.remote.as_ref().filter(|remote| !remote.guarded.is_empty());
+        if let Some(remote) = guarding {
+            let guarded = |write: &Write<K, V>| self.guards(remote, &write.pending.slot.key);
+            let (guarded, pending): (Vec<_>, Vec<_>) = pending.into_iter().partition(guarded);
+            let doomed = guarded.iter().map(|write| write.pending.slot.key.clone()).collect();
+            guarded.into_iter().for_each(|write| write.pending.overtaken());
+            let (deleted, written) = (self.delete(op, doomed), self.send_writes(op, pending, at));
+            return CacheFuture::boxed(async move { written.await.and(deleted.await) });
+        }
+        self.send_writes(op, pending, at)
+    }
+
+    fn send_writes(
+        self: &Arc<Self>,
+        op: &'static str,
+        pending: Vec<Write<K, V>>,
+        at: u64,
+    ) -> CacheFuture<'static, CacheResult<()>> {
+        if pending.is_empty() {
+            return CacheFuture::ready(Ok(()));
+        }
         let engine = self.clone();
         self.in_task(op, async move {
             // 3
