@@ -94,9 +94,13 @@ impl Fleet {
     }
 
     async fn node(&self) -> LevelCache<u64, u64, NoL1> {
+        self.node_with(Duration::from_secs(10)).await
+    }
+
+    async fn node_with(&self, limit: Duration) -> LevelCache<u64, u64, NoL1> {
         let (store, version) = (store(self.server.url()).await, self.version.clone());
         let load = move |_| std::future::ready(Ok::<_, std::io::Error>(Some(version.load(SeqCst))));
-        let builder = LevelCache::builder().area("guards").l2(store).l2_timeout(Duration::from_secs(10));
+        let builder = LevelCache::builder().area("guards").l2(store).l2_timeout(limit);
         builder.ttl(LONG).loader(load).build().expect("a cache")
     }
 }
@@ -126,4 +130,28 @@ async fn guards_of_two_writers_and_what_others_do_beside_them() {
         guard.finish().await.expect("finish");
         assert_eq!(reader.get(&7).await.expect("get"), Some(1), "{verb}");
     }
+}
+
+#[tokio::test]
+async fn the_recovery_of_an_older_delete_beside_a_guard() {
+    let Some(fleet) = Fleet::start() else { return };
+    let (a, b, reader) = (fleet.node_with(Duration::from_millis(200)).await, fleet.node().await, fleet.node().await);
+    fleet.server.stop();
+    a.del(&7).await.expect_err("the server is stopped");
+    fleet.server.cont();
+    let guard = b.write_guard(&7).await.expect("a guard");
+    let recovered = async {
+        while a.stats().unconfirmed > 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), recovered).await.expect("the delete is sent again");
+    for version in [0, 1] {
+        fleet.version.store(version, SeqCst);
+        for node in [&b, &reader] {
+            assert_eq!(node.get(&7).await.expect("get"), Some(version), "something older was cached");
+        }
+    }
+    guard.finish().await.expect("finish");
+    assert_eq!(reader.get(&7).await.expect("get"), Some(1));
 }
