@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "the helpers are test code too")]
 
-use accelerator_core::testkit::{Fault, Faulty, MemoryL2, Op, settle};
+use accelerator_core::testkit::{Fault, Faulty, MemoryL2, Op, Then, settle};
 use accelerator_core::{Lookup, StoreErrorKind};
 
 use crate::common::{Level, World, ms, ok, secs};
@@ -123,5 +123,33 @@ async fn the_recovery_of_an_older_delete_leaves_a_hold() {
         w.source.put(2);
         drop(guard);
         assert_held(&w, &[&nodes[0], &nodes[1]], 1002, "the writer was killed").await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hold_without_a_guard_is_ended() {
+    let lost = [Then::Hang, Then::Error(StoreErrorKind::Unavailable)].map(Fault::LostReply);
+    for fault in lost.map(Some).into_iter().chain([None]) {
+        let w = world();
+        let (node, other) = (ok(w.both()), ok(w.twin().both()));
+        match fault.clone() {
+            Some(fault) => {
+                w.l2.push_for(Op::Hold, fault);
+                node.write_guard(&1).await.unwrap_err();
+            }
+            // Its caller goes away while the answer is on its way.
+            None => {
+                let gate = w.l2.gate_after(Op::Hold);
+                let asking = node.clone();
+                let guard = tokio::spawn(async move { asking.write_guard(&1).await.map(drop) });
+                gate.reached().await;
+                guard.abort();
+                guard.await.unwrap_err();
+            }
+        }
+        settle().await;
+        assert_eq!((w.l2.calls(Op::Hold), w.l2.calls(Op::Unhold)), (1, 1), "{fault:?}");
+        assert_eq!(other.get(&1).await.unwrap(), Some(1001));
+        assert_eq!((other.try_get(&1), w.in_l2(1).await), (Lookup::Hit(1001), Some(Some(1001))), "{fault:?}");
     }
 }
