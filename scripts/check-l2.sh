@@ -2,7 +2,8 @@
 # Looks for stale reads with real servers, several processes and interruptions; see `accelerator-checker --help`.
 #
 #   ./scripts/check-l2.sh           small: for every run of the tests
-#   ./scripts/check-l2.sh --full    ten million operations per backend, and as many with interruptions: half an hour
+#   ./scripts/check-l2.sh --full    ten million operations per backend, as many with interruptions, and both beside write
+#                                   guards: an hour
 #
 #   ACCELERATOR_SKIP_SERVERS=1      leaves out a server that is not installed, and says so
 set -euo pipefail
@@ -13,12 +14,12 @@ case ${1:-} in
     # The features of the whole workspace, so that what its tests have built is used.
     cargo build --workspace --all-features --bin accelerator-checker
     checker=${CARGO_TARGET_DIR:-target}/debug/accelerator-checker
-    ops=200000 restarts=5 stops=3 processes=4 envelopes=10000
+    ops=200000 guarded=50000 restarts=5 stops=3 processes=4 envelopes=10000
     ;;
 --full)
     cargo build --release --package accelerator-checker
     checker=${CARGO_TARGET_DIR:-target}/release/accelerator-checker
-    ops=10000000 restarts=200 stops=50 processes=32 envelopes=100000
+    ops=10000000 guarded=10000000 restarts=200 stops=50 processes=32 envelopes=100000
     ;;
 *)
     sed -n '2,/^set /p' "$0" | sed '$d; s/^# \{0,1\}//' >&2
@@ -58,6 +59,8 @@ for backend in redis memcached; do
     # Loads that outlast their leases, and a server that stands still again and again.
     run 0 --backend "$backend" --ops "$ops" --slow-loads 700
     run 0 --backend "$backend" --ops "$ops" --pauses 250
+    run 0 --backend "$backend" --ops "$guarded" --guards
+    run 0 --backend "$backend" --ops "$guarded" --guards --chaos "stop=$stops"
     # Known to see: without leases there is something to find.
     run 1 --backend "$backend" --ops 200000 --no-leases
     run 0 cold-key --backend "$backend" --processes "$processes" --tasks 1000

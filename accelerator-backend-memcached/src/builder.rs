@@ -30,7 +30,7 @@ impl MemcachedStoreBuilder {
         self
     }
 
-    /// Stands before every key, to keep applications on one server apart. Up to 186 ASCII characters without spaces; empty
+    /// Stands before every key, to keep applications on one server apart. Up to 185 ASCII characters without spaces; empty
     /// unless given.
     #[must_use]
     pub fn key_prefix(mut self, prefix: impl Into<String>) -> Self {

@@ -8,8 +8,10 @@ use accelerator_core::{StoreError, StoreErrorKind, StoreResult};
 const LONGEST_SECONDS: u64 = 30 * 24 * 60 * 60;
 /// Shorter leases may be over at once, in seconds: memcached's clock ticks in them.
 pub(crate) const SHORTEST_LEASE: u32 = 2;
-/// The longest key that memcached takes, prefix included.
-pub(crate) const LONGEST_KEY: usize = 250;
+/// What stands behind a key in the name of the item that says who holds it. Keys of the engine don't have it.
+const OF_HOLDS: &str = "!";
+/// The longest key, prefix included: memcached takes 250 bytes, and there is to be room for the name of its holds.
+pub(crate) const LONGEST_KEY: usize = 250 - OF_HOLDS.len();
 
 /// One request. Each is answered by one reply.
 #[derive(Clone, Copy, Debug)]
@@ -22,12 +24,37 @@ pub(crate) enum Command<'a> {
     Store { key: &'a str, value: &'a [u8], ttl: u32, cas: Option<u64> },
     /// Deletes a key; with a CAS number, only the item that has it.
     Delete { key: &'a str, cas: Option<u64> },
+    /// Something about the item that says who holds a key.
+    Hold { key: &'a str, what: OfHold<'a> },
+}
+
+/// What is asked about the holds of a key.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum OfHold<'a> {
+    /// The item.
+    Look,
+    /// The item, with its CAS number and what it has to live.
+    Read,
+    /// The same; where there is none, an empty one is made.
+    Claim,
+    Store {
+        value: &'a [u8],
+        ttl: u32,
+        cas: u64,
+    },
+    Delete {
+        cas: u64,
+    },
 }
 
 impl<'a> Command<'a> {
     pub(crate) fn key(&self) -> &'a str {
         match self {
-            Self::Read { key, .. } | Self::See { key } | Self::Store { key, .. } | Self::Delete { key, .. } => key,
+            Self::Read { key, .. }
+            | Self::See { key }
+            | Self::Store { key, .. }
+            | Self::Delete { key, .. }
+            | Self::Hold { key, .. } => key,
         }
     }
 
@@ -38,12 +65,15 @@ impl<'a> Command<'a> {
 
     /// Appends the request. The reply repeats `opaque`.
     pub(crate) fn write(&self, prefix: &str, opaque: u32, out: &mut Vec<u8>) {
-        let name = match self {
-            Self::Read { .. } | Self::See { .. } => "mg ",
-            Self::Store { .. } => "ms ",
-            Self::Delete { .. } => "md ",
+        let (name, mark) = match self {
+            Self::Read { .. } | Self::See { .. } => ("mg ", ""),
+            Self::Store { .. } => ("ms ", ""),
+            Self::Delete { .. } => ("md ", ""),
+            Self::Hold { what: OfHold::Look | OfHold::Read | OfHold::Claim, .. } => ("mg ", OF_HOLDS),
+            Self::Hold { what: OfHold::Store { .. }, .. } => ("ms ", OF_HOLDS),
+            Self::Hold { what: OfHold::Delete { .. }, .. } => ("md ", OF_HOLDS),
         };
-        for part in [name, prefix, self.key()] {
+        for part in [name, prefix, self.key(), mark] {
             out.extend_from_slice(part.as_bytes());
         }
         match self {
@@ -53,18 +83,27 @@ impl<'a> Command<'a> {
                 number(b" N", u64::from(*seconds), out);
             }
             Self::See { .. } => out.extend_from_slice(b" v c"),
-            Self::Store { value, ttl, .. } => {
+            Self::Store { value, ttl, .. } | Self::Hold { what: OfHold::Store { value, ttl, .. }, .. } => {
                 number(b" ", value.len() as u64, out);
                 number(b" T", u64::from(*ttl), out);
             }
-            Self::Delete { .. } => {}
+            Self::Delete { .. } | Self::Hold { what: OfHold::Delete { .. }, .. } => {}
+            Self::Hold { what: OfHold::Look, .. } => out.extend_from_slice(b" v"),
+            Self::Hold { what: OfHold::Read, .. } => out.extend_from_slice(b" v c t"),
+            Self::Hold { what: OfHold::Claim, .. } => {
+                out.extend_from_slice(b" v c t");
+                number(b" N", u64::from(SHORTEST_LEASE), out);
+            }
         }
-        if let Self::Store { cas: Some(cas), .. } | Self::Delete { cas: Some(cas), .. } = self {
+        if let Self::Store { cas: Some(cas), .. }
+        | Self::Delete { cas: Some(cas), .. }
+        | Self::Hold { what: OfHold::Store { cas, .. } | OfHold::Delete { cas }, .. } = self
+        {
             number(b" C", *cas, out);
         }
         number(b" O", u64::from(opaque), out);
         out.extend_from_slice(b"\r\n");
-        if let Self::Store { value, .. } = self {
+        if let Self::Store { value, .. } | Self::Hold { what: OfHold::Store { value, .. }, .. } = self {
             out.extend_from_slice(value);
             out.extend_from_slice(b"\r\n");
         }
@@ -128,6 +167,12 @@ mod tests {
         assert_eq!(wire(&store(Some(u64::MAX))), "ms p.k 3 T60 C18446744073709551615 O7\r\na\r\n\r\n");
         assert_eq!(wire(&Command::Delete { key, cas: None }), "md p.k O7\r\n");
         assert_eq!(wire(&Command::Delete { key, cas: Some(0) }), "md p.k C0 O7\r\n");
+        let hold = |what| wire(&Command::Hold { key, what });
+        assert_eq!(hold(OfHold::Look), "mg p.k! v O7\r\n");
+        assert_eq!(hold(OfHold::Read), "mg p.k! v c t O7\r\n");
+        assert_eq!(hold(OfHold::Claim), "mg p.k! v c t N2 O7\r\n");
+        assert_eq!(hold(OfHold::Store { value: b"a", ttl: 11, cas: 5 }), "ms p.k! 1 T11 C5 O7\r\na\r\n");
+        assert_eq!(hold(OfHold::Delete { cas: 5 }), "md p.k! C5 O7\r\n");
     }
 
     #[test]

@@ -14,6 +14,7 @@ use tokio::runtime::{Handle, Id};
 
 use crate::command::Command;
 use crate::fault::Fault;
+use crate::hold;
 use crate::reply::{self, Reply};
 
 /// How much is read at once, and how much is written ahead.
@@ -133,7 +134,8 @@ impl Connection {
         mut answer: impl FnMut(Reply) + Send,
     ) -> Result<(), Fault> {
         self.in_step = false;
-        let chunk = if commands.len() > 1 { BATCH } else { CHUNK };
+        // One key is asked for with its holds.
+        let chunk = if commands.len() > 2 { BATCH } else { CHUNK };
         self.incoming.reserve(chunk);
         self.at = Progress { first: self.next, ..Progress::default() };
         self.next = self.next.wrapping_add(commands.len() as u32);
@@ -148,13 +150,22 @@ impl Connection {
                     self.at.encoded += 1;
                 }
             }
-            self.step(limit, commands.len(), &mut answer).await?;
+            let limit_of = |at: usize| match commands.get(at) {
+                Some(Command::Hold { .. }) => limit.max(hold::LONGEST),
+                _ => limit,
+            };
+            self.step(limit_of, commands.len(), &mut answer).await?;
         }
         self.settle()
     }
 
     /// Sends what is encoded, as far as the server takes it; or waits for replies, and gives them to `answer`.
-    async fn step(&mut self, limit: usize, all: usize, answer: &mut (impl FnMut(Reply) + Send)) -> Result<(), Fault> {
+    async fn step(
+        &mut self,
+        limit_of: impl Fn(usize) -> usize,
+        all: usize,
+        answer: &mut (impl FnMut(Reply) + Send),
+    ) -> Result<(), Fault> {
         if self.at.sent < self.outgoing.len() {
             match self.stream.try_write(&self.outgoing[self.at.sent..]) {
                 Ok(written) => {
@@ -176,7 +187,7 @@ impl Connection {
         }
         while self.at.answered < all {
             let opaque = self.at.first.wrapping_add(self.at.answered as u32);
-            let Some(reply) = reply::next(&mut self.incoming, opaque, limit)? else { break };
+            let Some(reply) = reply::next(&mut self.incoming, opaque, limit_of(self.at.answered))? else { break };
             self.at.answered += 1;
             answer(reply);
         }
@@ -193,7 +204,7 @@ impl Connection {
     pub(crate) async fn drain(&mut self, limit: usize, mut answer: impl FnMut(Reply) + Send) -> Result<(), Fault> {
         let all = self.at.encoded;
         while self.at.answered < all {
-            self.step(limit, all, &mut answer).await?;
+            self.step(|_| limit.max(hold::LONGEST), all, &mut answer).await?;
         }
         self.settle()
     }

@@ -26,7 +26,9 @@
 //! # What it does
 //!
 //! - Every call is one round trip, and so is a batch: one pipeline per server, all servers at once. A server that fails
-//!   fails its own keys only.
+//!   fails its own keys only. Only where a writer holds a key does it take two: to hold it, to end that, to set it, and to
+//!   read it for a lease.
+//! - Who holds a key stands in an item of its own, named `key!`, which is read behind each key.
 //! - A key lives on the server that rendezvous hashing gives it, by a hash that is the same in every build. No server is
 //!   left out because it fails: its keys are errors until it is back, which is a miss for the cache.
 //! - Connections are kept up to what was in flight. A server that is down is an error at once; it is tried in the
@@ -43,7 +45,7 @@
 //!
 //! # Limits
 //!
-//! - Keys of 250 bytes, with the prefix. The engine sends the beginning and a hash of longer ones.
+//! - Keys of 249 bytes, with the prefix (memcached takes 250; one is for the name of the holds). The engine sends the beginning and a hash of longer ones.
 //! - Values of 1 MiB without the overhead of an item, unless the servers and
 //!   [`max_value_bytes`](MemcachedStoreBuilder::max_value_bytes) allow more. The store doesn't store a larger one, and deletes
 //!   the old value, as the server does where its limit is the smaller one: nobody reads an old value any more.
@@ -55,6 +57,7 @@ mod connection;
 mod fault;
 mod fill;
 mod greeting;
+mod hold;
 mod lease;
 mod meaning;
 mod owed;

@@ -6,8 +6,9 @@ use accelerator_core::{Outcomes, StoreErrorKind, StoreResult};
 use futures_util::future::join_all;
 use tokio::runtime::Handle;
 
-use crate::command::{Command, check_key};
+use crate::command::{Command, OfHold, check_key};
 use crate::fault::Fault;
+use crate::hold::is_held;
 use crate::owed::Asked;
 use crate::pool::Which;
 use crate::reply::Reply;
@@ -126,6 +127,61 @@ impl Servers {
         reply.and_then(|reply| meaning(reply, server, outcome.witnesses)).map_err(|why| why.of(&server.name))
     }
 
+    /// One command, and behind it whether somebody holds its key.
+    pub(crate) async fn one_and_hold<T>(
+        &self,
+        command: Command<'_>,
+        meaning: impl FnOnce(Reply, &Server, Which) -> Result<T, Fault>,
+    ) -> StoreResult<(T, bool)> {
+        self.check_key(command.key())?;
+        let server = self.of(command.key());
+        let look = Command::Hold { key: command.key(), what: OfHold::Look };
+        let outcome = self.exchange(server, Which::Any, &[command, look]).await;
+        let (mut replies, end) = (outcome.replies.into_iter(), outcome.end);
+        let mut next = || replies.next().ok_or_else(|| end.why());
+        let meant = next().and_then(|reply| meaning(reply, server, outcome.witnesses));
+        let both = meant.and_then(|meant| Ok((meant, is_held(&next()?)?)));
+        both.map_err(|why| why.of(&server.name))
+    }
+
+    /// [`one_and_hold`](Self::one_and_hold) for many. `both` makes the outcome at a position of what was meant and of whether
+    /// the key is held; `None`: it is the caller's to put into `out`.
+    pub(crate) async fn many_and_hold<T: Send, U: Send>(
+        &self,
+        commands: Vec<Command<'_>>,
+        out: &mut Outcomes<U>,
+        meaning: impl Fn(usize, Reply, &Server, Which) -> Result<T, Fault> + Sync,
+        both: impl Fn(usize, T, bool) -> Option<StoreResult<U>> + Sync,
+    ) {
+        let mut pairs = Vec::with_capacity(2 * commands.len());
+        for command in commands {
+            pairs.extend([command, Command::Hold { key: command.key(), what: OfHold::Look }]);
+        }
+        let halves: Mutex<Vec<Option<T>>> = Mutex::new((0..pairs.len() / 2).map(|_| None).collect());
+        let half = |at: usize| halves.lock().unwrap_or_else(PoisonError::into_inner).get_mut(at).and_then(Option::take);
+        let out = Shared::new(out);
+        let put = |at: usize, part: StoreResult<Part<T>>| match part {
+            Ok(Part::Of(of)) => {
+                if let Some(place) = halves.lock().unwrap_or_else(PoisonError::into_inner).get_mut(at / 2) {
+                    *place = Some(of);
+                }
+            }
+            Ok(Part::Held(held)) => {
+                if let Some(outcome) = half(at / 2).and_then(|of| both(at / 2, of, held)) {
+                    out.put(at / 2, outcome);
+                }
+            }
+            Err(why) => out.put(at / 2, Err(why)),
+        };
+        let part = |at: usize, reply: Reply, server: &Server, witnesses| {
+            Ok(match at % 2 {
+                0 => Part::Of(meaning(at / 2, reply, server, witnesses)?),
+                _ => Part::Held(is_held(&reply)?),
+            })
+        };
+        self.many_to(pairs, put, part).await;
+    }
+
     /// Many commands: one pipeline per server, all at once. `meaning` reads the reply to the command at a position; what it
     /// says is put into `out` at once, so that a server that hangs keeps no other one's answers back.
     pub(crate) async fn many<T: Send>(
@@ -134,24 +190,35 @@ impl Servers {
         out: &mut Outcomes<T>,
         meaning: impl Fn(usize, Reply, &Server, Which) -> Result<T, Fault> + Sync,
     ) {
+        let out = Shared::new(out);
+        self.many_to(commands, |position, outcome| out.put(position, outcome), meaning).await;
+    }
+
+    /// [`many`](Self::many), with each outcome given to `put`.
+    async fn many_to<T>(
+        &self,
+        commands: Vec<Command<'_>>,
+        put: impl Fn(usize, StoreResult<T>) + Sync,
+        meaning: impl Fn(usize, Reply, &Server, Which) -> Result<T, Fault> + Sync,
+    ) {
         let mut shares: Vec<Share<'_>> = self.all.iter().map(|_| Share::default()).collect();
         for (position, command) in commands.into_iter().enumerate() {
             match self.check_key(command.key()) {
                 Ok(()) => shares[self.place(command.key())].push(position, command),
-                Err(error) => out.put(position, Err(error)),
+                Err(error) => put(position, Err(error)),
             }
         }
-        let (out, meaning) = (&Shared::new(out), &meaning);
+        let (put, meaning) = (&put, &meaning);
         let runs = self.all.iter().zip(shares).filter(|(_, share)| !share.commands.is_empty());
         let runs = runs.map(|(server, share)| async move {
             let mut positions = share.positions.into_iter();
             let end = self.exchange_each(server, Which::Any, &share.commands, |reply, witnesses| {
                 if let Some(position) = positions.next() {
-                    out.put(position, meaning(position, reply, server, witnesses).map_err(|why| why.of(&server.name)));
+                    put(position, meaning(position, reply, server, witnesses).map_err(|why| why.of(&server.name)));
                 }
             });
             let end = end.await;
-            positions.for_each(|position| out.put(position, Err(end.why().of(&server.name))));
+            positions.for_each(|position| put(position, Err(end.why().of(&server.name))));
         });
         join_all(runs).await;
     }
@@ -168,6 +235,12 @@ impl<'a, T> Shared<'a, T> {
     pub(crate) fn put(&self, position: usize, outcome: StoreResult<T>) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).put(position, outcome);
     }
+}
+
+/// The answers to a command and to the look at its holds.
+enum Part<T> {
+    Of(T),
+    Held(bool),
 }
 
 impl End {

@@ -39,6 +39,8 @@ pub(crate) struct Reply {
     pub(crate) value: Bytes,
     /// Zero where it was not asked for, and where the server has none (`-C`).
     pub(crate) cas: u64,
+    /// What the item has to live, in seconds. Zero where it was not asked for, and where it has no end.
+    pub(crate) left: u32,
     /// `W`: whoever asked now has the lease.
     pub(crate) won: bool,
     /// `Z`: somebody else has it.
@@ -124,7 +126,7 @@ fn header(line: &[u8], opaque: u32) -> Result<(Reply, Option<usize>), Fault> {
         b"SERVER_ERROR" => Status::Refused,
         _ => return Err(error(line)),
     };
-    let mut reply = Reply { status, value: Bytes::new(), cas: 0, won: false, leased: false, stale: false };
+    let mut reply = Reply { status, value: Bytes::new(), cas: 0, left: 0, won: false, leased: false, stale: false };
     if line.starts_with(b"SERVER_ERROR") {
         return Ok((reply, None));
     }
@@ -143,6 +145,9 @@ fn header(line: &[u8], opaque: u32) -> Result<(Reply, Option<usize>), Fault> {
             b"X" => reply.stale = true,
             [b'c', digits @ ..] => {
                 reply.cas = number(digits).ok_or_else(|| Fault::protocol("a CAS that is no number"))?
+            }
+            [b't', digits @ ..] => {
+                reply.left = number(digits).and_then(|n| u32::try_from(n).ok()).unwrap_or_default();
             }
             [b'O', digits @ ..] => echoed = number(digits),
             _ => {}
@@ -180,7 +185,9 @@ mod tests {
         let reply = whole(b"VA 2 c12 O7 W\r\nhi\r\n");
         assert_eq!((reply.status, &*reply.value, reply.cas, reply.won), (Status::Value, &b"hi"[..], 12, true));
         assert!(!reply.leased && !reply.stale);
+        assert_eq!(whole(b"VA 2 c12 t10 O7\r\nhi\r\n").left, 10);
         let reply = whole(b"VA 0 c12 f0 t-1 s0 O7 Z X\r\n\r\n");
+        assert_eq!(reply.left, 0);
         assert!(reply.leased && reply.stale && !reply.won && reply.value.is_empty());
         for (line, status) in [
             (&b"HD O7\r\n"[..], Status::Done),

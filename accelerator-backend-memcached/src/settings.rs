@@ -52,7 +52,7 @@ impl Settings {
     pub(crate) fn check(&self) -> CacheResult<()> {
         let prefix = &self.key_prefix;
         if prefix.len() > LONGEST_KEY - SHORTEST_KEY || !prefix.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return refuse("key_prefix", format!("{prefix:?}"), "takes up to 186 ASCII characters, no spaces");
+            return refuse("key_prefix", format!("{prefix:?}"), "takes up to 185 ASCII characters, no spaces");
         }
         for (field, time) in [("connect_timeout", self.connect_timeout), ("response_timeout", self.response_timeout)] {
             if time.is_zero() || time > LONGEST_TIMEOUT {

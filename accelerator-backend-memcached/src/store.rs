@@ -1,13 +1,15 @@
 //! The store.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use accelerator_core::head::{Head, Kind};
 use accelerator_core::{
-    Bytes, Filled, L2Read, L2Store, LeaseToken, Limits, Outcomes, StoreResult, Unclaimed, async_trait,
+    Bytes, Filled, HoldOwner, L2Read, L2Store, LeaseToken, Limits, Outcomes, StoreError, StoreResult, Unclaimed,
+    async_trait,
 };
+use futures_util::future::join_all;
 
 use crate::builder::MemcachedStoreBuilder;
 use crate::command::{Command, LONGEST_KEY, SHORTEST_LEASE, lease_seconds, seconds};
@@ -96,12 +98,18 @@ fn leased(reply: Reply, server: &Server, witnesses: Which) -> Result<L2Read, Fau
 #[async_trait]
 impl L2Store for MemcachedStore {
     async fn get(&self, key: &str) -> StoreResult<Option<Bytes>> {
-        self.0.one(read(key), |reply, _, _| meaning::read(reply)).await
+        let (value, held) = self.0.one_and_hold(read(key), |reply, _, _| meaning::read(reply)).await?;
+        Ok(value.filter(|_| !held))
     }
 
     async fn set(&self, key: &str, value: Bytes, ttl: Duration) -> StoreResult<()> {
         let command = self.set_command(key, &value, ttl);
-        self.0.one(command, |reply, _, _| self.set_meaning(&value, &reply)).await
+        let ((), held) = self.0.one_and_hold(command, |reply, _, _| self.set_meaning(&value, &reply)).await?;
+        if held {
+            self.del(key).await?;
+            return Err(StoreError::held());
+        }
+        Ok(())
     }
 
     async fn del(&self, key: &str) -> StoreResult<()> {
@@ -116,7 +124,8 @@ impl L2Store for MemcachedStore {
 
     async fn mget_into(&self, keys: &[&str], out: &mut Outcomes<Option<Bytes>>) {
         let commands = keys.iter().map(|key| read(key)).collect();
-        self.0.many(commands, out, |_, reply, _, _| meaning::read(reply)).await;
+        let unless_held = |_, value: Option<Bytes>, held: bool| Some(Ok(value.filter(|_| !held)));
+        self.0.many_and_hold(commands, out, |_, reply, _, _| meaning::read(reply), unless_held).await;
     }
 
     async fn mset(&self, items: Vec<(&str, Bytes, Duration)>) -> Vec<StoreResult<()>> {
@@ -127,7 +136,22 @@ impl L2Store for MemcachedStore {
 
     async fn mset_into(&self, items: Vec<(&str, Bytes, Duration)>, out: &mut Outcomes<()>) {
         let commands = items.iter().map(|(key, value, ttl)| self.set_command(key, value, *ttl)).collect();
-        self.0.many(commands, out, |at, reply, _, _| self.set_meaning(&items[at].1, &reply)).await;
+        let held = Mutex::new(Vec::new());
+        let stored = |at, (), is_held| match is_held {
+            false => Some(Ok(())),
+            true => {
+                held.lock().unwrap_or_else(PoisonError::into_inner).push(at);
+                None
+            }
+        };
+        self.0.many_and_hold(commands, out, |at, reply, _, _| self.set_meaning(&items[at].1, &reply), stored).await;
+        let held = held.into_inner().unwrap_or_else(PoisonError::into_inner);
+        if !held.is_empty() {
+            let doomed: Vec<&str> = held.iter().map(|&at| items[at].0).collect();
+            for (at, deleted) in held.into_iter().zip(self.mdel(&doomed).await) {
+                out.put(at, deleted.and(Err(StoreError::held())));
+            }
+        }
     }
 
     async fn mdel(&self, keys: &[&str]) -> Vec<StoreResult<()>> {
@@ -142,7 +166,17 @@ impl L2Store for MemcachedStore {
     }
 
     async fn get_or_lease(&self, key: &str, lease: Duration) -> StoreResult<L2Read> {
-        self.0.one(Command::Read { key, lease: Some(lease_seconds(lease)) }, leased).await
+        let command = Command::Read { key, lease: Some(lease_seconds(lease)) };
+        match self.0.one_and_hold(command, leased).await? {
+            (read, false) => Ok(read),
+            (read, true) => {
+                if let L2Read::Leased { token, .. } = read {
+                    // It is worth nothing; what is not given back ends by itself.
+                    let _ = self.0.release(key, &token).await;
+                }
+                Ok(L2Read::Held)
+            }
+        }
     }
 
     async fn mget_or_lease(&self, keys: &[&str], lease: Duration) -> Vec<StoreResult<L2Read>> {
@@ -154,7 +188,23 @@ impl L2Store for MemcachedStore {
     async fn mget_or_lease_into(&self, keys: &[&str], lease: Duration, out: &mut Outcomes<L2Read>) {
         let lease = Some(lease_seconds(lease));
         let commands = keys.iter().map(|key| Command::Read { key, lease }).collect();
-        self.0.many(commands, out, |_, reply, server, witnesses| leased(reply, server, witnesses)).await;
+        // Leases of held keys go back: they are worth nothing.
+        let back = Mutex::new(Vec::new());
+        let unless_held = |at, read, held| match (read, held) {
+            (read, false) => Some(Ok(read)),
+            (read, true) => {
+                if let L2Read::Leased { token, .. } = read {
+                    back.lock().unwrap_or_else(PoisonError::into_inner).push((at, token));
+                }
+                Some(Ok(L2Read::Held))
+            }
+        };
+        self.0
+            .many_and_hold(commands, out, |_, reply, server, witnesses| leased(reply, server, witnesses), unless_held)
+            .await;
+        let back = back.into_inner().unwrap_or_else(PoisonError::into_inner);
+        // What is not given back ends by itself.
+        join_all(back.iter().map(|(at, token): &(usize, LeaseToken)| self.0.release(keys[*at], token))).await;
     }
 
     async fn fill(&self, key: &str, token: &LeaseToken, value: Bytes, ttl: Duration) -> StoreResult<Filled> {
@@ -187,10 +237,12 @@ impl L2Store for MemcachedStore {
         self.0.release(key, &token).await
     }
 
-    async fn hold(&self, key: &str, hold: Duration) -> StoreResult<()> {
-        let head = Head::random(Kind::Hold).to_bytes();
-        let command = Command::Store { key, value: &head, ttl: seconds(hold), cas: None };
-        self.0.one(command, |reply, _, _| meaning::stored(&reply)).await
+    async fn hold(&self, key: &str, owner: HoldOwner, hold: Duration) -> StoreResult<()> {
+        self.0.hold(key, owner, hold).await
+    }
+
+    async fn unhold(&self, key: &str, owner: HoldOwner) -> StoreResult<()> {
+        self.0.unhold(key, owner).await
     }
 
     fn limits(&self) -> Limits {

@@ -13,6 +13,8 @@ mod cache_trips;
 mod cancellation;
 #[path = "promises/given_up.rs"]
 mod given_up;
+#[path = "promises/holds.rs"]
+mod holds;
 #[path = "promises/large.rs"]
 mod large;
 #[path = "promises/laws.rs"]

@@ -29,7 +29,10 @@ pub(crate) const LEASE: Op = Op { name: "get_or_lease", rights: "+set +get (befo
 pub(crate) const FILL: Op = Op { name: "fill", rights: "+evalsha +eval +getrange +get +set" };
 pub(crate) const RENEW: Op = Op { name: "renew", rights: "+evalsha +eval +getrange +set" };
 pub(crate) const RELEASE: Op = Op { name: "release", rights: "+evalsha +eval +getrange +unlink" };
-pub(crate) const HOLD: Op = Op { name: "hold", rights: "+set" };
+pub(crate) const HOLD: Op = Op { name: "hold", rights: HOLDING };
+pub(crate) const UNHOLD: Op = Op { name: "unhold", rights: HOLDING };
+/// What holding a key takes.
+const HOLDING: &str = "+evalsha +eval +getrange +get +set +unlink +time";
 
 /// Writes commands for the keys of one store.
 #[derive(Clone, Debug)]
@@ -48,8 +51,8 @@ impl Commands {
         self.many("MGET", keys)
     }
 
-    pub(crate) fn unlink(&self, keys: &[&str]) -> Cmd {
-        self.many("UNLINK", keys)
+    pub(crate) fn unlink(&self, key: &str) -> Cmd {
+        self.many("UNLINK", &[key])
     }
 
     pub(crate) fn set(&self, key: &str, value: &[u8], ttl: Duration) -> Cmd {

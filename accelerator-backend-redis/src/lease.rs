@@ -92,15 +92,8 @@ impl Inner {
         refusal::done(command::RELEASE, &answer)
     }
 
-    pub(crate) async fn hold(&self, key: &str, hold: Duration) -> StoreResult<()> {
-        self.check(key, 0)?;
-        let head = Head::random(Kind::Hold).to_bytes();
-        let answer = self.ask(command::HOLD, self.commands.set(key, &head, hold)).await?;
-        refusal::done(command::HOLD, &answer)
-    }
-
     /// Runs a script by its hash. A server that doesn't know it is told once.
-    async fn run(&self, op: Op, script: &Script, call: &ScriptCall<'_>) -> StoreResult<Value> {
+    pub(crate) async fn run(&self, op: Op, script: &Script, call: &ScriptCall<'_>) -> StoreResult<Value> {
         let answer = self.ask(op, self.commands.script(script, false, call)).await?;
         match refusal::of(&answer) {
             Some(Refusal::NoScript) => self.ask(op, self.commands.script(script, true, call)).await,

@@ -27,8 +27,9 @@
 //! | `mget_or_lease` | the same in one piece; `MGET` first where batches found everything lately | 1; after `MGET`, if something is missing, 2: in the long run one batch in 33 at most |
 //! | `fill` | a script that compares and sets | 1 |
 //! | `release` | a script that compares and deletes | 1 |
-//! | `set`, `hold` | `SET key value PX ms` | 1 |
-//! | `del`, `mdel` | `UNLINK` | 1 |
+//! | `set`, `mset` | a script that sets unless the key is held | 1 |
+//! | `del`, `mdel` | a script that deletes unless the key is held | 1 |
+//! | `hold`, `unhold` | a script on the holds of the key | 1 |
 //!
 //! Batches of single-key commands are sent in one piece. A batch takes one round trip per 512 keys or 4 MiB of values (but
 //! see `mget_or_lease`). A script that the server doesn't know costs one more, once.
@@ -46,6 +47,7 @@ mod chunks;
 mod clock;
 mod command;
 mod dial;
+mod hold;
 mod keeper;
 mod lease;
 mod lease_many;

@@ -7,6 +7,7 @@ use redis::{Pipeline, Value};
 
 use crate::chunks::{chunks, fail};
 use crate::command::{self, Op, ScriptCall};
+use crate::hold::stored;
 use crate::lease::{filled, renewed};
 use crate::refusal::{self, Refusal};
 use crate::script::{self, Script};
@@ -27,15 +28,17 @@ impl Inner {
 
     pub(crate) async fn mset(&self, items: &[(&str, Bytes, Duration)], answers: &mut Outcomes<()>) {
         for chunk in self.chunks(items.iter().map(|(key, value, _)| (*key, value.len())), answers) {
-            let mut pipeline = Pipeline::with_capacity(chunk.len());
-            for &at in &chunk {
-                let (key, value, ttl) = &items[at];
-                pipeline.add_command(self.commands.set(key, value, *ttl));
+            let args: Vec<[&[u8]; 1]> = chunk.iter().map(|&at| [&items[at].1[..]]).collect();
+            let mut calls = Vec::with_capacity(chunk.len());
+            for (&at, args) in chunk.iter().zip(&args) {
+                let (key, _, ttl) = &items[at];
+                calls.push(ScriptCall { key, args, ttl: Some(*ttl) });
             }
-            match self.ask_all(command::SET, pipeline).await {
+            let plain = |call: &ScriptCall<'_>| self.commands.set(call.key, call.args[0], call.ttl.unwrap_or_default());
+            match self.run_many_or(command::SET, &script::SET, &calls, plain).await {
                 Ok(values) => {
                     for (at, value) in chunk.into_iter().zip(values) {
-                        answers.put(at, refusal::done(command::SET, &value));
+                        answers.put(at, stored(&value));
                     }
                 }
                 Err(error) => fail(answers, &chunk, &error),
@@ -45,10 +48,14 @@ impl Inner {
 
     pub(crate) async fn mdel(&self, keys: &[&str], answers: &mut Outcomes<()>) {
         for chunk in self.chunks(keys.iter().map(|key| (*key, 0)), answers) {
-            let doomed: Vec<&str> = chunk.iter().map(|&at| keys[at]).collect();
-            let answer = self.ask(command::DEL, self.commands.unlink(&doomed)).await;
-            match answer.and_then(|answer| refusal::done(command::DEL, &answer)) {
-                Ok(()) => chunk.into_iter().for_each(|at| answers.put(at, Ok(()))),
+            let calls: Vec<_> = chunk.iter().map(|&at| ScriptCall { key: keys[at], args: &[], ttl: None }).collect();
+            let plain = |call: &ScriptCall<'_>| self.commands.unlink(call.key);
+            match self.run_many_or(command::DEL, &script::DELETE, &calls, plain).await {
+                Ok(values) => {
+                    for (at, value) in chunk.into_iter().zip(values) {
+                        answers.put(at, refusal::done(command::DEL, &value));
+                    }
+                }
                 Err(error) => fail(answers, &chunk, &error),
             }
         }

@@ -34,6 +34,12 @@ pub(crate) fn of(answer: &Value) -> Option<Refusal> {
     if let Value::ServerError(said) = answer { Some(class(said)) } else { None }
 }
 
+/// Whether scripts are not for us: the user lacks the right to run one (or to what is in it), or the server knows none.
+pub(crate) fn is_of_scripts(answer: &Value) -> bool {
+    let Value::ServerError(said) = answer else { return false };
+    class(said) == Refusal::Right || said.details().is_some_and(|details| details.starts_with("unknown command"))
+}
+
 /// The class of what the server said. Before 7.0 what happens inside of a script is text behind `ERR`.
 pub(crate) fn class(error: &ServerError) -> Refusal {
     let details = error.details().unwrap_or_default();

@@ -25,6 +25,10 @@ pub(crate) struct Signs {
     replica: AtomicBool,
     /// The server is older than `SET .. NX GET`.
     old: AtomicBool,
+    /// The server runs no scripts for us.
+    scriptless: AtomicBool,
+    /// This was said.
+    told: AtomicBool,
     /// When the task last looked, in milliseconds since `born`.
     looked: AtomicU64,
     /// Until when nothing is written, in the same; zero: not at all.
@@ -49,6 +53,8 @@ impl Signs {
             heard: AtomicBool::new(false),
             replica: AtomicBool::new(false),
             old: AtomicBool::new(false),
+            scriptless: AtomicBool::new(false),
+            told: AtomicBool::new(false),
             looked: AtomicU64::new(0),
             cool_until: AtomicU64::new(0),
             earned: AtomicI32::new(0),
@@ -101,6 +107,7 @@ impl Signs {
     /// Another connection, and perhaps another server.
     pub(crate) fn forget_server(&self) {
         self.old.store(false, Ordering::Relaxed);
+        self.scriptless.store(false, Ordering::Relaxed);
         self.replica.store(false, Ordering::Relaxed);
         self.cool_until.store(0, Ordering::Relaxed);
         self.earned.store(0, Ordering::Relaxed);
@@ -143,6 +150,16 @@ impl Signs {
 
     pub(crate) fn note_old(&self) {
         raise(&self.old);
+    }
+
+    /// The server runs no scripts for us. `true`: nobody has said so yet.
+    pub(crate) fn note_scriptless(&self) -> bool {
+        raise(&self.scriptless);
+        !self.told.swap(true, Ordering::Relaxed)
+    }
+
+    pub(crate) fn is_scriptless(&self) -> bool {
+        self.scriptless.load(Ordering::Relaxed)
     }
 
     pub(crate) fn is_old(&self) -> bool {

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use accelerator_core::{
-    Bytes, Filled, L2Read, L2Store, LeaseToken, Limits, Outcomes, StoreError, StoreErrorKind, StoreResult, Unclaimed,
+    Bytes, Filled, HoldOwner, L2Read, L2Store, LeaseToken, Limits, Outcomes, StoreError, StoreErrorKind, StoreResult,
+    Unclaimed,
 };
 use async_trait::async_trait;
 use redis::{Cmd, Pipeline, RedisError, Value};
@@ -196,17 +197,11 @@ impl L2Store for RedisStore {
     }
 
     async fn set(&self, key: &str, value: Bytes, ttl: Duration) -> StoreResult<()> {
-        let inner = self.inner();
-        inner.check(key, value.len())?;
-        let answer = inner.ask(command::SET, inner.commands.set(key, &value, ttl)).await?;
-        refusal::done(command::SET, &answer)
+        self.inner().set(key, &value, ttl).await
     }
 
     async fn del(&self, key: &str) -> StoreResult<()> {
-        let inner = self.inner();
-        inner.check(key, 0)?;
-        let answer = inner.ask(command::DEL, inner.commands.unlink(&[key])).await?;
-        refusal::done(command::DEL, &answer)
+        self.inner().del(key).await
     }
 
     async fn mget(&self, keys: &[&str]) -> Vec<StoreResult<Option<Bytes>>> {
@@ -281,8 +276,12 @@ impl L2Store for RedisStore {
         self.inner().release(key, &token).await
     }
 
-    async fn hold(&self, key: &str, hold: Duration) -> StoreResult<()> {
-        self.inner().hold(key, hold).await
+    async fn hold(&self, key: &str, owner: HoldOwner, hold: Duration) -> StoreResult<()> {
+        self.inner().hold(key, owner, hold).await
+    }
+
+    async fn unhold(&self, key: &str, owner: HoldOwner) -> StoreResult<()> {
+        self.inner().unhold(key, owner).await
     }
 
     fn unix_ms(&self) -> Option<RangeInclusive<u64>> {

@@ -11,6 +11,8 @@ mod clock;
 mod foreign;
 #[path = "promises/given_up.rs"]
 mod given_up;
+#[path = "promises/holds.rs"]
+mod holds;
 #[path = "promises/large.rs"]
 mod large;
 #[path = "promises/laws.rs"]

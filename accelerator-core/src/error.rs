@@ -198,12 +198,15 @@ pub enum StoreErrorKind {
     Protocol,
     /// The store has no such operation (leases, for example).
     Unsupported,
+    /// A writer holds the key, so a `set` stored nothing. Nothing older is there either: the caller of the cache hears of
+    /// no error, and none is counted.
+    Held,
     /// Anything else.
     Other,
 }
 
 impl StoreErrorKind {
-    /// All kinds, in the order of [`Stats::l2_errors`](crate::Stats::l2_errors).
+    /// All kinds that are counted, in the order of [`Stats::l2_errors`](crate::Stats::l2_errors).
     pub const ALL: [Self; 7] = [
         Self::Unavailable,
         Self::Timeout,
@@ -240,6 +243,12 @@ impl StoreError {
     #[must_use]
     pub fn unsupported(op: &str) -> Self {
         Self::new(StoreErrorKind::Unsupported, format!("{op} is not supported by this store"))
+    }
+
+    /// A writer holds the key: the answer to a `set` of it.
+    #[must_use]
+    pub fn held() -> Self {
+        Self::new(StoreErrorKind::Held, "a writer holds the key; nothing was stored")
     }
 
     /// The class of the error.

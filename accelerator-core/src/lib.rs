@@ -30,7 +30,7 @@ pub use time::Clock;
 pub use traits::codec::Codec;
 pub use traits::head;
 pub use traits::l1::{L1Stats, L1Store, NoL1};
-pub use traits::l2::{Filled, L2Read, L2Store, LeaseToken, Limits};
+pub use traits::l2::{Filled, HoldOwner, L2Read, L2Store, LeaseToken, Limits};
 pub use traits::loader::{BatchLoader, Loaded, Loader};
 pub use traits::outcomes::Outcomes;
 pub use traits::unclaimed::Unclaimed;

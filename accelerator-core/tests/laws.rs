@@ -2,6 +2,8 @@
 
 #[path = "laws/catch_codec_key.rs"]
 mod catch_codec_key;
+#[path = "laws/catch_hold.rs"]
+mod catch_hold;
 #[path = "laws/catch_l1.rs"]
 mod catch_l1;
 #[path = "laws/catch_l2.rs"]
@@ -100,6 +102,7 @@ fn every_law_is_on_its_list() {
         (l1, include_str!("../src/testkit/laws/l1_removal.rs")),
         (l2, l2),
         (l2, include_str!("../src/testkit/laws/l2_batch.rs")),
+        (l2, include_str!("../src/testkit/laws/l2_hold.rs")),
         (l2, include_str!("../src/testkit/laws/l2_lease.rs")),
         (l2, include_str!("../src/testkit/laws/l2_lease_batch.rs")),
         (l2, include_str!("../src/testkit/laws/l2_lease_time.rs")),
@@ -125,7 +128,9 @@ fn every_law_is_on_its_list() {
 #[test]
 fn every_law_of_an_l2_catches_a_defect() {
     let list = include_str!("../src/testkit/laws/l2.rs");
-    let catches = [include_str!("laws/catch_l2.rs"), include_str!("laws/catch_lease.rs")].concat();
+    let catches =
+        [include_str!("laws/catch_hold.rs"), include_str!("laws/catch_l2.rs"), include_str!("laws/catch_lease.rs")]
+            .concat();
     let laws = list.lines().filter_map(|line| line.strip_prefix("            ")?.strip_suffix(','));
     let laws: Vec<&str> = laws.filter(|law| law.chars().all(|c| c == '_' || c.is_ascii_lowercase())).collect();
     assert!(laws.len() > 50, "only {} laws were found", laws.len());

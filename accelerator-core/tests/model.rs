@@ -177,7 +177,7 @@ fn any_fault(rng: &mut fastrand::Rng, l2: &MemoryL2, foreign: &[u8]) -> Fault {
 /// Something about L2 changes.
 fn trouble(rng: &mut fastrand::Rng, l2: &Faulty<MemoryL2>, foreign: &[u8]) {
     let any_fault = |rng: &mut fastrand::Rng| any_fault(rng, l2.inner(), foreign);
-    let with_leases = [Op::Lease, Op::Fill, Op::Set, Op::Del, Op::Get, Op::Release, Op::Hold];
+    let with_leases = [Op::Lease, Op::Fill, Op::Set, Op::Del, Op::Get, Op::Release, Op::Hold, Op::Unhold];
     let ops = if l2.inner().limits().leases { &with_leases[..] } else { &[Op::Get, Op::Set, Op::Del] };
     match rng.u8(..100) {
         0..60 => {

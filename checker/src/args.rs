@@ -43,6 +43,9 @@ pub(crate) struct Run {
     /// Without leases: this must find violations
     #[arg(long)]
     pub(crate) no_leases: bool,
+    /// Writers guard what they change, beside plain deletes and sets; a process is killed, and some guards with it
+    #[arg(long)]
+    pub(crate) guards: bool,
     /// Interrupt the server: restart=N,stop=N
     #[arg(long, value_name = "WHAT", default_value = "restart=0,stop=0", hide_default_value = true)]
     pub(crate) chaos: Chaos,
@@ -147,6 +150,10 @@ impl Run {
                 Err("--pauses needs a server of its own: leave out --url")
             }
             Some(_) if self.pauses.is_some() && chaos => Err("--pauses and --chaos are runs of their own: take one"),
+            Some(_) if self.guards && self.no_leases => Err("--guards needs leases: leave out --no-leases"),
+            Some(_) if self.guards && self.chaos.restarts > 0 => {
+                Err("--guards takes no restarts, with which a server loses its holds: --chaos stop=N")
+            }
             Some(_) if self.keys < 16 => Err("--keys takes 16 or more"),
             Some(_) => Ok(()),
         }

@@ -22,7 +22,7 @@ pub(crate) enum Backend {
 
 /// A new store of this process, with connections of its own.
 pub(crate) fn store(backend: Backend, url: &str, prefix: &str, leases: bool) -> anyhow::Result<Arc<dyn L2Store>> {
-    static MEMORY: LazyLock<MemoryL2> = LazyLock::new(MemoryL2::new);
+    static MEMORY: LazyLock<MemoryL2> = LazyLock::new(|| MemoryL2::new().with_leases());
     let store: Arc<dyn L2Store> = match backend {
         Backend::Redis => Arc::new(RedisStore::builder().url(url).key_prefix(prefix).build()?),
         Backend::Memcached => Arc::new(MemcachedStore::builder().servers(url.split(',')).key_prefix(prefix).build()?),

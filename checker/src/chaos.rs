@@ -85,6 +85,11 @@ impl Interruptions {
         self.done == self.kinds.len() && self.is_due(ops)
     }
 
+    /// Whether the server is there, and everybody has noticed.
+    pub(crate) fn is_calm(&self) -> bool {
+        matches!(self.state, State::Calm(_))
+    }
+
     fn is_due(&self, ops: u64) -> bool {
         matches!(self.state, State::Calm(since) if ops >= since + self.calm)
     }

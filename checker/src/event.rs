@@ -30,9 +30,19 @@ pub(crate) struct Setup {
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(crate) enum Work {
     /// The main mode: random operations on these keys, of which those from `near` on are cached in L1 as well.
-    Operations { keys: Id, near: Id, seed: u64 },
+    Operations { keys: Id, near: Id, seed: u64, guards: Option<Guards> },
     /// One cold key.
     Cold,
+}
+
+/// How writers guard.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) struct Guards {
+    /// This one, and how many there are: they share the keys that have one writer.
+    pub(crate) process: usize,
+    pub(crate) processes: usize,
+    /// Whether keys are set as well.
+    pub(crate) sets: bool,
 }
 
 /// The verbs of the cache, as the checker calls them.
@@ -76,6 +86,8 @@ pub(crate) enum What {
     Read { verb: Verb, seen: Seen, joined: u64 },
     /// The loader read this version from the database.
     Loaded(u64),
+    /// This version was committed under a write guard that stands: nobody may begin to read an older one from now on.
+    Committed(u64),
     /// The invalidation after this version was confirmed: nobody may read an older one from now on.
     Acknowledged(Verb, u64),
     /// It was not confirmed: this process may not read an older one from now on.

@@ -62,6 +62,15 @@ impl Fleet {
         worker.child.kill().context("can't kill a worker")
     }
 
+    pub(crate) fn is_killed(&self, process: usize) -> bool {
+        self.workers[process].killed
+    }
+
+    /// How many there are.
+    pub(crate) fn living(&self) -> usize {
+        self.workers.iter().filter(|worker| !worker.killed).count()
+    }
+
     /// The next message, if there is one in time. A worker that ended unasked is an error.
     pub(crate) fn next(&mut self, wait: Duration) -> anyhow::Result<Option<(usize, Message)>> {
         let until = Instant::now() + wait;

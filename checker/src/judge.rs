@@ -41,6 +41,8 @@ pub(crate) struct Judge {
     all: Vec<Floor>,
     /// For one process, per process and key.
     own: Vec<Vec<Floor>>,
+    /// For one process, what it has committed under guards. Its flights of before go on.
+    committed: Vec<Vec<Floor>>,
     /// Up to when each process has sent everything.
     complete: Vec<u64>,
     floors: Vec<(usize, Event)>,
@@ -60,7 +62,8 @@ impl Judge {
             near,
             lag,
             all: floors.clone(),
-            own: vec![floors; processes],
+            own: vec![floors.clone(); processes],
+            committed: vec![floors; processes],
             complete: vec![0; processes],
             history: History::new(versions.len()),
             floors: Vec::new(),
@@ -79,12 +82,20 @@ impl Judge {
             self.history.push(process, event);
             match event.what {
                 What::Read { .. } => self.reads.push_back((process, event)),
-                What::Acknowledged(..) | What::Unconfirmed(..) => self.floors.push((process, event)),
+                What::Committed(..) | What::Acknowledged(..) | What::Unconfirmed(..) => {
+                    self.floors.push((process, event));
+                }
                 What::AtRest(seen) => self.at_rest(process, event, seen),
                 What::Loaded(_) => {}
             }
         }
         self.complete[process] = until;
+        self.settle();
+    }
+
+    /// This process was killed: it has nothing more to say, and what it did not say is not missed.
+    pub(crate) fn gone(&mut self, process: usize) {
+        self.complete[process] = u64::MAX;
         self.settle();
     }
 
@@ -121,6 +132,11 @@ impl Judge {
                 let lag = if event.id < self.near { 0 } else { self.lag };
                 self.all[id].raise(event.end + lag, version);
             }
+            What::Committed(version) => {
+                self.committed[process][id].raise(event.end, version);
+                let lag = if event.id < self.near { 0 } else { self.lag };
+                self.all[id].raise(event.end + lag, version);
+            }
             What::Unconfirmed(_, version) => self.own[process][id].raise(event.end, version),
             What::Read { .. } | What::Loaded(_) | What::AtRest(_) => {}
         }
@@ -132,7 +148,7 @@ impl Judge {
         self.reads_judged += 1;
         // What this process has invalidated itself has detached its flights.
         let (all, own) = (self.all[id].before(joined), self.own[process][id].before(event.begin));
-        let (floor, since) = all.max(own);
+        let (floor, since) = all.max(own).max(self.committed[process][id].before(joined));
         if seen.may_be(floor, self.version(id)) {
             return;
         }
@@ -236,6 +252,28 @@ mod tests {
             vec![late, event(0, 110, 120, What::Read { verb: Verb::Get, seen: Seen::Version(3), joined: 101 })],
         );
         assert_eq!((judge.reads_judged, judge.stale_reads), (3, 2));
+    }
+
+    #[test]
+    fn what_was_committed_under_a_guard_counts_from_then_on_but_for_flights_of_before() {
+        let mut judge = judge();
+        let committed = event(0, 90, 100, What::Committed(4));
+        let joined = event(0, 110, 120, What::Read { verb: Verb::Get, seen: Seen::Version(3), joined: 95 });
+        judge.journal(0, 300, vec![committed, joined, read(0, 99, 3), read(0, 101, 3)]);
+        judge.journal(1, 300, vec![joined, read(0, 101, 3), read(0, 101, 4)]);
+        assert_eq!((judge.reads_judged, judge.stale_reads), (6, 2));
+        // Beside an L1, other nodes have time, and the own one has not.
+        judge.journal(0, 9000, vec![event(1, 390, 400, What::Committed(4)), read(1, 410, 3)]);
+        judge.journal(1, 9000, vec![read(1, 410, 3), read(1, 401 + LAG, 3)]);
+        assert_eq!((judge.reads_judged, judge.stale_reads), (9, 4));
+    }
+
+    #[test]
+    fn nobody_waits_for_a_process_that_is_gone() {
+        let mut judge = judge();
+        judge.journal(0, 300, vec![acknowledged(0, 100, 4), read(0, 110, 3)]);
+        judge.gone(1);
+        assert_eq!((judge.reads_judged, judge.stale_reads), (1, 1));
     }
 
     #[test]

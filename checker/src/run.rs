@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 
 use crate::args::Run;
-use crate::chaos::Interruptions;
+use crate::chaos::{Chaos, Interruptions};
 use crate::database::Database;
-use crate::event::{Message, Setup, Summary, Work};
+use crate::event::{Guards, Message, Setup, Summary, Work};
 use crate::fleet::Fleet;
 use crate::judge::Judge;
 use crate::pauses::Pauses;
@@ -34,7 +34,16 @@ pub(crate) fn run(args: &Run) -> anyhow::Result<bool> {
     let prefix = format!("checker-{:016x}.", fastrand::u64(..));
     let mut fleet = Fleet::start((0..args.processes).map(|process| Setup {
         process,
-        work: Work::Operations { keys: args.keys, near, seed },
+        work: Work::Operations {
+            keys: args.keys,
+            near,
+            seed,
+            guards: args.guards.then_some(Guards {
+                process,
+                processes: args.processes,
+                sets: args.chaos == Chaos::default(),
+            }),
+        },
         backend,
         url: server.url(),
         prefix: prefix.clone(),
@@ -59,7 +68,7 @@ pub(crate) fn run(args: &Run) -> anyhow::Result<bool> {
     let took = begin.elapsed();
     let pauses = pauses.map_or(0, Pauses::end);
     fleet.order(Order::Stop)?;
-    while conductor.summaries.len() < args.processes {
+    while conductor.summaries.len() < fleet.living() {
         conductor.listen(&mut fleet, HANGS)?;
     }
     // What was given up at its limit may still be on its way to the server.
@@ -101,7 +110,14 @@ impl Conductor {
                 warm = true;
                 fleet.order(Order::Warm)?;
             }
-            if let Some(at) = self.interruptions.tick(ops, args.processes, random)? {
+            // The last one: the first looks at what is left.
+            let last = args.processes - 1;
+            if args.guards && last > 0 && !fleet.is_killed(last) && ops >= args.ops / 2 && self.interruptions.is_calm()
+            {
+                fleet.kill(last)?;
+                self.judge.gone(last);
+            }
+            if let Some(at) = self.interruptions.tick(ops, fleet.living(), random)? {
                 fleet.order(Order::Back { at })?;
             }
             if self.interruptions.are_over(ops) {
@@ -116,6 +132,9 @@ impl Conductor {
             // Journals come all the time.
             return if wait < HANGS { Ok(()) } else { Err(anyhow::anyhow!("the workers are silent")) };
         };
+        if fleet.is_killed(process) {
+            return Ok(());
+        }
         match message {
             Message::Journal { until, ops, events } => {
                 self.at_rest |= until == u64::MAX;

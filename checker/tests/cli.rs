@@ -49,6 +49,18 @@ fn a_run_with_slow_loads_is_clean() {
 }
 
 #[test]
+fn a_run_beside_write_guards_is_clean() {
+    let json =
+        clean(&["--backend", "memory", "--processes", "1", "--ops", "20000", "--keys", "64", "--guards", "--json"]);
+    let of = |field: &str| json[field].as_i64().unwrap();
+    assert!(of("ops") >= 20_000 && of("reads_judged") > of("ops") && of("hits") > 0 && of("loads") > 0, "{json}");
+    for field in ["stale_reads", "stale_at_rest", "loader_healthy_errors", "flights_left", "unconfirmed_left"] {
+        assert_eq!(of(field), 0, "{field}: {json}");
+    }
+    assert_eq!(json["guards"], true, "{json}");
+}
+
+#[test]
 fn envelopes_that_are_none_are_refused() {
     let json = clean(&["envelopes", "--n", "2000", "--json"]);
     assert_eq!((&json["accepted"], &json["panics"], &json["n"]), (&0.into(), &0.into(), &2000.into()));
@@ -69,6 +81,8 @@ fn bad_usage_is_refused() {
     refused(&["--backend", "redis", "--pauses", "250", "--chaos", "stop=1"], &["--pauses", "--chaos"]);
     refused(&["--backend", "redis", "--pauses", "250", "--url", "redis://127.0.0.1"], &["--pauses", "--url"]);
     refused(&["--backend", "memory", "--processes", "1", "--pauses", "250"], &["--pauses", "server"]);
+    refused(&["--backend", "redis", "--guards", "--no-leases"], &["--guards", "leases"]);
+    refused(&["--backend", "redis", "--guards", "--chaos", "restart=1"], &["--guards", "restart"]);
     refused(&["--backend", "redis", "--keys", "3"], &["--keys", "16"]);
     refused(&["--backend", "redis", "--frobnicate"], &["--frobnicate"]);
     refused(&["cold-key"], &["--backend"]);

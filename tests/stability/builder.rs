@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use accelerator::stores::MokaL1;
 use accelerator::{
-    Builder, Bytes, CacheResult, Clock, Entry, L1Stats, L1Store, L2Store, LevelCache, Loaded, NoL1, Postcard,
-    StoreResult, async_trait,
+    Builder, Bytes, CacheResult, Clock, Entry, HoldOwner, L1Stats, L1Store, L2Store, LevelCache, Loaded, NoL1,
+    Postcard, StoreError, StoreErrorKind, StoreResult, async_trait,
 };
 
 type B<L1 = NoL1> = Builder<u64, String, L1>;
@@ -101,4 +101,14 @@ fn loaders() {
         |builder| builder.batch_loader(|_: Vec<u64>| ready(Answer::Ok(HashMap::<u64, Option<String>>::new())));
     let _: fn(B) -> B =
         |builder| builder.batch_loader(|_: Vec<u64>| ready(Answer::Ok(Vec::<(u64, Option<String>)>::new())));
+}
+
+/// A store with leases takes holds with their owners, and ends them.
+#[tokio::test]
+async fn holds() {
+    let owner = HoldOwner::random();
+    let held = [Nothing.hold("k", owner, Duration::ZERO).await, Nothing.unhold("k", owner).await];
+    let kinds = held.map(|answer: StoreResult<()>| answer.map_err(|e| e.kind()));
+    assert_eq!(kinds, [Err(StoreErrorKind::Unsupported); 2]);
+    assert_eq!(StoreError::held().kind(), StoreErrorKind::Held);
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use accelerator_backend_memcached::MemcachedStore;
 use accelerator_core::testkit::server::MemcachedServer;
-use accelerator_core::{Builder, Bytes, Filled, L2Read, L2Store, LevelCache, StoreErrorKind};
+use accelerator_core::{Builder, Bytes, Filled, HoldOwner, L2Read, L2Store, LevelCache, StoreErrorKind};
 
 use crate::tools::{LONG, builder, connect, leased, raw, value};
 
@@ -155,7 +155,7 @@ async fn notes_of_the_lease_protocol_are_no_values() {
     use accelerator_core::head::{Head, Kind};
     let Some(server) = MemcachedServer::start() else { return };
     let store = connect(server.addr()).await;
-    store.hold("held", LONG).await.expect("hold");
+    store.hold("held", HoldOwner(1), LONG).await.expect("hold");
     store.get_or_lease("leased", LONG).await.expect("a lease");
     let failed = Bytes::copy_from_slice(&Head::random(Kind::Failed).to_bytes());
     store.set("failed", failed, LONG).await.expect("set");

@@ -24,7 +24,7 @@ fn every_refusal_names_the_field_the_value_and_what_it_takes() {
             MemcachedStore::builder().servers(["redis://a:1"]),
             "servers = (not shown): bad scheme; takes host:port or memcache://host:port, without a login",
         ),
-        (given().key_prefix("a b"), "key_prefix = \"a b\": takes up to 186 ASCII characters, no spaces"),
+        (given().key_prefix("a b"), "key_prefix = \"a b\": takes up to 185 ASCII characters, no spaces"),
         (given().connect_timeout(Duration::ZERO), "connect_timeout = 0ns: takes more than nothing and at most 60 s"),
         (
             given().response_timeout(most + Duration::from_millis(1)),
@@ -50,7 +50,7 @@ fn the_borders_are_taken() {
     let given = || builder("a:1");
     let most = Duration::from_secs(60);
     for builder in [
-        given().key_prefix("x".repeat(186)),
+        given().key_prefix("x".repeat(185)),
         given().connect_timeout(Duration::from_nanos(1)).response_timeout(most),
         given().max_connections(65_536).max_idle(65_536),
         given().max_idle(1).max_connections(1),
@@ -65,7 +65,7 @@ fn the_borders_are_taken() {
 fn limits_follow_what_was_given() {
     let store = builder("a:1").key_prefix("12345:").max_value_bytes(7).build().expect("a store");
     let limits = store.limits();
-    assert_eq!((limits.max_key_bytes, limits.max_value_bytes), (244, 7));
+    assert_eq!((limits.max_key_bytes, limits.max_value_bytes), (243, 7));
     assert_eq!((limits.ttl_granularity, limits.leases), (Duration::from_secs(1), true));
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use accelerator_backend_memcached::MemcachedStore;
 use accelerator_core::testkit::server::{MemcachedServer, memcached_addr};
-use accelerator_core::{Bytes, L2Store};
+use accelerator_core::{Bytes, HoldOwner, L2Store};
 use futures_util::future::BoxFuture;
 
 use crate::tools::{LONG, Raw, builder, connect, once, value};
@@ -24,13 +24,14 @@ async fn polled(times: usize, call: impl Future) -> bool {
 
 type Call = for<'a> fn(&'a MemcachedStore) -> BoxFuture<'a, ()>;
 
-const CALLS: [(&str, Call); 7] = [
+const CALLS: [(&str, Call); 8] = [
     ("get", |store| Box::pin(async { drop(store.get("dropped").await) })),
     ("set", |store| Box::pin(async { drop(store.set("dropped", vec![1; 100_000].into(), LONG).await) })),
     ("del", |store| Box::pin(async { drop(store.del("dropped").await) })),
     ("mget", |store| Box::pin(async { drop(store.mget(&["dropped", "a", "b"]).await) })),
     ("get_or_lease", |store| Box::pin(async { drop(store.get_or_lease("dropped", LONG).await) })),
-    ("hold", |store| Box::pin(async { drop(store.hold("dropped", LONG).await) })),
+    ("hold", |store| Box::pin(async { drop(store.hold("dropped", HoldOwner(1), LONG).await) })),
+    ("unhold", |store| Box::pin(async { drop(store.unhold("dropped", HoldOwner(1)).await) })),
     ("fill", |store| {
         Box::pin(async {
             if let Ok(accelerator_core::L2Read::Leased { token, .. }) = store.get_or_lease("fresh", LONG).await {

@@ -1,7 +1,7 @@
 //! What a call costs on the wire.
 
 use accelerator_core::testkit::server::{CountingProxy, memcached_addr};
-use accelerator_core::{Filled, L2Read, L2Store};
+use accelerator_core::{Filled, HoldOwner, L2Read, L2Store};
 
 use crate::tools::{LONG, builder, leased, value};
 
@@ -30,8 +30,20 @@ async fn every_call_is_one_round_trip() {
     trips("set of too much", 1);
     store.del("key").await.expect("del");
     trips("del", 1);
-    store.hold("key", LONG).await.expect("hold");
-    trips("hold", 1);
+    for owner in [HoldOwner(1), HoldOwner(2)] {
+        store.hold("key", owner, LONG).await.expect("hold");
+        trips("hold", 2);
+    }
+    assert!(matches!(store.get_or_lease("key", LONG).await, Ok(L2Read::Held)));
+    trips("get_or_lease of a held key, and its lease given back", 2);
+    store.set("key", value("v"), LONG).await.expect_err("held");
+    trips("set of a held key, and its value deleted", 2);
+    store.del("key").await.expect("del");
+    trips("del of a held key", 1);
+    for owner in [HoldOwner(1), HoldOwner(2), HoldOwner(2)] {
+        store.unhold("key", owner).await.expect("unhold");
+        trips("unhold", 2);
+    }
 
     let keys: Vec<String> = (0..32).map(|n| format!("key.{n}")).collect();
     let refs: Vec<&str> = keys.iter().map(String::as_str).collect();

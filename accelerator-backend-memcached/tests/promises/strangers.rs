@@ -114,7 +114,7 @@ async fn a_value_that_is_announced_too_large_is_not_read() {
 #[tokio::test]
 async fn half_an_answer_is_an_error() {
     let server = Pretender::answering(|line| match line {
-        line if line.contains("later") => format!("VA 5 {}\r\nab", mark(line)).into_bytes(),
+        line if line.contains("later") => format!("VA 5000 {}\r\nab", mark(line)).into_bytes(),
         line if line.contains("never") => vec![],
         line => format!("EN {}\r\n", mark(line)).into_bytes(),
     })

@@ -32,6 +32,8 @@ async fn check(load: impl FnOnce(Builder<u64, String>) -> Builder<u64, String>) 
     let cache = load(counted(&proxy).await).build().expect("a cache");
     // Whatever the first of all costs (a script is told to the server, a connection is made).
     cache.get(&0).await.expect("a value");
+    cache.set(&0, String::from("none")).await.expect("set");
+    cache.del(&0).await.expect("del");
     let trips = |what: &str, expected: u64| {
         assert_eq!(proxy.round_trips(), expected, "{what}");
         proxy.reset();

@@ -2,7 +2,7 @@
 
 use accelerator_core::head::{Head, Kind};
 use accelerator_core::testkit::server::{RedisServer, redis_url};
-use accelerator_core::{Bytes, Filled, L2Read, L2Store, LeaseToken, StoreErrorKind};
+use accelerator_core::{Bytes, Filled, HoldOwner, L2Read, L2Store, LeaseToken, StoreErrorKind};
 
 use crate::support::{LONG, expecting, key, lease, raw, shared, store, value};
 
@@ -39,7 +39,7 @@ async fn a_plain_read_sees_values_only() {
     let Some(store) = shared().await else { return };
     let keys = [key(), key(), key(), key()];
     lease(&store, &keys[0]).await;
-    store.hold(&keys[1], LONG).await.expect("hold");
+    store.hold(&keys[1], HoldOwner::random(), LONG).await.expect("hold");
     let failed = Head::random(Kind::Failed).to_bytes();
     store.set(&keys[2], Bytes::copy_from_slice(&failed), LONG).await.expect("set");
     assert_eq!(store.get_or_lease(&keys[2], LONG).await.expect("read"), L2Read::Failed);

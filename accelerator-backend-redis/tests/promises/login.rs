@@ -1,7 +1,7 @@
 //! Who we are to the server, and what is said where it doesn't like that. Passwords are in no text.
 
 use accelerator_core::testkit::server::{RedisServer, redis_url};
-use accelerator_core::{ErrorKind, L2Store, StoreErrorKind};
+use accelerator_core::{ErrorKind, HoldOwner, L2Store, StoreErrorKind};
 
 use crate::laws::MINIMAL_ACL;
 use crate::support::{LONG, builder, comes_true, lease, raw, store, value};
@@ -80,7 +80,7 @@ async fn databases_are_kept_apart() {
 #[tokio::test]
 async fn a_missing_right_is_named() {
     // With every right but one, each operation names the one.
-    let all = ["get", "mget", "set", "unlink", "getrange", "eval", "evalsha", "ping"];
+    let all = ["get", "mget", "set", "unlink", "getrange", "eval", "evalsha", "time", "ping"];
     let Some(server) = RedisServer::start() else { return };
     for missing in all {
         let rights: String = all.iter().filter(|right| **right != missing).map(|right| format!(" +{right}")).collect();
@@ -101,7 +101,9 @@ async fn a_missing_right_is_named() {
             errors.extend(again.err());
             errors.extend(store.release("leased", token).await.err());
         }
-        errors.extend(store.hold("held", LONG).await.err());
+        let owner = HoldOwner::random();
+        errors.extend(store.hold("held", owner, LONG).await.err());
+        errors.extend(store.unhold("held", owner).await.err());
         // Any answer to a PING will do; and the name of a script is enough where the server knows it.
         assert_eq!(errors.is_empty(), matches!(missing, "ping" | "eval"), "without {missing}: {errors:?}");
         for error in errors {
@@ -115,4 +117,27 @@ async fn a_missing_right_is_named() {
     let error = store(server.url_as("keyless", "pw")).await.get("key.of.ours").await.expect_err("no such right");
     assert_eq!(error.kind(), StoreErrorKind::Rejected);
     assert!(!error.to_string().contains("key.of.ours"), "{error}");
+}
+
+#[tokio::test]
+async fn a_user_without_scripts_writes_and_deletes_plainly() {
+    let Some(server) = RedisServer::start() else { return };
+    let rights = "+get +mget +set +unlink +getrange +ping";
+    assert_eq!(raw(&server.addr(), &format!("ACL SETUSER plain on >pw ~* -@all {rights}")), "+OK");
+    let store = store(server.url_as("plain", "pw")).await;
+    for _ in 0..2 {
+        store.set("k", value("v"), LONG).await.expect("set");
+        store.mset(vec![("l", value("v"), LONG), ("m", value("v"), LONG)]).await.into_iter().for_each(|set| {
+            set.expect("mset");
+        });
+        let there = store.mget(&["k", "l", "m"]).await;
+        assert!(there.iter().all(|one| matches!(one, Ok(Some(_)))), "{there:?}");
+        store.del("k").await.expect("del");
+        store.mdel(&["l", "m"]).await.into_iter().for_each(|deleted| deleted.expect("mdel"));
+        let gone = store.mget(&["k", "l", "m"]).await;
+        assert!(gone.iter().all(|one| matches!(one, Ok(None))), "{gone:?}");
+        // So nobody of this user believes that a key is held.
+        let error = store.hold("k", HoldOwner::random(), LONG).await.expect_err("no scripts");
+        assert_eq!(error.kind(), StoreErrorKind::Rejected);
+    }
 }

@@ -200,10 +200,13 @@ async fn a_server_that_stays_a_replica_is_left_for_what_its_name_leads_to_by_the
     let store = builder(server.url()).response_timeout(Duration::from_secs(5)).connect().await.expect("a connection");
     let addr = server.addr();
     assert_eq!(raw(&addr, "REPLICAOF 127.0.0.1 1"), "+OK");
-    // The connection whose last command was a SET.
+    // The connection whose last command was a script, as those of a `set` are.
     let id = || {
         let clients = raw_lines(&addr, "CLIENT LIST\r\nQUIT", usize::MAX);
-        clients.lines().find(|line| line.contains("cmd=set")).and_then(|line| line.split(' ').next().map(str::to_owned))
+        clients
+            .lines()
+            .find(|line| line.contains("cmd=eval"))
+            .and_then(|line| line.split(' ').next().map(str::to_owned))
     };
     store.set("k", value("v"), LONG).await.expect_err("a replica");
     let first = id().expect("the store's connection");

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use accelerator_backend_redis::RedisStore;
 use accelerator_core::testkit::server::RedisServer;
-use accelerator_core::{Bytes, Filled, L2Read, L2Store, StoreErrorKind};
+use accelerator_core::{Bytes, Filled, HoldOwner, L2Read, L2Store, StoreErrorKind};
 
 use crate::support::{LONG, builder, comes_true, expecting, info, keys, lease, pretend, raw, refs, store, value};
 
@@ -269,7 +269,7 @@ async fn lives_end_at_their_time_however_long_they_were_meant_to_be() {
     let (store, addr) = (store(server.url()).await, server.addr());
     store.set("long", value("v"), Duration::MAX).await.expect("set");
     store.set("none", value("v"), Duration::ZERO).await.expect("set");
-    store.hold("held", Duration::MAX).await.expect("hold");
+    store.hold("held", HoldOwner::random(), Duration::MAX).await.expect("hold");
     let year = Duration::from_secs(365 * 24 * 3600).as_millis();
     for key in ["long", "held"] {
         let left: u128 = raw(&addr, &format!("PTTL {key}"))[1..].parse().expect("a number");

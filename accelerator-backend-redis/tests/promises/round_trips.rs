@@ -2,7 +2,7 @@
 
 use accelerator_backend_redis::RedisStore;
 use accelerator_core::testkit::server::{CountingProxy, RedisServer};
-use accelerator_core::{Filled, L2Read, L2Store};
+use accelerator_core::{Filled, HoldOwner, L2Read, L2Store};
 
 use crate::support::{LONG, expecting, key, keys, lease, refs, store, value};
 
@@ -22,6 +22,10 @@ impl Counted {
         let token = lease(&counted.store, "known").await;
         counted.store.fill("known", &token, value("v"), LONG).await.expect("fill");
         counted.store.release("known", token).await.expect("release");
+        counted.store.set("known", value("v"), LONG).await.expect("set");
+        counted.store.del("known").await.expect("del");
+        counted.store.hold("known", HoldOwner(0), LONG).await.expect("hold");
+        counted.store.unhold("known", HoldOwner(0)).await.expect("unhold");
         Some(counted)
     }
 
@@ -50,7 +54,14 @@ async fn one_key_takes_one_round_trip() {
     assert_eq!(counted.trips(store.del(&key)).await.0, 1, "del");
     let token = lease(store, &key).await;
     assert_eq!(counted.trips(store.release(&key, token)).await.0, 1, "release");
-    assert_eq!(counted.trips(store.hold(&key, LONG)).await.0, 1, "hold");
+    for owner in [HoldOwner(1), HoldOwner(2)] {
+        assert_eq!(counted.trips(store.hold(&key, owner, LONG)).await.0, 1, "hold");
+    }
+    assert_eq!(counted.trips(store.set(&key, value("v"), LONG)).await.0, 1, "set of a held key");
+    assert_eq!(counted.trips(store.del(&key)).await.0, 1, "del of a held key");
+    for owner in [HoldOwner(1), HoldOwner(2)] {
+        assert_eq!(counted.trips(store.unhold(&key, owner)).await.0, 1, "unhold");
+    }
 }
 
 #[tokio::test]

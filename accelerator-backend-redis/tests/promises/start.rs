@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use accelerator_backend_redis::RedisStore;
 use accelerator_core::testkit::server::RedisServer;
-use accelerator_core::{L2Store, LevelCache, NoL1, StoreErrorKind};
+use accelerator_core::{HoldOwner, L2Store, LevelCache, NoL1, StoreErrorKind};
 
 use crate::support::{LONG, PATIENCE, builder, comes_true, value};
 
@@ -35,7 +35,7 @@ async fn the_first_write_after_build_is_confirmed() {
         node(fresh(&server), &loads).del(&1).await.expect("confirmed");
         node(fresh(&server), &loads).mset([(1, Some(1)), (2, Some(2))]).await.expect("confirmed");
     }
-    fresh(&server).hold("k", LONG).await.expect("confirmed");
+    fresh(&server).hold("k", HoldOwner::random(), LONG).await.expect("confirmed");
 }
 
 #[tokio::test]

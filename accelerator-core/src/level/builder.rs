@@ -13,6 +13,7 @@ use crate::level::LevelCache;
 use crate::level::claim::Claim;
 use crate::level::cleared::Cleared;
 use crate::level::engine::{Engine, Key, Value};
+use crate::level::guarded::Guarded;
 use crate::level::lease::Grants;
 use crate::level::policy::MAX_REMEMBERED;
 use crate::level::pulse::Pulse;
@@ -279,6 +280,7 @@ impl<K: Key, V: Value, L1> Builder<K, V, L1> {
                 prefix: area_prefix(&set.area),
                 schema: set.schema,
                 grants: Grants::default(),
+                guarded: Guarded::new(),
                 bypass: Remembered::new(WhenFull::HoldForAll, set.recovery_bytes),
                 recovering: Pulse::default(),
                 told_too_large: AtomicBool::new(false),

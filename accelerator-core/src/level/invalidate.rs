@@ -14,11 +14,22 @@ use crate::level::engine::{Engine, Key, Value};
 use crate::level::ticket::Registration;
 use crate::level::turns::{Deadline, InTurn, Tally};
 use crate::level::wall;
+use crate::traits::l2::HoldOwner;
 use crate::traits::outcomes::Outcomes;
 
 impl<K: Key, V: Value> Engine<K, V> {
     /// Deletes many keys (one is many).
     pub(crate) fn delete(self: &Arc<Self>, op: &'static str, keys: Vec<K>) -> CacheFuture<'static, CacheResult<()>> {
+        self.delete_as(op, keys, None)
+    }
+
+    /// [`delete`](Self::delete), which also ends the hold of a guard of the one key.
+    pub(crate) fn delete_as(
+        self: &Arc<Self>,
+        op: &'static str,
+        keys: Vec<K>,
+        owner: Option<HoldOwner>,
+    ) -> CacheFuture<'static, CacheResult<()>> {
         // 1: after a shutdown, too. L1 is still read then.
         for key in &keys {
             self.purge(key);
@@ -32,6 +43,7 @@ impl<K: Key, V: Value> Engine<K, V> {
             .map(|key| Delete {
                 wire: remote.name(&key).wire().to_owned(),
                 slot: Registration::new(self.clone(), key),
+                owner,
                 settled: false,
             })
             .collect();
@@ -70,6 +82,8 @@ impl<K: Key, V: Value> Engine<K, V> {
 struct Delete<K: Key, V: Value> {
     slot: Registration<K, V>,
     wire: String,
+    /// Of the hold that ends with it, where a guard finishes.
+    owner: Option<HoldOwner>,
     /// Confirmed, or known not to be.
     settled: bool,
 }
@@ -93,7 +107,9 @@ impl<K: Key, V: Value> InTurn<K, V> for Delete<K, V> {
         let mut outcomes = Outcomes::new(wires.len());
         // A key that is remembered from here on needs another delete than this one.
         let mark = remote.bypass.mark();
-        let ended = engine.timed_write(until, remote.del_all(&wires, &mut outcomes)).await;
+        let ended = engine
+            .timed_write(until, remote.delete_all(&wires, some.first().and_then(|one| one.owner), &mut outcomes))
+            .await;
         for (delete, outcome) in some.iter_mut().zip(engine.all_outcomes(remote, until.limit, ended, outcomes)) {
             match outcome {
                 Ok(()) => {

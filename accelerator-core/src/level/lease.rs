@@ -220,6 +220,11 @@ impl<V> Leased<V> {
     pub(crate) fn nothing(may: May) -> Self {
         Self::Look { found: None, may, held: false }
     }
+
+    /// A writer holds the key.
+    pub(crate) fn held() -> Self {
+        Self::Look { found: None, may: May::Nothing, held: true }
+    }
 }
 
 impl<K: Key, V: Value> Engine<K, V> {
@@ -227,6 +232,9 @@ impl<K: Key, V: Value> Engine<K, V> {
     /// `lease_wait` at most.
     pub(crate) async fn l2_look(self: &Arc<Self>, remote: &Remote<K, V>, key: &K, name: Name, l2: L2Use) -> Look<K, V> {
         self.tend(remote);
+        if self.guards(remote, key) {
+            return self.look(name, Leased::held());
+        }
         if remote.bypass.get(key, self.now()).is_some() {
             return self.look(name, Leased::nothing(May::Nothing));
         }

@@ -26,11 +26,21 @@ pub(crate) struct Looks<'a, K: Key, V: Value> {
     /// Keys so far that were asked for.
     asked: usize,
     /// Keys that are read past L2; empty where there are none.
-    passed: Vec<bool>,
+    passed: Vec<Passed>,
     l2: L2Use,
     pub(crate) at: Moment,
     /// Not all was answered in time.
     pub(crate) gave_up: bool,
+}
+
+/// Why a key is read past L2.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Passed {
+    Not,
+    /// L2 did not confirm a write of it.
+    Bypass,
+    /// This node guards it.
+    Guarded,
 }
 
 enum Answers {
@@ -46,7 +56,7 @@ impl<'a, K: Key, V: Value> Looks<'a, K, V> {
         remote: &'a Remote<K, V>,
         names: &'a Names,
         answers: Answers,
-        passed: Vec<bool>,
+        passed: Vec<Passed>,
         l2: L2Use,
     ) -> Self {
         Self {
@@ -63,21 +73,27 @@ impl<'a, K: Key, V: Value> Looks<'a, K, V> {
         }
     }
 
-    /// The index of the next key, and its place among the answers; none where it is read past L2.
-    fn step(&mut self) -> (usize, Option<usize>) {
+    /// The index of the next key, and its place among the answers; or why it is read past L2.
+    fn step(&mut self) -> (usize, Result<usize, Passed>) {
         let n = self.next;
         self.next += 1;
-        if self.passed.get(n).is_some_and(|passed| *passed) {
-            return (n, None);
+        if let Some(&passed) = self.passed.get(n)
+            && passed != Passed::Not
+        {
+            return (n, Err(passed));
         }
         self.asked += 1;
-        (n, Some(self.asked - 1))
+        (n, Ok(self.asked - 1))
     }
 
     /// What the next answer means. Inlined with what it calls: passing a value on costs as much as reading it.
     #[inline(always)]
     pub(crate) fn next_answer(&mut self) -> Leased<V> {
-        let (n, Some(place)) = self.step() else { return Leased::nothing(May::Nothing) };
+        let (n, place) = match self.step() {
+            (n, Ok(place)) => (n, place),
+            (_, Err(Passed::Guarded)) => return Leased::held(),
+            (_, Err(_)) => return Leased::nothing(May::Nothing),
+        };
         let (engine, remote, full) = (self.engine, self.remote, self.names.full(n));
         // What is missing was counted, once for all.
         let leased = match &mut self.answers {
@@ -103,7 +119,7 @@ impl<'a, K: Key, V: Value> Looks<'a, K, V> {
     #[cold]
     fn give_back(&mut self) {
         while self.next < self.names.len() {
-            if let (n, Some(place)) = self.step()
+            if let (n, Ok(place)) = self.step()
                 && let Answers::Leased(answers) = &mut self.answers
                 && let Some(Ok(L2Read::Leased { token, .. })) = answers.take(place)
             {
@@ -181,14 +197,19 @@ impl<K: Key, V: Value> Engine<K, V> {
         remote: &Remote<K, V>,
         keys: impl Iterator<Item = &'k K>,
         names: &'n Names,
-    ) -> (Vec<bool>, Vec<&'n str>) {
+    ) -> (Vec<Passed>, Vec<&'n str>) {
         let now = self.now();
-        let passed: Vec<bool> = match remote.bypass.holds_nothing() {
+        let why = |key| match () {
+            () if remote.guarded.has(key, now) => Passed::Guarded,
+            () if remote.bypass.get(key, now).is_some() => Passed::Bypass,
+            () => Passed::Not,
+        };
+        let passed: Vec<Passed> = match remote.bypass.holds_nothing() && remote.guarded.is_empty() {
             true => Vec::new(),
-            false => keys.map(|key| remote.bypass.get(key, now).is_some()).collect(),
+            false => keys.map(why).collect(),
         };
         self.tend(remote);
-        let wires = names.wires(|n| !passed.get(n).is_some_and(|passed| *passed));
+        let wires = names.wires(|n| passed.get(n).is_none_or(|passed| *passed == Passed::Not));
         (passed, wires)
     }
 

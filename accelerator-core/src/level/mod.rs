@@ -21,6 +21,7 @@ mod finish;
 mod flight;
 mod forced;
 mod guard;
+mod guarded;
 mod in_task;
 mod inside;
 mod invalidate;

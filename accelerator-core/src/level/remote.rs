@@ -13,6 +13,7 @@ use crate::error::{CacheError, ErrorKind, LoadError, StoreError, StoreErrorKind,
 use crate::level::cleared::Cleared;
 use crate::level::engine::{Engine, Key, Stale, Value};
 use crate::level::envelope::{self, Meta, Unreadable};
+use crate::level::guarded::Guarded;
 use crate::level::lease::Grants;
 use crate::level::names::Name;
 use crate::level::policy::{Life, MAX_VALUE_BYTES, Until};
@@ -35,6 +36,8 @@ pub(crate) struct Remote<K, V> {
     pub(crate) schema: u32,
     pub(crate) limits: Limits,
     pub(crate) grants: Grants,
+    /// Keys that this node guards itself.
+    pub(crate) guarded: Guarded<K>,
     /// Keys whose delete L2 did not confirm.
     pub(crate) bypass: Remembered<K, ()>,
     /// The task that sends their deletes again.
@@ -191,7 +194,7 @@ impl<K: Key, V: Value> Engine<K, V> {
 
     /// Reads one key.
     pub(crate) async fn l2_get(&self, remote: &Remote<K, V>, key: &K, name: &Name) -> Found<V> {
-        if remote.bypass.get(key, self.now()).is_some() {
+        if self.guards(remote, key) || remote.bypass.get(key, self.now()).is_some() {
             return Found::Nothing { fill: false };
         }
         let answer = self.timed(self.policy.l2_read_timeout, remote.store.get(name.wire())).await;

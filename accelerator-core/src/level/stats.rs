@@ -104,6 +104,10 @@ impl Counters {
     }
 
     pub(crate) fn l2_error(&self, kind: StoreErrorKind) {
+        // An answer, not a failure.
+        if kind == StoreErrorKind::Held {
+            return;
+        }
         let index = StoreErrorKind::ALL.iter().position(|k| *k == kind).unwrap_or(ERRORS - 1);
         self.bump(COUNTS + index, 1);
     }

@@ -174,7 +174,8 @@ impl<K: Key, V: Value, L1: L1Store<K, V>> LevelCache<K, V, L1> {
     }
 
     /// Writes a value (or `None`: known to be absent) to both levels. Takes effect when called, also if the future is
-    /// dropped. Prefer [`del`](Self::del) after a change of the source: two nodes that `set` are not ordered.
+    /// dropped. Prefer [`del`](Self::del) after a change of the source: two nodes that `set` are not ordered. Where a write
+    /// guard holds the key, of this node or another, neither level keeps the value: the older one goes, and that is all.
     ///
     /// # Errors
     /// `Unconfirmed` where L2 did not confirm: L1 of this node then holds no older value, and this node reads past L2
@@ -272,7 +273,7 @@ impl<K: Key, V: Value, L1: L1Store<K, V>> LevelCache<K, V, L1> {
     /// for sure, and nothing has been changed. `Shutdown` after `shutdown`.
     ///
     /// # Cancel safety
-    /// Dropping the future may leave a hold, which ends by itself after 10 s.
+    /// Dropping the future may leave a hold. It is ended in the background, and by itself after 10 s.
     pub async fn write_guard(&self, key: &K) -> CacheResult<WriteGuard<K, V>> {
         self.engine.inside(self.engine.hold(key)).await
     }

@@ -3,6 +3,7 @@
 //! 1. encode · 2. purge L1 and register in the key's slot, at the call · 3. (in a task, in turn with other writers of
 //!    the key) write L2, unless something later had its turn first
 //! 4. under the fence: undisturbed: insert into L1, else remove; either way later readers start anew
+//!    (or a writer holds the key: remove)
 //! 5. L2 did not confirm: remove from L1, read past L2 for the key, say so
 //!
 //! Without L2, 4 happens at the call.
@@ -10,7 +11,7 @@
 use std::sync::Arc;
 
 use crate::cache::CacheFuture;
-use crate::error::{CacheError, CacheResult};
+use crate::error::{CacheError, CacheResult, StoreErrorKind};
 use crate::level::engine::{Engine, Key, Value};
 use crate::level::policy::Life;
 use crate::level::remote::Sealed;
@@ -117,6 +118,27 @@ impl<K: Key, V: Value> Engine<K, V> {
                 sealed,
             })
             .collect();
+        // What this node guards is a delete, too: asked once it is registered, as a load does (`guarded.rs`).
+        let guarding = self.remote.as_ref().filter(|remote| !remote.guarded.is_empty());
+        if let Some(remote) = guarding {
+            let guarded = |write: &Write<K, V>| self.guards(remote, &write.pending.slot.key);
+            let (guarded, pending): (Vec<_>, Vec<_>) = pending.into_iter().partition(guarded);
+            let doomed = guarded.iter().map(|write| write.pending.slot.key.clone()).collect();
+            guarded.into_iter().for_each(|write| write.pending.overtaken());
+            let (deleted, written) = (self.delete(op, doomed), self.send_writes(op, pending));
+            return CacheFuture::boxed(async move { written.await.and(deleted.await) });
+        }
+        self.send_writes(op, pending)
+    }
+
+    fn send_writes(
+        self: &Arc<Self>,
+        op: &'static str,
+        pending: Vec<Write<K, V>>,
+    ) -> CacheFuture<'static, CacheResult<()>> {
+        if pending.is_empty() {
+            return CacheFuture::ready(Ok(()));
+        }
         let engine = self.clone();
         // 3
         self.in_task(op, async move { engine.in_turns(op, pending).await })
@@ -162,6 +184,12 @@ impl<K: Key, V: Value> InTurn<K, V> for Write<K, V> {
         for (write, outcome) in some.into_iter().zip(engine.all_outcomes(remote, until.limit, ended, outcomes)) {
             match outcome {
                 Ok(()) => write.pending.done(write.value, write.life, write.at, mark),
+                Err(e) if e.kind() == StoreErrorKind::Held && !cfg!(accelerator_mutant = "held-set-kept") => {
+                    write.pending.held(mark);
+                }
+                Err(e) if e.kind() == StoreErrorKind::Held => {
+                    write.pending.done(write.value, write.life, write.at, mark);
+                }
                 // 5
                 Err(e) => tally.fail(e, write.pending.failed()),
             }
@@ -210,6 +238,18 @@ impl<K: Key, V: Value> PendingWrite<K, V> {
         slot.ended = true;
         let engine = &slot.engine;
         engine.table.commit(&slot.key, slot.at.hash, slot.at.token, None, || engine.generation(), |_| {});
+    }
+
+    /// Step 4, where a writer holds the key: nothing older is in L2, and nobody keeps the value.
+    fn held(mut self, mark: u64) {
+        self.settled = true;
+        let slot = &mut self.slot;
+        slot.ended = true;
+        let (engine, key) = (&slot.engine, &slot.key);
+        if let Some(remote) = &engine.remote {
+            remote.bypass.remove_before(key, mark, engine.now());
+        }
+        engine.table.commit_write(key, &slot.at, || engine.generation(), |_| engine.l1.remove(key));
     }
 
     /// Step 4. L1's life counts from `at`, before the value was sealed for L2: it must not outlive that. What L2 has is

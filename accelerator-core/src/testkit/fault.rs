@@ -28,6 +28,8 @@ pub enum Op {
     Release,
     /// `hold`.
     Hold,
+    /// `unhold`.
+    Unhold,
 }
 
 /// One fault of one operation.

@@ -13,7 +13,7 @@ use super::fault::{Fault, Op, Then};
 use super::faulty::Faulty;
 use super::granted::Granted;
 use crate::error::{StoreError, StoreErrorKind, StoreResult};
-use crate::traits::l2::{Filled, L2Read, L2Store, LeaseToken, Limits};
+use crate::traits::l2::{Filled, HoldOwner, L2Read, L2Store, LeaseToken, Limits};
 use crate::traits::outcomes::Outcomes;
 use crate::traits::unclaimed::Unclaimed;
 
@@ -214,8 +214,12 @@ impl<S: L2Store> L2Store for Faulty<S> {
         self.run_one(Op::Release, key, || self.inner().release(key, token), undisturbed).await
     }
 
-    async fn hold(&self, key: &str, hold: Duration) -> StoreResult<()> {
-        self.run_one(Op::Hold, key, || self.inner().hold(key, hold), undisturbed).await
+    async fn hold(&self, key: &str, owner: HoldOwner, hold: Duration) -> StoreResult<()> {
+        self.run_one(Op::Hold, key, || self.inner().hold(key, owner, hold), undisturbed).await
+    }
+
+    async fn unhold(&self, key: &str, owner: HoldOwner) -> StoreResult<()> {
+        self.run_one(Op::Unhold, key, || self.inner().unhold(key, owner), undisturbed).await
     }
 
     fn unix_ms(&self) -> Option<RangeInclusive<u64>> {

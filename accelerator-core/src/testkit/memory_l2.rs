@@ -9,10 +9,11 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use bytes::Bytes;
 
+use super::holds::Holds;
 use super::{ManualClock, lock};
 use crate::error::{StoreError, StoreErrorKind, StoreResult};
 use crate::time::{Clock, millis};
-use crate::traits::l2::{Filled, L2Read, L2Store, LeaseToken, Limits};
+use crate::traits::l2::{Filled, HoldOwner, L2Read, L2Store, LeaseToken, Limits};
 
 /// An [`L2Store`] over one map, with TTLs. A cheap handle: clones share the contents.
 ///
@@ -50,7 +51,7 @@ struct Stored {
 enum What {
     Value(Bytes),
     Lease,
-    Hold,
+    Hold(Holds),
 }
 
 impl Stored {
@@ -197,7 +198,11 @@ impl MemoryL2 {
 
     fn set_now(&self, key: &str, value: Bytes, ttl: Duration) -> StoreResult<()> {
         self.check(key, &value)?;
-        self.put_raw(key, value, ttl);
+        let mut contents = lock(&self.0.contents);
+        if self.holds(&contents, key).is_some() {
+            return Err(StoreError::held());
+        }
+        self.put(&mut contents, key, What::Value(value), ttl);
         Ok(())
     }
 
@@ -210,7 +215,36 @@ impl MemoryL2 {
 
     fn del_now(&self, key: &str) -> StoreResult<()> {
         self.check_key(key)?;
-        lock(&self.0.contents).remove(key);
+        let mut contents = lock(&self.0.contents);
+        if self.holds(&contents, key).is_none() || cfg!(accelerator_mutant = "del-ends-holds") {
+            contents.remove(key);
+        }
+        Ok(())
+    }
+
+    fn holds<'a>(&self, contents: &'a HashMap<String, Stored>, key: &str) -> Option<&'a Holds> {
+        self.find(contents, key).and_then(|stored| match &stored.what {
+            What::Hold(holds) => Some(holds),
+            _ => None,
+        })
+    }
+
+    /// Changes the holds of a key, in whose place nothing else stays.
+    fn change_holds(&self, key: &str, change: impl FnOnce(&mut Holds, u64) -> StoreResult<()>) -> StoreResult<()> {
+        self.check_key(key)?;
+        let now = self.0.clock.monotonic_ms();
+        let mut contents = lock(&self.0.contents);
+        let mut holds = self.holds(&contents, key).cloned().unwrap_or_default();
+        change(&mut holds, now)?;
+        match holds.until_ms() {
+            Some(until) => {
+                let left = Duration::from_millis(until.saturating_sub(now));
+                self.put(&mut contents, key, What::Hold(holds), left);
+            }
+            None => {
+                contents.remove(key);
+            }
+        }
         Ok(())
     }
 
@@ -228,7 +262,7 @@ impl MemoryL2 {
         Ok(match &stored.what {
             What::Value(bytes) => L2Read::Hit { bytes: bytes.clone(), seen: Some(stored.token()) },
             What::Lease => L2Read::Busy { stale: None },
-            What::Hold => L2Read::Held,
+            What::Hold(_) => L2Read::Held,
         })
     }
 
@@ -357,12 +391,19 @@ impl L2Store for MemoryL2 {
         Ok(())
     }
 
-    async fn hold(&self, key: &str, hold: Duration) -> StoreResult<()> {
+    async fn hold(&self, key: &str, owner: HoldOwner, hold: Duration) -> StoreResult<()> {
         self.travel().await;
         self.need_leases("hold")?;
-        self.check_key(key)?;
-        self.put(&mut lock(&self.0.contents), key, What::Hold, hold);
-        Ok(())
+        self.change_holds(key, |holds, now| holds.add(owner, now.saturating_add(millis(hold)), now))
+    }
+
+    async fn unhold(&self, key: &str, owner: HoldOwner) -> StoreResult<()> {
+        self.travel().await;
+        self.need_leases("unhold")?;
+        self.change_holds(key, |holds, now| {
+            holds.end(owner, now);
+            Ok(())
+        })
     }
 
     fn unix_ms(&self) -> Option<RangeInclusive<u64>> {

@@ -17,6 +17,7 @@ mod faulty;
 mod faulty_store;
 mod gate;
 mod granted;
+mod holds;
 pub mod laws;
 mod memory_l1;
 mod memory_l2;

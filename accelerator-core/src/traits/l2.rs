@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use crate::error::{StoreError, StoreResult};
+use crate::traits::head::{Head, Kind};
 use crate::traits::outcomes::Outcomes;
 
 /// What one L2 read says where leases exist.
@@ -56,6 +57,19 @@ pub enum Filled {
 /// An opaque proof of a lease, made and read by one backend only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct LeaseToken(pub [u8; 32]);
+
+/// Whose a hold is: one of its own for each hold, known before the store is asked. So a hold whose answer was lost can be
+/// ended as well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct HoldOwner(pub u64);
+
+impl HoldOwner {
+    /// An owner that nobody else is.
+    #[must_use]
+    pub fn random() -> Self {
+        Self(Head::random(Kind::Hold).nonce)
+    }
+}
 
 /// What a store takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -149,11 +163,12 @@ pub trait L2Store: Send + Sync + 'static {
     ///
     /// # Errors
     ///
+    /// `Held` where a writer holds the key: nothing was stored, and nothing older is there, as after a delete.
     /// `TooLarge` for a key or a value beyond the limits, here and in all other methods: in a batch for that key alone.
     /// (A store may take what is larger than it says, if it takes it whole.)
     async fn set(&self, key: &str, value: Bytes, ttl: Duration) -> StoreResult<()>;
 
-    /// Deletes `key`; deleting what isn't there is no error.
+    /// Deletes the value or the lease of `key`; deleting what isn't there is no error. Holds stand.
     async fn del(&self, key: &str) -> StoreResult<()>;
 
     /// [`get`](L2Store::get) for many keys: one answer per key, in their order.
@@ -273,10 +288,23 @@ pub trait L2Store: Send + Sync + 'static {
         Err(StoreError::unsupported("release"))
     }
 
-    /// Keeps everybody from filling `key` for `hold`, or until it is deleted; what was there is gone.
-    async fn hold(&self, key: &str, hold: Duration) -> StoreResult<()> {
-        let _ = (key, hold);
+    /// Keeps everybody from filling `key` or setting it for `hold`, or until this owner ends it; what was there is gone.
+    /// A key may have several holds at once. It is held until the last one has ended, each by its own owner or after its
+    /// own time.
+    ///
+    /// # Errors
+    ///
+    /// `Rejected` where the key has more holds than the store counts. After any error the key may be held.
+    async fn hold(&self, key: &str, owner: HoldOwner, hold: Duration) -> StoreResult<()> {
+        let _ = (key, owner, hold);
         Err(StoreError::unsupported("hold"))
+    }
+
+    /// Ends the hold of this owner and of nobody else, and does what [`del`](L2Store::del) does. Where the hold has ended
+    /// already, only the latter is left.
+    async fn unhold(&self, key: &str, owner: HoldOwner) -> StoreResult<()> {
+        let _ = (key, owner);
+        Err(StoreError::unsupported("unhold"))
     }
 
     /// What time it is at the store, in Unix milliseconds: not before the one and not after the other, as far as the store
@@ -351,8 +379,11 @@ impl<S: L2Store + ?Sized> L2Store for Arc<S> {
     async fn release(&self, key: &str, token: LeaseToken) -> StoreResult<()> {
         (**self).release(key, token).await
     }
-    async fn hold(&self, key: &str, hold: Duration) -> StoreResult<()> {
-        (**self).hold(key, hold).await
+    async fn hold(&self, key: &str, owner: HoldOwner, hold: Duration) -> StoreResult<()> {
+        (**self).hold(key, owner, hold).await
+    }
+    async fn unhold(&self, key: &str, owner: HoldOwner) -> StoreResult<()> {
+        (**self).unhold(key, owner).await
     }
     fn unix_ms(&self) -> Option<RangeInclusive<u64>> {
         (**self).unix_ms()

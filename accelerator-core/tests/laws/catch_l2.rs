@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use accelerator_core::testkit::laws::{Time, l2::failures};
 use accelerator_core::testkit::{ManualClock, MemoryL2};
-use accelerator_core::{Bytes, L2Store, Limits, Outcomes, StoreError, StoreErrorKind, StoreResult, async_trait};
+use accelerator_core::{
+    Bytes, HoldOwner, L2Store, Limits, Outcomes, StoreError, StoreErrorKind, StoreResult, async_trait,
+};
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Defect {
@@ -207,7 +209,7 @@ impl L2Store for Broken {
         out
     }
 
-    async fn hold(&self, _: &str, _: Duration) -> StoreResult<()> {
+    async fn hold(&self, _: &str, _: HoldOwner, _: Duration) -> StoreResult<()> {
         Err(match self.defect {
             UnsupportedIsAnOutage => StoreError::new(StoreErrorKind::Unavailable, "unknown command"),
             _ => StoreError::unsupported("hold"),

@@ -9,7 +9,8 @@ use accelerator_core::testkit::laws::restart::a_restart_ends_leases;
 use accelerator_core::testkit::laws::{Time, l2::failures};
 use accelerator_core::testkit::{ManualClock, MemoryL2, block_on};
 use accelerator_core::{
-    Bytes, Filled, L2Read, L2Store, LeaseToken, Limits, Outcomes, StoreError, StoreErrorKind, StoreResult, async_trait,
+    Bytes, Filled, HoldOwner, L2Read, L2Store, LeaseToken, Limits, Outcomes, StoreError, StoreErrorKind, StoreResult,
+    async_trait,
 };
 
 use super::leasing::LeasingL2;
@@ -286,7 +287,10 @@ impl L2Store for Broken {
 
     async fn release(&self, key: &str, token: LeaseToken) -> StoreResult<()> {
         match self.defect {
-            ReleaseIgnoresTheToken => self.inner.del(key).await,
+            ReleaseIgnoresTheToken => {
+                self.inner.remove(key);
+                Ok(())
+            }
             ReleaseDoesNothing => Ok(()),
             ReleaseIsForLeasesOnly if self.get(key).await?.is_some() => Ok(()),
             _ => {
@@ -299,7 +303,7 @@ impl L2Store for Broken {
         }
     }
 
-    async fn hold(&self, key: &str, hold: Duration) -> StoreResult<()> {
+    async fn hold(&self, key: &str, owner: HoldOwner, hold: Duration) -> StoreResult<()> {
         self.end(key);
         let hold = match self.defect {
             HoldDoesNothing => return Ok(()),
@@ -308,7 +312,12 @@ impl L2Store for Broken {
             NothingIsForEver if hold.is_zero() => LONG,
             _ => hold,
         };
-        self.inner.hold(key, hold).await
+        self.inner.hold(key, owner, hold).await
+    }
+
+    async fn unhold(&self, key: &str, owner: HoldOwner) -> StoreResult<()> {
+        self.end(key);
+        self.inner.unhold(key, owner).await
     }
 
     fn limits(&self) -> Limits {
@@ -340,7 +349,7 @@ fn each_defect_is_named_by_the_laws_it_breaks() {
         (ForeignBytesAreAnError, &["a_read_for_a_lease_finds_what_a_plain_read_finds"]),
         (EndlessIsNothing, &["endless_leases_are_taken"]),
         (NothingIsForEver, &["leases_and_holds_of_no_time_end"]),
-        (HoldNeverEnds, &["a_hold_ends", "leases_and_holds_of_no_time_end"]),
+        (HoldNeverEnds, &["a_hold_ends", "each_hold_ends_at_its_own_time", "leases_and_holds_of_no_time_end"]),
         (FillIgnoresItsTtl, &["a_fill_brings_its_own_ttl"]),
         (LateFillIsTaken, &["a_fill_after_the_end_of_its_lease_is_lost"]),
         (AnyTokenOfZeros, &["a_foreign_token_is_worth_nothing"]),

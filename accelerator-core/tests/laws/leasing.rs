@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use accelerator_core::testkit::ManualClock;
-use accelerator_core::{Bytes, Clock, Filled, L2Read, L2Store, LeaseToken, Limits, StoreResult, async_trait};
+use accelerator_core::{
+    Bytes, Clock, Filled, HoldOwner, L2Read, L2Store, LeaseToken, Limits, StoreError, StoreResult, async_trait,
+};
 
 /// What a key's place holds: its kind, the number of the write that put it there, and its end.
 #[derive(Clone)]
@@ -20,7 +22,7 @@ struct Cell {
 enum What {
     Value(Bytes),
     Lease,
-    Hold,
+    Hold(Vec<(HoldOwner, u64)>),
 }
 
 pub(crate) struct LeasingL2 {
@@ -66,7 +68,29 @@ impl LeasingL2 {
     }
 
     pub(crate) fn stands(&self, key: &str, of: &LeaseToken) -> bool {
-        self.find(key).is_some_and(|cell| self.token(cell.number) == *of && !matches!(cell.what, What::Hold))
+        self.find(key).is_some_and(|cell| self.token(cell.number) == *of && !matches!(cell.what, What::Hold(_)))
+    }
+
+    /// The holds of a key, with their ends.
+    pub(crate) fn holds(&self, key: &str) -> Option<Vec<(HoldOwner, u64)>> {
+        self.find(key).and_then(|cell| if let What::Hold(holds) = cell.what { Some(holds) } else { None })
+    }
+
+    /// These are the holds of the key now, and there is nothing else.
+    pub(crate) fn put_holds(&self, key: &str, mut holds: Vec<(HoldOwner, u64)>) {
+        let now = self.clock.monotonic_ms();
+        holds.retain(|(_, until_ms)| *until_ms > now);
+        let last = holds.iter().map(|(_, until_ms)| *until_ms).max().unwrap_or(now);
+        self.put(key, What::Hold(holds), Duration::from_millis(last - now));
+    }
+
+    /// Removes whatever is there.
+    pub(crate) fn remove(&self, key: &str) {
+        self.cells.lock().expect("lock").remove(key);
+    }
+
+    pub(crate) fn end_of(&self, hold: Duration) -> u64 {
+        self.clock.monotonic_ms().saturating_add(u64::try_from(hold.as_millis()).unwrap_or(u64::MAX))
     }
 
     fn token(&self, number: u64) -> LeaseToken {
@@ -87,12 +111,17 @@ impl L2Store for LeasingL2 {
     }
 
     async fn set(&self, key: &str, value: Bytes, ttl: Duration) -> StoreResult<()> {
+        if self.holds(key).is_some() {
+            return Err(StoreError::held());
+        }
         self.put(key, What::Value(value), ttl);
         Ok(())
     }
 
     async fn del(&self, key: &str) -> StoreResult<()> {
-        self.cells.lock().expect("lock").remove(key);
+        if self.holds(key).is_none() {
+            self.remove(key);
+        }
         Ok(())
     }
 
@@ -102,7 +131,7 @@ impl L2Store for LeasingL2 {
                 L2Read::Hit { bytes, seen: Some(self.token(number)) }
             }
             Some(Cell { what: What::Lease, .. }) => L2Read::Busy { stale: None },
-            Some(Cell { what: What::Hold, .. }) => L2Read::Held,
+            Some(Cell { what: What::Hold(_), .. }) => L2Read::Held,
             None => L2Read::Leased { token: self.put(key, What::Lease, lease), stale: None },
         })
     }
@@ -127,8 +156,18 @@ impl L2Store for LeasingL2 {
         Ok(())
     }
 
-    async fn hold(&self, key: &str, hold: Duration) -> StoreResult<()> {
-        self.put(key, What::Hold, hold);
+    async fn hold(&self, key: &str, owner: HoldOwner, hold: Duration) -> StoreResult<()> {
+        let mut holds = self.holds(key).unwrap_or_default();
+        holds.retain(|(of, _)| *of != owner);
+        holds.push((owner, self.end_of(hold)));
+        self.put_holds(key, holds);
+        Ok(())
+    }
+
+    async fn unhold(&self, key: &str, owner: HoldOwner) -> StoreResult<()> {
+        let mut holds = self.holds(key).unwrap_or_default();
+        holds.retain(|(of, _)| *of != owner);
+        self.put_holds(key, holds);
         Ok(())
     }
 

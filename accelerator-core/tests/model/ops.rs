@@ -405,8 +405,19 @@ impl<L1: L1Store<u32, Val> + Clone> Env<L1> {
         // Without leases there are no guards.
         let Some(Ok(guard)) = cut(self.caches[node].write_guard(&key), end).await else { return };
         self.purged(node, &[key]);
+        // Nothing of the key comes into L1 while its guard lives, whatever becomes of L2.
+        let wait = rng.u64(..60);
+        pause(if rng.bool() { wait } else { 0 }, rng.usize(..3)).await;
+        self.purged(node, &[key]);
         self.world.write_source(key, rng.u8(..5) > 0);
+        pause(if rng.bool() { wait } else { 0 }, rng.usize(..3)).await;
+        self.purged(node, &[key]);
         if rng.u8(..4) == 0 {
+            // Lost: what began under it counts no more, and nothing older stays.
+            let rank = self.world.invalidating(node, key, "guard lost");
+            drop(guard);
+            self.purged(node, &[key]);
+            self.world.acknowledged(node, key, rank);
             return;
         }
         let rank = self.world.invalidating(node, key, "guard");

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use accelerator_core::testkit::{Faulty, MemoryL2};
-use accelerator_core::{Bytes, Filled, L2Read, L2Store, LeaseToken, Limits, StoreResult, async_trait};
+use accelerator_core::{Bytes, Filled, HoldOwner, L2Read, L2Store, LeaseToken, Limits, StoreResult, async_trait};
 
 use crate::world::World;
 
@@ -78,8 +78,11 @@ impl L2Store for Watched {
         let _writing = self.writing([key].into_iter());
         self.store.release(key, token).await
     }
-    async fn hold(&self, key: &str, hold: Duration) -> StoreResult<()> {
-        self.store.hold(key, hold).await
+    async fn hold(&self, key: &str, owner: HoldOwner, hold: Duration) -> StoreResult<()> {
+        self.store.hold(key, owner, hold).await
+    }
+    async fn unhold(&self, key: &str, owner: HoldOwner) -> StoreResult<()> {
+        self.store.unhold(key, owner).await
     }
     fn limits(&self) -> Limits {
         self.store.limits()

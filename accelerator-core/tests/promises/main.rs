@@ -8,6 +8,8 @@ mod envelope_bytes;
 mod extremes;
 mod flights;
 mod forced;
+mod guard_own_node;
+mod guard_owners;
 mod hit_or_begin;
 mod idle_runtimes;
 mod invalidation;

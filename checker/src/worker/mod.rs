@@ -4,6 +4,7 @@ mod caches;
 pub(crate) mod calls;
 mod client;
 pub(crate) mod cold;
+mod guards;
 mod journal;
 mod memory;
 mod operations;
@@ -91,9 +92,9 @@ fn work(setup: &str, journal: Arc<Journal>, outbox: &Outbox) -> anyhow::Result<(
         let client = Client::connect(&setup.database, setup.process).await?;
         let mut orders = listen();
         match setup.work {
-            Work::Operations { keys, near, seed } => {
+            Work::Operations { keys, near, seed, guards } => {
                 let keys = operations::Keys { all: keys, near };
-                operations::run(&setup, keys, seed, client, journal, outbox, &mut orders).await
+                operations::run(&setup, keys, (seed, guards), client, journal, outbox, &mut orders).await
             }
             Work::Cold => cold::run(&setup, client, outbox, &mut orders).await,
         }

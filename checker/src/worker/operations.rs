@@ -10,7 +10,7 @@ use accelerator::{L1Store, L2Store, LevelCache, NoL1, Stats};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::JoinHandle;
 
-use crate::event::{Message, Setup, Summary};
+use crate::event::{Guards, Message, Setup, Summary};
 use crate::row::{Id, Row};
 use crate::time::now;
 use crate::worker::calls::Calls;
@@ -38,6 +38,10 @@ pub(crate) struct Shared {
     pub(crate) journal: Arc<Journal>,
     pub(crate) calls: Calls,
     pub(crate) readings: Readings,
+    /// Where writers guard: how.
+    pub(crate) guards: Option<Guards>,
+    /// The turns of writers, by key.
+    pub(crate) turns: Vec<tokio::sync::Mutex<()>>,
     stop: AtomicBool,
 }
 
@@ -83,10 +87,18 @@ struct Node {
 }
 
 impl Node {
-    fn new(store: &Arc<dyn L2Store>, keys: Keys, client: Client, journal: Arc<Journal>) -> anyhow::Result<Self> {
+    fn new(
+        store: &Arc<dyn L2Store>,
+        keys: Keys,
+        guards: Option<Guards>,
+        client: Client,
+        journal: Arc<Journal>,
+    ) -> anyhow::Result<Self> {
         let source = Source { client: client.clone(), journal: journal.clone() };
         let (calls, readings) = (Calls::start(), Readings::new(keys.all));
-        let shared = Arc::new(Shared { client, journal, calls, readings, stop: AtomicBool::new(false) });
+        let turns = (0..if guards.is_some() { keys.all } else { 0 }).map(|_| tokio::sync::Mutex::default()).collect();
+        let stop = AtomicBool::new(false);
+        let shared = Arc::new(Shared { client, journal, calls, readings, guards, turns, stop });
         let far = Space {
             cache: caches::far(store.clone(), source.clone())?,
             keys: 0..keys.near,
@@ -137,14 +149,14 @@ impl Node {
 pub(crate) async fn run(
     setup: &Setup,
     keys: Keys,
-    seed: u64,
+    (seed, guards): (u64, Option<Guards>),
     client: Client,
     journal: Arc<Journal>,
     outbox: &Outbox,
     orders: &mut UnboundedReceiver<Order>,
 ) -> anyhow::Result<()> {
     let store = crate::backend::store(setup.backend, &setup.url, &setup.prefix, setup.leases)?;
-    let mut node = Node::new(&store, keys, client, journal)?;
+    let mut node = Node::new(&store, keys, guards, client, journal)?;
     let probe = Arc::new(Probe::new(store, setup.process)?);
     probe.begin().await?;
     outbox.send(&Message::Ready);

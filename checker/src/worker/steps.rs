@@ -18,6 +18,9 @@ const MOST_KEYS: usize = 16;
 
 impl<L1: L1Store<Id, Row>> Space<L1> {
     pub(crate) async fn step(&self, random: &mut fastrand::Rng) {
+        if let Some(guards) = self.shared.guards {
+            return self.guarded_step(guards, random).await;
+        }
         let id = self.pick(random);
         match random.u32(..1000) {
             0..620 => self.get(id).await,
@@ -34,13 +37,13 @@ impl<L1: L1Store<Id, Row>> Space<L1> {
     }
 
     /// Half of the picks are of few keys.
-    fn pick(&self, random: &mut fastrand::Rng) -> Id {
+    pub(super) fn pick(&self, random: &mut fastrand::Rng) -> Id {
         let all = self.keys.len() as Id;
         let of = if random.bool() { all } else { all.div_ceil(16) };
         self.keys.start + random.u32(..of)
     }
 
-    fn several(&self, random: &mut fastrand::Rng) -> Vec<Id> {
+    pub(super) fn several(&self, random: &mut fastrand::Rng) -> Vec<Id> {
         // Duplicates are welcome.
         (0..random.usize(1..=MOST_KEYS)).map(|_| self.pick(random)).collect()
     }
@@ -49,13 +52,13 @@ impl<L1: L1Store<Id, Row>> Space<L1> {
         Source { client: self.shared.client.clone(), journal: self.shared.journal.clone() }
     }
 
-    async fn get(&self, id: Id) {
+    pub(super) async fn get(&self, id: Id) {
         let reading = self.shared.readings.begin(id);
         let answer = self.cache.get(&id).await;
         self.answered(Verb::Get, &reading, answer);
     }
 
-    async fn mget(&self, ids: Vec<Id>) {
+    pub(super) async fn mget(&self, ids: Vec<Id>) {
         let readings: Vec<_> = ids.iter().map(|id| self.shared.readings.begin(*id)).collect();
         let begin = now();
         let answers = self.cache.mget(&ids).await;
@@ -65,7 +68,7 @@ impl<L1: L1Store<Id, Row>> Space<L1> {
         }
     }
 
-    async fn get_or_load(&self, id: Id) {
+    pub(super) async fn get_or_load(&self, id: Id) {
         let reading = self.shared.readings.begin(id);
         let asked = AssertUnwindSafe(self.cache.get_or_load(&id, self.source().load(id))).catch_unwind().await;
         // A body that panics does so in its caller's hands.
@@ -74,13 +77,13 @@ impl<L1: L1Store<Id, Row>> Space<L1> {
         }
     }
 
-    async fn force_refresh(&self, id: Id) {
+    pub(super) async fn force_refresh(&self, id: Id) {
         let reading = self.shared.readings.begin(id);
         let answer = self.cache.get_with(&id, ReadOptions::new().force_refresh(true)).await;
         self.answered(Verb::ForceRefresh, &reading, answer);
     }
 
-    async fn cancelled_get(&self, id: Id, micros: u64) {
+    pub(super) async fn cancelled_get(&self, id: Id, micros: u64) {
         let reading = self.shared.readings.begin(id);
         match tokio::time::timeout(Duration::from_micros(micros), self.cache.get(&id)).await {
             Ok(answer) => self.answered(Verb::Get, &reading, answer),
@@ -89,7 +92,7 @@ impl<L1: L1Store<Id, Row>> Space<L1> {
         }
     }
 
-    async fn lookup(&self, id: Id) {
+    pub(super) async fn lookup(&self, id: Id) {
         let reading = self.shared.readings.begin(id);
         let found = self.cache.lookup(&id).await;
         self.shared.calls.ended(Verb::Lookup, reading.begin);
@@ -164,7 +167,7 @@ impl<L1: L1Store<Id, Row>> Space<L1> {
         self.invalidated(Verb::WriteGuard, id, begin, version, done.is_ok());
     }
 
-    fn invalidated(&self, verb: Verb, id: Id, begin: u64, version: u64, confirmed: bool) {
+    pub(super) fn invalidated(&self, verb: Verb, id: Id, begin: u64, version: u64, confirmed: bool) {
         let what = if confirmed {
             What::Acknowledged(verb, version)
         } else {

@@ -1,9 +1,9 @@
 //! The same with leases: two nodes, one L2.
 
+use accelerator_core::L2Store;
 use accelerator_core::testkit::{Op, settle};
-use accelerator_core::{L2Store, Lookup};
 
-use super::{KEY, Rig, Source, within};
+use super::{KEY, Lookup, Rig, Source, within};
 
 /// Two nodes over one L2 with leases, and one source.
 fn nodes() -> (Rig, Rig) {
@@ -107,6 +107,64 @@ async fn lost_fill_stays_in_no_level() {
         held.answer.notify_one();
         assert_eq!(get.await.unwrap().unwrap(), Some(1));
         assert_eq!(reader.cache.try_get(&KEY), Lookup::Miss);
+    })
+    .await;
+}
+
+/// A guard that ends leaves the hold of another writer.
+#[tokio::test]
+async fn finish_leaves_the_hold_of_another_guard() {
+    within(async {
+        let (one, two) = nodes();
+        let (first, second) = (one.cache.write_guard(&KEY).await.unwrap(), two.cache.write_guard(&KEY).await.unwrap());
+        first.finish().await.unwrap();
+        assert_eq!(one.get().await.unwrap().unwrap(), Some(1));
+        assert_eq!(two.l2.inner().peek("races.7"), None);
+        two.source.change(2);
+        drop(second);
+        assert_eq!(one.get().await.unwrap().unwrap(), Some(2));
+    })
+    .await;
+}
+
+/// Neither a delete nor a write of another node ends a hold, and the writer's L1 doesn't keep what L2 did not take.
+#[tokio::test]
+async fn del_and_set_leave_a_hold() {
+    within(async {
+        let (other, writer) = nodes();
+        let guard = writer.cache.write_guard(&KEY).await.unwrap();
+        other.cache.del(&KEY).await.unwrap();
+        assert_eq!(other.get().await.unwrap().unwrap(), Some(1));
+        other.cache.set(&KEY, 1).await.unwrap();
+        assert_eq!(other.cache.try_get(&KEY), Lookup::Miss);
+        writer.source.change(2);
+        drop(guard);
+        assert_eq!(other.get().await.unwrap().unwrap(), Some(2));
+    })
+    .await;
+}
+
+/// A node caches nothing that it guards, though it doesn't ask L2 for the key, or L2 has lost the hold.
+#[tokio::test]
+async fn own_guard_is_known_without_l2() {
+    within(async {
+        let (node, _) = nodes();
+        for dropped in [false, true] {
+            let mut guard = Some(node.cache.write_guard(&KEY).await.unwrap());
+            node.l2.inner().wipe();
+            if dropped {
+                guard = None;
+            }
+            node.source.change(1);
+            assert_eq!(node.get().await.unwrap().unwrap(), Some(1));
+            // The change comes, or came late.
+            node.source.change(2);
+            assert_eq!(node.get().await.unwrap().unwrap(), Some(2), "dropped: {dropped}");
+            assert_eq!(node.l2.inner().peek("races.7"), None);
+            if let Some(guard) = guard {
+                guard.finish().await.unwrap();
+            }
+        }
     })
     .await;
 }

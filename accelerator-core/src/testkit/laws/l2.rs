@@ -7,6 +7,7 @@ use futures_util::FutureExt;
 use futures_util::future::join_all;
 
 pub use super::l2_batch::*;
+pub use super::l2_hold::*;
 pub use super::l2_lease::*;
 pub use super::l2_lease_batch::*;
 pub use super::l2_lease_time::*;
@@ -18,7 +19,7 @@ pub use super::l2_time::*;
 pub use super::l2_token::*;
 use super::time::Time;
 use crate::error::StoreErrorKind;
-use crate::traits::l2::{L2Store, LeaseToken};
+use crate::traits::l2::{HoldOwner, L2Store, LeaseToken};
 
 /// Longer than any test takes, and gone when nobody remembers it.
 pub(super) const LONG: Duration = Duration::from_secs(600);
@@ -60,6 +61,12 @@ macro_rules! __l2_law_list {
             a_fill_after_a_set_is_lost,
             a_released_lease_is_free,
             a_hold_blocks_leases_and_older_fills,
+            a_hold_ends_by_its_owner_alone,
+            a_delete_or_set_leaves_a_hold,
+            a_batch_leaves_a_hold,
+            an_end_of_no_hold_is_a_delete,
+            many_holds_of_one_key_are_counted,
+            of_many_holds_at_once_each_counts,
             a_read_for_a_lease_finds_what_a_plain_read_finds,
             a_lease_or_hold_is_no_value,
             endless_leases_are_taken,
@@ -94,6 +101,7 @@ macro_rules! __l2_law_list {
             a_lease_ends,
             a_fill_after_the_end_of_its_lease_is_lost,
             a_hold_ends,
+            each_hold_ends_at_its_own_time,
             leases_and_holds_of_no_time_end,
             a_fill_brings_its_own_ttl,
             a_renewed_lease_stands_longer,
@@ -239,10 +247,11 @@ pub async fn without_leases_lease_methods_are_unsupported<S: L2Store + ?Sized>(s
         store.get_or_lease(&key, LONG).await.err().map(|e| e.kind()),
         store.fill(&key, &token, bytes("value"), LONG).await.err().map(|e| e.kind()),
         store.release(&key, token).await.err().map(|e| e.kind()),
-        store.hold(&key, LONG).await.err().map(|e| e.kind()),
+        store.hold(&key, HoldOwner::random(), LONG).await.err().map(|e| e.kind()),
+        store.unhold(&key, HoldOwner::random()).await.err().map(|e| e.kind()),
         store.renew(&key, &token, LONG).await.err().map(|e| e.kind()),
     ];
-    assert_eq!(kinds, [Some(StoreErrorKind::Unsupported); 5]);
+    assert_eq!(kinds, [Some(StoreErrorKind::Unsupported); 6]);
     let batch = store.mget_or_lease(&[&key, &key], LONG).await;
     assert_eq!(batch.len(), 2, "one answer per key");
 }

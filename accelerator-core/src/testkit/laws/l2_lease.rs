@@ -8,7 +8,7 @@ use super::l2::{LONG, fresh_key, get};
 use super::l2_batch::mget;
 use super::time::Time;
 use crate::traits::head::{Head, Kind};
-use crate::traits::l2::{Filled, L2Read, L2Store, LeaseToken};
+use crate::traits::l2::{Filled, HoldOwner, L2Read, L2Store, LeaseToken};
 
 /// Long enough for a law, and for servers that count in seconds.
 pub(super) const LEASE: Duration = Duration::from_secs(30);
@@ -112,19 +112,19 @@ pub async fn a_released_lease_is_free<S: L2Store + ?Sized>(store: &S, _: &Time<'
     assert_hit(&read(store, &key).await, &loaded);
 }
 
-/// A writer's hold gives no leases and ends those given; a delete ends the hold.
+/// A writer's hold gives no leases and ends those given; its owner ends it.
 pub async fn a_hold_blocks_leases_and_older_fills<S: L2Store + ?Sized>(store: &S, _: &Time<'_>) {
     if !store.limits().leases {
         return;
     }
-    let key = fresh_key();
+    let (key, owner) = (fresh_key(), HoldOwner::random());
     let older = lease(store, &key).await;
-    store.hold(&key, LEASE).await.expect("hold");
+    store.hold(&key, owner, LEASE).await.expect("hold");
     assert_eq!(fill(store, &key, &older, &value("stale")).await, Filled::Lost, "an older lease");
     assert_eq!(read(store, &key).await, L2Read::Held);
     store.release(&key, older).await.expect("release");
     assert_eq!(read(store, &key).await, L2Read::Held, "an older lease's release ended the hold");
-    store.del(&key).await.expect("del");
+    store.unhold(&key, owner).await.expect("unhold");
     lease(store, &key).await;
 }
 
@@ -156,7 +156,7 @@ pub async fn a_lease_or_hold_is_no_value<S: L2Store + ?Sized>(store: &S, _: &Tim
     store.set(&held, value("before the hold"), LONG).await.expect("set");
     store.set(&there, stored.clone(), LONG).await.expect("set");
     lease(store, &leased).await;
-    store.hold(&held, LEASE).await.expect("hold");
+    store.hold(&held, HoldOwner::random(), LEASE).await.expect("hold");
     assert_eq!(get(store, &leased).await, None, "a lease");
     assert_eq!(get(store, &held).await, None, "a hold");
     assert_eq!(mget(store, &[&leased, &there, &held]).await, [None, Some(stored), None], "a batch");

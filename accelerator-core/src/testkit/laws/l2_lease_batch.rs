@@ -4,7 +4,7 @@ use super::l2::{LONG, fresh_key, get};
 use super::l2_batch::{MANY, fresh_keys, mget, refs};
 use super::l2_lease::{LEASE, assert_hit, lease, token, value};
 use super::time::Time;
-use crate::traits::l2::{Filled, L2Read, L2Store, LeaseToken};
+use crate::traits::l2::{Filled, HoldOwner, L2Read, L2Store, LeaseToken};
 use bytes::Bytes;
 
 async fn read_all<S: L2Store + ?Sized>(store: &S, keys: &[&str]) -> Vec<L2Read> {
@@ -28,7 +28,7 @@ pub async fn lease_batches_answer_in_order<S: L2Store + ?Sized>(store: &S, _: &T
     let (there, busy, held, free) = (fresh_key(), fresh_key(), fresh_key(), fresh_key());
     let stored = value("there");
     store.set(&there, stored.clone(), LONG).await.expect("set");
-    store.hold(&held, LEASE).await.expect("hold");
+    store.hold(&held, HoldOwner::random(), LEASE).await.expect("hold");
     lease(store, &busy).await;
     let reads = read_all(store, &[&free, &there, &busy, &held]).await;
     let token = token(&reads[0]).expect("the lease of the free key");

@@ -6,7 +6,7 @@ use super::l2::{fresh_key, get};
 use super::l2_lease::{fill, lease, read, token, value};
 use super::l2_time::{assert_goes, outlive_short, short};
 use super::time::Time;
-use crate::traits::l2::{Filled, L2Store, LeaseToken};
+use crate::traits::l2::{Filled, HoldOwner, L2Store, LeaseToken};
 
 /// Takes a lease of so long, which must be free.
 async fn lease_for<S: L2Store + ?Sized>(store: &S, key: &str, time: Duration) -> LeaseToken {
@@ -15,7 +15,12 @@ async fn lease_for<S: L2Store + ?Sized>(store: &S, key: &str, time: Duration) ->
 }
 
 /// Reads until the lease is free, as long as a server may take to notice the time.
-async fn assert_gets_free<S: L2Store + ?Sized>(store: &S, time: &Time<'_>, key: &str, what: &str) -> LeaseToken {
+pub(super) async fn assert_gets_free<S: L2Store + ?Sized>(
+    store: &S,
+    time: &Time<'_>,
+    key: &str,
+    what: &str,
+) -> LeaseToken {
     let start = Instant::now();
     loop {
         let read = read(store, key).await;
@@ -61,7 +66,7 @@ pub async fn a_hold_ends<S: L2Store + ?Sized>(store: &S, time: &Time<'_>) {
         return;
     }
     let key = fresh_key();
-    store.hold(&key, short(store)).await.expect("hold");
+    store.hold(&key, HoldOwner::random(), short(store)).await.expect("hold");
     outlive_short(store, time).await;
     assert_gets_free(store, time, &key, "a hold did not end").await;
 }
@@ -73,7 +78,7 @@ pub async fn leases_and_holds_of_no_time_end<S: L2Store + ?Sized>(store: &S, tim
     }
     let (leased, held) = (fresh_key(), fresh_key());
     let _ = store.get_or_lease(&leased, Duration::ZERO).await;
-    let _ = store.hold(&held, Duration::ZERO).await;
+    let _ = store.hold(&held, HoldOwner::random(), Duration::ZERO).await;
     outlive_short(store, time).await;
     assert_gets_free(store, time, &leased, "a lease of no time did not end").await;
     assert_gets_free(store, time, &held, "a hold of no time did not end").await;
@@ -110,7 +115,8 @@ pub async fn endless_leases_are_taken<S: L2Store + ?Sized>(store: &S, _: &Time<'
     let answer = store.fill(&filled, &first, value("for ever"), Duration::MAX).await;
     assert_eq!(answer.expect("fill"), Filled::Stored);
     assert!(get(store, &filled).await.is_some(), "the fill was gone at once");
-    store.hold(&held, Duration::MAX).await.expect("hold");
+    let owner = HoldOwner::random();
+    store.hold(&held, owner, Duration::MAX).await.expect("hold");
     assert_eq!(token(&read(store, &held).await), None, "the hold was gone at once");
-    store.del(&held).await.expect("del");
+    store.unhold(&held, owner).await.expect("unhold");
 }

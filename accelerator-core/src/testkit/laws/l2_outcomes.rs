@@ -10,7 +10,7 @@ use super::l2_batch::{fresh_keys, refs};
 use super::l2_lease::{LEASE, assert_hit, token, value};
 use super::time::Time;
 use crate::error::StoreResult;
-use crate::traits::l2::{Filled, L2Read, L2Store};
+use crate::traits::l2::{Filled, HoldOwner, L2Read, L2Store};
 use crate::traits::outcomes::Outcomes;
 
 fn all<T>(outcomes: Outcomes<T>, what: &str) -> Vec<T> {
@@ -49,7 +49,7 @@ pub async fn lease_outcomes_are_put_at_the_places_of_their_keys<S: L2Store + ?Si
     let (there, held, free) = (fresh_key(), fresh_key(), fresh_key());
     let stored = value("there");
     store.set(&there, stored.clone(), LONG).await.expect("set");
-    store.hold(&held, LEASE).await.expect("hold");
+    store.hold(&held, HoldOwner::random(), LEASE).await.expect("hold");
     let mut reads = Outcomes::new(3);
     store.mget_or_lease_into(&[&held, &there, &free], LEASE, &mut reads).await;
     let reads = all(reads, "mget_or_lease_into");

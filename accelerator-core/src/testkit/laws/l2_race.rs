@@ -6,7 +6,7 @@ use futures_util::future::{join, join_all};
 use super::l2::{LONG, fresh_key, get};
 use super::l2_lease::{LEASE, assert_hit, fill, lease, read, token, value};
 use super::time::Time;
-use crate::traits::l2::{Filled, L2Read, L2Store, LeaseToken};
+use crate::traits::l2::{Filled, HoldOwner, L2Read, L2Store, LeaseToken};
 
 /// Readers of one key at once.
 const READERS: usize = 100;
@@ -103,8 +103,11 @@ pub async fn a_dropped_lease_operation_leaves_the_store_usable<S: L2Store + ?Siz
         assert_usable("mfill").await;
         let _ = store.release(&dropped, token).now_or_never();
         assert_usable("release").await;
-        let _ = store.hold(&dropped, LEASE).now_or_never();
+        let owner = HoldOwner::random();
+        let _ = store.hold(&dropped, owner, LEASE).now_or_never();
         assert_usable("hold").await;
+        let _ = store.unhold(&dropped, owner).now_or_never();
+        assert_usable("unhold").await;
     }
     read(store, &dropped).await;
 }

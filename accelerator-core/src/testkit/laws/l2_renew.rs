@@ -10,7 +10,7 @@ use super::l2::{LONG, fresh_key, get};
 use super::l2_lease::{LEASE, assert_hit, fill, lease, read, token, value};
 use super::l2_time::{assert_goes, outlive_short, short};
 use super::time::Time;
-use crate::traits::l2::{Filled, L2Read, L2Store, LeaseToken};
+use crate::traits::l2::{Filled, HoldOwner, L2Read, L2Store, LeaseToken};
 
 async fn renew<S: L2Store + ?Sized>(store: &S, key: &str, token: &LeaseToken) -> Option<LeaseToken> {
     store.renew(key, token, LEASE).await.expect("renew")
@@ -58,7 +58,7 @@ pub async fn a_lease_that_is_gone_is_not_renewed<S: L2Store + ?Sized>(store: &S,
         let token = lease(store, &key).await;
         match then {
             "a set" => store.set(&key, there.clone(), LONG).await,
-            "a hold" => store.hold(&key, LEASE).await,
+            "a hold" => store.hold(&key, HoldOwner::random(), LEASE).await,
             "a release" => store.release(&key, token).await,
             "a fill" => store.fill(&key, &token, there.clone(), LONG).await.map(drop),
             _ => store.del(&key).await,

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use super::l2::{LONG, fresh_key, get};
 use super::l2_lease::{assert_hit, fill, lease, read, value};
 use super::time::Time;
-use crate::traits::l2::{Filled, L2Read, L2Store, LeaseToken};
+use crate::traits::l2::{Filled, HoldOwner, L2Read, L2Store, LeaseToken};
 
 /// A token is good for one fill.
 pub async fn a_used_token_fills_nothing<S: L2Store + ?Sized>(store: &S, _: &Time<'_>) {
@@ -108,18 +108,18 @@ pub async fn a_value_seen_and_gone_is_not_replaced<S: L2Store + ?Sized>(store: &
         return;
     }
     for then in ["a delete", "a set", "a hold"] {
-        let key = fresh_key();
+        let (key, owner) = (fresh_key(), HoldOwner::random());
         store.set(&key, value("old"), LONG).await.expect("set");
         let L2Read::Hit { seen: Some(seen), .. } = read(store, &key).await else { return };
         let newer = value("newer");
         match then {
             "a delete" => store.del(&key).await,
             "a set" => store.set(&key, newer.clone(), LONG).await,
-            _ => store.hold(&key, LONG).await,
+            _ => store.hold(&key, owner, LONG).await,
         }
         .expect(then);
         assert_eq!(fill(store, &key, &seen, &value("stale")).await, Filled::Lost, "after {then}");
         assert_eq!(get(store, &key).await, (then == "a set").then_some(newer), "after {then}");
-        store.del(&key).await.expect("del");
+        store.unhold(&key, owner).await.expect("unhold");
     }
 }

@@ -11,6 +11,7 @@ pub mod l1;
 mod l1_removal;
 pub mod l2;
 mod l2_batch;
+mod l2_hold;
 mod l2_lease;
 mod l2_lease_batch;
 mod l2_lease_time;
