@@ -85,6 +85,10 @@ impl L2Store for Broken {
         self.inner.fill(key, token, value, ttl).await
     }
 
+    async fn renew(&self, key: &str, token: &LeaseToken, lease: Duration) -> StoreResult<Option<LeaseToken>> {
+        self.inner.renew(key, token, lease).await
+    }
+
     async fn release(&self, key: &str, token: LeaseToken) -> StoreResult<()> {
         self.inner.release(key, token).await
     }

@@ -367,7 +367,8 @@ fn the_runtime_of_the_builder_is_entered_where_user_code_is_polled_in_place() {
         let with = |builder: accelerator_core::Builder<u64, u64, crate::common::L1>| {
             ok(builder.runtime(runtime.handle().clone()).refresh_ahead_window(secs(10)))
         };
-        let (one, many) = if l2 { (w.both(), w.batches()) } else { (w.l1(), w.many()) };
+        let twin = w.twin();
+        let (one, many) = if l2 { (w.both(), twin.batches()) } else { (w.l1(), twin.many()) };
         let (one, many) = (with(one), with(many));
         for (cache, key) in [(&one, 10), (&many, 20)] {
             assert_eq!(outside(cache.get(&key)).unwrap(), Some(1000 * key + 1));
