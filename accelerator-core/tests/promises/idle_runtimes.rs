@@ -266,25 +266,32 @@ fn a_refresh_that_never_began_is_taken_over() {
 
 #[test]
 fn deletes_are_sent_again_though_the_runtime_of_the_first_try_stands_still() {
-    let w = World::new();
-    let cache = ok(w.both());
-    let idle = idle();
-    idle.block_on(async { cache.set(&1, 5).await }).expect("a good L2");
-    w.l2.always(Some(Fault::Error(StoreErrorKind::Unavailable)));
-    assert_eq!(idle.block_on(async { cache.del(&1).await }).expect_err("no L2").kind(), ErrorKind::Unconfirmed);
-    w.l2.always(None);
-    let (others, after) = (cache.clone(), std::time::Instant::now());
-    ends(async move {
-        // Calls for other keys.
-        let mut key = 100;
-        while others.stats().unconfirmed > 0 && after.elapsed() < LONGEST {
-            key += 1;
-            others.get(&key).await.expect("a value");
-            tokio::time::sleep(ms(20)).await;
-        }
+    // Whatever is called, for other keys.
+    each(0..5, |call| {
+        let w = World::new();
+        let cache = ok(if call == 0 { w.no_loader() } else { w.both() });
+        let idle = idle();
+        idle.block_on(async { cache.set(&1, 5).await }).expect("a good L2");
+        w.l2.always(Some(Fault::Error(StoreErrorKind::Unavailable)));
+        assert_eq!(idle.block_on(async { cache.del(&1).await }).expect_err("no L2").kind(), ErrorKind::Unconfirmed);
+        w.l2.always(None);
+        let (others, after) = (cache.clone(), std::time::Instant::now());
+        ends(async move {
+            let mut key = 100;
+            while others.stats().unconfirmed > 0 && after.elapsed() < LONGEST {
+                key += 2;
+                match call {
+                    0 | 1 => drop(others.get(&key).await.expect("an answer")),
+                    2 => drop(others.mget(&[key, key + 1]).await.into_values().expect("values")),
+                    3 => drop(others.lookup(&key).await),
+                    _ => others.del(&key).await.expect("a good L2"),
+                }
+                tokio::time::sleep(ms(20)).await;
+            }
+        });
+        assert_eq!(cache.stats().unconfirmed, 0);
+        assert_eq!(idle.block_on(w.in_l2(1)), None);
     });
-    assert_eq!(cache.stats().unconfirmed, 0);
-    assert_eq!(idle.block_on(w.in_l2(1)), None);
 }
 
 #[test]
