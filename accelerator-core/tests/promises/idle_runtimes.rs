@@ -281,9 +281,9 @@ fn deletes_are_sent_again_though_the_runtime_of_the_first_try_stands_still() {
             while others.stats().unconfirmed > 0 && after.elapsed() < LONGEST {
                 key += 2;
                 match call {
-                    0 | 1 => drop(others.get(&key).await.expect("an answer")),
+                    0 | 1 => assert_ne!(others.get(&key).await.expect("an answer"), Some(5)),
                     2 => drop(others.mget(&[key, key + 1]).await.into_values().expect("values")),
-                    3 => drop(others.lookup(&key).await),
+                    3 => assert_ne!(others.lookup(&key).await, Lookup::Hit(5)),
                     _ => others.del(&key).await.expect("a good L2"),
                 }
                 tokio::time::sleep(ms(20)).await;
@@ -328,7 +328,10 @@ fn a_write_in_an_idle_runtime_stops_no_other_writer_for_good() {
         let cache = ok(w.both().l2_timeout(ms(100)));
         let idle = idle();
         let gate = w.l2.gate(if delete { Op::Del } else { Op::Set });
-        drop(idle.block_on(async { if delete { cache.del(&1) } else { cache.set(&1, 5) } }));
+        {
+            let _inside = idle.enter();
+            drop(if delete { cache.del(&1) } else { cache.set(&1, 5) });
+        }
         idle.block_on(gate.reached());
         let (other, after) = (cache.clone(), std::time::Instant::now());
         ends(async move {
