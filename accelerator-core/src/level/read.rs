@@ -278,7 +278,7 @@ impl<K: Key, V: Value> Engine<K, V> {
     }
 
     /// A flight without a loader: what L2 has, or nothing.
-    async fn read_only(&self, led: Led<K, V>) -> Outcome<V> {
+    async fn read_only(self: &Arc<Self>, led: Led<K, V>) -> Outcome<V> {
         let found = match (led.flight(), &self.remote) {
             (Some(flight), Some(remote)) => {
                 let name = remote.name(flight.key());
