@@ -14,6 +14,8 @@ use accelerator_core::{
 };
 use tokio::sync::Notify;
 
+#[path = "engine_races/clocks.rs"]
+mod clocks;
 #[path = "engine_races/leases.rs"]
 mod leases;
 #[path = "engine_races/queued.rs"]
