@@ -5,7 +5,7 @@
 //!
 //! A batch that is dropped while one of its servers has answered, and another not, gives back what the first has granted.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
@@ -102,7 +102,7 @@ fn lease(key: Box<str>, reply: &Reply) -> Option<Lease> {
 /// The leases that the servers of a batch have granted, until the batch has reached its caller.
 pub(crate) struct Granted<'c> {
     settings: &'c Arc<Settings>,
-    leases: Mutex<Vec<(Arc<Server>, Which, Lease)>>,
+    leases: Mutex<Vec<(&'c Arc<Server>, Which, &'c str, u64)>>,
 }
 
 impl<'c> Granted<'c> {
@@ -110,33 +110,44 @@ impl<'c> Granted<'c> {
         Self { settings, leases: Mutex::default() }
     }
 
-    pub(crate) fn note(&self, server: &Arc<Server>, witnesses: Which, command: Option<&Command<'_>>, reply: &Reply) {
-        if let Some(command) = command.filter(|command| command.leases())
-            && let Some(lease) = lease(command.key().into(), reply)
+    pub(crate) fn note(&self, server: &'c Arc<Server>, witnesses: Which, command: Option<&Command<'c>>, reply: &Reply) {
+        if reply.won
+            && reply.cas > 0
+            && let Some(command) = command
         {
-            self.leases.lock().unwrap_or_else(PoisonError::into_inner).push((server.clone(), witnesses, lease));
+            self.leases().push((server, witnesses, command.key(), reply.cas));
         }
     }
 
     /// The batch has reached its caller.
     pub(crate) fn reach_the_caller(&self) {
-        self.leases.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.leases().clear();
+    }
+
+    fn leases(&self) -> MutexGuard<'_, Vec<(&'c Arc<Server>, Which, &'c str, u64)>> {
+        self.leases.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for Granted<'_> {
     fn drop(&mut self) {
-        let leases = std::mem::take(&mut *self.leases.lock().unwrap_or_else(PoisonError::into_inner));
+        let leases = std::mem::take(&mut *self.leases());
         let (false, Ok(runtime)) = (leases.is_empty(), Handle::try_current()) else { return };
+        let owned =
+            |(server, which, key, cas): (&Arc<Server>, Which, &str, u64)| (server.clone(), which, key.into(), cas);
+        let leases: Vec<(Arc<Server>, Which, Box<str>, u64)> = leases.into_iter().map(owned).collect();
         let settings = self.settings.clone();
         runtime.spawn(async move {
-            for (server, which, (key, cas)) in leases {
+            for (server, which, key, cas) in leases {
                 let delete = [Command::Delete { key: &key, cas: Some(cas) }];
                 let giving_back = async {
                     let mut lent = server.borrow(which).await.ok()??;
                     lent.connection().exchange(&settings.key_prefix, &delete, settings.max_value_bytes, drop).await.ok()
                 };
-                let _ = timeout(LONGEST_DRAIN, giving_back).await;
+                // One that nobody vouches for any more, or that waits for too long, ends by itself.
+                if timeout(LONGEST_DRAIN, giving_back).await.is_err() {
+                    return;
+                }
             }
         });
     }
