@@ -28,6 +28,8 @@ pub(crate) struct Asked<'c> {
     settings: &'c Arc<Settings>,
 }
 
+/// A lease of a batch: where it was granted, and who vouches for that; its key, and its CAS number.
+type OfBatch<'c> = (&'c Arc<Server>, Which, &'c str, u64);
 /// A lease: its key, and its CAS number.
 type Lease = (Box<str>, u64);
 
@@ -102,7 +104,7 @@ fn lease(key: Box<str>, reply: &Reply) -> Option<Lease> {
 /// The leases that the servers of a batch have granted, until the batch has reached its caller.
 pub(crate) struct Granted<'c> {
     settings: &'c Arc<Settings>,
-    leases: Mutex<Vec<(&'c Arc<Server>, Which, &'c str, u64)>>,
+    leases: Mutex<Vec<OfBatch<'c>>>,
 }
 
 impl<'c> Granted<'c> {
@@ -124,7 +126,7 @@ impl<'c> Granted<'c> {
         self.leases().clear();
     }
 
-    fn leases(&self) -> MutexGuard<'_, Vec<(&'c Arc<Server>, Which, &'c str, u64)>> {
+    fn leases(&self) -> MutexGuard<'_, Vec<OfBatch<'c>>> {
         self.leases.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
