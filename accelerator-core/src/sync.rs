@@ -8,3 +8,17 @@ pub(crate) use std::sync::{Mutex, MutexGuard};
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
+
+/// User code panicked where nobody gets an error for it. The panic's own message has gone to the panic hook.
+#[cold]
+pub(crate) fn report_panic(what: &'static str) {
+    tracing::warn!(target: "accelerator", what, "user code panicked; the cache went on without it");
+}
+
+/// Drops what a panic carried; that may be a user's own, and panic in turn.
+pub(crate) fn forget_panic(payload: Box<dyn std::any::Any + Send>) {
+    let dropped = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| drop(payload)));
+    if let Err(again) = dropped {
+        std::mem::forget(again);
+    }
+}

@@ -6,3 +6,7 @@ pub(crate) use shuttle::sync::{Mutex, MutexGuard};
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
+
+pub(crate) fn report_panic(_: &'static str) {}
+
+pub(crate) fn forget_panic(_: Box<dyn std::any::Any + Send>) {}

@@ -46,6 +46,7 @@ mod ticket;
 mod timer;
 mod verbs;
 mod wait;
+mod wake;
 mod write;
 
 use std::fmt;

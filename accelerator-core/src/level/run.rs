@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use crate::level::place::Place;
+use crate::level::wake::wake;
 use crate::sync::{Mutex, lock};
 
 /// Where the work `W` of a run is.
@@ -51,7 +52,7 @@ impl<W> Run<W> {
     pub(crate) fn move_to_task(&self, spawn: impl FnOnce(W)) {
         let detached = lock(&self.place).detach();
         if let Some((work, leader)) = detached {
-            leader.wake();
+            wake(leader);
             spawn(work);
         }
     }
@@ -76,7 +77,7 @@ impl<T> Report<T> {
         if let Told::NotYet(Some(leader)) = before
             && !cfg!(accelerator_mutant = "report-wakes-nobody")
         {
-            leader.wake();
+            wake(leader);
         }
     }
 
