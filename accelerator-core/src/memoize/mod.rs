@@ -24,6 +24,7 @@
 
 mod batch;
 mod ignored;
+mod keys;
 mod options;
 mod rebind;
 mod returned;
@@ -32,6 +33,7 @@ mod single;
 mod write;
 
 pub use batch::{BegunBatch, Hits, begin_batch, bypass_batch, cacheable_batch, hits_or_begin};
+pub use keys::{Keys, keys_of};
 pub use options::{Ignore, OnCacheError, Propagate, Read, Write};
 pub use rebind::Rebind;
 pub use returned::{Done, Found, FromCacheError, Returned, ReturnedMap};
