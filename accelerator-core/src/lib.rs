@@ -6,6 +6,7 @@ mod cache;
 mod codecs;
 mod entry;
 mod error;
+mod inside;
 mod key;
 mod level;
 pub mod memoize;

@@ -124,8 +124,8 @@ impl<K: Key, V: Value> Engine<K, V> {
             Ok(loaded) => {
                 let loaded: Loaded<V> = loaded.into();
                 let value = loaded.value.clone();
-                ticket.fill(loaded);
-                Ok(value)
+                // A panic of user code is this caller's answer; those who wait hear of it by the ticket.
+                Self::caught("a Clone, a weigher or the L1 store", || ticket.fill(loaded)).map(|()| value)
             }
             Err(error) => {
                 let stale = ticket.stale();

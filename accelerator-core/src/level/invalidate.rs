@@ -10,20 +10,25 @@ use std::sync::atomic::Ordering;
 
 use crate::cache::CacheFuture;
 use crate::error::{CacheError, CacheResult};
+use crate::inside;
 use crate::level::engine::{Engine, Key, Value};
 use crate::level::ticket::Registration;
 
 impl<K: Key, V: Value> Engine<K, V> {
     /// Deletes many keys (one is many).
     pub(crate) fn delete(self: &Arc<Self>, op: &'static str, keys: Vec<K>) -> CacheFuture<'static, CacheResult<()>> {
+        if self.is_called() {
+            return self.outside(op, move |engine| engine.delete(op, keys));
+        }
         if self.is_closed() {
             return CacheFuture::ready(Err(CacheError::shutdown()));
         }
         // 1
+        let mut purged = Ok(());
         for key in &keys {
-            self.purge(key);
+            purged = purged.and(Self::caught("the L1 store", || self.purge(key)));
         }
-        let Some(remote) = &self.remote else { return CacheFuture::ready(Ok(())) };
+        let Some(remote) = &self.remote else { return CacheFuture::ready(purged) };
         let mut deletes: Vec<_> = keys
             .into_iter()
             .map(|key| Delete {
@@ -41,7 +46,7 @@ impl<K: Key, V: Value> Engine<K, V> {
         });
         let engine = self.clone();
         self.in_task(op, async move {
-            let mut first = Ok(());
+            let mut first = purged;
             let mut deletes = deletes.into_iter().peekable();
             while deletes.peek().is_some() {
                 let chunk: Vec<_> = deletes.by_ref().take(engine.policy.max_batch).collect();
@@ -95,7 +100,7 @@ impl<K: Key, V: Value> Engine<K, V> {
     /// Removes the key from L1 under the fence.
     #[inline]
     pub(crate) fn purge(&self, key: &K) {
-        self.table.invalidate(key, || self.l1.remove(key));
+        self.table.invalidate(key, || self.forgo(key));
     }
 
     /// All that is cached becomes a miss for this node.
@@ -107,7 +112,13 @@ impl<K: Key, V: Value> Engine<K, V> {
             remote.cleared_at.fetch_max(self.clock.unix_exact(), Ordering::AcqRel);
             self.generation.fetch_add(1, Ordering::AcqRel);
         }
-        // For the memory only: entries of an older generation are misses already.
+        // For the memory only: entries of an older generation are misses already. A store that is dropping a value must not
+        // be asked for it.
+        if inside::is_called() {
+            return;
+        }
+        // A store drops its values here, maybe under locks of its own.
+        let _inside = inside::enter();
         self.l1.clear();
     }
 }
@@ -135,6 +146,6 @@ impl<K: Key, V: Value> Drop for Delete<K, V> {
         }
         let (engine, key) = (&self.slot.engine, &self.slot.key);
         #[cfg(not(accelerator_mutant = "single-purge"))]
-        engine.purge(key);
+        let _ = Engine::<K, V>::caught("the L1 store", || engine.purge(key));
     }
 }

@@ -20,6 +20,7 @@ mod flight;
 mod guard;
 mod invalidate;
 mod join;
+mod keep;
 mod latent;
 mod lease;
 mod lease_many;

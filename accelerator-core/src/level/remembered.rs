@@ -7,7 +7,7 @@ use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 
 use crate::level::policy::MAX_REMEMBERED;
-use crate::sync::{Mutex, lock};
+use crate::sync::{Mutex, enter, lock, peek};
 
 /// What to do with a key that finds the map full.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -51,7 +51,7 @@ impl<K: Hash + Eq + Clone, T: Clone> Remembered<K, T> {
     /// Remembers `key` until `until`; latest wins. `false`: there was no room for it.
     pub(crate) fn insert(&self, key: &K, now: u64, until: u64, payload: T) -> bool {
         let hash = self.hasher.hash_one(key);
-        let mut inner = lock(&self.inner);
+        let mut inner = enter(&self.inner);
         let item = Item { key: key.clone(), until, number: inner.number, payload };
         inner.number += 1;
         let kept = if let Some(old) = inner.map.find_mut(hash, |item| item.key == *key) {
@@ -81,7 +81,7 @@ impl<K: Hash + Eq + Clone, T: Clone> Remembered<K, T> {
         if self.holds_nothing() {
             return None;
         }
-        let mut inner = lock(&self.inner);
+        let mut inner = enter(&self.inner);
         let found = match inner.map.find_entry(self.hasher.hash_one(key), |item| item.key == *key) {
             Ok(entry) if entry.get().until > now => Some(Some(entry.get().payload.clone())),
             Ok(dead) => {
@@ -115,7 +115,7 @@ impl<K: Hash + Eq + Clone, T: Clone> Remembered<K, T> {
 
     #[cold]
     fn remove_from_map(&self, key: &K, mark: u64, now: u64) {
-        let mut inner = lock(&self.inner);
+        let mut inner = enter(&self.inner);
         if let Ok(entry) = inner.map.find_entry(self.hasher.hash_one(key), |item| item.key == *key)
             && entry.get().number < mark
         {
@@ -126,7 +126,7 @@ impl<K: Hash + Eq + Clone, T: Clone> Remembered<K, T> {
 
     /// Up to `n` remembered keys, from the `from`-th on and then from the first; those whose time is over are forgotten.
     pub(crate) fn some(&self, from: usize, n: usize, now: u64) -> Vec<K> {
-        let mut inner = lock(&self.inner);
+        let mut inner = enter(&self.inner);
         inner.map.retain(|item| item.until > now);
         let from = from.checked_rem(inner.map.len()).unwrap_or(0);
         let (first, then) = (inner.map.iter().skip(from), inner.map.iter().take(from));
@@ -142,7 +142,8 @@ impl<K: Hash + Eq + Clone, T: Clone> Remembered<K, T> {
 
     /// How many keys are remembered.
     pub(crate) fn len(&self) -> usize {
-        if self.holds_nothing() { 0 } else { lock(&self.inner).map.len() }
+        // Where this thread holds the lock: to the nearest one.
+        if self.holds_nothing() { 0 } else { peek(&self.inner).map_or_else(|| self.len.load(Relaxed), |i| i.map.len()) }
     }
 
     fn note(&self, inner: &Inner<K, T>, now: u64) {

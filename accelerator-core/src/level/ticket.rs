@@ -122,7 +122,7 @@ impl<'a, K: Key, V: Value> Leads<'a, K, V> {
 
     fn end(&mut self, end: End<V>) -> Option<Outcome<V>> {
         let held = Held::Latent(self.key, self.latent.take()?);
-        Some(Ending::new(self.engine, held).end(end))
+        Some(Ending::new(self.engine, held).end_alone(end))
     }
 }
 
@@ -269,7 +269,7 @@ impl<K: Key, V: Value> Registration<K, V> {
                     engine.l1.remove(key);
                 }
                 if valid {
-                    engine.l1.insert(key.clone(), entry);
+                    engine.keep(key, entry);
                 } else {
                     engine.counters.one(Count::FillRefused);
                 }

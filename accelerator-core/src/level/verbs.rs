@@ -1,13 +1,15 @@
 //! The public verbs.
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::cache::CacheFuture;
 use crate::error::{CacheError, CacheResult, LoadError};
+use crate::inside;
 use crate::level::LevelCache;
 use crate::level::answers::Answers;
-use crate::level::engine::{Key, Value};
+use crate::level::engine::{Engine, Key, Value};
 use crate::level::guard::WriteGuard;
 use crate::level::remote::Found;
 use crate::level::stats::Stats;
@@ -125,8 +127,10 @@ impl<K: Key, V: Value, L1: L1Store<K, V>> LevelCache<K, V, L1> {
             Found::Hit { value, until } if until.is_fresh(engine.now(), 0) => {
                 #[cfg(accelerator_mutant = "begin-after-reply")]
                 let mut slot = Registration::new(engine.clone(), key.clone());
-                slot.backfill(value.clone(), until);
-                Lookup::of(value)
+                // The answer stands, whatever panics on its way into L1.
+                let answer = Lookup::of(value.clone());
+                let _ = Engine::<K, V>::caught("a weigher or the L1 store", || slot.backfill(value, until));
+                answer
             }
             Found::Nothing { fill: false } => Lookup::Unavailable,
             _ => Lookup::Miss,
@@ -289,8 +293,11 @@ impl<K: Key, V: Value, L1: L1Store<K, V>> LevelCache<K, V, L1> {
         if self.engine.is_closed() {
             return CacheFuture::ready(Err(CacheError::shutdown()));
         }
-        self.engine.clear_all();
-        CacheFuture::ready(Ok(()))
+        let clear = |engine: &Arc<Engine<K, V>>| {
+            engine.clear_all();
+            CacheFuture::ready(Ok(()))
+        };
+        if self.engine.is_called() { self.engine.outside("clear", clear) } else { clear(&self.engine) }
     }
 
     /// Reads `keys` in batches of `max_batch`, so that they are in L1 afterwards (as far as it has room).
@@ -328,8 +335,16 @@ impl<K: Key, V: Value, L1: L1Store<K, V>> LevelCache<K, V, L1> {
     }
 
     /// What the L1 store knows about itself.
+    ///
+    /// # Panics
+    /// Where the code of a value calls it; see [`Value`].
     #[must_use]
     pub fn l1_stats(&self) -> L1Stats {
+        if inside::is_called() {
+            inside::refuse();
+        }
+        // A store may evict now, and drop values under locks of its own.
+        let _inside = inside::enter();
         self.engine.l1.stats()
     }
 }
