@@ -108,7 +108,7 @@ pub trait FlightOps<V>: Send + Sync {
     fn stale(&self) -> Option<Option<V>>;
 }
 
-/// The right and the duty to load one key. Dropping it hands the load to the next who waits.
+/// The right and the duty to load one key. Dropping it hands the load to the next who waits, also where a panic drops it.
 #[must_use = "a dropped ticket gives the load up"]
 pub struct LoadTicket<V>(Option<Arc<dyn FlightOps<V>>>);
 
@@ -140,6 +140,13 @@ impl<V> LoadTicket<V> {
         }
     }
 
+    /// The load itself panicked. (What comes after is the drop of the ticket, which finds its flight over.)
+    pub(crate) fn panicked(&self) {
+        if let Some(flight) = self.0.clone() {
+            flight.fail(CacheError::new(ErrorKind::Panic, "the load that was waited for panicked"));
+        }
+    }
+
     /// A stale value to serve because this load failed, where the cache allows that. It counts as served.
     #[must_use]
     pub fn stale(&self) -> Option<Option<V>> {
@@ -149,13 +156,9 @@ impl<V> LoadTicket<V> {
 
 impl<V> Drop for LoadTicket<V> {
     fn drop(&mut self) {
-        match self.0.take() {
-            // Not every one who waits should run into the same panic.
-            Some(flight) if std::thread::panicking() => {
-                flight.fail(CacheError::new(ErrorKind::Panic, "the load that was waited for panicked"));
-            }
-            Some(flight) => flight.hand_over(),
-            None => {}
+        // Also by a panic, which may be of anything else in the task: see `watch`.
+        if let Some(flight) = self.0.take() {
+            flight.hand_over();
         }
     }
 }

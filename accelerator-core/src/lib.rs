@@ -16,6 +16,7 @@ mod sync;
 pub mod testkit;
 mod time;
 mod traits;
+mod watch;
 
 pub use cache::{Batch, Begin, BoxFuture, Cache, CacheFuture, FlightOps, LoadTicket};
 #[cfg(feature = "postcard")]

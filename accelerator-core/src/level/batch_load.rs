@@ -12,6 +12,7 @@ use hashbrown::HashTable;
 
 use crate::cache::BoxFuture;
 use crate::error::{CacheError, CacheResult};
+use crate::inside::forget_panic;
 use crate::level::batch_run::{Wanted, Wants};
 use crate::level::engine::{Arrived, End, Engine, Key, Outcome, Stale, Value};
 use crate::level::fill::{Fill, Outgoing};
@@ -77,18 +78,22 @@ pub(crate) fn batch_work<K: Key, V: Value>(
     how: How,
     mut begun: Option<BatchLoad<K, V>>,
 ) -> BoxFuture<'static, ()> {
-    let steps = async move {
+    Box::pin(async move {
         let mut wants = wants;
         let Wants { engine, keys, .. } = &mut wants;
-        for chunk in keys.chunks_mut(engine.policy.max_batch) {
-            let open = read_chunk(engine, chunk, how).await;
-            if !open.is_empty() {
-                load_chunk(engine, open, how, begun.take()).await;
+        let steps = async {
+            for chunk in keys.chunks_mut(engine.policy.max_batch) {
+                let open = read_chunk(engine, chunk, how).await;
+                if !open.is_empty() {
+                    load_chunk(engine, open, how, begun.take()).await;
+                }
             }
+        };
+        if let Err(payload) = AssertUnwindSafe(steps).catch_unwind().await {
+            wants.panicked = true;
+            forget_panic(payload);
         }
-    };
-    // What panicked has failed its keys while it unwound.
-    Box::pin(AssertUnwindSafe(steps).catch_unwind().map(drop))
+    })
 }
 
 /// Steps 1 and 2: what is still wanted after the look into L2.

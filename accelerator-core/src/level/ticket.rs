@@ -80,16 +80,18 @@ impl<K: Key, V: Value> FlightOps<V> for WithL2<K, V> {
     }
 }
 
-/// A key that a caller leads with a ticket to come. Dropped, it passes on; by a panic, it fails.
+/// A key that a caller leads with a ticket to come. Dropped, it passes on; if that is because its answer panicked on the
+/// way into the cache, it fails.
 pub(crate) struct Leads<'a, K: Key, V: Value> {
     engine: &'a Arc<Engine<K, V>>,
     key: &'a K,
     latent: Option<Latent>,
+    answered: bool,
 }
 
 impl<'a, K: Key, V: Value> Leads<'a, K, V> {
     pub(crate) fn new(engine: &'a Arc<Engine<K, V>>, key: &'a K, latent: Latent) -> Self {
-        Self { engine, key, latent: Some(latent) }
+        Self { engine, key, latent: Some(latent), answered: false }
     }
 
     pub(crate) fn key(&self) -> &'a K {
@@ -129,7 +131,7 @@ impl<'a, K: Key, V: Value> Leads<'a, K, V> {
 impl<K: Key, V: Value> Drop for Leads<'_, K, V> {
     fn drop(&mut self) {
         let Some(latent) = self.latent.take() else { return };
-        if std::thread::panicking() {
+        if self.answered {
             drop(Ending::new(self.engine, Held::Latent(self.key, latent)));
         } else {
             self.engine.give_up_latent(self.key, latent);
@@ -147,13 +149,14 @@ struct Latently<K: Key, V: Value> {
 
 impl<K: Key, V: Value> Latently<K, V> {
     fn leads(&self) -> Leads<'_, K, V> {
-        Leads { engine: &self.engine, key: &self.key, latent: lock(&self.latent).take() }
+        Leads { engine: &self.engine, key: &self.key, latent: lock(&self.latent).take(), answered: false }
     }
 }
 
 impl<K: Key, V: Value> FlightOps<V> for Latently<K, V> {
     fn complete(self: Arc<Self>, loaded: Loaded<V>) {
         let mut leads = self.leads();
+        leads.answered = true;
         if self.l2.is_none() {
             self.engine.counters.one(Count::LoadOk);
             self.engine.land(&self.key, &mut leads.latent, self.engine.arrived(loaded));

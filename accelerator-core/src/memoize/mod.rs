@@ -22,6 +22,7 @@
 //! copied ([`sharing`]); else they run their own bodies, [`TOGETHER`] at most at once for each failed flight, and what
 //! these find is not cached.
 
+mod alive;
 mod batch;
 mod ignored;
 mod keys;
@@ -32,6 +33,7 @@ pub mod sharing;
 mod single;
 mod write;
 
+pub use alive::{Alive, alive};
 pub use batch::{BegunBatch, Hits, begin_batch, bypass_batch, cacheable_batch, hits_or_begin};
 pub use keys::{Keys, keys_of};
 pub use options::{Ignore, OnCacheError, Propagate, Read, Write};
