@@ -156,6 +156,10 @@ impl<V> LoadTicket<V> {
 
 impl<V> Drop for LoadTicket<V> {
     fn drop(&mut self) {
+        #[cfg(accelerator_mutant = "stranger-fails-all")]
+        if std::thread::panicking() {
+            self.panicked();
+        }
         // Also by a panic, which may be of anything else in the task: see `watch`.
         if let Some(flight) = self.0.take() {
             flight.hand_over();

@@ -66,6 +66,9 @@ pub use verbs::{Lookup, ShutdownReport, WarmupReport};
 
 /// A cache of two levels in front of the source of truth. Cheap to clone; all clones are one cache.
 ///
+/// The code of keys and values (`Clone`, `Drop`, `Hash`, `Eq`) runs inside of it: what it may do there is said at
+/// [`Value`].
+///
 /// It is generic over its L1 store, because the hit is the one place where static dispatch pays; a service that does
 /// not want to name the store holds it as `Arc<dyn Cache<K, V>>`.
 ///

@@ -63,7 +63,8 @@ impl<K: Key, V: Value, L1: L1Store<K, V>> LevelCache<K, V, L1> {
     /// neither level has it. Concurrent calls for one key share one load.
     ///
     /// # Errors
-    /// The loader's error, timeout or panic, unless a stale value may be served; a failing L2 is a miss. `NoRuntime`
+    /// The loader's error, timeout or panic, unless a stale value may be served; `Panic` where a `Clone`, a weigher or the
+    /// L1 store panicked; a failing L2 is a miss. `NoRuntime`
     /// where a load suspends outside tokio. `Shutdown` after `shutdown`, where L1 has no answer.
     ///
     /// # Cancel safety
@@ -183,7 +184,8 @@ impl<K: Key, V: Value, L1: L1Store<K, V>> LevelCache<K, V, L1> {
     /// # Errors
     /// `Unconfirmed` where L2 did not confirm: L1 of this node then holds no older value, and this node reads past L2
     /// for the key. `Codec` where the value can't be encoded, or is larger than L2 takes: nothing has changed. `NoRuntime`
-    /// outside a runtime, where there is an L2. `Shutdown` after `shutdown`.
+    /// outside a runtime, where there is an L2. `Panic` where a weigher or the L1 store panicked: L1 has nothing for the
+    /// key, and L2 the new value. `Shutdown` after `shutdown`.
     ///
     /// # Cancel safety
     /// Dropping the future does not stop the write.
@@ -328,7 +330,8 @@ impl<K: Key, V: Value, L1: L1Store<K, V>> LevelCache<K, V, L1> {
         self.engine.shut(deadline).await
     }
 
-    /// What the cache has done since it was built.
+    /// What the cache has done since it was built. The code of a key or value may call it; `flights` may then leave out
+    /// some.
     #[must_use]
     pub fn stats(&self) -> Stats {
         self.engine.stats()

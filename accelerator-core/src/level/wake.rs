@@ -11,8 +11,9 @@ pub(crate) fn wake(waker: Waker) {
     let woken = catch_unwind(AssertUnwindSafe(|| waker.wake()));
     if let Err(payload) = woken {
         report_panic("a waker");
-        #[cfg(accelerator_mutant = "waker-ends-others")]
-        std::panic::resume_unwind(payload);
+        if cfg!(accelerator_mutant = "waker-ends-others") {
+            std::panic::resume_unwind(payload);
+        }
         forget_panic(payload);
     }
 }

@@ -55,7 +55,7 @@ fn now<T>(future: impl Future<Output = T>) -> T {
     IN_CACHE.set(false);
     match polled {
         Poll::Ready(out) => out,
-        Poll::Pending => panic!("it waits"),
+        Poll::Pending => unreachable!("it is ready at once"),
     }
 }
 
@@ -165,7 +165,7 @@ pub(crate) fn a_weigher_that_panics_ends_its_own_operation<S: L1Store<u64, Value
         let body = std::future::ready(Ok::<_, LoadError>(Some(polite(UNLUCKY))));
         let loaded = now(cache.get_or_load(&3, body));
         assert_eq!((loaded.err().map(|e| e.kind()), in_l1(3)), (panicked, None));
-        let Begin::Lead(ticket) = now(cache.begin(&4)) else { panic!("nothing is cached") };
+        let Begin::Lead(ticket) = now(cache.begin(&4)) else { unreachable!("nothing is cached") };
         let fill = || ticket.fill(Loaded::from(Some(polite(UNLUCKY))));
         assert!(catch_unwind(AssertUnwindSafe(fill)).is_err());
         assert_eq!((in_l1(4), cache.stats().flights), (None, 0));

@@ -4,13 +4,13 @@
 use std::future::Future;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::task::{Context, Poll, Waker};
 
-use accelerator_core::testkit::{MemoryL1, settle};
-use accelerator_core::{Entry, ErrorKind, L1Stats, L1Store, LevelCache, LoadError, Lookup};
+use accelerator_core::testkit::{MemoryL1, MemoryL2, settle};
+use accelerator_core::{Codec, Entry, ErrorKind, L1Stats, L1Store, LevelCache, LoadError, Lookup};
 
-use crate::common::{TTL, World, ok};
+use crate::common::{TTL, World, lock, ok};
 use crate::rude::{self, UNLUCKY, Value};
 
 #[test]
@@ -174,7 +174,7 @@ impl L1Store<u64, u64> for Calls {
     fn insert(&self, key: u64, _: Entry<u64>) {
         let Some(cache) = self.0.get() else { return };
         let deleted = at_once(cache.del(&key));
-        assert!(deleted.unwrap_err().to_string().contains("see `Value`"));
+        assert!(deleted.is_err_and(|e| e.to_string().contains("see `Value`")));
         if self.1.load(SeqCst) {
             drop(at_once(cache.get(&(key + 1))));
         }
@@ -189,7 +189,7 @@ impl L1Store<u64, u64> for Calls {
 fn at_once<T>(future: impl Future<Output = T>) -> T {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(out) => out,
-        Poll::Pending => panic!("it would wait for ever"),
+        Poll::Pending => unreachable!("it would wait for ever"),
     }
 }
 
@@ -206,4 +206,101 @@ async fn who_waits_for_the_cache_that_calls_it_is_told_the_rule() {
     let error = cache.set(&1, 1).await.unwrap_err();
     assert!(error.kind() == ErrorKind::Panic && error.to_string().contains("see `Value`"), "{error}");
     assert_eq!(cache.stats().flights, 0);
+}
+
+/// A value that deletes a key when it is dropped in a cache.
+struct Deletes(u64, Cell);
+
+type Cell = Arc<OnceLock<LevelCache<u64, Arc<Deletes>, Evicts>>>;
+
+impl Drop for Deletes {
+    fn drop(&mut self) {
+        if let Some(cache) = self.1.get() {
+            drop(cache.del(&self.0));
+        }
+    }
+}
+
+/// A codec for them.
+struct Plain(Cell);
+
+impl Codec<Arc<Deletes>> for Plain {
+    fn id(&self) -> u8 {
+        200
+    }
+    fn encode(&self, value: &Arc<Deletes>, out: &mut Vec<u8>) -> Result<(), LoadError> {
+        out.extend(value.0.to_le_bytes());
+        Ok(())
+    }
+    fn decode(&self, bytes: &[u8]) -> Result<Arc<Deletes>, LoadError> {
+        Ok(Arc::new(Deletes(u64::from_le_bytes(bytes.try_into()?), self.0.clone())))
+    }
+}
+
+/// Evicts key 1 on the way of a hit, under a lock of its own.
+#[derive(Clone, Default)]
+struct Evicts(MemoryL1<u64, Arc<Deletes>>, Arc<Mutex<Option<Entry<Arc<Deletes>>>>>);
+
+impl L1Store<u64, Arc<Deletes>> for Evicts {
+    fn get(&self, key: &u64) -> Option<Entry<Arc<Deletes>>> {
+        drop(self.1.lock().ok()?.take());
+        self.0.get(key)
+    }
+    fn insert(&self, key: u64, entry: Entry<Arc<Deletes>>) {
+        if key == 1 {
+            *lock(&self.1) = Some(entry);
+        } else {
+            self.0.insert(key, entry);
+        }
+    }
+    fn remove(&self, key: &u64) {
+        // Held by `get` while it evicts.
+        drop(lock(&self.1));
+        self.0.remove(key);
+    }
+    fn clear(&self) {
+        self.0.clear();
+    }
+    fn stats(&self) -> L1Stats {
+        self.0.stats()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_value_that_goes_on_the_way_of_a_hit_may_delete_another_in_both_levels() {
+    for l2 in [false, true] {
+        let (store, cell) = (Evicts::default(), Cell::default());
+        let builder = LevelCache::<u64, Arc<Deletes>>::builder().area("a").ttl(TTL);
+        let builder = match l2 {
+            true => builder.l2_with_codec(MemoryL2::new(), Plain(cell.clone())),
+            false => builder,
+        };
+        let cache = builder.l1(store).build().unwrap();
+        let value = |deletes| Arc::new(Deletes(deletes, cell.clone()));
+        for (key, deletes) in [(2, 9), (3, 9), (1, 3)] {
+            cache.set(&key, value(deletes)).await.unwrap();
+        }
+        assert!(cell.set(cache.clone()).is_ok());
+        assert!(matches!(cache.try_get(&2), Lookup::Hit(_)));
+        settle().await;
+        assert!(matches!(cache.try_get(&3), Lookup::Miss));
+        assert!(matches!(cache.lookup(&3).await, Lookup::Miss), "in L2: {l2}");
+        assert_eq!(cache.stats().flights, 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_value_that_is_replaced_may_delete_another_in_both_levels() {
+    let (store, cell) = (Evicts::default(), Cell::default());
+    let builder = LevelCache::<u64, Arc<Deletes>>::builder().area("a").ttl(TTL).l1(store);
+    let cache = builder.l2_with_codec(MemoryL2::new(), Plain(cell.clone())).build().unwrap();
+    let value = |deletes| Arc::new(Deletes(deletes, cell.clone()));
+    for (key, deletes) in [(3, 9), (2, 3)] {
+        cache.set(&key, value(deletes)).await.unwrap();
+    }
+    assert!(cell.set(cache.clone()).is_ok());
+    cache.del(&2).await.unwrap();
+    assert!(matches!(cache.try_get(&3), Lookup::Miss), "deleted before the call returned");
+    settle().await;
+    assert!(matches!(cache.lookup(&3).await, Lookup::Miss));
 }

@@ -218,7 +218,7 @@ async fn put_found(cache: &Dyn, id: u64, found: Option<Value>) -> Result<(), Pla
 }
 
 /// The argument `result` is none of the attribute's business as long as that does not name it.
-#[cache_evict(cache = cache, key = ids.iter().map(|result| *result).max().unwrap_or(0))]
+#[cache_evict(cache = cache, key = ids.iter().fold(0, |result, id| result.max(*id)))]
 async fn evict_largest(cache: &Dyn, ids: Vec<u64>, result: u64) -> Result<u64, Plain> {
     Ok(result + ids.len() as u64)
 }
