@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::sync::{Arc, LazyLock};
 use std::task::{Context, Poll};
 
-use crate::error::{CacheError, CacheResult, ErrorKind};
+use crate::error::{CacheError, CacheResult};
 use crate::options::{ReadOptions, WriteOptions};
 use crate::traits::loader::Loaded;
 
@@ -140,11 +140,8 @@ impl<V> LoadTicket<V> {
         }
     }
 
-    /// The load itself panicked. (What comes after is the drop of the ticket, which finds its flight over.)
-    pub(crate) fn panicked(&self) {
-        if let Some(flight) = self.0.clone() {
-            flight.fail(CacheError::new(ErrorKind::Panic, "the load that was waited for panicked"));
-        }
+    pub(crate) fn flight(&self) -> Option<Arc<dyn FlightOps<V>>> {
+        self.0.clone()
     }
 
     /// A stale value to serve because this load failed, where the cache allows that. It counts as served.
@@ -156,11 +153,9 @@ impl<V> LoadTicket<V> {
 
 impl<V> Drop for LoadTicket<V> {
     fn drop(&mut self) {
+        // Also by a panic, which may be of anything else in the task.
         #[cfg(accelerator_mutant = "stranger-fails-all")]
-        if std::thread::panicking() {
-            self.panicked();
-        }
-        // Also by a panic, which may be of anything else in the task: see `watch`.
+        crate::watch::blame(self);
         if let Some(flight) = self.0.take() {
             flight.hand_over();
         }
