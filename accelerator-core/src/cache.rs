@@ -5,7 +5,7 @@ mod future;
 use std::fmt;
 use std::sync::{Arc, LazyLock};
 
-use crate::error::{CacheError, CacheResult, ErrorKind};
+use crate::error::{CacheError, CacheResult};
 use crate::options::{ReadOptions, WriteOptions};
 use crate::traits::loader::Loaded;
 
@@ -56,7 +56,7 @@ pub trait FlightOps<V>: Send + Sync {
     fn stale(&self) -> Option<Option<V>>;
 }
 
-/// The right and the duty to load one key. Dropping it hands the load to the next who waits.
+/// The right and the duty to load one key. Dropping it hands the load to the next who waits, also where a panic drops it.
 #[must_use = "a dropped ticket gives the load up"]
 pub struct LoadTicket<V>(Option<Arc<dyn FlightOps<V>>>);
 
@@ -88,6 +88,10 @@ impl<V> LoadTicket<V> {
         }
     }
 
+    pub(crate) fn flight(&self) -> Option<Arc<dyn FlightOps<V>>> {
+        self.0.clone()
+    }
+
     /// A stale value to serve because this load failed, where the cache allows that. It counts as served.
     #[must_use]
     pub fn stale(&self) -> Option<Option<V>> {
@@ -97,13 +101,11 @@ impl<V> LoadTicket<V> {
 
 impl<V> Drop for LoadTicket<V> {
     fn drop(&mut self) {
-        match self.0.take() {
-            // Not every one who waits should run into the same panic.
-            Some(flight) if std::thread::panicking() => {
-                flight.fail(CacheError::new(ErrorKind::Panic, "the load that was waited for panicked"));
-            }
-            Some(flight) => flight.hand_over(),
-            None => {}
+        // Also by a panic, which may be of anything else in the task.
+        #[cfg(accelerator_mutant = "stranger-fails-all")]
+        crate::watch::blame(self);
+        if let Some(flight) = self.0.take() {
+            flight.hand_over();
         }
     }
 }

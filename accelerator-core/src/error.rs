@@ -24,7 +24,7 @@ pub enum ErrorKind {
     Codec,
     /// The loader (or the body given to `get_or_load`) returned an error.
     Loader,
-    /// The loader panicked.
+    /// The loader panicked, or other code of the user that the cache runs: a `Clone`, a weigher, an L1 store.
     Panic,
     /// The loader did not end within `loader_timeout`.
     Timeout,

@@ -6,6 +6,7 @@ mod cache;
 mod codecs;
 mod entry;
 mod error;
+mod inside;
 mod key;
 mod level;
 pub mod memoize;
@@ -15,6 +16,7 @@ mod sync;
 pub mod testkit;
 mod time;
 mod traits;
+mod watch;
 
 pub use cache::{Batch, Begin, BoxFuture, Cache, CacheFuture, FlightOps, LoadTicket};
 #[cfg(feature = "postcard")]

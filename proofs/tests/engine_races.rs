@@ -23,6 +23,8 @@ mod queued;
 
 #[path = "engine_races/idle.rs"]
 mod idle;
+#[path = "engine_races/user_code.rs"]
+mod user_code;
 
 const KEY: u64 = 7;
 const LONG: Duration = Duration::from_secs(60);

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use accelerator::Cache;
 use accelerator::macros::{cacheable, cacheable_batch};
 use accelerator::testkit::settle;
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::common::{Away, Kind, Row, Rows, Told, User, Users, World, secs, user};
@@ -74,7 +75,7 @@ on_real!(
 );
 on_real!(after_a_panic_of_the_body_nobody_hangs, after_a_panic_of_a_batch_nobody_hangs);
 on_real!(when_the_caller_goes_the_next_who_waits_runs, when_the_caller_of_a_batch_goes_those_who_wait_run);
-on_real!(a_waiter_may_go_without_harm);
+on_real!(a_waiter_may_go_without_harm, a_panic_of_something_else_in_the_leaders_task_passes_the_load_on);
 
 const LIMIT: std::time::Duration = secs(3);
 
@@ -246,4 +247,38 @@ async fn a_waiter_may_go_without_harm<K: Kind>(w: World<K>) {
     assert_eq!(leader.await.expect("no panic"), Ok(user(1, 1)));
     assert_eq!(stays.await.expect("no panic"), Ok(user(1, 1)));
     assert_eq!(w.source.runs(), 1);
+}
+
+async fn a_panic_of_something_else_in_the_leaders_task_passes_the_load_on<K: Kind>(w: World<K>) {
+    for batch in [false, true] {
+        let w = World::<K>::new();
+        let (users, door, fate) = (w.users(), w.source.door(), Arc::new(Notify::new()));
+        let (leads, falls) = (users.clone(), fate.clone());
+        let body = async move {
+            match batch {
+                true => drop(leads.some(vec![1, 2]).await),
+                false => drop(leads.one(1).await),
+            }
+        };
+        let stranger = async move {
+            falls.notified().await;
+            std::panic::resume_unwind(Box::new("a stranger"));
+        };
+        let leader = tokio::spawn(async move { tokio::join!(body, stranger) });
+        door.reached().await;
+        let spawn = || {
+            let users = users.clone();
+            tokio::spawn(async move { users.one(1).await })
+        };
+        let waiters: Vec<_> = (0..10).map(|_| spawn()).collect();
+        settle().await;
+        fate.notify_one();
+        assert!(leader.await.expect_err("it panicked").is_panic());
+        for waiter in waiters {
+            assert_eq!(waiter.await.expect("no panic"), Ok(user(1, 1)));
+        }
+        assert_eq!(w.source.runs(), 2, "one of those who waited ran, the others waited for it");
+        assert_eq!(users.cached(1).await, Some(user(1, 1)), "the heir's outcome is cached");
+    }
+    drop(w);
 }

@@ -1,6 +1,7 @@
 //! Read: a caller who loads with a future of its own, by ticket (`begin`) or lent (`get_or_load`).
 
 use std::future::Future;
+use std::iter::once;
 use std::sync::Arc;
 use std::task::Poll;
 
@@ -16,6 +17,7 @@ use crate::level::ticker::{Limit, NoRuntime};
 use crate::level::ticket::{Leads, ticket};
 use crate::level::wait::{Follow, Led, Waited};
 use crate::traits::loader::Loaded;
+use crate::watch::watch;
 
 impl<K: Key, V: Value> Engine<K, V> {
     /// A read that leads with a future of its own: the value, or the ticket.
@@ -110,7 +112,7 @@ impl<K: Key, V: Value> Engine<K, V> {
         let (mut body, mut limit) = (std::pin::pin!(body), None);
         let timeout = self.policy.loader_timeout;
         let answer = std::future::poll_fn(|cx| {
-            if let Poll::Ready(answer) = body.as_mut().poll(cx) {
+            if let Poll::Ready(answer) = watch(|| once(&ticket), || body.as_mut().poll(cx)) {
                 return Poll::Ready(answer.map_err(CacheError::loader));
             }
             match self.poll_limit(limit.get_or_insert_with(|| Limit::new(self.ticker.clone(), timeout)), cx) {
@@ -122,10 +124,16 @@ impl<K: Key, V: Value> Engine<K, V> {
         .await;
         match answer {
             Ok(loaded) => {
-                let loaded: Loaded<V> = loaded.into();
-                let value = loaded.value.clone();
-                ticket.fill(loaded);
-                Ok(value)
+                let (loaded, value) = watch(
+                    || once(&ticket),
+                    || {
+                        let loaded: Loaded<V> = loaded.into();
+                        let value = loaded.value.clone();
+                        (loaded, value)
+                    },
+                );
+                // A panic of user code is this caller's answer; those who wait hear of it by the ticket.
+                Self::caught("a Clone, a weigher or the L1 store", || ticket.fill(loaded)).map(|()| value)
             }
             Err(error) => {
                 let stale = ticket.stale();

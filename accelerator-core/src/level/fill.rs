@@ -159,7 +159,9 @@ impl<K: Key, V: Value> Engine<K, V> {
 
     async fn fill_under(&self, remote: &Remote<K, V>, mut fills: Vec<Leased<K, V>>) -> Vec<usize> {
         let mut lost = Vec::new();
-        let size = |(permit, _, sealed, _): &Leased<K, V>| permit.name.wire().len() + sealed.as_ref().map_or(0, |it| it.bytes.len());
+        let size = |(permit, _, sealed, _): &Leased<K, V>| {
+            permit.name.wire().len() + sealed.as_ref().map_or(0, |it| it.bytes.len())
+        };
         let limit = self.write_limit(fills.len(), fills.iter().map(size).sum());
         let left = self.settle(&mut fills, limit).await;
         let items = fills.iter().filter_map(|(permit, token, sealed, _)| {

@@ -52,7 +52,7 @@ enum Change<V> {
 impl<K: Key, V: Value> Engine<K, V> {
     /// Commits what a flight found, under the fence; tells all who wait; ends the flight.
     pub(crate) fn finish(&self, flight: Arc<Flight<K, V>>, end: End<V>) -> Outcome<V> {
-        Ending::new(self, Held::Flight(flight)).end(end)
+        Ending::new(self, Held::Flight(flight)).end_alone(end)
     }
 
     /// Ends the registration of a flight without touching L1.
@@ -136,7 +136,7 @@ impl<K: Key, V: Value> Engine<K, V> {
             || self.generation(),
             &mut followed.0,
             |valid| match entry {
-                Some(entry) if valid => self.l1.insert(key.clone(), entry),
+                Some(entry) if valid => self.keep(key, entry),
                 entry => self.store(key, entry.map_or(Change::Remove, Change::Insert), valid),
             },
         );
@@ -172,6 +172,12 @@ impl<'a, K: Key, V: Value> Ending<'a, K, V> {
         let (change, outcome) = self.see(end);
         self.commit(change, &outcome);
         outcome
+    }
+
+    /// [`end`](Self::end) for a read of this key alone: a panic of user code is the answer of its caller, too.
+    pub(crate) fn end_alone(self, end: End<V>) -> Outcome<V> {
+        Engine::<K, V>::caught("a Clone, a weigher or the L1 store", || self.end(end))
+            .unwrap_or_else(|error| Outcome::Failed { error, stale: None })
     }
 
     /// It goes on: somebody else has it.
@@ -242,9 +248,9 @@ impl<K: Key, V: Value> Engine<K, V> {
     /// Under the table's lock; `valid`: nothing was invalidated since the flight began.
     fn store(&self, key: &K, change: Change<V>, valid: bool) {
         match change {
-            Change::Insert(entry) if valid => self.l1.insert(key.clone(), entry),
+            Change::Insert(entry) if valid => self.keep(key, entry),
             Change::Insert(_) => self.counters.one(Count::FillRefused),
-            Change::Remove if valid => self.l1.remove(key),
+            Change::Remove if valid => self.forgo(key),
             Change::Remove | Change::Nothing => {}
         }
     }

@@ -13,6 +13,7 @@ use slab::Slab;
 
 use crate::level::place::{Hand, Looked, Need, Place};
 use crate::level::slots::Token;
+use crate::level::wake::{wake, wake_all};
 use crate::sync::{Mutex, MutexGuard, lock};
 
 /// Parked work, which may be that of many flights together.
@@ -213,7 +214,7 @@ impl<K, R, W: Parked, X> Flight<K, R, W, X> {
                 if borrows && !state.borrowed {
                     // Those who wait did so for work with limits; let them look again.
                     state.borrowed = true;
-                    others.extend(state.waiting.iter().map(|(_, waker)| waker.clone()));
+                    others.extend(state.waiting.iter_mut().map(|(_, waker)| taken(waker)));
                 }
                 Turn::Lead
             }
@@ -262,13 +263,13 @@ impl<K, R, W: Parked, X> Flight<K, R, W, X> {
     }
 
     fn pass_on(mut state: MutexGuard<'_, State<W>>) -> bool {
-        // The waker stays in its seat: a second leave must find the others, and this one may be woken twice.
-        let next = state.waiting.iter().next().map(|(_, waker)| waker.clone());
+        // The seat stays, without the waker: a second leave must find the others, and this one is woken once.
+        let next = state.waiting.iter_mut().next().map(|(_, waker)| taken(waker));
         match next {
             Some(waker) => {
                 drop(state);
                 #[cfg(not(accelerator_mutant = "no-handover"))]
-                waker.wake();
+                wake(waker);
                 false
             }
             None => {
@@ -295,9 +296,9 @@ impl<K, R, W: Parked, X> Flight<K, R, W, X> {
     }
 }
 
-/// Outside every lock: a waker is foreign code.
-fn wake_all(wakers: impl IntoIterator<Item = Waker>) {
-    wakers.into_iter().for_each(Waker::wake);
+/// The waker of one who is about to be woken, and polls again with another; nothing foreign runs here.
+fn taken(waker: &mut Waker) -> Waker {
+    std::mem::replace(waker, Waker::noop().clone())
 }
 
 /// Only the flight's own handle is left: nobody can be waiting.

@@ -21,7 +21,7 @@ use crate::level::slots::{Shared, Slot, SlotTable, Slots, Token};
 use crate::level::stats::Count;
 use crate::level::wait::{Follow, Led, Waited};
 use crate::options::ReadOptions;
-use crate::sync::lock;
+use crate::sync::enter;
 
 /// What a call found that accepts nothing that is cached.
 pub(crate) enum Forced<F> {
@@ -49,7 +49,7 @@ impl<K: Hash + Eq + Clone, R, W: Parked, X: Clone> SlotTable<K, R, W, X> {
         generation: impl FnOnce() -> u32,
     ) -> Forced<Shared<K, R, W, X>> {
         let hash = self.hasher.hash_one(key);
-        let mut slots = lock(&self.shard_of(hash).slots);
+        let mut slots = enter(&self.shard_of(hash).slots);
         let generation = generation();
         let known = slots.map.find(hash, |slot| slot.key == *key).and_then(|slot| slot.flight.made());
         if let Some(flight) = known.filter(|flight| flight.token().generation == generation) {
@@ -72,7 +72,7 @@ impl<K: Hash + Eq + Clone, R, W: Parked, X: Clone> SlotTable<K, R, W, X> {
     /// [`join_forced`](Self::join_forced) for a key of a batch, which always leads.
     pub(crate) fn lead_forced(&self, key: &K, by: By<&W::Run>, generation: impl FnOnce() -> u32) -> Latent {
         let hash = self.hasher.hash_one(key);
-        let mut slots = lock(&self.shard_of(hash).slots);
+        let mut slots = enter(&self.shard_of(hash).slots);
         slots.supersede(key, hash, generation(), |slot, token, id| {
             slot.flight.lead_latent(id, token.generation, by);
             Latent { hash, token, id }

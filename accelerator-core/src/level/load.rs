@@ -164,7 +164,7 @@ impl<K: Key, V: Value> Engine<K, V> {
             Poll::Ready(end) => {
                 let ending = Ending::new(self, Held::Flight(flight));
                 work.end();
-                Ok(ending.end(end))
+                Ok(ending.end_alone(end))
             }
             Poll::Pending => {
                 if let Some(hand) = flight.park(work, cx.waker()) {

@@ -15,6 +15,8 @@
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
+use crate::level::wake::wake;
+
 /// Work that was polled so lately needs no look; and how often those who wait look.
 pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// A task that was woken and not polled for so long isn't run.
@@ -80,12 +82,12 @@ impl Need {
             Self::Nothing => Looked::Well,
             Self::Polled => Looked::Polled,
             Self::Wake(task) => {
-                task.wake();
+                wake(task);
                 Looked::Well
             }
             Self::Task(hand, before) => {
                 #[cfg(not(accelerator_mutant = "detach-forgets-leader"))]
-                before.wake();
+                wake(before);
                 Looked::Task(hand)
             }
         }

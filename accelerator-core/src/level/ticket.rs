@@ -83,16 +83,18 @@ impl<K: Key, V: Value> FlightOps<V> for WithL2<K, V> {
     }
 }
 
-/// A key that a caller leads with a ticket to come. Dropped, it passes on; by a panic, it fails.
+/// A key that a caller leads with a ticket to come. Dropped, it passes on; if that is because its answer panicked on the
+/// way into the cache, it fails.
 pub(crate) struct Leads<'a, K: Key, V: Value> {
     engine: &'a Arc<Engine<K, V>>,
     key: &'a K,
     latent: Option<Latent>,
+    answered: bool,
 }
 
 impl<'a, K: Key, V: Value> Leads<'a, K, V> {
     pub(crate) fn new(engine: &'a Arc<Engine<K, V>>, key: &'a K, latent: Latent) -> Self {
-        Self { engine, key, latent: Some(latent) }
+        Self { engine, key, latent: Some(latent), answered: false }
     }
 
     pub(crate) fn key(&self) -> &'a K {
@@ -125,14 +127,14 @@ impl<'a, K: Key, V: Value> Leads<'a, K, V> {
 
     fn end(&mut self, end: End<V>) -> Option<Outcome<V>> {
         let held = Held::Latent(self.key, self.latent.take()?);
-        Some(Ending::new(self.engine, held).end(end))
+        Some(Ending::new(self.engine, held).end_alone(end))
     }
 }
 
 impl<K: Key, V: Value> Drop for Leads<'_, K, V> {
     fn drop(&mut self) {
         let Some(latent) = self.latent.take() else { return };
-        if std::thread::panicking() {
+        if self.answered {
             drop(Ending::new(self.engine, Held::Latent(self.key, latent)));
         } else {
             self.engine.give_up_latent(self.key, latent);
@@ -150,13 +152,14 @@ struct Latently<K: Key, V: Value> {
 
 impl<K: Key, V: Value> Latently<K, V> {
     fn leads(&self) -> Leads<'_, K, V> {
-        Leads { engine: &self.engine, key: &self.key, latent: lock(&self.latent).take() }
+        Leads { engine: &self.engine, key: &self.key, latent: lock(&self.latent).take(), answered: false }
     }
 }
 
 impl<K: Key, V: Value> FlightOps<V> for Latently<K, V> {
     fn complete(self: Arc<Self>, loaded: Loaded<V>) {
         let mut leads = self.leads();
+        leads.answered = true;
         if self.l2.is_none() {
             self.engine.counters.one(Count::LoadOk);
             self.engine.land(&self.key, &mut leads.latent, self.engine.arrived(loaded));
@@ -260,7 +263,7 @@ impl<K: Key, V: Value> Registration<K, V> {
         let (engine, key, at) = (&self.engine, &self.key, &self.at);
         let uncache = |valid| {
             if valid {
-                engine.l1.remove(key);
+                engine.forgo(key);
             }
         };
         engine.table.commit(key, at.hash, at.token, None, || engine.generation(), uncache);
@@ -286,7 +289,7 @@ impl<K: Key, V: Value> Registration<K, V> {
                     engine.l1.remove(key);
                 }
                 if valid {
-                    engine.l1.insert(key.clone(), entry);
+                    engine.keep(key, entry);
                 } else {
                     engine.counters.one(Count::FillRefused);
                 }

@@ -147,7 +147,7 @@ impl<K: Key, V: Value> Future for InPlace<'_, K, V> {
                 let Some(flight) = slot.take() else { return Poll::Ready(Err(None)) };
                 let ending = Ending::new(engine, Held::Flight(flight));
                 work.end();
-                Poll::Ready(Ok(ending.end(end)))
+                Poll::Ready(Ok(ending.end_alone(end)))
             }
             Poll::Pending => match flight.park(work, cx.waker()) {
                 None => Poll::Pending,

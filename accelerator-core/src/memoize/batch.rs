@@ -7,8 +7,9 @@
 //! 5. the answer covers all keys
 
 use std::collections::HashSet;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::hash::Hash;
+use std::pin::pin;
 
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
@@ -19,8 +20,9 @@ use crate::memoize::TOGETHER;
 use crate::memoize::options::{OnCacheError, Read};
 use crate::memoize::returned::ReturnedMap;
 use crate::memoize::sharing::Share;
-use crate::memoize::single::loaded;
+use crate::memoize::single::fill;
 use crate::options::ReadOptions;
+use crate::watch::watch;
 
 /// What the cache said; see [`begin_batch`].
 #[derive(Debug)]
@@ -182,7 +184,9 @@ where
         },
     };
     // 3
-    let mut out = body(missing.iter().map(|(key, _)| key.clone()).collect()).await;
+    let mut body = pin!(body(missing.iter().map(|(key, _)| key.clone()).collect()));
+    let tickets = || missing.iter().filter_map(|(_, ticket)| ticket.as_ref());
+    let mut out = poll_fn(|cx| watch(tickets, || body.as_mut().poll(cx))).await;
     // 4
     if out.is_failed() {
         return instead(hits, missing, &read, share.error(&out)).map_or(out, R::from_cached);
@@ -190,7 +194,7 @@ where
     for (key, ticket) in missing {
         let found = out.find(&key);
         match (ticket, found) {
-            (Some(ticket), Some(value)) => ticket.fill(loaded(value, &read)),
+            (Some(ticket), Some(value)) => fill("cacheable_batch", ticket, value, &read),
             // The body didn't say: whoever waits asks again.
             (_, None) => out.add(key, None),
             (None, Some(_)) => {}

@@ -22,8 +22,10 @@
 //! copied ([`sharing`]); else they run their own bodies, [`TOGETHER`] at most at once for each failed flight, and what
 //! these find is not cached.
 
+mod alive;
 mod batch;
 mod ignored;
+mod keys;
 mod options;
 mod rebind;
 mod returned;
@@ -31,7 +33,9 @@ pub mod sharing;
 mod single;
 mod write;
 
+pub use alive::{Alive, alive};
 pub use batch::{BegunBatch, Hits, begin_batch, bypass_batch, cacheable_batch, hits_or_begin};
+pub use keys::{Keys, keys_of};
 pub use options::{Ignore, OnCacheError, Propagate, Read, Write};
 pub use rebind::Rebind;
 pub use returned::{Done, Found, FromCacheError, Returned, ReturnedMap};

@@ -7,19 +7,25 @@
 
 use std::borrow::Borrow;
 use std::future::{Future, ready};
-use std::pin::Pin;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_util::future::Either;
 
 use crate::cache::{Begin, Cache, CacheFuture, LoadTicket};
+use crate::error::CacheError;
+use crate::inside::forget_panic;
 use crate::memoize::TOGETHER;
+use crate::memoize::alive::alive;
+use crate::memoize::ignored;
 use crate::memoize::options::{OnCacheError, Read};
 use crate::memoize::returned::{Found, Returned};
 use crate::memoize::sharing::Share;
 use crate::options::ReadOptions;
 use crate::traits::loader::Loaded;
+use crate::watch::watch;
 
 /// What the cache said; see [`begin`].
 #[derive(Debug)]
@@ -147,7 +153,7 @@ where
     match begun.0 {
         // 3
         Some(Begin::Lead(ticket)) => {
-            let out = body().await;
+            let out = alive(&ticket, pin!(body())).await;
             hand_in(ticket, out, &read, &share)
         }
         // 4
@@ -172,8 +178,8 @@ where
 /// Step 3 behind the body: what it found goes to all who wait. A stale value may stand in for a failure.
 pub fn hand_in<V: Clone, R: Returned<V>, P>(ticket: LoadTicket<V>, out: R, read: &Read<P>, share: &impl Share<R>) -> R {
     match out.found() {
-        Found::Value(value) => ticket.fill(loaded(Some(value), read)),
-        Found::Absent => ticket.fill(loaded(None, read)),
+        Found::Value(value) => fill("cacheable", ticket, Some(value), read),
+        Found::Absent => fill("cacheable", ticket, None, read),
         Found::Failed => {
             let stale = if read.allow_stale { ticket.stale() } else { None };
             ticket.fail(share.error(&out));
@@ -185,8 +191,20 @@ pub fn hand_in<V: Clone, R: Returned<V>, P>(ticket: LoadTicket<V>, out: R, read:
     out
 }
 
+/// Hands in what the body found. Its caller has its answer, whatever user code panics on the way into the cache.
+pub(super) fn fill<V: Clone, P>(name: &'static str, ticket: LoadTicket<V>, value: Option<&V>, read: &Read<P>) {
+    let filled = catch_unwind(AssertUnwindSafe(move || {
+        let loaded = watch(|| std::iter::once(&ticket), || loaded(value, read));
+        ticket.fill(loaded);
+    }));
+    if let Err(payload) = filled {
+        ignored::log(name, "fill", &CacheError::panic("a Clone, a weigher or the L1 store", &*payload));
+        forget_panic(payload);
+    }
+}
+
 /// What the ticket gets.
-pub(super) fn loaded<V: Clone, P>(value: Option<&V>, read: &Read<P>) -> Loaded<V> {
+fn loaded<V: Clone, P>(value: Option<&V>, read: &Read<P>) -> Loaded<V> {
     let loaded = Loaded::from(value.cloned());
     match (value, read.ttl) {
         (Some(_), Some(ttl)) => loaded.ttl(ttl),

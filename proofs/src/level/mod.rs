@@ -15,3 +15,5 @@ pub(crate) mod place;
 pub(crate) mod run;
 #[path = "../../../accelerator-core/src/level/slots.rs"]
 pub(crate) mod slots;
+#[path = "../../../accelerator-core/src/level/wake.rs"]
+pub(crate) mod wake;
