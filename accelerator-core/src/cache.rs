@@ -106,11 +106,15 @@ pub trait FlightOps<V>: Send + Sync {
     fn hand_over(self: Arc<Self>);
     /// A stale value to serve instead of the failed load; counted as served.
     fn stale(&self) -> Option<Option<V>>;
+    /// Where those who wait look for the pulse of this load, to know that it is alive. The provided method says nowhere.
+    fn pulse_point(&self) -> Option<crate::PulsePoint> {
+        None
+    }
 }
 
 /// The right and the duty to load one key. Dropping it hands the load to the next who waits.
 #[must_use = "a dropped ticket gives the load up"]
-pub struct LoadTicket<V>(Option<Arc<dyn FlightOps<V>>>);
+pub struct LoadTicket<V>(pub(crate) Option<Arc<dyn FlightOps<V>>>);
 
 impl<V> LoadTicket<V> {
     /// A ticket of a flight.

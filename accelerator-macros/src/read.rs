@@ -36,7 +36,7 @@ pub(crate) fn expand(options: &Options, function: Function, memoize: &TokenStrea
         let __body = move || #body;
         match __begun.lead() {
             ::core::result::Result::Ok(__ticket) => {
-                let __out = __body().await;
+                let __out = #memoize::alive(&__ticket, ::core::pin::pin!(__body())).await;
                 #led
             }
             ::core::result::Result::Err(__begun) => #call,

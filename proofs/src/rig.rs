@@ -9,7 +9,7 @@ use std::task::{Context, Poll, Waker};
 use shuttle::future::block_on;
 use shuttle::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::SeqCst};
 
-use crate::level::flight::{self, Parked, Turn, is_unshared};
+use crate::level::flight::{self, Left, Parked, Turn, is_unshared};
 use crate::level::join::Join;
 use crate::level::run::Run;
 use crate::level::slots::{Registered, SlotTable, Token};
@@ -198,6 +198,11 @@ impl Cache {
         self.table.commit(&KEY, flight.hash(), flight.token(), Some(flight), || self.generation(), |_| {});
     }
 
+    /// As `Engine::unregister`.
+    pub(crate) fn leave_flight(&self, flight: &Flight) {
+        self.table.commit(&KEY, flight.hash(), flight.token(), None, || self.generation(), |_| {});
+    }
+
     /// `lookup`: reads L2 outside any flight, and fills L1 with it.
     pub(crate) fn lookup(&self) -> Option<u64> {
         if let Some(value) = self.l1() {
@@ -357,10 +362,12 @@ impl Drop for Led {
     }
 }
 
-/// As `Engine::give_up`.
+/// As `Engine::give_up`, by one who holds a ticket.
 pub(crate) fn give_up(flight: &Arc<Flight>) {
-    if flight.vacate() {
-        flight.context.release(flight);
+    match flight.vacate(false) {
+        Left::Heir => {}
+        Left::Others => flight.context.leave_flight(flight),
+        Left::Nobody => flight.context.release(flight),
     }
 }
 
@@ -579,6 +586,13 @@ impl Future for InPlace {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let slot = &mut self.get_mut().0;
         let Some(flight) = slot.as_ref() else { return Poll::Ready(Err(None)) };
+        if let Some(outcome) = flight.result().copied()
+            && flight.unpark().is_some()
+        {
+            flight.context.leave_flight(flight);
+            *slot = None;
+            return Poll::Ready(Ok(outcome));
+        }
         let Some(mut work) = flight.unpark() else { return Poll::Ready(Err(slot.take())) };
         match work.poll(cx) {
             Poll::Ready(()) => Poll::Ready(slot.take().map(|flight| end(Led::new(flight))).ok_or(None)),

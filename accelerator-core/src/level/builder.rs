@@ -12,6 +12,7 @@ use crate::key::CacheKey;
 use crate::level::LevelCache;
 use crate::level::engine::{Engine, Key, Value};
 use crate::level::lease::Grants;
+use crate::level::overdue::Overdue;
 use crate::level::remembered::{Remembered, WhenFull};
 use crate::level::remote::Remote;
 use crate::level::settings::{Settings, area_prefix};
@@ -19,6 +20,7 @@ use crate::level::slots::SlotTable;
 use crate::level::sources::{ByTrait, FromFn};
 use crate::level::stats::Counters;
 use crate::level::ticker::Ticker;
+use crate::pulse::Pulses;
 use crate::time::{Clock, TimeSource};
 use crate::traits::codec::Codec;
 use crate::traits::l1::{L1Store, NoL1};
@@ -271,6 +273,8 @@ impl<K: Key, V: Value, L1> Builder<K, V, L1> {
             policy,
             runtime: set.runtime,
             ticker: Ticker::new(),
+            pulses: Pulses::new(),
+            overdue: Overdue::new(&set.area),
             closed: AtomicBool::new(false),
             refreshing: AtomicUsize::new(0),
             throttle: Remembered::new(WhenFull::Forget),

@@ -28,6 +28,8 @@ mod load_latent;
 #[cfg(feature = "metrics")]
 mod metrics;
 mod names;
+mod overdue;
+mod patience;
 mod place;
 mod policy;
 mod read;

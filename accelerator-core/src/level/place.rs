@@ -55,6 +55,18 @@ impl<W> Place<W> {
         }
     }
 
+    /// The leader need not go on: whom to wake, so that it sees that. One that is polling sees it when that poll ends.
+    pub(crate) fn recall(&mut self) -> Option<Waker> {
+        match self {
+            Self::Parked { leader, .. } => Some(std::mem::replace(leader, Waker::noop().clone())),
+            Self::Polling { detach } => {
+                *detach = true;
+                None
+            }
+            Self::Away => None,
+        }
+    }
+
     /// Somebody wants it in a task. `Some`: here it is, and whom to wake. `None`: it is on its way there, or already
     /// there.
     pub(crate) fn detach(&mut self) -> Option<(W, Waker)> {

@@ -13,7 +13,7 @@ use crate::level::join::Join;
 use crate::level::load::How;
 use crate::level::policy::MAX_REFRESHES;
 use crate::level::stats::Count;
-use crate::level::wait::{Follow, InPlace, Led, Waited};
+use crate::level::wait::{Follow, Heir, InPlace, Led, Waited};
 
 impl<K: Key, V: Value> Engine<K, V> {
     /// Starts a refresh of `key`, if one may start.
@@ -63,10 +63,10 @@ async fn outcome_of<K: Key, V: Value>(engine: &Arc<Engine<K, V>>, flight: Arc<Fl
     match InPlace::new(engine, flight).await {
         Ok(outcome) => Some(outcome),
         Err(None) => None,
-        Err(Some(flight)) => match Follow::new(flight, false).await {
+        Err(Some(flight)) => match Follow::new(flight, Heir::Nothing).await {
             Waited::Over(outcome) => Some(outcome),
             // The other task was given up. A ticket passes on when it is dropped.
-            Waited::Lead(_) | Waited::Restart | Waited::TooLong(_) => None,
+            Waited::Lead(_) | Waited::Restart | Waited::TooLong => None,
         },
     }
 }
