@@ -681,7 +681,10 @@ pub(crate) async fn first_poll(flight: Arc<Flight>, wire: &Arc<Wire>) -> Result<
 
 /// As `Engine::lead_in_place`: the flight may have had a leader before, for whom others wait.
 pub(crate) async fn take_over(flight: Arc<Flight>, wire: &Arc<Wire>) -> Result<Outcome, InPlace> {
-    flight.start_work();
+    if !flight.start_work() {
+        give_up(&flight);
+        return Err(InPlace(Some(flight)));
+    }
     let launched = first_poll(flight, wire).await;
     if let Err(in_place) = &launched
         && let Some(flight) = &in_place.0

@@ -14,6 +14,8 @@ use tokio::sync::Notify;
 
 #[path = "engine_races/leases.rs"]
 mod leases;
+#[path = "engine_races/patience.rs"]
+mod patience;
 
 const KEY: u64 = 7;
 const LONG: Duration = Duration::from_secs(60);

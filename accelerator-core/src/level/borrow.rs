@@ -101,6 +101,11 @@ impl<K: Key, V: Value> Engine<K, V> {
     /// What the holder of a ticket gets, given what L2 has; `None`: there is no L2.
     pub(crate) fn begin_with(&self, led: Led<K, V>, look: Option<Look<K, V>>) -> Begin<V> {
         let Some(flight) = led.take() else { return Begin::Lead(LoadTicket::detached()) };
+        // Another leader was faster than the look into L2.
+        if let Some(Outcome::Value(value)) = flight.result().cloned() {
+            self.give_up(&flight, false);
+            return Begin::Hit(value);
+        }
         let Some(mut look) = look else { return Begin::Lead(LoadTicket::new(flight)) };
         match look.take_fresh(self.now(), 0) {
             Some(Stale { value, until }) => match self.finish(flight, End::Found { value, until }) {

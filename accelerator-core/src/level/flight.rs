@@ -158,9 +158,14 @@ impl<K, R, W, X> Flight<K, R, W, X> {
         matches!(&self.state().phase, Phase::Work(Place::Parked { work, .. }) if work.is_of_run(run))
     }
 
-    /// The holder of a ticket starts work with limits of its own instead.
-    pub(crate) fn start_work(&self) {
-        self.state().phase = Phase::Work(Place::polling());
+    /// The holder of a ticket starts work with limits of its own instead. `false`: another leader has ended the flight.
+    #[must_use]
+    pub(crate) fn start_work(&self) -> bool {
+        let mut state = self.state();
+        if !state.over {
+            state.phase = Phase::Work(Place::polling());
+        }
+        !state.over
     }
 
     /// Whether anybody but the leader is known to wait.

@@ -251,9 +251,12 @@ impl<K: Key, V: Value> Engine<K, V> {
         let first = std::future::poll_fn(|cx| {
             let flight = led.take().and_then(Led::take);
             Poll::Ready(flight.map(|flight| {
-                // It may have been a ticket before.
-                flight.start_work();
-                self.launch(flight, how, cx)
+                // It may have been a ticket before, and others may hold tickets still.
+                if flight.start_work() {
+                    return self.launch(flight, how, cx);
+                }
+                self.give_up(&flight, false);
+                Err(flight)
             }))
         });
         match first.await {
