@@ -196,8 +196,8 @@ impl<V> fmt::Debug for LoadTicket<V> {
     note = "a cache is a `LevelCache`, an `Arc<dyn Cache<K, V>>`, a reference to one, or what implements `Cache<K, V>`"
 )]
 pub trait Cache<K: Sync + 'static, V: Send + 'static>: Send + Sync {
-    /// The value, or the right to load it, after waiting for anybody who already loads it (at most `loader_timeout`
-    /// for a load that another caller runs itself).
+    /// The value, or the right to load it, after waiting for anybody who already loads it (after
+    /// `loader_timeout` one of all who wait loads as well).
     ///
     /// # Cancel safety
     /// Dropping the future changes nothing for others; a turn to load passes on.

@@ -135,9 +135,10 @@ impl<K: Key, V: Value, L1> Builder<K, V, L1> {
         self
     }
 
-    /// Hard limit of one load. It also bounds the wait for a load that another caller runs itself: that of one load, the
-    /// L2 read before it (with leases: two, and `lease_wait`), and an eighth more. Of all who waited in vain one loads anew; who has waited twice is told
-    /// `Timeout`, or loads alone where there is a loader. Default: 2 s.
+    /// Hard limit of one load by the loader, or by a body given to `get_or_load`. A load that a caller runs itself, with a
+    /// ticket or under an attribute, has none; those who wait for it have patience for as long, the L2 read before it and a
+    /// little more. Then they wait on while it is alive, and else one of them loads beside it, in each such time one.
+    /// Default: 2 s.
     pub fn loader_timeout(mut self, limit: Duration) -> Self {
         self.set.loader_timeout = limit;
         self

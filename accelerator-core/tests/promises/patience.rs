@@ -253,13 +253,39 @@ async fn a_late_ticket_ends_the_load_of_a_get_that_leads_beside_it() {
 #[tokio::test(start_paused = true)]
 async fn who_leads_beside_another_does_not_wait_for_its_lease() {
     let start = Instant::now();
-    let Beside { cache, first, second, waiting } = Beside::new(|builder| by_l2(builder).lease_wait(secs(3600))).await;
+    let Beside { cache, first, second, waiting } =
+        Beside::new(|builder| builder.l2(MemoryL2::new().with_leases()).lease_wait(secs(3600))).await;
     assert!(start.elapsed() < ms(400), "{:?}", start.elapsed());
     second.fill(Some(7));
     assert_eq!(answers(waiting).await.len(), 9);
     first.fill(Some(7));
     settle().await;
     assert_eq!(cache.stats().flights, 0);
+}
+
+/// Nodes over one L2: a leader that waits for another node's lease is alive, and its followers wait with it.
+#[tokio::test(start_paused = true)]
+async fn a_leader_that_waits_for_a_lease_is_alive() {
+    let l2 = MemoryL2::new().with_leases();
+    let node = |limit| {
+        let builder = LevelCache::<u64, u64>::builder().area("a").l1(MemoryL1::new()).l2(l2.clone()).ttl(TTL);
+        ok(builder.loader_timeout(limit).lease_wait(secs(30)))
+    };
+    let (holder, waits) = (node(secs(20)), node(ms(100)));
+    let Begin::Lead(slow) = holder.begin(&1).await else { unreachable!("nothing is cached") };
+    let asks: Vec<_> = (0..10)
+        .map(|_| {
+            let waits = waits.clone();
+            tokio::spawn(async move { waits.begin(&1).await })
+        })
+        .collect();
+    sleep(secs(1)).await;
+    assert!(!asks.iter().any(JoinHandle::is_finished), "nobody loads beside");
+    slow.fill(Some(7));
+    for answer in answers(asks).await {
+        assert!(matches!(answer, Begin::Hit(Some(7))), "{answer:?}");
+    }
+    assert_eq!(waits.stats().flights, 0);
 }
 
 /// A read that may not load waits as long as others do, and leads beside nobody.

@@ -35,7 +35,8 @@ async fn one_of_all_who_wait_leads_beside_a_stuck_leader() {
             tokio::spawn(async move { cache.begin(&KEY).await })
         })
         .collect();
-    sleep(LIMIT * 3 / 2).await;
+    // Before two patiences are over.
+    sleep(LIMIT * 19 / 10).await;
     assert_eq!(asks.iter().filter(|ask| ask.is_finished()).count(), 1);
     drop(stuck);
     for ask in asks {
