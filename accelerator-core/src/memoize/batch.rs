@@ -245,13 +245,12 @@ where
         },
     };
     // 3
-    let out = {
+    let mut out = {
         let (mut body, mut pulse) =
             (pin!(body(missing.iter().map(|(key, _)| key.clone()).collect())), Pulse::default());
         let points = || missing.iter().filter_map(|(_, turn)| turn.ticket()?.pulse_point());
         poll_fn(|cx| pulse.poll(body.as_mut(), points, cx)).await
     };
-    let mut out = out;
     // 4
     if out.is_failed() {
         return instead(hits, missing, &read, share.error(&out)).map_or(out, R::from_cached);

@@ -22,7 +22,7 @@
 //! copied ([`sharing`]); else they run their own bodies, [`TOGETHER`] at most at once for each failed flight, each after a
 //! look into the cache, and what these find is not cached.
 //!
-//! A body that is slow does not fail. Those who wait for it wait on while it is [`alive`], and else run one more body in
+//! A body that is slow does not fail. Those who wait for it wait on while it is [alive](alive()), and else run one more body in
 //! each `loader_timeout` (and a little more); the first answer is everybody's.
 
 mod alive;
