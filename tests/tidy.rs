@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 const LONGEST: usize = 400;
 
 /// The order inside the core: a file may use what stands before it, never what comes after.
-const LAYERS: [&str; 17] = [
+const LAYERS: [&str; 18] = [
     "error",
     "time",
     "inside",
@@ -15,6 +15,7 @@ const LAYERS: [&str; 17] = [
     "key",
     "options",
     "sync",
+    "pulse",
     "traits",
     "codecs",
     "cache",

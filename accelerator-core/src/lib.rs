@@ -11,6 +11,7 @@ mod key;
 mod level;
 pub mod memoize;
 mod options;
+mod pulse;
 mod sync;
 #[cfg(feature = "testkit")]
 pub mod testkit;
@@ -28,6 +29,7 @@ pub use key::CacheKey;
 pub use level::METRIC_NAMES;
 pub use level::{Answers, Builder, Key, LevelCache, Lookup, ShutdownReport, Stats, Value, WarmupReport, WriteGuard};
 pub use options::{ReadOptions, WriteOptions};
+pub use pulse::PulsePoint;
 pub use time::Clock;
 pub use traits::codec::Codec;
 pub use traits::head;

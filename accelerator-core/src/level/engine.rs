@@ -18,6 +18,7 @@ use crate::level::flight;
 use crate::level::join::{Join, Seen};
 use crate::level::latent::{By, Latent};
 use crate::level::load::Work;
+use crate::level::overdue::Overdue;
 use crate::level::policy::{Life, Policy, Until};
 use crate::level::remembered::Remembered;
 use crate::level::remote::Remote;
@@ -26,6 +27,7 @@ use crate::level::sources::Sources;
 use crate::level::stats::{Count, Counters, Now, Stats};
 use crate::level::ticker::{Limit, NoRuntime, Ticker};
 use crate::level::timer::{Timer, from_now};
+use crate::pulse::Pulses;
 use crate::time::TimeSource;
 use crate::traits::l1::L1Store;
 use crate::traits::loader::Loaded;
@@ -109,6 +111,8 @@ pub(crate) struct Engine<K, V> {
     pub(crate) policy: Policy,
     pub(crate) runtime: Option<Handle>,
     pub(crate) ticker: Arc<Ticker>,
+    pub(crate) pulses: Arc<Pulses>,
+    pub(crate) overdue: Overdue,
     pub(crate) closed: AtomicBool,
     pub(crate) refreshing: AtomicUsize,
     pub(crate) throttle: Remembered<K, CacheError>,
@@ -217,7 +221,7 @@ impl<K: Key, V: Value> Engine<K, V> {
     }
 
     /// The value in L1, if fresh.
-    fn fresh(&self, key: &K) -> Option<Option<V>> {
+    pub(crate) fn fresh(&self, key: &K) -> Option<Option<V>> {
         let entry = self.l1.recheck(key)?;
         (self.is_of_now(&entry) && self.now() < entry.fresh_until()).then(|| entry.into_value())
     }

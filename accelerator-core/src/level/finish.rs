@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::entry::Entry;
 use crate::error::{CacheError, ErrorKind};
 use crate::level::engine::{Arrived, End, Engine, Flight, Key, Outcome, Stale, Value};
-use crate::level::flight::is_unshared;
+use crate::level::flight::{Left, is_unshared};
 use crate::level::latent::Latent;
 use crate::level::policy::{Life, RETRY_AFTER};
 use crate::level::slots::Token;
@@ -60,19 +60,18 @@ impl<K: Key, V: Value> Engine<K, V> {
         self.table.commit(flight.key(), flight.hash(), flight.token(), Some(flight), || self.generation(), |_| {});
     }
 
-    /// The error of all who gave up waiting for a flight.
-    pub(crate) fn too_late(&self, flight: &Flight<K, V>) -> CacheError {
-        let timeout = || CacheError::timeout(self.policy.loader_timeout);
-        match flight.late(|| Outcome::Failed { error: timeout(), stale: None }) {
-            Outcome::Failed { error, .. } => error.clone(),
-            _ => timeout(),
-        }
+    /// Ends the registration of one leader of a flight that others lead, or that is over.
+    pub(crate) fn unregister(&self, flight: &Flight<K, V>) {
+        self.table.commit(flight.key(), flight.hash(), flight.token(), None, || self.generation(), |_| {});
     }
 
-    /// The leader of a flight gives up: the next who waits takes over, or the flight ends.
-    pub(crate) fn give_up(&self, flight: &Arc<Flight<K, V>>) {
-        if flight.vacate() {
-            self.release(flight);
+    /// A leader of a flight gives up: the next who waits takes over, or the flight ends; unless others lead. `works`: by
+    /// the work of the flight, not with a ticket.
+    pub(crate) fn give_up(&self, flight: &Arc<Flight<K, V>>, works: bool) {
+        match flight.vacate(works) {
+            Left::Heir => {}
+            Left::Others => self.unregister(flight),
+            Left::Nobody => self.release(flight),
         }
     }
 
@@ -80,7 +79,7 @@ impl<K: Key, V: Value> Engine<K, V> {
     #[cold]
     pub(crate) fn give_up_latent(&self, key: &K, latent: Latent) {
         if let Some(flight) = self.table.leave(key, &latent) {
-            self.give_up(&flight);
+            self.give_up(&flight, false);
         }
     }
 

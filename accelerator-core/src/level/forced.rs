@@ -19,7 +19,7 @@ use crate::level::latent::{By, Latent};
 use crate::level::load::How;
 use crate::level::slots::{Shared, Slot, SlotTable, Slots, Token};
 use crate::level::stats::Count;
-use crate::level::wait::{Follow, Led, Waited};
+use crate::level::wait::{Follow, Heir, Led, Waited};
 use crate::options::ReadOptions;
 use crate::sync::enter;
 
@@ -126,7 +126,7 @@ impl<K: Key, V: Value> Engine<K, V> {
                 self.counters.one(Count::Joined);
             }
             self.move_to_task(&flight);
-            match Follow::new(flight, false).await {
+            match Follow::new(flight, Heir::Loader).await {
                 Waited::Over(outcome) if counts => {
                     if let Some(answer) = self.answer(outcome, options.allow_stale) {
                         return answer;
@@ -139,8 +139,8 @@ impl<K: Key, V: Value> Engine<K, V> {
                     }
                 }
                 Waited::Over(_) | Waited::Restart => {}
-                Waited::TooLong(_) if !late => late = true,
-                Waited::TooLong(_) => return self.load_alone(key).await,
+                Waited::TooLong if !late => late = true,
+                Waited::TooLong => return self.load_alone(key).await,
             }
         }
     }

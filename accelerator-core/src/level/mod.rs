@@ -35,6 +35,8 @@ mod load_latent;
 #[cfg(feature = "metrics")]
 mod metrics;
 mod names;
+mod overdue;
+mod patience;
 mod place;
 mod policy;
 mod pulse;

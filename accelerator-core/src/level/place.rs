@@ -143,6 +143,19 @@ impl<W> Place<W> {
         Hand::Task(number)
     }
 
+    /// The leader need not go on: whom to wake, so that it sees that. One that is polling sees it when that poll ends; a
+    /// task goes on to its end.
+    pub(crate) fn recall(&mut self) -> Option<Waker> {
+        match self {
+            Self::Parked { leader, .. } => Some(std::mem::replace(leader, Waker::noop().clone())),
+            Self::Polling { detach, .. } => {
+                *detach = true;
+                None
+            }
+            Self::InTask { .. } | Self::Away => None,
+        }
+    }
+
     /// Somebody wants it in a task that is run. `looks`: who does so has waited for a while.
     pub(crate) fn detach(&mut self, looks: bool, now: Instant) -> Need {
         match std::mem::replace(self, Self::Away) {

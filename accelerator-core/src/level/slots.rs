@@ -244,6 +244,20 @@ impl<K: Hash + Eq + Clone, R, W: Parked, X> SlotTable<K, R, W, X> {
         }
     }
 
+    /// Registers one more leader of a flight. `false`: it is over, or something was invalidated since it began.
+    pub(crate) fn register_beside(&self, flight: &Shared<K, R, W, X>, generation: impl FnOnce() -> u32) -> bool {
+        let token = flight.token();
+        let mut slots = self.shard(flight.hash());
+        let slot = slots.find(flight.key(), flight.hash());
+        let Some(slot) = slot.filter(|slot| slot.flight.is(flight) && token.generation == generation()) else {
+            return false;
+        };
+        if !cfg!(accelerator_mutant = "beside-unregistered") {
+            slot.registered += 1;
+        }
+        true
+    }
+
     /// The right to write L2 for the key, shared with everybody registered there.
     pub(crate) fn turn(&self, key: &K, hash: u64) -> Arc<Turn<()>> {
         self.shard(hash).slot(key, hash).turn.get_or_insert_default().clone()

@@ -12,12 +12,19 @@ use crate::level::lease::{L2Use, Look, Permit};
 use crate::level::policy::Until;
 use crate::level::slots::{Registered, Token};
 use crate::level::stats::Count;
+use crate::pulse::PulsePoint;
 use crate::sync::lock;
 use crate::traits::loader::Loaded;
 
 /// The ticket of a flight with an L2, and what a look there gave.
 pub(crate) fn ticket<K: Key, V: Value>(flight: Arc<Flight<K, V>>, look: Look<K, V>) -> LoadTicket<V> {
     LoadTicket::new(Arc::new(WithL2 { flight, l2: FromL2::new(look) }))
+}
+
+impl<V> LoadTicket<V> {
+    pub(crate) fn pulse_point(&self) -> Option<PulsePoint> {
+        self.0.as_ref().and_then(|flight| flight.pulse_point())
+    }
 }
 
 impl<K: Key, V: Value> FlightOps<V> for Flight<K, V> {
@@ -30,11 +37,15 @@ impl<K: Key, V: Value> FlightOps<V> for Flight<K, V> {
     }
 
     fn hand_over(self: Arc<Self>) {
-        self.context.give_up(&self);
+        self.context.give_up(&self, false);
     }
 
     fn stale(&self) -> Option<Option<V>> {
         self.context.serve_stale(self.key(), self.hash(), self.token(), None)
+    }
+
+    fn pulse_point(&self) -> Option<PulsePoint> {
+        Some(self.context.pulses.point(self.hash()))
     }
 }
 
@@ -74,12 +85,16 @@ impl<K: Key, V: Value> FlightOps<V> for WithL2<K, V> {
     fn hand_over(self: Arc<Self>) {
         // The heir asks for the lease anew.
         drop(lock(&self.l2.permit).take());
-        self.flight.context.give_up(&self.flight);
+        self.flight.context.give_up(&self.flight, false);
     }
 
     fn stale(&self) -> Option<Option<V>> {
         let flight = &self.flight;
         flight.context.serve_stale(flight.key(), flight.hash(), flight.token(), self.l2.stale.clone())
+    }
+
+    fn pulse_point(&self) -> Option<PulsePoint> {
+        self.flight.pulse_point()
     }
 }
 
@@ -183,6 +198,11 @@ impl<K: Key, V: Value> FlightOps<V> for Latently<K, V> {
         let Latent { hash, token, .. } = (*lock(&self.latent))?;
         let from_l2 = self.l2.as_ref().and_then(|l2| l2.stale.clone());
         self.engine.serve_stale(&self.key, hash, token, from_l2)
+    }
+
+    fn pulse_point(&self) -> Option<PulsePoint> {
+        let hash = lock(&self.latent).as_ref()?.hash;
+        Some(self.engine.pulses.point(hash))
     }
 }
 

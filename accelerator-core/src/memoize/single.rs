@@ -3,7 +3,8 @@
 //! 1. ask the cache, wait for whoever loads the key already
 //! 2. a hit is the answer
 //! 3. leading: run the body, hand its outcome to the ticket
-//! 4. somebody else's body failed: a copy of its error, or a body of our own, not too many at once
+//! 4. somebody else's body failed: a copy of its error, or, not too many at once, another look into the cache and a body
+//!    of our own
 
 use std::borrow::Borrow;
 use std::future::{Future, ready};
@@ -17,12 +18,12 @@ use futures_util::future::Either;
 use crate::cache::{Begin, Cache, CacheFuture, LoadTicket};
 use crate::error::CacheError;
 use crate::inside::forget_panic;
-use crate::memoize::TOGETHER;
 use crate::memoize::alive::alive;
 use crate::memoize::ignored;
 use crate::memoize::options::{OnCacheError, Read};
 use crate::memoize::returned::{Found, Returned};
 use crate::memoize::sharing::Share;
+use crate::memoize::together;
 use crate::options::ReadOptions;
 use crate::traits::loader::Loaded;
 use crate::watch::watch;
@@ -126,7 +127,7 @@ pub fn bypass<V>() -> Begun<V> {
 #[inline]
 pub fn cacheable<V, R, F, Fut, S, P>(begun: Begun<V>, read: Read<P>, share: S, body: F) -> impl Future<Output = R>
 where
-    V: Clone,
+    V: Clone + 'static,
     R: Returned<V>,
     F: FnOnce() -> Fut,
     Fut: Future<Output = R>,
@@ -143,7 +144,7 @@ where
 /// Steps 3 and 4.
 async fn missed<V, R, F, Fut, S, P>(begun: Begun<V>, read: Read<P>, share: S, body: F) -> R
 where
-    V: Clone,
+    V: Clone + 'static,
     R: Returned<V>,
     F: FnOnce() -> Fut,
     Fut: Future<Output = R>,
@@ -164,7 +165,10 @@ where
             if let Some(out) = read.on_error.failed(&error) {
                 return out;
             }
-            let _permit = error.permit(TOGETHER).await;
+            let _permit = error.permit(together(&error)).await;
+            if let Some(out) = error.look_again::<V>().and_then(R::from_cached) {
+                return out;
+            }
             body().await
         }
         Some(Begin::Unavailable(error)) => match read.on_error.outcome("cacheable", "begin", &error) {

@@ -9,6 +9,8 @@ pub(crate) mod flight;
 pub(crate) mod join;
 #[path = "../../../accelerator-core/src/level/latent.rs"]
 pub(crate) mod latent;
+#[path = "../../../accelerator-core/src/level/patience.rs"]
+pub(crate) mod patience;
 #[path = "../../../accelerator-core/src/level/place.rs"]
 pub(crate) mod place;
 #[path = "../../../accelerator-core/src/level/run.rs"]
