@@ -47,6 +47,8 @@ run() {
 }
 
 run 0 envelopes --n "$envelopes"
+run 0 storm
+run 0 storm --batch
 for backend in redis memcached; do
     program=$backend
     [ "$backend" = redis ] && program=redis-server

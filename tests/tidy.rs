@@ -7,13 +7,15 @@ use std::path::{Path, PathBuf};
 const LONGEST: usize = 400;
 
 /// The order inside the core: a file may use what stands before it, never what comes after.
-const LAYERS: [&str; 16] = [
+const LAYERS: [&str; 18] = [
     "error",
     "time",
+    "inside",
     "entry",
     "key",
     "options",
     "sync",
+    "pulse",
     "traits",
     "codecs",
     "cache",

@@ -7,6 +7,9 @@ use std::time::{Duration, Instant};
 use accelerator_backend_moka::MokaL1;
 use accelerator_core::{Entry, L1Store};
 
+#[path = "../../accelerator-core/tests/promises/rude.rs"]
+mod rude;
+
 fn entry(value: &str) -> Entry<String> {
     Entry::new(Some(value.to_owned()), 0, 3_600_000, 3_600_000, 0)
 }
@@ -175,4 +178,19 @@ fn clones_have_one_identity_and_other_stores_another() {
     let (store, other) = (MokaL1::<u64, String>::new(10), MokaL1::<u64, String>::new(10));
     assert!(store.identity().is_some() && store.identity() == store.clone().identity());
     assert_ne!(store.identity(), other.identity());
+}
+
+#[test]
+fn a_value_may_panic_or_call_the_cache_when_it_is_dropped() {
+    rude::a_drop_that_panics_ends_nothing(MokaL1::new(8));
+    rude::a_drop_may_call_the_cache(MokaL1::new(8));
+}
+
+#[test]
+fn a_weigher_that_panics_ends_its_own_operation() {
+    let weigher = |_: &u64, entry: &Entry<rude::Value>| match entry.value() {
+        Some(value) if value.n == rude::UNLUCKY => rude::unlucky(),
+        _ => 1,
+    };
+    rude::a_weigher_that_panics_ends_its_own_operation(MokaL1::builder().weigher(1_000, weigher).build());
 }

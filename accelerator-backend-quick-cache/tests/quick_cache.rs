@@ -6,6 +6,9 @@ use std::sync::Arc;
 use accelerator_backend_quick_cache::QuickCacheL1;
 use accelerator_core::{Entry, L1Store};
 
+#[path = "../../accelerator-core/tests/promises/rude.rs"]
+mod rude;
+
 fn entry(value: &str) -> Entry<String> {
     Entry::new(Some(value.to_owned()), 0, 3_600_000, 3_600_000, 0)
 }
@@ -112,4 +115,19 @@ fn clones_have_one_identity_and_other_stores_another() {
     let (store, other) = (QuickCacheL1::<u64, String>::new(10), QuickCacheL1::<u64, String>::new(10));
     assert!(store.identity().is_some() && store.identity() == store.clone().identity());
     assert_ne!(store.identity(), other.identity());
+}
+
+#[test]
+fn a_value_may_panic_or_call_the_cache_when_it_is_dropped() {
+    rude::a_drop_that_panics_ends_nothing(QuickCacheL1::new(8));
+    rude::a_drop_may_call_the_cache(QuickCacheL1::new(8));
+}
+
+#[test]
+fn a_weigher_that_panics_ends_its_own_operation() {
+    let weigher = |_: &u64, entry: &Entry<rude::Value>| match entry.value() {
+        Some(value) if value.n == rude::UNLUCKY => rude::unlucky(),
+        _ => 1,
+    };
+    rude::a_weigher_that_panics_ends_its_own_operation(QuickCacheL1::builder().weigher(100_000, weigher).build());
 }

@@ -5,7 +5,7 @@ mod future;
 use std::fmt;
 use std::sync::{Arc, LazyLock};
 
-use crate::error::{CacheError, CacheResult, ErrorKind};
+use crate::error::{CacheError, CacheResult};
 use crate::options::{ReadOptions, WriteOptions};
 use crate::traits::loader::Loaded;
 
@@ -54,11 +54,15 @@ pub trait FlightOps<V>: Send + Sync {
     fn hand_over(self: Arc<Self>);
     /// A stale value to serve instead of the failed load; counted as served.
     fn stale(&self) -> Option<Option<V>>;
+    /// Where those who wait look for the pulse of this load, to know that it is alive. The provided method says nowhere.
+    fn pulse_point(&self) -> Option<crate::PulsePoint> {
+        None
+    }
 }
 
-/// The right and the duty to load one key. Dropping it hands the load to the next who waits.
+/// The right and the duty to load one key. Dropping it hands the load to the next who waits, also where a panic drops it.
 #[must_use = "a dropped ticket gives the load up"]
-pub struct LoadTicket<V>(Option<Arc<dyn FlightOps<V>>>);
+pub struct LoadTicket<V>(pub(crate) Option<Arc<dyn FlightOps<V>>>);
 
 impl<V> LoadTicket<V> {
     /// A ticket of a flight.
@@ -88,6 +92,10 @@ impl<V> LoadTicket<V> {
         }
     }
 
+    pub(crate) fn flight(&self) -> Option<Arc<dyn FlightOps<V>>> {
+        self.0.clone()
+    }
+
     /// A stale value to serve because this load failed, where the cache allows that. It counts as served.
     #[must_use]
     pub fn stale(&self) -> Option<Option<V>> {
@@ -97,13 +105,11 @@ impl<V> LoadTicket<V> {
 
 impl<V> Drop for LoadTicket<V> {
     fn drop(&mut self) {
-        match self.0.take() {
-            // Not every one who waits should run into the same panic.
-            Some(flight) if std::thread::panicking() => {
-                flight.fail(CacheError::new(ErrorKind::Panic, "the load that was waited for panicked"));
-            }
-            Some(flight) => flight.hand_over(),
-            None => {}
+        // Also by a panic, which may be of anything else in the task.
+        #[cfg(accelerator_mutant = "stranger-fails-all")]
+        crate::watch::blame(self);
+        if let Some(flight) = self.0.take() {
+            flight.hand_over();
         }
     }
 }
@@ -140,8 +146,8 @@ impl<V> fmt::Debug for LoadTicket<V> {
     note = "a cache is a `LevelCache`, an `Arc<dyn Cache<K, V>>`, a reference to one, or what implements `Cache<K, V>`"
 )]
 pub trait Cache<K: Sync + 'static, V: Send + 'static>: Send + Sync {
-    /// The value, or the right to load it, after waiting for anybody who already loads it (at most `loader_timeout`
-    /// for a load that another caller runs itself).
+    /// The value, or the right to load it, after waiting for anybody who already loads it (after
+    /// `loader_timeout` one of all who wait loads as well).
     ///
     /// # Cancel safety
     /// Dropping the future changes nothing for others; a turn to load passes on.

@@ -1,11 +1,18 @@
 //! What an L1 store holds for a key.
 
+use std::mem::needs_drop;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
+
+use crate::inside::{dropping, forget_panic, report_panic};
 
 /// A value (or the knowledge that there is none) with its life, as kept by an [`L1Store`](crate::L1Store).
 ///
 /// Stores carry it and give it back; they don't look inside, except for [`Entry::life`] (where a store can drop
 /// dead entries by itself) and [`Entry::value`] (for weighers). All times are milliseconds of the cache's clock.
+///
+/// A store drops entries wherever it likes, under locks of its own as well: a `Drop` of the value that panics does not
+/// get out of the entry. It is logged, and the store goes on.
 #[derive(Clone, Debug)]
 pub struct Entry<V> {
     value: Option<V>,
@@ -44,8 +51,8 @@ impl<V> Entry<V> {
     /// The value, by move.
     #[inline]
     #[must_use]
-    pub fn into_value(self) -> Option<V> {
-        self.value
+    pub fn into_value(mut self) -> Option<V> {
+        self.value.take()
     }
 
     /// How long after its insertion the entry is of any use; a store may drop it then.
@@ -83,5 +90,25 @@ impl<V> Entry<V> {
     #[inline]
     pub(crate) fn generation(&self) -> u32 {
         self.generation
+    }
+}
+
+impl<V> Drop for Entry<V> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        if needs_drop::<V>()
+            && let Some(value) = self.value.take()
+        {
+            let_go(value);
+        }
+    }
+}
+
+/// Not in the way of a hit, which moves the value out.
+#[inline(never)]
+fn let_go<V>(value: V) {
+    if let Err(payload) = dropping(|| catch_unwind(AssertUnwindSafe(|| drop(value)))) {
+        report_panic("a value's Drop");
+        forget_panic(payload);
     }
 }

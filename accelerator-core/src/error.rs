@@ -24,7 +24,7 @@ pub enum ErrorKind {
     Codec,
     /// The loader (or the body given to `get_or_load`) returned an error.
     Loader,
-    /// The loader panicked.
+    /// The loader panicked, or other code of the user that the cache runs: a `Clone`, a weigher, an L1 store.
     Panic,
     /// The loader did not end within `loader_timeout`.
     Timeout,
@@ -59,7 +59,17 @@ struct Inner {
     source: Option<Arc<dyn Error + Send + Sync>>,
     // Made when first needed: those who share this error and try again themselves don't do so all at once.
     again: OnceLock<Semaphore>,
+    // For one of them: what it looks into before it tries.
+    look: Option<Look>,
 }
+
+/// See [`CacheError::with_look`].
+struct Look {
+    of: CacheError,
+    again: Box<dyn Any + Send + Sync>,
+}
+
+type LookAgain<V> = Box<dyn Fn() -> Option<Option<V>> + Send + Sync>;
 
 impl CacheError {
     /// An error of `kind` with a sentence for the person who reads it. Put no keys or values into it.
@@ -68,7 +78,7 @@ impl CacheError {
     }
 
     fn made(kind: ErrorKind, context: String, queued: bool, source: Option<Arc<dyn Error + Send + Sync>>) -> Self {
-        Self(Arc::new(Inner { kind, context, queued, source, again: OnceLock::new() }))
+        Self(Arc::new(Inner { kind, context, queued, source, again: OnceLock::new(), look: None }))
     }
 
     /// The error of a loader, kept with its type.
@@ -114,7 +124,9 @@ impl CacheError {
     }
 
     pub(crate) fn timeout(limit: std::time::Duration) -> Self {
-        Self::new(ErrorKind::Timeout, format!("the loader did not end within loader_timeout = {limit:?}"))
+        let context =
+            format!("the load did not end within loader_timeout = {limit:?}: raise loader_timeout(..) of the builder");
+        Self::new(ErrorKind::Timeout, context)
     }
 
     pub(crate) fn no_runtime(op: &str) -> Self {
@@ -130,7 +142,22 @@ impl CacheError {
 
     /// The right to try again what failed with this error, given to at most `together` at once of those who share it.
     pub(crate) async fn permit(&self, together: usize) -> Option<SemaphorePermit<'_>> {
-        self.0.again.get_or_init(|| Semaphore::new(together)).acquire().await.ok()
+        let shared = self.0.look.as_ref().map_or(self, |look| &look.of);
+        shared.0.again.get_or_init(|| Semaphore::new(together)).acquire().await.ok()
+    }
+
+    /// The same error, for one of those who share it, with a look into the cache that must come before it tries itself.
+    pub(crate) fn with_look<V: 'static>(self, look: impl Fn() -> Option<Option<V>> + Send + Sync + 'static) -> Self {
+        let look: LookAgain<V> = Box::new(look);
+        let Inner { kind, queued, .. } = *self.0;
+        let (context, source) = (self.0.context.clone(), self.0.source.clone());
+        let look = Some(Look { of: self, again: Box::new(look) });
+        Self(Arc::new(Inner { kind, context, queued, source, again: OnceLock::new(), look }))
+    }
+
+    /// What the cache has now, after others have tried.
+    pub(crate) fn look_again<V: 'static>(&self) -> Option<Option<V>> {
+        self.0.look.as_ref()?.again.downcast_ref::<LookAgain<V>>()?()
     }
 
     /// The class of the error.

@@ -6,15 +6,18 @@ mod cache;
 mod codecs;
 mod entry;
 mod error;
+mod inside;
 mod key;
 mod level;
 pub mod memoize;
 mod options;
+mod pulse;
 mod sync;
 #[cfg(feature = "testkit")]
 pub mod testkit;
 mod time;
 mod traits;
+mod watch;
 
 pub use cache::{Batch, Begin, BoxFuture, Cache, CacheFuture, FlightOps, LoadTicket};
 #[cfg(feature = "postcard")]
@@ -26,6 +29,7 @@ pub use key::CacheKey;
 pub use level::METRIC_NAMES;
 pub use level::{Answers, Builder, Key, LevelCache, Lookup, ShutdownReport, Stats, Value, WarmupReport, WriteGuard};
 pub use options::{ReadOptions, WriteOptions};
+pub use pulse::PulsePoint;
 pub use time::Clock;
 pub use traits::codec::Codec;
 pub use traits::head;

@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use accelerator_core::testkit::{Fault, Faulty, MemoryL1, MemoryL2, Op, Then};
-use accelerator_core::{Builder, CacheResult, L1Store, L2Store, LevelCache, NoL1, ReadOptions, StoreErrorKind};
+use accelerator_core::{Builder, CacheResult, L1Store, L2Store, LevelCache, Limits, NoL1, ReadOptions, StoreErrorKind};
 
 use ops::{Env, Source, Verb};
 use watched::Watched;
@@ -177,7 +177,7 @@ fn any_fault(rng: &mut fastrand::Rng, l2: &MemoryL2, foreign: &[u8]) -> Fault {
 /// Something about L2 changes.
 fn trouble(rng: &mut fastrand::Rng, l2: &Faulty<MemoryL2>, foreign: &[u8]) {
     let any_fault = |rng: &mut fastrand::Rng| any_fault(rng, l2.inner(), foreign);
-    let with_leases = [Op::Lease, Op::Fill, Op::Set, Op::Del, Op::Get, Op::Release, Op::Hold, Op::Unhold];
+    let with_leases = [Op::Lease, Op::Fill, Op::Renew, Op::Set, Op::Del, Op::Get, Op::Release, Op::Hold, Op::Unhold];
     let ops = if l2.inner().limits().leases { &with_leases[..] } else { &[Op::Get, Op::Set, Op::Del] };
     match rng.u8(..100) {
         0..60 => {
@@ -349,7 +349,9 @@ async fn episode<L1: L1Store<u32, Val> + Clone>(
     let world = Arc::new(World::new(config.facts(), config.keys));
     let l2 = config.l2.then(|| {
         let l2 = MemoryL2::with_clock(world.clock.clone());
-        Faulty::new(if config.leases { l2.with_leases() } else { l2 })
+        // So short that loads outlast them.
+        let leases = Limits::default().leases(true).shortest_lease(ms(60));
+        Faulty::new(if config.leases { l2.with_limits(leases) } else { l2 })
     });
     let limit_ms = config.loader_timeout;
     let source = Arc::new(Source { world: world.clone(), healthy: AtomicBool::new(false), limit_ms });

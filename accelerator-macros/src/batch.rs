@@ -78,7 +78,8 @@ impl Keys {
 }
 
 pub(crate) fn expand(options: &Options, keys: &Keys, mut function: Function, memoize: &TokenStream) -> TokenStream {
-    let cache = options.borrowed("cache", ToTokens::to_token_stream);
+    let (bind, cache) = options.bound("cache", memoize);
+    let bind = function.localize(bind);
     let all = options.borrowed("keys", |keys| bare(keys).to_token_stream());
     let (at, located) = options.locate("cache", memoize);
     let (ret, returned) = options.blame(&function.ret, memoize);
@@ -88,6 +89,7 @@ pub(crate) fn expand(options: &Options, keys: &Keys, mut function: Function, mem
         ::core::result::Result::Ok(__out) => break '__cached __out,
         ::core::result::Result::Err(__begun) => __begun,
     });
+    let begin = read::let_go(&bind, begin);
     let bypass = function.localize(emit!(#memoize::bypass_batch(#all)));
     let (settings, begun) = read::begin_or(options, &function, &begin, &bypass, memoize);
     let share = read::sharing(memoize, &function.ret);

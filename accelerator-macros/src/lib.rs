@@ -27,6 +27,7 @@ mod manifest;
 mod names;
 mod options;
 mod read;
+mod scope;
 mod suggest;
 mod write;
 

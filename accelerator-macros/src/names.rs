@@ -3,7 +3,8 @@
 use proc_macro2::{Ident, Spacing, Span, TokenStream, TokenTree};
 use quote::ToTokens;
 use syn::punctuated::Punctuated;
-use syn::{Expr, ExprArray, ExprCall, ExprParen, ExprReference, ExprStruct, ExprTuple, UnOp};
+use syn::spanned::Spanned;
+use syn::{Expr, ExprArray, ExprCall, ExprMethodCall, ExprParen, ExprReference, ExprStruct, ExprTuple, UnOp};
 
 /// The first token through which the variable `name` is used: an identifier, or a text such as `"{name}"` that a
 /// formatting macro could take it from.
@@ -79,6 +80,42 @@ fn is_place(expr: &Expr) -> bool {
     }
 }
 
+/// Whether evaluating the expression calls nothing: then there is nothing on the way to it that lives on, such as the
+/// guard of a lock.
+pub(crate) fn is_plain(expr: &Expr) -> bool {
+    match expr {
+        Expr::Path(_) | Expr::Lit(_) => true,
+        Expr::Field(field) => is_plain(&field.base),
+        Expr::Index(index) => is_plain(&index.expr) && is_plain(&index.index),
+        Expr::Unary(unary) => matches!(unary.op, UnOp::Deref(_)) && is_plain(&unary.expr),
+        Expr::Reference(reference) => is_plain(&reference.expr),
+        Expr::Paren(paren) => is_plain(&paren.expr),
+        Expr::Group(group) => is_plain(&group.expr),
+        _ => false,
+    }
+}
+
+/// The expression as a value of its own, in a statement of its own: a place that is reached through calls is copied out
+/// of there, and what the calls hold is let go.
+fn apart(expr: &Expr, memoize: &TokenStream) -> TokenStream {
+    if is_place(expr) {
+        let memoize = locate(memoize, expr.span());
+        emit!(at expr.span(); #memoize::owned(&(#expr)))
+    } else {
+        inside(expr, memoize)
+    }
+}
+
+/// A statement that binds the expression to `local`, where evaluating it calls something, and the expression to be
+/// borrowed behind that.
+pub(crate) fn bind(expr: &Expr, local: &Ident, memoize: &TokenStream) -> (TokenStream, TokenStream) {
+    if is_plain(expr) {
+        return (TokenStream::new(), emit!(at expr.span(); &(#expr)));
+    }
+    let value = apart(expr, memoize);
+    (emit!(let #local = #value;), emit!(at expr.span(); &#local))
+}
+
 /// The expression by value, its places copied: what they name stays with the body.
 pub(crate) fn keep(expr: &Expr, memoize: &TokenStream) -> TokenStream {
     match expr {
@@ -88,11 +125,6 @@ pub(crate) fn keep(expr: &Expr, memoize: &TokenStream) -> TokenStream {
         place if is_place(place) => emit!(#memoize::owned(&#place)),
         other => inside(other, memoize),
     }
-}
-
-/// The expression as something to be borrowed while nothing else happens.
-pub(crate) fn lend(expr: &Expr, memoize: &TokenStream) -> TokenStream {
-    if is_place(expr) { expr.to_token_stream() } else { inside(expr, memoize) }
 }
 
 /// The places inside of tuples, arrays and constructors.
@@ -122,12 +154,18 @@ fn inside(expr: &Expr, memoize: &TokenStream) -> TokenStream {
         Expr::Call(call) if is_constructor(&call.func) => {
             ExprCall { args: all(&call.args), ..call.clone() }.into_token_stream()
         }
+        Expr::MethodCall(call) if call.method == "into" && is_place(&call.receiver) => {
+            ExprMethodCall { receiver: Box::new(verbatim(&call.receiver)), ..call.clone() }.into_token_stream()
+        }
         other => other.to_token_stream(),
     }
 }
 
-/// `Some`, `Key`, `Self`, `Kind::User`.
+/// `Some`, `Key`, `Self`, `Kind::User`, `Arc::from`: what takes its arguments as they are.
 fn is_constructor(func: &Expr) -> bool {
     let Expr::Path(path) = func else { return false };
-    path.path.segments.last().is_some_and(|last| last.ident.to_string().starts_with(char::is_uppercase))
+    path.path
+        .segments
+        .last()
+        .is_some_and(|last| last.ident == "from" || last.ident.to_string().starts_with(char::is_uppercase))
 }

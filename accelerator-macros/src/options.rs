@@ -1,6 +1,6 @@
 //! What each macro takes, and the checks of what it was given.
 
-use proc_macro2::{Span, TokenStream};
+use proc_macro2::{Ident, Span, TokenStream};
 use quote::quote;
 use syn::spanned::Spanned;
 use syn::{Expr, ExprLit, Lit};
@@ -103,6 +103,20 @@ impl Options {
         let Some(value) = self.get(name) else { return TokenStream::new() };
         let tokens = by_value(value);
         emit!(at value.span(); &(#tokens))
+    }
+
+    /// What binds the argument to `local`, where that is needed, and how to borrow it then; see `names::bind`.
+    pub(crate) fn bound(&self, name: &str, memoize: &TokenStream) -> (TokenStream, TokenStream) {
+        let local = Ident::new(&format!("__{name}"), Span::mixed_site());
+        self.get(name).map(|value| names::bind(value, &local, memoize)).unwrap_or_default()
+    }
+
+    /// Says that `__key` has the type of the keys that `keys` stands for, where its own expression may leave that open.
+    pub(crate) fn typed(&self, keys: &TokenStream) -> TokenStream {
+        match self.get("key").filter(|key| !names::is_plain(key)) {
+            Some(key) => emit!(at key.span(); #keys.are(&__key);),
+            None => TokenStream::new(),
+        }
     }
 
     pub(crate) fn is_true(&self, name: &str) -> bool {

@@ -6,13 +6,15 @@ use syn::ReturnType;
 
 use crate::errors::Errors;
 use crate::function::Function;
-use crate::names;
 use crate::options::{CACHEABLE, Options};
+use crate::scope;
 
 pub(crate) fn expand(options: &Options, function: Function, memoize: &TokenStream) -> TokenStream {
-    let cache = options.borrowed("cache", ToTokens::to_token_stream);
-    let key = options.borrowed("key", |key| names::lend(key, memoize));
+    let (bind_cache, cache) = options.bound("cache", memoize);
+    let (bind_key, key) = options.bound("key", memoize);
     let (at, located) = options.locate("cache", memoize);
+    let typed = options.typed(&emit!(at at; #located::keys_of(#cache)));
+    let bind = function.localize(emit!(#bind_cache #bind_key #typed));
     let ask = function.localize(emit!(at at; #located::hit_or_begin(#cache, #key, &__read)));
     let (at, located) = options.blame(&function.ret, memoize);
     // A hit leaves before there is a future.
@@ -24,6 +26,7 @@ pub(crate) fn expand(options: &Options, function: Function, memoize: &TokenStrea
         ::core::result::Result::Ok(__begun) => #hit,
         ::core::result::Result::Err(__begin) => __begin.await,
     });
+    let begin = let_go(&bind, begin);
     let (settings, begun) = begin_or(options, &function, &begin, &emit!(#memoize::bypass()), memoize);
     let share = sharing(memoize, &function.ret);
     let body = function.future(Some(Default::default()), &TokenStream::new());
@@ -36,12 +39,24 @@ pub(crate) fn expand(options: &Options, function: Function, memoize: &TokenStrea
         let __body = move || #body;
         match __begun.lead() {
             ::core::result::Result::Ok(__ticket) => {
-                let __out = __body().await;
+                let __out = #memoize::alive(&__ticket, ::core::pin::pin!(__body())).await;
                 #led
             }
             ::core::result::Result::Err(__begun) => #call,
         }
     }))
+}
+
+/// What the attribute's expressions hold ends before the wait: they are bound in statements of their own.
+pub(crate) fn let_go(bind: &TokenStream, asked: TokenStream) -> TokenStream {
+    if bind.is_empty() {
+        return asked;
+    }
+    emit!({
+        #bind
+        let __asked = #asked;
+        __asked
+    })
 }
 
 /// `let __read = ..;`, and `let __begun = ..;` under the condition.
@@ -93,7 +108,7 @@ pub(crate) fn check_result(options: &Options, function: &Function, names: &[&str
     let is_argument = function.bindings().iter().any(|(ident, _)| ident == "result");
     for name in names {
         if let Some(value) = options.get(name)
-            && let Some(token) = names::uses(value.to_token_stream(), "result")
+            && let Some(token) = scope::free(value, "result")
             && !is_argument
         {
             errors.push(syn::Error::new(

@@ -8,7 +8,7 @@ use crate::errors::Errors;
 use crate::function::{Function, Passing};
 use crate::names;
 use crate::options::{CACHE_EVICT_BATCH, CACHE_PUT, Macro, Options};
-use crate::read;
+use crate::{read, scope};
 
 /// What the cache is told, in the order of the tuple.
 fn told(of: &Macro) -> &'static [&'static str] {
@@ -27,7 +27,7 @@ pub(crate) fn check(of: &Macro, options: &Options, function: &Function, errors: 
         return;
     }
     if function.bindings().iter().any(|(ident, _)| ident == "result") {
-        let used = after.iter().find_map(|name| names::uses(options.get(name).to_token_stream(), "result"));
+        let used = after.iter().find_map(|name| scope::free(options.get(name)?, "result"));
         if let Some(token) = used {
             let message = format!("in `{}`, `result` is what the body returned: rename the argument `result`", of.name);
             errors.push(Error::new(token.span(), message));
@@ -42,7 +42,7 @@ pub(crate) fn expand(of: &Macro, options: &Options, function: Function, memoize:
     let (at, located) = options.blame(&function.ret, memoize);
     let name = Ident::new(of.name, at.resolved_at(Span::mixed_site()));
     let plan = Plan::new(of, options, memoize);
-    let (kept, cache) = cache(options, &function, &plan, memoize);
+    let (kept, bind, cache) = cache(options, &function, &plan, memoize);
     let settings = settings(options, memoize);
     let (first, then) = (&plan.first, &plan.then);
     let first = function.localize(emit!(#settings #kept #first));
@@ -55,7 +55,7 @@ pub(crate) fn expand(of: &Macro, options: &Options, function: Function, memoize:
     });
     let body = function.future((!shares).then(Default::default), &TokenStream::new());
     let tell = emit!(at at; #located::#name(#cache, __out, __write, #then).await);
-    let tell = function.localize(tell);
+    let tell = function.localize(read::let_go(&bind, tell));
     function.with_body(emit!(#first let __out = #body.await; #tell))
 }
 
@@ -65,10 +65,11 @@ fn before(of: &Macro, options: &Options, function: Function, memoize: &TokenStre
     let first =
         if of.name == CACHE_EVICT_BATCH.name { emit!(at at; evict_batch_first) } else { emit!(at at; evict_first) };
     let settings = settings(options, memoize);
-    let cache = options.borrowed("cache", ToTokens::to_token_stream);
-    let what: TokenStream =
-        told(of).iter().map(|name| options.borrowed(name, |what| names::lend(what, memoize))).collect();
-    let mut evict = emit!(at at; #located::#first(#cache, #what, __write).await);
+    let (bind_cache, cache) = options.bound("cache", memoize);
+    let (binds, whats): (Vec<_>, Vec<_>) = told(of).iter().map(|name| options.bound(name, memoize)).unzip();
+    let typed = options.typed(&emit!(at at; #located::keys_of(#cache)));
+    let evict = emit!(at at; #located::#first(#cache, #(#whats,)* __write).await);
+    let mut evict = read::let_go(&emit!(#bind_cache #(#binds)* #typed), evict);
     if let Some(condition) = options.get("condition") {
         evict = emit!({ let __condition: ::core::primitive::bool = #condition; if __condition { #evict } else { ::core::option::Option::None } });
     }
@@ -103,7 +104,7 @@ impl Plan {
         let mut result = None;
         let mut after = Vec::new();
         let mut is_after = |expr: &Expr| {
-            let token = names::uses(expr.to_token_stream(), "result");
+            let token = scope::free(expr, "result");
             if token.is_some() {
                 after.push(expr.to_token_stream());
             }
@@ -135,7 +136,16 @@ impl Plan {
                 emit!((#(#several),*))
             }
         };
-        let (first, mut then) = match &condition {
+        // Where the key's type is open, the cache's keys say which: it is named for that, and not evaluated.
+        let typed = options.typed(&emit!(__keys));
+        let mut first = TokenStream::new();
+        if !typed.is_empty() {
+            let cache = options.borrowed("cache", ToTokens::to_token_stream);
+            let (at, located) = options.locate("cache", memoize);
+            let keys = emit!(at at; #located::keys_of(#cache));
+            first = emit!(let __keys = if false { #keys } else { #memoize::Keys::of_another() };);
+        }
+        let (values_first, mut then) = match &condition {
             Some((condition, false)) => (
                 emit! {
                     let __condition: ::core::primitive::bool = #condition;
@@ -145,6 +155,7 @@ impl Plan {
                 emit! {
                     let (#(#early,)*) = __before?;
                     #(let #late = #late_values;)*
+                    #typed
                     ::core::option::Option::Some(#all)
                 },
             ),
@@ -152,10 +163,12 @@ impl Plan {
                 emit!(#(let #early = #early_values;)*),
                 emit! {
                     #(let #late = #late_values;)*
+                    #typed
                     ::core::option::Option::Some(#all)
                 },
             ),
         };
+        first.extend(values_first);
         if let Some((condition, true)) = condition {
             then = emit! {
                 let __condition: ::core::primitive::bool = #condition;
@@ -175,8 +188,13 @@ impl Plan {
 }
 
 /// Where the cache is reached through something that the body may take with it, a copy of the handle is made before;
-/// otherwise it is borrowed after the body.
-fn cache(options: &Options, function: &Function, plan: &Plan, memoize: &TokenStream) -> (TokenStream, TokenStream) {
+/// otherwise it is borrowed after the body. What comes before the body, what after it, and the handle.
+fn cache(
+    options: &Options,
+    function: &Function,
+    plan: &Plan,
+    memoize: &TokenStream,
+) -> (TokenStream, TokenStream, TokenStream) {
     let cache = options.get("cache").to_token_stream();
     let taken = function.bindings().into_iter().any(|(ident, passing)| {
         let name = ident.to_string();
@@ -188,8 +206,9 @@ fn cache(options: &Options, function: &Function, plan: &Plan, memoize: &TokenStr
             && (in_body || plan.after.iter().any(used))
     });
     if !taken {
-        return (TokenStream::new(), options.borrowed("cache", ToTokens::to_token_stream));
+        let (bind, cache) = options.bound("cache", memoize);
+        return (TokenStream::new(), bind, cache);
     }
     let owned = options.borrowed("cache", ToTokens::to_token_stream);
-    (emit!(let __cache = #memoize::owned(#owned);), emit!(&__cache))
+    (emit!(let __cache = #memoize::owned(#owned);), TokenStream::new(), emit!(&__cache))
 }

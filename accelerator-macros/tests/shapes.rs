@@ -8,6 +8,7 @@ mod shapes {
     pub mod arguments;
     pub mod batch;
     pub mod boxed;
+    pub mod expressions;
     pub mod methods;
     pub mod returns;
     pub mod support;

@@ -27,6 +27,8 @@ pub(crate) enum Command {
     ColdKey(ColdKey),
     /// Damaged and foreign bytes in L2: is any of it taken for a value?
     Envelopes(Envelopes),
+    /// Many callers of one function whose body is slow: how often does it run, and when is the last one answered?
+    Storm(Storm),
     /// One process of a run; started by the checker itself
     #[command(hide = true)]
     Worker { setup: String },
@@ -108,6 +110,25 @@ pub(crate) struct Envelopes {
     /// Of the choice of values [default: a random one]
     #[arg(long, value_name = "N")]
     pub(crate) seed: Option<u64>,
+    /// Print one JSON object as the last line
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Storm {
+    /// Callers that ask at once
+    #[arg(long, value_name = "N", default_value_t = 500, value_parser = |text: &str| up_to(text, 100_000).map(|n| n as usize))]
+    pub(crate) callers: usize,
+    /// How long the body takes
+    #[arg(long, value_name = "MS", default_value_t = 2_500, value_parser = |text: &str| up_to(text, 3_600_000))]
+    pub(crate) body_ms: u64,
+    /// The cache's loader_timeout [default: that of the cache]
+    #[arg(long, value_name = "MS", value_parser = |text: &str| up_to(text, 3_600_000))]
+    pub(crate) loader_timeout_ms: Option<u64>,
+    /// A function of many keys
+    #[arg(long)]
+    pub(crate) batch: bool,
     /// Print one JSON object as the last line
     #[arg(long)]
     pub(crate) json: bool,

@@ -33,6 +33,7 @@ mod report;
 mod row;
 mod run;
 mod server;
+mod storm;
 mod time;
 mod worker;
 
@@ -49,6 +50,7 @@ fn main() -> ExitCode {
         Some(Command::Worker { setup }) => return worker::run(&setup),
         Some(Command::ColdKey(args)) => cold_key::run(&args),
         Some(Command::Envelopes(args)) => envelopes::run(&args),
+        Some(Command::Storm(args)) => storm::run(&args),
         None => run::run(&args.run),
     };
     match clean {

@@ -68,6 +68,16 @@ fn envelopes_that_are_none_are_refused() {
 }
 
 #[test]
+fn a_storm_on_a_slow_body_runs_it_once() {
+    for batch in [&[][..], &["--batch"]] {
+        let small = ["storm", "--callers", "200", "--body-ms", "400", "--loader-timeout-ms", "100", "--json"];
+        let json = clean(&[&small, batch].concat());
+        assert_eq!((&json["bodies"], &json["right"]), (&1.into(), &200.into()), "{json}");
+        assert!(json["last_ms"].as_u64().unwrap() >= 400, "{json}");
+    }
+}
+
+#[test]
 fn bad_usage_is_refused() {
     refused(&[], &["--backend", "redis", "memcached"]);
     refused(&["--backend", "postgres"], &["--backend", "redis", "memcached"]);
@@ -89,6 +99,7 @@ fn bad_usage_is_refused() {
     refused(&["cold-key", "--backend", "memory"], &["memory", "redis"]);
     refused(&["envelopes", "--n", "many"], &["--n", "whole number"]);
     refused(&["envelope"], &["envelope"]);
+    refused(&["storm", "--callers", "0"], &["--callers", "whole number"]);
 }
 
 #[test]
@@ -110,7 +121,7 @@ fn a_password_is_in_no_message() {
 
 #[test]
 fn help_is_help() {
-    for args in [&["--help"][..], &["cold-key", "--help"], &["envelopes", "-h"]] {
+    for args in [&["--help"][..], &["cold-key", "--help"], &["envelopes", "-h"], &["storm", "--help"]] {
         let output = checker(args);
         assert!(output.status.success() && !output.stdout.is_empty(), "{args:?}");
     }

@@ -18,6 +18,8 @@
 //! `tests/engine_races.rs`, one forced interleaving per test.
 
 #[cfg(test)]
+mod besides;
+#[cfg(test)]
 mod fence;
 #[cfg(test)]
 mod flights;

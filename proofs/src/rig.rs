@@ -10,7 +10,7 @@ use std::time::Instant;
 use shuttle::future::block_on;
 use shuttle::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::SeqCst};
 
-use crate::level::flight::{self, Parked, Turn, is_unshared};
+use crate::level::flight::{self, Left, Parked, Turn, is_unshared};
 use crate::level::join::Join;
 use crate::level::place::{Hand, Looked};
 use crate::level::run::Run;
@@ -200,6 +200,11 @@ impl Cache {
         self.table.commit(&KEY, flight.hash(), flight.token(), Some(flight), || self.generation(), |_| {});
     }
 
+    /// As `Engine::unregister`.
+    pub(crate) fn leave_flight(&self, flight: &Flight) {
+        self.table.commit(&KEY, flight.hash(), flight.token(), None, || self.generation(), |_| {});
+    }
+
     /// `lookup`: reads L2 outside any flight, and fills L1 with it.
     pub(crate) fn lookup(&self) -> Option<u64> {
         if let Some(value) = self.l1() {
@@ -359,10 +364,16 @@ impl Drop for Led {
     }
 }
 
-/// As `Engine::give_up`.
+/// As `Engine::give_up`, by one who holds a ticket.
 pub(crate) fn give_up(flight: &Arc<Flight>) {
-    if flight.vacate() {
-        flight.context.release(flight);
+    gives_up(flight, false);
+}
+
+fn gives_up(flight: &Arc<Flight>, works: bool) {
+    match flight.vacate(works) {
+        Left::Heir => {}
+        Left::Others => flight.context.leave_flight(flight),
+        Left::Nobody => flight.context.release(flight),
     }
 }
 
@@ -548,7 +559,7 @@ impl Drop for InTask {
             && let Some(work) = flight.let_go(Hand::Task(self.number))
         {
             drop(work);
-            give_up(&flight);
+            gives_up(&flight, true);
         }
     }
 }
@@ -608,6 +619,13 @@ impl Future for InPlace {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let slot = &mut self.get_mut().0;
         let Some(flight) = slot.as_ref() else { return Poll::Ready(Err(None)) };
+        if let Some(outcome) = flight.result().copied()
+            && flight.unpark(Hand::Leader).is_some()
+        {
+            flight.context.leave_flight(flight);
+            *slot = None;
+            return Poll::Ready(Ok(outcome));
+        }
         let Some(mut work) = flight.unpark(Hand::Leader) else { return Poll::Ready(Err(slot.take())) };
         match work.poll(cx) {
             Poll::Ready(()) => Poll::Ready(slot.take().map(|flight| end(Led::new(flight))).ok_or(None)),
@@ -694,7 +712,10 @@ pub(crate) async fn first_poll(flight: Arc<Flight>, wire: &Arc<Wire>) -> Result<
 
 /// As `Engine::lead_in_place`: the flight may have had a leader before, for whom others wait.
 pub(crate) async fn take_over(flight: Arc<Flight>, wire: &Arc<Wire>) -> Result<Outcome, InPlace> {
-    flight.start_work();
+    if !flight.start_work() {
+        give_up(&flight);
+        return Err(InPlace(Some(flight)));
+    }
     let launched = first_poll(flight, wire).await;
     if let Err(in_place) = &launched
         && let Some(flight) = &in_place.0

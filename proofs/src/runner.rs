@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use shuttle::scheduler::{PctScheduler, RandomScheduler};
 use shuttle::{Config, Runner};
 
-use crate::{fence, flights, latents, places, runs};
+use crate::{besides, fence, flights, latents, places, runs};
 
 /// Of all scenarios together, where `ACCELERATOR_SCHEDULES` says nothing.
 const SCHEDULES: usize = 12_000;
@@ -47,6 +47,13 @@ scenarios! {
     flights::dropped_leader_without_heirs_is_forgotten,
     flights::panic_releases_everybody,
     flights::failure_releases_everybody,
+    besides::two_leaders_answer_all,
+    besides::two_leaders_against_del,
+    besides::second_leader_against_the_end_of_the_first,
+    besides::one_of_two_leaders_goes,
+    besides::both_leaders_go,
+    besides::a_late_leader_ends_nobody_elses_registration,
+    besides::a_ticket_ends_the_work_beside_it,
     latents::latent_one_load_for_all,
     latents::latent_load_against_del,
     latents::latent_load_against_clear,

@@ -14,13 +14,18 @@ use accelerator_core::{
 };
 use tokio::sync::Notify;
 
-#[path = "engine_races/leases.rs"]
-mod leases;
-#[path = "engine_races/queued.rs"]
-mod queued;
-
+#[path = "engine_races/clocks.rs"]
+mod clocks;
 #[path = "engine_races/idle.rs"]
 mod idle;
+#[path = "engine_races/leases.rs"]
+mod leases;
+#[path = "engine_races/patience.rs"]
+mod patience;
+#[path = "engine_races/queued.rs"]
+mod queued;
+#[path = "engine_races/user_code.rs"]
+mod user_code;
 
 const KEY: u64 = 7;
 const LONG: Duration = Duration::from_secs(60);

@@ -1,5 +1,5 @@
 //! What `ignore` leaves behind: a record of target `accelerator::macros`, not more often than once a second for each
-//! macro. That limit is the process's, so each test here runs in a process of its own.
+//! macro; and what a load leaves behind that was given up, of target `accelerator::load`. That limit is the process's, so each test here runs in a process of its own.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,7 +13,7 @@ use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
 
-use crate::common::{Away, Kind, Row, Rows, User, Users, Wide, World, lock, user};
+use crate::common::{Away, Kind, Row, Rows, User, Users, Wide, World, lock, ms, user};
 
 impl<C: Cache<u64, Arc<User>>> Users<C> {
     #[cacheable(cache = self.cache, key = id)]
@@ -67,7 +67,7 @@ impl Visit for Reader {
 
 impl Subscriber for Records {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.target() == "accelerator::macros"
+        ["accelerator::macros", "accelerator::load"].contains(&metadata.target())
     }
     fn event(&self, event: &Event<'_>) {
         let mut reader = Reader(Fields::from([("level".to_owned(), event.metadata().level().to_string())]));
@@ -102,6 +102,30 @@ on_all!(
     nothing_else_is_a_record,
     a_cache_that_is_down_is_no_flood_of_records
 );
+
+/// The first load that is given up says which option to raise; the next ones say nothing for a minute.
+#[tokio::test(start_paused = true)]
+async fn a_load_that_is_given_up_is_a_record() {
+    let own = concat!(module_path!(), "::a_load_that_is_given_up_is_a_record");
+    let w = World::<crate::common::Level>::new().named(own);
+    if !is_alone(&w) {
+        return;
+    }
+    let records = Records::default();
+    let _here = tracing::subscriber::set_default(records.clone());
+    let users = w.users_with(|b| b.loader_timeout(ms(300)));
+    for id in 4711..4720 {
+        let never = std::future::pending::<Result<Row, accelerator::LoadError>>();
+        users.level().get_or_load(&id, never).await.expect_err("it is given up");
+    }
+    let records = lock(&records.0).clone();
+    assert_eq!(records.len(), 1, "{records:?}");
+    let said = format!("{records:?}");
+    for word in ["WARN", "users", "loader_timeout = 300ms", "raise loader_timeout(..)"] {
+        assert!(said.contains(word), "no {word:?} in {said}");
+    }
+    assert!(!said.contains("4711"), "no keys in a log: {said}");
+}
 
 async fn an_ignored_error_of_the_cache_is_a_record<K: Kind>(w: World<K>) {
     if !is_alone(&w) {

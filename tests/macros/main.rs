@@ -9,6 +9,7 @@ mod failures;
 mod fake;
 mod log;
 mod reads;
+mod slow;
 mod trouble;
 mod waiting;
 mod writes;

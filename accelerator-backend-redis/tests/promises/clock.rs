@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use accelerator_core::testkit::server::{RedisServer, redis_url};
 use accelerator_core::{Clock, L2Store, LevelCache};
 
-use crate::support::{LONG, builder, comes_true, key, pretend, store, value};
+use crate::support::{LONG, builder, comes_true, pretend, store, value};
 
 fn unix_ms() -> u64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
@@ -40,8 +40,9 @@ async fn who_may_not_ask_for_it_does_without() {
     let rights = "resetkeys ~* -@all +get +set +ping";
     let Some(server) = RedisServer::builder().acl_user("app", "pw", rights).start() else { return };
     let store = store(server.url_as("app", "pw")).await;
-    store.set("k", value("v"), LONG).await.expect("set");
-    assert_eq!((store.get("k").await.expect("get"), store.unix_ms()), (Some(value("v")), None));
+    let stored = value("v");
+    store.set("k", stored.clone(), LONG).await.expect("set");
+    assert_eq!((store.get("k").await.expect("get"), store.unix_ms()), (Some(stored), None));
     // Nor is one missed that doesn't know what a time is.
     let odd = builder(pretend(b":7\r\n")).connect().await.expect("a connection");
     assert_eq!(odd.unix_ms(), None);
@@ -65,7 +66,7 @@ impl Clock for Ahead {
 #[tokio::test]
 async fn a_writer_that_is_ahead_stamps_by_the_servers_clock() {
     let Some(url) = redis_url() else { return };
-    let (store, area) = (in_time(url).await, key());
+    let (store, area) = (in_time(url).await, format!("clock{:x}", fastrand::u64(..)));
     let cache = LevelCache::<u64, u64>::builder()
         .area(area.clone())
         .l2(store.clone())

@@ -5,7 +5,7 @@ use std::thread;
 use std::time::Duration;
 
 use accelerator_core::testkit::server::RedisServer;
-use accelerator_core::{L2Store, StoreErrorKind};
+use accelerator_core::{L2Store, LevelCache, StoreErrorKind};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::support::{LONG, builder, comes_true, value};
@@ -111,4 +111,31 @@ fn a_runtime_without_io_is_named() {
     });
     // Another runtime has what it takes.
     runtime().block_on(async { comes_true("a connection", async || store.get("k").await.is_ok()).await });
+}
+
+/// A thread whose runtime is run only during its calls deletes a key while the server stands still, and calls no more.
+#[test]
+fn a_delete_that_an_idle_runtime_has_left_is_sent_by_another() {
+    let Some(server) = RedisServer::start() else { return };
+    let (asleep, awake) = (runtime(), runtime());
+    let limits =
+        builder(server.url()).response_timeout(Duration::from_millis(100)).connect_timeout(Duration::from_millis(500));
+    let store = asleep.block_on(limits.connect()).expect("a connection");
+    let cache =
+        LevelCache::<u64, String>::builder().area("idle").l2(store).ttl(LONG).l2_timeout(Duration::from_secs(1));
+    let cache = cache.build().expect("a cache");
+    asleep.block_on(async { cache.set(&1, String::from("old")).await }).expect("set");
+    server.stop();
+    asleep.block_on(async { cache.del(&1).await }).expect_err("nobody confirms it");
+    server.cont();
+    assert_eq!(cache.stats().unconfirmed, 1);
+    awake.block_on(async {
+        // By calls for other keys.
+        comes_true("the delete", async || {
+            let _ = cache.get(&2).await;
+            cache.stats().unconfirmed == 0
+        })
+        .await;
+        assert_eq!(cache.get(&1).await.expect("an answer"), None);
+    });
 }

@@ -33,6 +33,7 @@ use crate::level::rouse::join_parts;
 use crate::level::stats::Count;
 use crate::level::ticket::Leads;
 use crate::options::ReadOptions;
+use crate::pulse::waits_for_the_cache;
 use crate::traits::l1::L1Store;
 
 pub(crate) type Values<V> = Vec<CacheResult<Option<V>>>;
@@ -186,7 +187,16 @@ impl<K: Key, V: Value> Engine<K, V> {
             }
         }
         if !waits.is_empty() {
-            for (at, answer) in join_parts(waits).await {
+            // Not each of them is polled each time.
+            let mut waits = std::pin::pin!(join_parts(waits));
+            let answers = std::future::poll_fn(|cx| {
+                let polled = waits.as_mut().poll(cx);
+                if polled.is_pending() {
+                    waits_for_the_cache();
+                }
+                polled
+            });
+            for (at, answer) in answers.await {
                 values[at] = answer;
             }
         }
@@ -311,7 +321,7 @@ impl<K: Key, V: Value> Engine<K, V> {
             followed.retain(|(i, flight)| !own.contains(&keys[*i]) && seen.insert(Arc::as_ptr(flight)));
         }
         for (i, flight) in followed {
-            let wait = CacheFuture::boxed(self.begin_on(&keys[i], Step::Follow(flight), allow_stale));
+            let wait = CacheFuture::boxed(self.begin_on(&keys[i], Step::Follow(flight), allow_stale, false));
             batch.followed.push((i, wait));
         }
         let Some(remote) = &self.remote else {

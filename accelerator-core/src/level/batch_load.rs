@@ -13,6 +13,7 @@ use hashbrown::HashTable;
 
 use crate::cache::BoxFuture;
 use crate::error::{CacheError, CacheResult};
+use crate::inside::forget_panic;
 use crate::level::batch_run::{Wanted, Wants};
 use crate::level::engine::{Arrived, End, Engine, Key, Outcome, Stale, Value};
 use crate::level::fill::{Fill, Outgoing};
@@ -80,20 +81,24 @@ pub(crate) fn batch_work<K: Key, V: Value>(
     how: How,
     mut begun: Option<BatchLoad<K, V>>,
 ) -> BoxFuture<'static, ()> {
-    let steps = async move {
+    Box::pin(async move {
         let mut wants = wants;
         let Wants { engine, keys, .. } = &mut wants;
-        let (mut busy, mut limit) = (Vec::new(), engine.policy.l2_read_timeout);
-        for chunk in keys.chunks_mut(engine.policy.max_batch) {
-            let open = read_chunk(engine, chunk.iter_mut(), how, &mut limit, None, &mut busy).await;
-            if !open.is_empty() {
-                load_chunk(engine, open, how, begun.take()).await;
+        let steps = async {
+            let (mut busy, mut limit) = (Vec::new(), engine.policy.l2_read_timeout);
+            for chunk in keys.chunks_mut(engine.policy.max_batch) {
+                let open = read_chunk(engine, chunk.iter_mut(), how, &mut limit, None, &mut busy).await;
+                if !open.is_empty() {
+                    load_chunk(engine, open, how, begun.take()).await;
+                }
             }
+            wait_for_others(engine, busy, how).await;
+        };
+        if let Err(payload) = AssertUnwindSafe(steps).catch_unwind().await {
+            wants.panicked = true;
+            forget_panic(payload);
         }
-        wait_for_others(engine, busy, how).await;
-    };
-    // What panicked has failed its keys while it unwound.
-    Box::pin(AssertUnwindSafe(steps).catch_unwind().map(drop))
+    })
 }
 
 /// The keys that other processes load: all of ours are loaded and stored by now, so nobody waits for us. What appears in

@@ -40,9 +40,9 @@ impl<K, V> Wanted<K, V> {
 
 impl<K: Key, V: Value> Wanted<K, V> {
     /// The run is over, whether this key has ended or not.
-    fn leave(&mut self, engine: &Arc<Engine<K, V>>) {
+    fn leave(&mut self, engine: &Arc<Engine<K, V>>, panicked: bool) {
         match self.latent.take() {
-            Some(latent) if std::thread::panicking() => {
+            Some(latent) if panicked => {
                 self.outcome = Some(Outcome::panicked());
                 drop(Ending::new(engine, Held::Latent(&self.key, latent)));
             }
@@ -55,16 +55,18 @@ impl<K: Key, V: Value> Wanted<K, V> {
 }
 
 /// The keys of a batch that are led. Dropped, for whatever reason, it reports to the leader. Keys that have not ended
-/// fail if the reason is a panic; else (the runtime ends) who waits for them takes over.
+/// fail if their own work panicked; else (the runtime ends, something else panics) who waits for them takes over.
 pub(crate) struct Wants<K: Key, V: Value> {
     pub(crate) engine: Arc<Engine<K, V>>,
     pub(crate) keys: Vec<Wanted<K, V>>,
+    /// The work panicked.
+    pub(crate) panicked: bool,
     report: Arc<Report<Vec<Wanted<K, V>>>>,
 }
 
 impl<K: Key, V: Value> Wants<K, V> {
     pub(crate) fn new(engine: &Arc<Engine<K, V>>, keys: usize) -> Self {
-        Self { engine: engine.clone(), keys: Vec::with_capacity(keys), report: Report::new() }
+        Self { engine: engine.clone(), keys: Vec::with_capacity(keys), panicked: false, report: Report::new() }
     }
 
     /// Leads these keys by `work`, which gets them.
@@ -81,7 +83,7 @@ impl<K: Key, V: Value> Drop for Wants<K, V> {
         let mut keys = std::mem::take(&mut self.keys);
         for one in &mut keys {
             // Wakers are foreign code: whatever one of them does, the others and the leader hear of the end.
-            let _ = catch_unwind(AssertUnwindSafe(|| one.leave(&self.engine)));
+            let _ = catch_unwind(AssertUnwindSafe(|| one.leave(&self.engine, self.panicked)));
         }
         self.report.tell(keys);
     }

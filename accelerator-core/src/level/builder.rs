@@ -15,6 +15,7 @@ use crate::level::cleared::Cleared;
 use crate::level::engine::{Engine, Key, Value};
 use crate::level::guarded::Guarded;
 use crate::level::lease::Grants;
+use crate::level::overdue::Overdue;
 use crate::level::policy::MAX_REMEMBERED;
 use crate::level::pulse::Pulse;
 use crate::level::remembered::{Remembered, WhenFull};
@@ -24,6 +25,7 @@ use crate::level::slots::SlotTable;
 use crate::level::sources::{ByTrait, FromFn};
 use crate::level::stats::Counters;
 use crate::level::ticker::Ticker;
+use crate::pulse::Pulses;
 use crate::time::{Clock, TimeSource};
 use crate::traits::codec::Codec;
 use crate::traits::l1::{L1Store, NoL1};
@@ -139,9 +141,10 @@ impl<K: Key, V: Value, L1> Builder<K, V, L1> {
         self
     }
 
-    /// Hard limit of one load. It also bounds the wait for a load that another caller runs itself: that of one load, the
-    /// L2 read before it (with leases: two, and `lease_wait`, up to one `loader_timeout`), and an eighth more. Of all who waited in vain one loads anew; who has waited twice is told
-    /// `Timeout`, or loads alone where there is a loader. Default: 2 s.
+    /// Hard limit of one load by the loader, or by a body given to `get_or_load`. A load that a caller runs itself, with a
+    /// ticket or under an attribute, has none; those who wait for it have patience for as long, the L2 read before it and a
+    /// little more. Then they wait on while it is alive, and else one of them loads beside it, in each such time one.
+    /// Default: 2 s.
     pub fn loader_timeout(mut self, limit: Duration) -> Self {
         self.set.loader_timeout = limit;
         self
@@ -306,6 +309,8 @@ impl<K: Key, V: Value, L1> Builder<K, V, L1> {
             policy,
             runtime: set.runtime,
             ticker: Ticker::new(),
+            pulses: Pulses::new(),
+            overdue: Overdue::new(&set.area),
             closed: AtomicBool::new(false),
             refreshing: AtomicUsize::new(0),
             throttle: Remembered::new(WhenFull::Forget, MAX_REMEMBERED),

@@ -18,6 +18,7 @@ use crate::level::flight;
 use crate::level::join::{Join, Seen};
 use crate::level::latent::{By, Latent};
 use crate::level::load::Work;
+use crate::level::overdue::Overdue;
 use crate::level::policy::{Life, Policy, Until};
 use crate::level::remembered::Remembered;
 use crate::level::remote::Remote;
@@ -26,6 +27,7 @@ use crate::level::sources::Sources;
 use crate::level::stats::{Count, Counters, Now, Stats};
 use crate::level::ticker::{Limit, NoRuntime, Ticker};
 use crate::level::timer::{Timer, from_now};
+use crate::pulse::Pulses;
 use crate::time::TimeSource;
 use crate::traits::l1::L1Store;
 use crate::traits::loader::Loaded;
@@ -35,6 +37,18 @@ pub trait Key: Hash + Eq + Clone + Send + Sync + 'static {}
 impl<T: Hash + Eq + Clone + Send + Sync + 'static> Key for T {}
 
 /// What a value must be able to do. Implemented for everything that can; `Arc<T>` makes the clone of a hit cheap.
+///
+/// # What its own code may do
+/// A store clones, drops and weighs values while the cache holds a lock. So `Clone` and `Drop` of a value (and `Hash`,
+/// `Eq`, `Clone` and `Drop` of a [`Key`], a weigher, an [`L1Store`](crate::L1Store)) should do nothing but that.
+///
+/// - They may call `stats`, and `set`, `mset`, `del`, `mdel` and `clear` of any cache. Such a write is made as soon as the
+///   lock is released, or in a task where a store drops a value on its own. Its future may be dropped; who polls it in
+///   there gets an error.
+/// - All else there (a read that misses, `l1_stats`, `write_guard`) panics with a message that names this rule. A read
+///   that hits may wait for ever where the store holds a lock of its own.
+/// - A panic ends the operation that it happens in, with an error of the kind `Panic` where that returns one, and L1 keeps
+///   nothing for the key. A panic of `Drop` inside of a store ends nothing: it is logged.
 pub trait Value: Clone + Send + Sync + 'static {}
 impl<T: Clone + Send + Sync + 'static> Value for T {}
 
@@ -97,6 +111,8 @@ pub(crate) struct Engine<K, V> {
     pub(crate) policy: Policy,
     pub(crate) runtime: Option<Handle>,
     pub(crate) ticker: Arc<Ticker>,
+    pub(crate) pulses: Arc<Pulses>,
+    pub(crate) overdue: Overdue,
     pub(crate) closed: AtomicBool,
     pub(crate) refreshing: AtomicUsize,
     pub(crate) throttle: Remembered<K, CacheError>,
@@ -205,7 +221,7 @@ impl<K: Key, V: Value> Engine<K, V> {
     }
 
     /// The value in L1, if fresh.
-    fn fresh(&self, key: &K) -> Option<Option<V>> {
+    pub(crate) fn fresh(&self, key: &K) -> Option<Option<V>> {
         let entry = self.l1.recheck(key)?;
         (self.is_of_now(&entry) && self.now() < entry.fresh_until()).then(|| entry.into_value())
     }

@@ -112,7 +112,7 @@ impl<K: Key, V: Value, L1: L1Store<K, V>> LevelCache<K, V, L1> {
                     Some(_) => CacheFuture::boxed(leads.look_and_begin()),
                 }
             }
-            Join::Follow(flight) => CacheFuture::boxed(engine.begin_on(key, Step::Follow(flight), allow_stale)),
+            Join::Follow(flight) => CacheFuture::boxed(engine.begin_on(key, Step::Follow(flight), allow_stale, false)),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::entry::Entry;
 use crate::error::{CacheError, ErrorKind};
 use crate::level::engine::{Arrived, End, Engine, Flight, Key, Outcome, Stale, Value};
-use crate::level::flight::is_unshared;
+use crate::level::flight::{Left, is_unshared};
 use crate::level::latent::Latent;
 use crate::level::policy::{Life, RETRY_AFTER};
 use crate::level::slots::Token;
@@ -52,7 +52,7 @@ enum Change<V> {
 impl<K: Key, V: Value> Engine<K, V> {
     /// Commits what a flight found, under the fence; tells all who wait; ends the flight.
     pub(crate) fn finish(&self, flight: Arc<Flight<K, V>>, end: End<V>) -> Outcome<V> {
-        Ending::new(self, Held::Flight(flight)).end(end)
+        Ending::new(self, Held::Flight(flight)).end_alone(end)
     }
 
     /// Ends the registration of a flight without touching L1.
@@ -60,19 +60,18 @@ impl<K: Key, V: Value> Engine<K, V> {
         self.table.commit(flight.key(), flight.hash(), flight.token(), Some(flight), || self.generation(), |_| {});
     }
 
-    /// The error of all who gave up waiting for a flight.
-    pub(crate) fn too_late(&self, flight: &Flight<K, V>) -> CacheError {
-        let timeout = || CacheError::timeout(self.policy.loader_timeout);
-        match flight.late(|| Outcome::Failed { error: timeout(), stale: None }) {
-            Outcome::Failed { error, .. } => error.clone(),
-            _ => timeout(),
-        }
+    /// Ends the registration of one leader of a flight that others lead, or that is over.
+    pub(crate) fn unregister(&self, flight: &Flight<K, V>) {
+        self.table.commit(flight.key(), flight.hash(), flight.token(), None, || self.generation(), |_| {});
     }
 
-    /// The leader of a flight gives up: the next who waits takes over, or the flight ends.
-    pub(crate) fn give_up(&self, flight: &Arc<Flight<K, V>>) {
-        if flight.vacate() {
-            self.release(flight);
+    /// A leader of a flight gives up: the next who waits takes over, or the flight ends; unless others lead. `works`: by
+    /// the work of the flight, not with a ticket.
+    pub(crate) fn give_up(&self, flight: &Arc<Flight<K, V>>, works: bool) {
+        match flight.vacate(works) {
+            Left::Heir => {}
+            Left::Others => self.unregister(flight),
+            Left::Nobody => self.release(flight),
         }
     }
 
@@ -80,7 +79,7 @@ impl<K: Key, V: Value> Engine<K, V> {
     #[cold]
     pub(crate) fn give_up_latent(&self, key: &K, latent: Latent) {
         if let Some(flight) = self.table.leave(key, &latent) {
-            self.give_up(&flight);
+            self.give_up(&flight, false);
         }
     }
 
@@ -136,7 +135,7 @@ impl<K: Key, V: Value> Engine<K, V> {
             || self.generation(),
             &mut followed.0,
             |valid| match entry {
-                Some(entry) if valid => self.l1.insert(key.clone(), entry),
+                Some(entry) if valid => self.keep(key, entry),
                 entry => self.store(key, entry.map_or(Change::Remove, Change::Insert), valid),
             },
         );
@@ -172,6 +171,12 @@ impl<'a, K: Key, V: Value> Ending<'a, K, V> {
         let (change, outcome) = self.see(end);
         self.commit(change, &outcome);
         outcome
+    }
+
+    /// [`end`](Self::end) for a read of this key alone: a panic of user code is the answer of its caller, too.
+    pub(crate) fn end_alone(self, end: End<V>) -> Outcome<V> {
+        Engine::<K, V>::caught("a Clone, a weigher or the L1 store", || self.end(end))
+            .unwrap_or_else(|error| Outcome::Failed { error, stale: None })
     }
 
     /// It goes on: somebody else has it.
@@ -242,9 +247,9 @@ impl<K: Key, V: Value> Engine<K, V> {
     /// Under the table's lock; `valid`: nothing was invalidated since the flight began.
     fn store(&self, key: &K, change: Change<V>, valid: bool) {
         match change {
-            Change::Insert(entry) if valid => self.l1.insert(key.clone(), entry),
+            Change::Insert(entry) if valid => self.keep(key, entry),
             Change::Insert(_) => self.counters.one(Count::FillRefused),
-            Change::Remove if valid => self.l1.remove(key),
+            Change::Remove if valid => self.forgo(key),
             Change::Remove | Change::Nothing => {}
         }
     }

@@ -1,18 +1,20 @@
 //! One flight: the load of one key that many may wait for.
 //!
-//! A flight is led by exactly one party at a time: a caller who polls the work in place, a task, or whoever holds a
-//! ticket. When the party disappears the flight is vacant and the next who waits takes over; when nobody waits it is
-//! gone, and whoever still comes starts again.
+//! A flight is led by a caller who polls the work in place, by a task, or by whoever holds a ticket. Where the holder of
+//! a ticket is late, one of those who wait leads beside it; the first end counts. When the last of them disappears the
+//! flight is vacant and the next who waits takes over; when nobody waits it is gone, and whoever still comes starts again.
 
 use std::num::NonZeroU64;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, Waker};
-use std::time::Instant;
 
 use slab::Slab;
+use tokio::time::Instant;
 
+use crate::level::patience::{Limits, Next, Patience};
 use crate::level::place::{Hand, Looked, Need, Place};
 use crate::level::slots::Token;
+use crate::level::wake::{wake, wake_all};
 use crate::sync::{Mutex, MutexGuard, lock};
 
 /// Parked work, which may be that of many flights together.
@@ -33,14 +35,17 @@ pub(crate) struct Flight<K, R, W: Parked, X> {
     forced: Option<NonZeroU64>,
     pub(crate) context: X,
     result: OnceLock<R>,
-    // What those are told who gave up waiting.
-    late: OnceLock<R>,
     state: Mutex<State<W>>,
 }
 
 struct State<W: Parked> {
     phase: Phase<W>,
+    // `result` is set. Leaders who came too late may still be at work.
+    over: bool,
+    // Each is registered in the key's slot.
+    leaders: u32,
     waiting: Slab<Waker>,
+    patience: Patience,
     // Led by a caller's own future: those who wait must limit their wait themselves.
     borrowed: bool,
 }
@@ -56,8 +61,17 @@ enum Phase<W: Parked> {
     Vacant,
     /// Nobody waited: whoever holds this flight starts again.
     Gone,
-    /// `result` is set.
-    Done,
+}
+
+/// What a leader leaves behind that gives up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Left {
+    /// Somebody who waits takes over, with the registration.
+    Heir,
+    /// Others lead, or the flight is over: the registration ends, and nothing else.
+    Others,
+    /// Nobody waits: the flight ends with the registration.
+    Nobody,
 }
 
 /// What a wait ended with.
@@ -84,8 +98,9 @@ impl<K, R, W: Parked, X> Flight<K, R, W, X> {
     }
 
     fn in_phase(key: K, hash: u64, token: Token, phase: Phase<W>, borrowed: bool, context: X) -> Self {
-        let state = Mutex::new(State { phase, waiting: Slab::new(), borrowed });
-        Self { key, hash, token, forced: None, context, result: OnceLock::new(), late: OnceLock::new(), state }
+        let (waiting, patience) = (Slab::new(), Patience::default());
+        let state = Mutex::new(State { phase, over: false, leaders: 1, waiting, patience, borrowed });
+        Self { key, hash, token, forced: None, context, result: OnceLock::new(), state }
     }
 
     /// The flight of a caller who accepts nothing that is cached.
@@ -111,11 +126,6 @@ impl<K, R, W: Parked, X> Flight<K, R, W, X> {
 
     pub(crate) fn result(&self) -> Option<&R> {
         self.result.get()
-    }
-
-    /// What those are told who gave up waiting: the same for all.
-    pub(crate) fn late(&self, tell: impl FnOnce() -> R) -> &R {
-        self.late.get_or_init(tell)
     }
 
     fn state(&self) -> MutexGuard<'_, State<W>> {
@@ -165,10 +175,10 @@ impl<K, R, W: Parked, X> Flight<K, R, W, X> {
     }
 
     /// See [`Place::detach`].
-    pub(crate) fn detach(&self, looks: bool, now: Instant) -> Looked {
+    pub(crate) fn detach(&self, looks: bool, now: std::time::Instant) -> Looked {
         let need = match &mut self.state().phase {
             Phase::Work(place) => place.detach(looks, now),
-            Phase::Ticket | Phase::Vacant | Phase::Part(_) | Phase::Gone | Phase::Done => Need::Nothing,
+            Phase::Ticket | Phase::Vacant | Phase::Part(_) | Phase::Gone => Need::Nothing,
         };
         need.wake()
     }
@@ -183,9 +193,14 @@ impl<K, R, W: Parked, X> Flight<K, R, W, X> {
         matches!(&self.state().phase, Phase::Part(own) if W::is_same(own, run))
     }
 
-    /// The holder of a ticket starts work with limits of its own instead.
-    pub(crate) fn start_work(&self) {
-        self.state().phase = Phase::Work(Place::polling());
+    /// The holder of a ticket starts work with limits of its own instead. `false`: another leader has ended the flight.
+    #[must_use]
+    pub(crate) fn start_work(&self) -> bool {
+        let mut state = self.state();
+        if !state.over {
+            state.phase = Phase::Work(Place::polling());
+        }
+        !state.over
     }
 
     /// Whether anybody but the leader is known to wait.
@@ -206,14 +221,15 @@ impl<K, R, W: Parked, X> Flight<K, R, W, X> {
         let mut waker = cx.waker().clone();
         let mut state = self.state();
         let turn = match state.phase {
-            Phase::Done => Turn::Done,
+            _ if state.over => Turn::Done,
             Phase::Gone => Turn::Restart,
             Phase::Vacant => {
-                state.phase = Phase::Ticket;
+                (state.phase, state.leaders) = (Phase::Ticket, 1);
+                state.patience.given(Instant::now());
                 if borrows && !state.borrowed {
                     // Those who wait did so for work with limits; let them look again.
                     state.borrowed = true;
-                    others.extend(state.waiting.iter().map(|(_, waker)| waker.clone()));
+                    others.extend(state.waiting.iter_mut().map(|(_, waker)| taken(waker)));
                 }
                 Turn::Lead
             }
@@ -234,6 +250,39 @@ impl<K, R, W: Parked, X> Flight<K, R, W, X> {
         Poll::Ready(turn)
     }
 
+    /// What one does who waits since `arrived` for a caller's own load.
+    pub(crate) fn lose_patience(&self, arrived: Instant, limits: Limits) -> Next {
+        let mut state = self.state();
+        match state.phase {
+            Phase::Ticket if !state.over => state.patience.next(arrived, Instant::now(), limits),
+            // Work has limits of its own, and may be in a task that stands still.
+            Phase::Work(_) | Phase::Part(_) if !state.over => Next::Look,
+            // All who wait are woken.
+            _ => Next::Wait(limits.patience),
+        }
+    }
+
+    /// Whoever loads has given sign of life. `true`: wait on.
+    pub(crate) fn extend_patience(&self, arrived: Instant, limits: Limits) -> bool {
+        let (mut state, now) = (self.state(), Instant::now());
+        !state.patience.is_over(arrived, now, limits) || state.patience.extend(now)
+    }
+
+    /// One more leader, beside those who hold tickets; it is registered. `false`: somebody else is, or there is no need.
+    pub(crate) fn lead_beside(&self, seat: &mut Option<usize>, arrived: Instant, limits: Limits) -> bool {
+        let (mut state, now) = (self.state(), Instant::now());
+        let is_late = matches!(state.phase, Phase::Ticket) && state.patience.is_over(arrived, now, limits);
+        if state.over || !is_late {
+            return false;
+        }
+        state.leaders += 1;
+        state.patience.given(now);
+        let gone = seat.take().and_then(|seat| state.waiting.try_remove(seat));
+        drop(state);
+        drop(gone);
+        true
+    }
+
     /// Ends a wait early. `true`: the flight was vacant and nobody is left; the caller takes it off the table.
     #[must_use]
     pub(crate) fn leave(&self, seat: &mut Option<usize>) -> bool {
@@ -250,25 +299,31 @@ impl<K, R, W: Parked, X> Flight<K, R, W, X> {
         nobody_waits
     }
 
-    /// The leader gives up. `true`: nobody waits; the caller takes the flight off the table.
-    #[must_use]
-    pub(crate) fn vacate(&self) -> bool {
+    /// A leader gives up; `works`: by the work of the flight, not with a ticket.
+    pub(crate) fn vacate(&self, works: bool) -> Left {
         let mut state = self.state();
-        if matches!(state.phase, Phase::Done | Phase::Gone) {
-            return false;
+        state.leaders = state.leaders.saturating_sub(1);
+        if state.over || matches!(state.phase, Phase::Gone) {
+            return Left::Others;
+        }
+        if state.leaders > 0 && !cfg!(accelerator_mutant = "first-drop-vacates") {
+            if works {
+                state.phase = Phase::Ticket;
+            }
+            return Left::Others;
         }
         state.phase = Phase::Vacant;
-        Self::pass_on(state)
+        if Self::pass_on(state) { Left::Nobody } else { Left::Heir }
     }
 
     fn pass_on(mut state: MutexGuard<'_, State<W>>) -> bool {
-        // The waker stays in its seat: a second leave must find the others, and this one may be woken twice.
-        let next = state.waiting.iter().next().map(|(_, waker)| waker.clone());
+        // The seat stays, without the waker: a second leave must find the others, and this one is woken once.
+        let next = state.waiting.iter_mut().next().map(|(_, waker)| taken(waker));
         match next {
             Some(waker) => {
                 drop(state);
                 #[cfg(not(accelerator_mutant = "no-handover"))]
-                waker.wake();
+                wake(waker);
                 false
             }
             None => {
@@ -279,25 +334,33 @@ impl<K, R, W: Parked, X> Flight<K, R, W, X> {
         }
     }
 
-    /// Ends the flight and wakes all who wait.
+    /// Ends the flight and wakes all who wait. The first of its leaders counts.
     pub(crate) fn publish(&self, result: R) {
-        // Set once: only the leader publishes, and a flight has one leader.
         let _ = self.result.set(result);
-        let waiting = {
+        let (waiting, polls, ended) = {
             let mut state = self.state();
             #[cfg(not(accelerator_mutant = "publish-in-two-steps"))]
-            (state.phase = Phase::Done);
-            std::mem::take(&mut state.waiting)
+            (state.over = true);
+            let others_lead = state.leaders > 1;
+            let (polls, ended) = match &mut state.phase {
+                // Another leader polls its own work in place: it is told.
+                Phase::Work(place) if others_lead => {
+                    (place.recall().filter(|_| !cfg!(accelerator_mutant = "publish-forgets-leader")), None)
+                }
+                phase => (None, Some(std::mem::replace(phase, Phase::Ticket))),
+            };
+            (std::mem::take(&mut state.waiting), polls, ended)
         };
         #[cfg(accelerator_mutant = "publish-in-two-steps")]
-        (self.state().phase = Phase::Done);
-        wake_all(waiting.into_iter().map(|(_, waker)| waker));
+        (self.state().over = true);
+        drop(ended);
+        wake_all(waiting.into_iter().map(|(_, waker)| waker).chain(polls));
     }
 }
 
-/// Outside every lock: a waker is foreign code.
-fn wake_all(wakers: impl IntoIterator<Item = Waker>) {
-    wakers.into_iter().for_each(Waker::wake);
+/// The waker of one who is about to be woken, and polls again with another; nothing foreign runs here.
+fn taken(waker: &mut Waker) -> Waker {
+    std::mem::replace(waker, Waker::noop().clone())
 }
 
 /// Only the flight's own handle is left: nobody can be waiting.

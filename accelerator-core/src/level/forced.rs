@@ -19,9 +19,9 @@ use crate::level::latent::{By, Latent};
 use crate::level::load::How;
 use crate::level::slots::{Shared, Slot, SlotTable, Slots, Token};
 use crate::level::stats::Count;
-use crate::level::wait::{Follow, Led, Waited};
+use crate::level::wait::{Follow, Heir, Led, Waited};
 use crate::options::ReadOptions;
-use crate::sync::lock;
+use crate::sync::enter;
 
 /// What a call found that accepts nothing that is cached.
 pub(crate) enum Forced<F> {
@@ -49,7 +49,7 @@ impl<K: Hash + Eq + Clone, R, W: Parked, X: Clone> SlotTable<K, R, W, X> {
         generation: impl FnOnce() -> u32,
     ) -> Forced<Shared<K, R, W, X>> {
         let hash = self.hasher.hash_one(key);
-        let mut slots = lock(&self.shard_of(hash).slots);
+        let mut slots = enter(&self.shard_of(hash).slots);
         let generation = generation();
         let known = slots.map.find(hash, |slot| slot.key == *key).and_then(|slot| slot.flight.made());
         if let Some(flight) = known.filter(|flight| flight.token().generation == generation) {
@@ -72,7 +72,7 @@ impl<K: Hash + Eq + Clone, R, W: Parked, X: Clone> SlotTable<K, R, W, X> {
     /// [`join_forced`](Self::join_forced) for a key of a batch, which always leads.
     pub(crate) fn lead_forced(&self, key: &K, by: By<&W::Run>, generation: impl FnOnce() -> u32) -> Latent {
         let hash = self.hasher.hash_one(key);
-        let mut slots = lock(&self.shard_of(hash).slots);
+        let mut slots = enter(&self.shard_of(hash).slots);
         slots.supersede(key, hash, generation(), |slot, token, id| {
             slot.flight.lead_latent(id, token.generation, by);
             Latent { hash, token, id }
@@ -126,7 +126,7 @@ impl<K: Key, V: Value> Engine<K, V> {
                 self.counters.one(Count::Joined);
             }
             self.move_to_task(&flight);
-            match Follow::new(flight, false).await {
+            match Follow::new(flight, Heir::Loader).await {
                 Waited::Over(outcome) if counts => {
                     if let Some(answer) = self.answer(outcome, options.allow_stale) {
                         return answer;
@@ -139,8 +139,8 @@ impl<K: Key, V: Value> Engine<K, V> {
                     }
                 }
                 Waited::Over(_) | Waited::Restart => {}
-                Waited::TooLong(_) if !late => late = true,
-                Waited::TooLong(_) => return self.load_alone(key).await,
+                Waited::TooLong if !late => late = true,
+                Waited::TooLong => return self.load_alone(key).await,
             }
         }
     }

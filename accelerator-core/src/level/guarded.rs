@@ -10,7 +10,7 @@ use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 
 use crate::level::policy::MAX_REMEMBERED;
-use crate::sync::{Mutex, lock};
+use crate::sync::{Mutex, enter};
 
 /// Keys with living guards, and keys whose guard was dropped while its hold lasts.
 pub(crate) struct Guarded<K> {
@@ -56,7 +56,7 @@ impl<K: Hash + Eq + Clone> Guarded<K> {
             return false;
         }
         let hash = self.hasher.hash_one(key);
-        let mut inner = lock(&self.inner);
+        let mut inner = enter(&self.inner);
         if inner.living == 0 && inner.last_end <= now {
             // The keys, which are the user's, are dropped outside of the lock.
             let over = std::mem::replace(&mut inner.map, HashTable::new());
@@ -73,7 +73,7 @@ impl<K: Hash + Eq + Clone> Guarded<K> {
     /// A guard of `key` begins.
     pub(crate) fn begin(&self, key: &K) {
         let (hash, new) = (self.hasher.hash_one(key), Guards { key: key.clone(), living: 1, end: 0 });
-        let mut inner = lock(&self.inner);
+        let mut inner = enter(&self.inner);
         inner.living += 1;
         // Kept until the lock is free.
         let spare = match inner.map.find_mut(hash, |guards| guards.key == *key) {
@@ -95,7 +95,7 @@ impl<K: Hash + Eq + Clone> Guarded<K> {
     /// A guard of `key` ends. `hold_ends`: where it was dropped, its hold lasts until then.
     pub(crate) fn end(&self, key: &K, hold_ends: Option<u64>) {
         let hash = self.hasher.hash_one(key);
-        let mut inner = lock(&self.inner);
+        let mut inner = enter(&self.inner);
         inner.living = inner.living.saturating_sub(1);
         inner.last_end = inner.last_end.max(hold_ends.unwrap_or(0));
         let full = inner.map.len() > MAX_REMEMBERED;

@@ -60,7 +60,7 @@ impl<K: Key, V: Value> Drop for InTask<K, V> {
         if let Some(work) = work {
             work.end();
         }
-        flight.context.give_up(&flight);
+        flight.context.give_up(&flight, true);
     }
 }
 
@@ -143,14 +143,16 @@ pub(crate) struct Watch {
 impl Watch {
     /// Looks, where it is time to. `true`: the work is in the middle of one poll for longer than all of it may take.
     pub(crate) fn poll<K: Key, V: Value>(&mut self, flight: &Arc<Flight<K, V>>, cx: &mut Context<'_>) -> bool {
+        self.looks.poll(&flight.context, cx) && self.look(flight)
+    }
+
+    /// One such look.
+    pub(crate) fn look<K: Key, V: Value>(&mut self, flight: &Arc<Flight<K, V>>) -> bool {
         let engine = &flight.context;
-        if !self.looks.poll(engine, cx) {
-            return false;
-        }
         if !engine.look_after(flight) {
             self.polled = None;
             return false;
         }
-        self.polled.get_or_insert_with(tokio::time::Instant::now).elapsed() > engine.longest_wait()
+        self.polled.get_or_insert_with(tokio::time::Instant::now).elapsed() > engine.patience().patience
     }
 }

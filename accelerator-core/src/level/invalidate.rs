@@ -10,6 +10,7 @@ use std::sync::atomic::Ordering;
 
 use crate::cache::CacheFuture;
 use crate::error::{CacheError, CacheResult};
+use crate::inside;
 use crate::level::engine::{Engine, Key, Value};
 use crate::level::ticket::Registration;
 use crate::level::turns::{Deadline, InTurn, Tally};
@@ -30,14 +31,18 @@ impl<K: Key, V: Value> Engine<K, V> {
         keys: Vec<K>,
         owner: Option<HoldOwner>,
     ) -> CacheFuture<'static, CacheResult<()>> {
+        if self.is_called() {
+            return self.outside(op, move |engine| engine.delete_as(op, keys, owner));
+        }
         // 1: after a shutdown, too. L1 is still read then.
+        let mut purged = Ok(());
         for key in &keys {
-            self.purge(key);
+            purged = purged.and(Self::caught("the L1 store", || self.purge(key)));
         }
         if self.is_closed() {
             return CacheFuture::ready(Err(CacheError::shutdown()));
         }
-        let Some(remote) = &self.remote else { return CacheFuture::ready(Ok(())) };
+        let Some(remote) = &self.remote else { return CacheFuture::ready(purged) };
         let mut deletes: Vec<_> = keys
             .into_iter()
             .map(|key| Delete {
@@ -55,13 +60,13 @@ impl<K: Key, V: Value> Engine<K, V> {
             same
         });
         let engine = self.clone();
-        self.in_task(op, async move { engine.in_turns(op, deletes).await })
+        self.in_task(op, async move { purged.and(engine.in_turns(op, deletes).await) })
     }
 
     /// Removes the key from L1 under the fence.
     #[inline]
     pub(crate) fn purge(&self, key: &K) {
-        self.table.invalidate(key, || self.l1.remove(key));
+        self.table.invalidate(key, || self.forgo(key));
     }
 
     /// All that is cached becomes a miss for this node.
@@ -73,7 +78,13 @@ impl<K: Key, V: Value> Engine<K, V> {
             remote.cleared.clear(wall::to_clear(&*remote.store, self.clock.unix_exact()));
             self.generation.fetch_add(1, Ordering::AcqRel);
         }
-        // For the memory only: entries of an older generation are misses already.
+        // For the memory only: entries of an older generation are misses already. A store that is dropping a value must not
+        // be asked for it.
+        if inside::is_called() {
+            return;
+        }
+        // A store drops its values here, maybe under locks of its own.
+        let _inside = inside::enter();
         self.l1.clear();
     }
 }
@@ -148,6 +159,6 @@ impl<K: Key, V: Value> Drop for Delete<K, V> {
         }
         let (engine, key) = (&self.slot.engine, &self.slot.key);
         #[cfg(not(accelerator_mutant = "single-purge"))]
-        engine.purge(key);
+        let _ = Engine::<K, V>::caught("the L1 store", || engine.purge(key));
     }
 }

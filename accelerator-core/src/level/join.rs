@@ -12,7 +12,7 @@ use hashbrown::hash_table::Entry;
 use crate::level::flight::{Flight, Parked};
 use crate::level::latent::{By, Joinable, Latent};
 use crate::level::slots::{Shared, Slot, SlotTable, Slots, Token};
-use crate::sync::lock;
+use crate::sync::enter;
 
 /// A key's place in the table, as it was before L1 was asked for the key.
 #[derive(Clone, Copy, Debug)]
@@ -111,7 +111,7 @@ impl<K: Hash + Eq + Clone, R, W: Parked, X> SlotTable<K, R, W, X> {
         X: Clone,
     {
         let shard = self.shard_of(hash);
-        let mut slots = lock(&shard.slots);
+        let mut slots = enter(&shard.slots);
         let generation = generation();
         let Slots { map, next_version } = &mut *slots;
         let mut entry = map.entry(hash, |s| s.key == *key, |s| s.hash);

@@ -140,6 +140,11 @@ impl<F, U: Clone> Joinable<F, U> {
         }
     }
 
+    /// Whether it can be followed.
+    pub(crate) fn is(&self, flight: &Arc<F>) -> bool {
+        matches!(&self.now, Now::Made { flight: own, .. } if Arc::ptr_eq(own, flight))
+    }
+
     /// [`detach`](Self::detach), only if `flight` is the one.
     pub(crate) fn detach_own(&mut self, own: impl FnOnce(&Arc<F>) -> bool) {
         if matches!(&self.now, Now::Made { flight, .. } if own(flight)) {

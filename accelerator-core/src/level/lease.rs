@@ -35,12 +35,29 @@ pub(crate) enum L2Use {
     Missed,
     /// What it has is not wanted.
     Refresh,
+    /// Nothing yet; others of this process lead the same flight, and may have the lease.
+    Beside,
 }
 
 impl L2Use {
     /// What a flight that found nothing leaves to the next one.
     pub(crate) fn after_miss(self) -> Self {
         if self == Self::Refresh { self } else { Self::Missed }
+    }
+
+    /// The same, for one who leads beside others: it does not wait for their lease.
+    pub(crate) fn beside(self) -> Self {
+        if self == Self::Read { Self::Beside } else { self }
+    }
+
+    /// A miss there is the first one of this read.
+    pub(crate) fn is_first(self) -> bool {
+        matches!(self, Self::Read | Self::Beside)
+    }
+
+    /// Whoever has the lease is waited for.
+    fn waits(self) -> bool {
+        matches!(self, Self::Read | Self::Missed)
     }
 }
 
@@ -239,7 +256,7 @@ impl<K: Key, V: Value> Engine<K, V> {
             return self.look(name, Leased::nothing(May::Nothing));
         }
         if !remote.limits.leases {
-            let found = if l2 == L2Use::Read { Some(self.l2_get(remote, key, &name).await) } else { None };
+            let found = if l2.is_first() { Some(self.l2_get(remote, key, &name).await) } else { None };
             return self.look(name, without_leases(found));
         }
         // Both from the first time on that somebody else has it: most reads have no use for them.
@@ -251,7 +268,7 @@ impl<K: Key, V: Value> Engine<K, V> {
             };
             let answer = self.timed(self.policy.l2_read_timeout, asked).await;
             match self.understand_lease(remote, &name.full, answer.and_then(|a| a), l2, self.moment()) {
-                Leased::Busy if l2 != L2Use::Refresh && !cfg!(accelerator_mutant = "busy-loads-too") => {
+                Leased::Busy if l2.waits() && !cfg!(accelerator_mutant = "busy-loads-too") => {
                     waits.get_or_insert_with(|| LeaseWait::new(self.policy.lease_wait)).sees_it();
                 }
                 Leased::Failed if waits.as_ref().is_some_and(|wait| wait.may_stand(self.policy.lease)) => {}

@@ -11,7 +11,6 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use crate::cache::BoxFuture;
 use crate::error::{CacheError, CacheResult};
@@ -51,7 +50,7 @@ impl<T> Limited<T> {
         let timeout = engine.policy.loader_timeout;
         let limit = self.limit.get_or_insert_with(|| Limit::new(engine.ticker.clone(), timeout));
         engine.poll_limit(limit, cx).map(|over| match over {
-            Ok(()) => Err(CacheError::timeout(timeout)),
+            Ok(()) => Err(engine.overdue.error(timeout)),
             Err(NoRuntime) => Err(CacheError::no_runtime("a load that suspends")),
         })
     }
@@ -138,7 +137,7 @@ impl<K: Key, V: Value> Engine<K, V> {
         AssertUnwindSafe(load).catch_unwind().await.unwrap_or_else(|p| Err(CacheError::panic("the loader", &*p)))
     }
 
-    /// A load for one caller alone, when waiting for somebody else's ticket took too long: no flight, no fill.
+    /// A load for one caller alone, where the work of others is stuck: no flight, no fill.
     pub(crate) async fn load_alone(&self, key: &K) -> CacheResult<Option<V>> {
         let answer = self.inside(self.load_one(key.clone())).await;
         match &answer {
@@ -164,7 +163,7 @@ impl<K: Key, V: Value> Engine<K, V> {
             Poll::Ready(end) => {
                 let ending = Ending::new(self, Held::Flight(flight));
                 work.end();
-                Ok(ending.end(end))
+                Ok(ending.end_alone(end))
             }
             Poll::Pending => {
                 if let Some(hand) = flight.park(work, cx.waker()) {
@@ -215,7 +214,7 @@ async fn load_and_fill<K: Key, V: Value>(
     how: How,
 ) -> End<V> {
     let key = flight.key();
-    if how.l2 == L2Use::Read {
+    if how.l2.is_first() {
         engine.counters.one(Count::L2Miss);
     }
     let Look { found: stale, mut permit, held } = look;
@@ -259,17 +258,5 @@ impl<K: Key, V: Value> Engine<K, V> {
         let Some(remote) = &self.remote else { return true };
         // In a box of its own, which is not there while the source is asked.
         !fill.matters() || Box::pin(self.l2_fill(remote, fill)).await
-    }
-
-    /// How long a follower waits for somebody's ticket: the leader reads L2, waits for the lease of another process and
-    /// runs its body in this time, and its own timeout, which all who wait share, comes first.
-    pub(crate) fn longest_wait(&self) -> Duration {
-        let read = self.policy.l2_read_timeout;
-        let l2 = self.remote.as_ref().map_or(Duration::ZERO, |remote| match remote.limits.leases {
-            // Whoever waits for leases for longer than that has followers who look again before.
-            true => read * 2 + self.policy.lease_wait.min(self.policy.loader_timeout),
-            false => read,
-        });
-        self.policy.loader_timeout + l2 + (self.policy.loader_timeout / 8).max(Duration::from_millis(20))
     }
 }

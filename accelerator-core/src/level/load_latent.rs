@@ -57,7 +57,9 @@ impl<K: Key, V: Value> Engine<K, V> {
         let error = match (answer, unfinished, polled) {
             (Some(Ok(loaded)), ..) => {
                 self.counters.one(Count::LoadOk);
-                return Ok(Ok(self.land(key, &mut led.latent, self.arrived(loaded))));
+                // A panic of user code is this caller's answer; `led` tells those who wait.
+                let land = || self.land(key, &mut led.latent, self.arrived(loaded));
+                return Ok(Self::caught("a Clone, a weigher or the L1 store", land));
             }
             (None, Some(load), _) => {
                 let make = || Flight::new(key.clone(), latent.hash, latent.token, false, self.clone());

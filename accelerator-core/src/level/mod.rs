@@ -26,6 +26,7 @@ mod in_task;
 mod inside;
 mod invalidate;
 mod join;
+mod keep;
 mod latent;
 mod lease;
 mod lease_many;
@@ -35,6 +36,8 @@ mod load_latent;
 #[cfg(feature = "metrics")]
 mod metrics;
 mod names;
+mod overdue;
+mod patience;
 mod place;
 mod policy;
 mod pulse;
@@ -57,6 +60,7 @@ mod timer;
 mod turns;
 mod verbs;
 mod wait;
+mod wake;
 mod wall;
 mod write;
 mod written;
@@ -76,6 +80,9 @@ pub use stats::Stats;
 pub use verbs::{Lookup, ShutdownReport, WarmupReport};
 
 /// A cache of two levels in front of the source of truth. Cheap to clone; all clones are one cache.
+///
+/// The code of keys and values (`Clone`, `Drop`, `Hash`, `Eq`) runs inside of it: what it may do there is said at
+/// [`Value`].
 ///
 /// It is generic over its L1 store, because the hit is the one place where static dispatch pays; a service that does
 /// not want to name the store holds it as `Arc<dyn Cache<K, V>>`.

@@ -15,6 +15,8 @@
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
+use crate::level::wake::wake;
+
 /// Work that was polled so lately needs no look; and how often those who wait look.
 pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// A task that was woken and not polled for so long isn't run.
@@ -80,12 +82,12 @@ impl Need {
             Self::Nothing => Looked::Well,
             Self::Polled => Looked::Polled,
             Self::Wake(task) => {
-                task.wake();
+                wake(task);
                 Looked::Well
             }
             Self::Task(hand, before) => {
                 #[cfg(not(accelerator_mutant = "detach-forgets-leader"))]
-                before.wake();
+                wake(before);
                 Looked::Task(hand)
             }
         }
@@ -139,6 +141,19 @@ impl<W> Place<W> {
         let asked = Asked::At(Instant::now());
         *self = Self::InTask { work, task: Waker::noop().clone(), number, asked };
         Hand::Task(number)
+    }
+
+    /// The leader need not go on: whom to wake, so that it sees that. One that is polling sees it when that poll ends; a
+    /// task goes on to its end.
+    pub(crate) fn recall(&mut self) -> Option<Waker> {
+        match self {
+            Self::Parked { leader, .. } => Some(std::mem::replace(leader, Waker::noop().clone())),
+            Self::Polling { detach, .. } => {
+                *detach = true;
+                None
+            }
+            Self::InTask { .. } | Self::Away => None,
+        }
     }
 
     /// Somebody wants it in a task that is run. `looks`: who does so has waited for a while.

@@ -5,7 +5,7 @@
 //! 3. join the key's flight, or lead a new one
 //! 4. (under the table's lock) probe L1 again
 //! 5. leading: the work of `load.rs`, polled in place
-//! 6. following: wait; if the leader disappears, take over
+//! 6. following: wait; if the leader disappears, take over; if it is late and gives no sign of life, lead beside it
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -20,7 +20,7 @@ use crate::level::latent::By;
 use crate::level::load::How;
 use crate::level::remote::Found;
 use crate::level::stats::Count;
-use crate::level::wait::{Follow, InPlace, Led, Waited};
+use crate::level::wait::{Follow, Heir, InPlace, Led, Waited};
 use crate::options::ReadOptions;
 use crate::traits::l1::L1Store;
 
@@ -201,14 +201,18 @@ impl<K: Key, V: Value> Engine<K, V> {
         mut stage: Stage<K, V>,
     ) -> CacheResult<Option<V>> {
         let loads = self.sources.exist() && !options.disable_load;
-        let (mut how, mut late) = (How::refresh(options.force_refresh), false);
+        let (mut how, mut stuck) = (How::refresh(options.force_refresh), false);
+        let heir = if loads { Heir::Loader } else { Heir::Nothing };
         loop {
             let follow = match stage {
                 Stage::Joined(Step::Hit(value)) => return Ok(value),
-                Stage::Joined(Step::Lead(led)) if loads => match self.lead_in_place(led, how).await {
-                    Ok(outcome) => return self.answer(outcome, options.allow_stale).unwrap_or(Ok(None)),
-                    Err(flight) => flight,
-                },
+                Stage::Joined(Step::Lead(led)) if loads => {
+                    let how = How { l2: led.l2(how.l2), ..how };
+                    match self.lead_in_place(led, how).await {
+                        Ok(outcome) => return self.answer(outcome, options.allow_stale).unwrap_or(Ok(None)),
+                        Err(flight) => flight,
+                    }
+                }
                 Stage::Joined(Step::Lead(led)) => {
                     let outcome = self.inside(self.read_only(led)).await;
                     return self.answer(outcome, options.allow_stale).unwrap_or(Ok(None));
@@ -220,7 +224,7 @@ impl<K: Key, V: Value> Engine<K, V> {
                 }
             };
             let waited = match follow {
-                Some(flight) => Follow::new(flight, !loads).await,
+                Some(flight) => Follow::new(flight, heir).await,
                 None => Waited::Restart,
             };
             stage = match waited {
@@ -238,13 +242,13 @@ impl<K: Key, V: Value> Engine<K, V> {
                     return self.answer(outcome, options.allow_stale).unwrap_or(Ok(None));
                 }
                 Waited::Restart => Stage::Joined(Step::new(self.join_again(key, !loads, !options.force_refresh))),
-                // One of all who waited leads anew, and the others wait once more.
-                Waited::TooLong(_) if loads && !late => {
-                    late = true;
+                Waited::TooLong if !loads => return Ok(None),
+                // The work of another is stuck in one poll; the second time nobody is waited for.
+                Waited::TooLong if stuck => return self.load_alone(key).await,
+                Waited::TooLong => {
+                    stuck = true;
                     Stage::Joined(Step::new(self.join_again(key, false, !options.force_refresh)))
                 }
-                Waited::TooLong(_) if loads => return self.load_alone(key).await,
-                Waited::TooLong(_) => return Ok(None),
             };
         }
     }
@@ -259,9 +263,12 @@ impl<K: Key, V: Value> Engine<K, V> {
         let first = std::future::poll_fn(|cx| {
             let flight = led.take().and_then(Led::take);
             Poll::Ready(flight.map(|flight| {
-                // It may have been a ticket before.
-                flight.start_work();
-                self.launch(flight, how, cx)
+                // It may have been a ticket before, and others may hold tickets still.
+                if flight.start_work() {
+                    return self.launch(flight, how, cx);
+                }
+                self.give_up(&flight, false);
+                Err(flight)
             }))
         });
         match first.await {
@@ -278,7 +285,7 @@ impl<K: Key, V: Value> Engine<K, V> {
     }
 
     /// A flight without a loader: what L2 has, or nothing.
-    async fn read_only(&self, led: Led<K, V>) -> Outcome<V> {
+    async fn read_only(self: &Arc<Self>, led: Led<K, V>) -> Outcome<V> {
         let found = match (led.flight(), &self.remote) {
             (Some(flight), Some(remote)) => {
                 let name = remote.name(flight.key());

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 
-use crate::sync::{Mutex, lock};
+use crate::sync::{Mutex, enter, lock, peek};
 
 /// What to do with a key that finds the map full.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -99,7 +99,7 @@ impl<K: Hash + Eq + Clone, T: Clone> Remembered<K, T> {
     /// [`insert`](Self::insert) of a key that weighs so much.
     pub(crate) fn insert_weighing(&self, weight: usize, key: &K, now: u64, until: u64, payload: T) -> bool {
         let hash = self.hasher.hash_one(key);
-        let mut inner = lock(&self.inner);
+        let mut inner = enter(&self.inner);
         let item = Item { key: key.clone(), hash, until, number: inner.number, weight, payload };
         inner.number += 1;
         let kept = if let Some(at) = inner.find(hash, key) {
@@ -129,7 +129,7 @@ impl<K: Hash + Eq + Clone, T: Clone> Remembered<K, T> {
         if self.holds_nothing() {
             return None;
         }
-        let mut inner = lock(&self.inner);
+        let mut inner = enter(&self.inner);
         let found = match inner.find(self.hasher.hash_one(key), key) {
             Some(at) if inner.items[at].until > now => Some(Some(inner.items[at].payload.clone())),
             Some(dead) => {
@@ -144,7 +144,7 @@ impl<K: Hash + Eq + Clone, T: Clone> Remembered<K, T> {
 
     /// Whether `key` itself is remembered.
     pub(crate) fn has(&self, key: &K) -> bool {
-        !self.holds_nothing() && lock(&self.inner).find(self.hasher.hash_one(key), key).is_some()
+        !self.holds_nothing() && enter(&self.inner).find(self.hasher.hash_one(key), key).is_some()
     }
 
     /// Forgets `key`.
@@ -168,7 +168,7 @@ impl<K: Hash + Eq + Clone, T: Clone> Remembered<K, T> {
 
     #[cold]
     fn remove_from_map(&self, key: &K, mark: u64, now: u64) {
-        let mut inner = lock(&self.inner);
+        let mut inner = enter(&self.inner);
         if let Some(at) = inner.find(self.hasher.hash_one(key), key)
             && inner.items[at].number < mark
         {
@@ -179,7 +179,7 @@ impl<K: Hash + Eq + Clone, T: Clone> Remembered<K, T> {
 
     /// Up to `n` remembered keys, from the `from`-th on and then from the first; those whose time is over are forgotten.
     pub(crate) fn some(&self, from: usize, n: usize, now: u64) -> Vec<K> {
-        let mut inner = lock(&self.inner);
+        let mut inner = enter(&self.inner);
         let mut at = from.checked_rem(inner.items.len()).unwrap_or(0);
         let (mut keys, mut left) = (Vec::new(), inner.items.len());
         while left > 0 && keys.len() < n {
@@ -204,7 +204,12 @@ impl<K: Hash + Eq + Clone, T: Clone> Remembered<K, T> {
 
     /// How many keys are remembered.
     pub(crate) fn len(&self) -> usize {
-        if self.holds_nothing() { 0 } else { lock(&self.inner).items.len() }
+        // Where this thread holds the lock: to the nearest one.
+        if self.holds_nothing() {
+            0
+        } else {
+            peek(&self.inner).map_or_else(|| self.len.load(Relaxed), |i| i.items.len())
+        }
     }
 
     fn note(&self, inner: &Inner<K, T>, now: u64) {

@@ -193,7 +193,8 @@ impl<K: Key, V: Value> Engine<K, V> {
     }
 
     /// Reads one key.
-    pub(crate) async fn l2_get(&self, remote: &Remote<K, V>, key: &K, name: &Name) -> Found<V> {
+    pub(crate) async fn l2_get(self: &Arc<Self>, remote: &Remote<K, V>, key: &K, name: &Name) -> Found<V> {
+        self.tend(remote);
         if self.guards(remote, key) || remote.bypass.get(key, self.now()).is_some() {
             return Found::Nothing { fill: false };
         }

@@ -85,23 +85,22 @@ impl<K: Key, V: Value> Unseated<K, V> {
         if engine.policy.renew_after.is_none() {
             return Self(None);
         }
-        let (mut each, mut owners) = (Vec::new(), Vec::new());
-        for permit in permits {
-            if let (May::Fill(token), None) = (permit.may, &permit.life) {
-                each.push(Lease { wire: permit.name.wire().to_owned(), token, state: State::Held });
-                owners.push(&mut permit.life);
-            }
-        }
-        if each.is_empty() {
+        let is_leased = |permit: &&'p mut Permit<K, V>| matches!(permit.may, May::Fill(_)) && permit.life.is_none();
+        let mut permits = permits.filter(is_leased).peekable();
+        if permits.peek().is_none() {
             return Self(None);
         }
-        let (left, until) = (each.len(), from_now(longest));
-        let leases = Leases { each, left, seat: None, begun: false, renewing: false, until };
-        let (engine, leases, renewed) = (engine.clone(), Mutex::new(leases), Notify::new());
-        let lives = Arc::new(Lives { engine, leases, renewed });
-        for (at, owner) in owners.into_iter().enumerate() {
-            *owner = Some(Life { lives: lives.clone(), at });
+        let each = Vec::with_capacity(permits.size_hint().0.max(1));
+        let leases = Leases { each, left: 0, seat: None, begun: false, renewing: false, until: from_now(longest) };
+        let lives = Arc::new(Lives { engine: engine.clone(), leases: Mutex::new(leases), renewed: Notify::new() });
+        let mut leases = lock(&lives.leases);
+        for permit in permits {
+            let May::Fill(token) = permit.may else { continue };
+            permit.life = Some(Life { lives: lives.clone(), at: leases.each.len() });
+            leases.each.push(Lease { wire: permit.name.wire().to_owned(), token, state: State::Held });
         }
+        leases.left = leases.each.len();
+        drop(leases);
         Self(Some(lives))
     }
 
@@ -161,13 +160,13 @@ impl<K: Key, V: Value> Lives<K, V> {
             let lease = leases.each.get_mut(at)?;
             let held = std::mem::replace(&mut lease.state, State::Left);
             let token = match held {
-                _ if !gives_back => None,
+                // Its token may change, whatever has become of the fill.
                 State::Held | State::Filling if renewing => {
                     lease.state = State::GiveBack;
                     None
                 }
-                State::Held | State::Filling => Some(lease.token),
-                State::Gone | State::Left | State::GiveBack => None,
+                State::Held | State::Filling if gives_back => Some(lease.token),
+                _ => None,
             };
             (token, seat)
         };
@@ -237,9 +236,15 @@ impl<K: Key, V: Value> Renewal<K, V> {
             let Some(lease) = leases.each.get_mut(*at) else { continue };
             match renewed {
                 Ok(Some(token)) => lease.token = token,
-                Ok(None) if lease.state == State::Held => lease.state = State::Gone,
+                Ok(None) => {
+                    lease.state = match lease.state {
+                        State::Held => State::Gone,
+                        State::GiveBack => State::Left,
+                        other => other,
+                    };
+                }
                 // Tried again after the next third.
-                Ok(None) | Err(_) => {}
+                Err(_) => {}
             }
         }
     }

@@ -11,6 +11,7 @@ use std::task::{Context, Poll, Waker};
 use futures_util::future::join_all;
 use tokio::runtime::{Handle, Id};
 
+use crate::level::wake::wake_all;
 use crate::sync::{Mutex, lock};
 
 /// Where a collection is polled, and who waits in it.
@@ -34,7 +35,7 @@ impl Rouse {
                 && !cfg!(accelerator_mutant = "parts-sleep-on");
             if moved { parts.wakers.clone() } else { Vec::new() }
         };
-        before.into_iter().for_each(Waker::wake);
+        wake_all(before);
     }
 
     /// A part of the collection.

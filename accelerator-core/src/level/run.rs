@@ -8,6 +8,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
 use crate::level::place::{Hand, Looked, Place};
+use crate::level::wake::wake;
 use crate::sync::{Mutex, lock};
 
 /// Where the work `W` of a run is.
@@ -111,7 +112,7 @@ impl<T> Report<T> {
         if let Told::NotYet(Some(leader)) = before
             && !cfg!(accelerator_mutant = "report-wakes-nobody")
         {
-            leader.wake();
+            wake(leader);
         }
     }
 

@@ -22,7 +22,7 @@ use tokio::sync::{Mutex as Turn, OwnedMutexGuard};
 
 use crate::level::flight::{Flight, Parked};
 use crate::level::latent::{Joinable, Latent};
-use crate::sync::{AtomicU64, Mutex, MutexGuard, lock};
+use crate::sync::{AtomicU64, Entered, Mutex, enter, peek};
 
 const SHARDS: usize = 64;
 
@@ -95,8 +95,8 @@ impl<K: Hash + Eq + Clone, R, W: Parked, X> SlotTable<K, R, W, X> {
         &self.shards[(hash >> 48) as usize % SHARDS]
     }
 
-    pub(super) fn shard(&self, hash: u64) -> MutexGuard<'_, Slots<K, R, W, X>> {
-        lock(&self.shard_of(hash).slots)
+    pub(super) fn shard(&self, hash: u64) -> Entered<'_, Slots<K, R, W, X>> {
+        enter(&self.shard_of(hash).slots)
     }
 
     /// Registers an operation that isn't a flight.
@@ -153,7 +153,7 @@ impl<K: Hash + Eq + Clone, R, W: Parked, X> SlotTable<K, R, W, X> {
         store: impl FnOnce(bool),
     ) {
         let shard = self.shard_of(hash);
-        let mut slots = lock(&shard.slots);
+        let mut slots = enter(&shard.slots);
         // Registered, so the slot is there.
         let Ok(mut entry) = slots.map.find_entry(hash, |s| s.key == *key) else { return store(false) };
         let slot = entry.get_mut();
@@ -180,7 +180,7 @@ impl<K: Hash + Eq + Clone, R, W: Parked, X> SlotTable<K, R, W, X> {
         store: impl FnOnce(bool),
     ) {
         let shard = self.shard_of(registered.hash);
-        let mut slots = lock(&shard.slots);
+        let mut slots = enter(&shard.slots);
         slots.next_version += 1;
         let version = slots.next_version;
         let Ok(mut entry) = slots.map.find_entry(registered.hash, |s| s.key == *key) else { return store(false) };
@@ -207,7 +207,7 @@ impl<K: Hash + Eq + Clone, R, W: Parked, X> SlotTable<K, R, W, X> {
         #[cfg(accelerator_mutant = "purge-without-lock")]
         let purge = (purge(), || ()).1;
         let shard = self.shard_of(hash);
-        let mut slots = lock(&shard.slots);
+        let mut slots = enter(&shard.slots);
         slots.next_version += 1;
         let version = slots.next_version;
         if let Some(slot) = slots.find(key, hash) {
@@ -242,6 +242,20 @@ impl<K: Hash + Eq + Clone, R, W: Parked, X> SlotTable<K, R, W, X> {
         if let Some(slot) = slots.find(flight.key(), flight.hash()) {
             slot.flight.detach_own(|own| Arc::ptr_eq(own, flight));
         }
+    }
+
+    /// Registers one more leader of a flight. `false`: it is over, or something was invalidated since it began.
+    pub(crate) fn register_beside(&self, flight: &Shared<K, R, W, X>, generation: impl FnOnce() -> u32) -> bool {
+        let token = flight.token();
+        let mut slots = self.shard(flight.hash());
+        let slot = slots.find(flight.key(), flight.hash());
+        let Some(slot) = slot.filter(|slot| slot.flight.is(flight) && token.generation == generation()) else {
+            return false;
+        };
+        if !cfg!(accelerator_mutant = "beside-unregistered") {
+            slot.registered += 1;
+        }
+        true
     }
 
     /// The right to write L2 for the key, shared with everybody registered there.
@@ -314,9 +328,10 @@ impl<K: Hash + Eq + Clone, R, W: Parked, X> SlotTable<K, R, W, X> {
             && slots.map.find(hash, |s| s.key == *key).is_some_and(|s| s.version == token.version)
     }
 
-    /// Slots in use: keys with at least one operation registered.
+    /// Slots in use: keys with at least one operation registered. User code that asks while it is called under a lock
+    /// of the table may miss the shards in use.
     pub(crate) fn len(&self) -> usize {
-        self.shards.iter().map(|s| lock(&s.slots).map.len()).sum()
+        self.shards.iter().filter_map(|s| Some(peek(&s.slots)?.map.len())).sum()
     }
 }
 

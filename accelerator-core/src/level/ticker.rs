@@ -20,6 +20,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::level::cells::number;
 use crate::level::timer::{Timer, from_now};
+use crate::level::wake::wake_all;
 use crate::sync::{Mutex, lock};
 
 const TICK: Duration = Duration::from_millis(10);
@@ -119,7 +120,7 @@ impl Ticker {
                 }
             }
         }
-        wakers.into_iter().for_each(Waker::wake);
+        wake_all(wakers);
         waits
     }
 }

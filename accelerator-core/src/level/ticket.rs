@@ -12,12 +12,19 @@ use crate::level::lease::{L2Use, Look, Permit};
 use crate::level::policy::Until;
 use crate::level::slots::{Registered, Token};
 use crate::level::stats::Count;
+use crate::pulse::PulsePoint;
 use crate::sync::lock;
 use crate::traits::loader::Loaded;
 
 /// The ticket of a flight with an L2, and what a look there gave.
 pub(crate) fn ticket<K: Key, V: Value>(flight: Arc<Flight<K, V>>, look: Look<K, V>) -> LoadTicket<V> {
     LoadTicket::new(Arc::new(WithL2 { flight, l2: FromL2::new(look) }))
+}
+
+impl<V> LoadTicket<V> {
+    pub(crate) fn pulse_point(&self) -> Option<PulsePoint> {
+        self.0.as_ref().and_then(|flight| flight.pulse_point())
+    }
 }
 
 impl<K: Key, V: Value> FlightOps<V> for Flight<K, V> {
@@ -30,11 +37,15 @@ impl<K: Key, V: Value> FlightOps<V> for Flight<K, V> {
     }
 
     fn hand_over(self: Arc<Self>) {
-        self.context.give_up(&self);
+        self.context.give_up(&self, false);
     }
 
     fn stale(&self) -> Option<Option<V>> {
         self.context.serve_stale(self.key(), self.hash(), self.token(), None)
+    }
+
+    fn pulse_point(&self) -> Option<PulsePoint> {
+        Some(self.context.pulses.point(self.hash()))
     }
 }
 
@@ -74,25 +85,31 @@ impl<K: Key, V: Value> FlightOps<V> for WithL2<K, V> {
     fn hand_over(self: Arc<Self>) {
         // The heir asks for the lease anew.
         drop(lock(&self.l2.permit).take());
-        self.flight.context.give_up(&self.flight);
+        self.flight.context.give_up(&self.flight, false);
     }
 
     fn stale(&self) -> Option<Option<V>> {
         let flight = &self.flight;
         flight.context.serve_stale(flight.key(), flight.hash(), flight.token(), self.l2.stale.clone())
     }
+
+    fn pulse_point(&self) -> Option<PulsePoint> {
+        self.flight.pulse_point()
+    }
 }
 
-/// A key that a caller leads with a ticket to come. Dropped, it passes on; by a panic, it fails.
+/// A key that a caller leads with a ticket to come. Dropped, it passes on; if that is because its answer panicked on the
+/// way into the cache, it fails.
 pub(crate) struct Leads<'a, K: Key, V: Value> {
     engine: &'a Arc<Engine<K, V>>,
     key: &'a K,
     latent: Option<Latent>,
+    answered: bool,
 }
 
 impl<'a, K: Key, V: Value> Leads<'a, K, V> {
     pub(crate) fn new(engine: &'a Arc<Engine<K, V>>, key: &'a K, latent: Latent) -> Self {
-        Self { engine, key, latent: Some(latent) }
+        Self { engine, key, latent: Some(latent), answered: false }
     }
 
     pub(crate) fn key(&self) -> &'a K {
@@ -125,14 +142,14 @@ impl<'a, K: Key, V: Value> Leads<'a, K, V> {
 
     fn end(&mut self, end: End<V>) -> Option<Outcome<V>> {
         let held = Held::Latent(self.key, self.latent.take()?);
-        Some(Ending::new(self.engine, held).end(end))
+        Some(Ending::new(self.engine, held).end_alone(end))
     }
 }
 
 impl<K: Key, V: Value> Drop for Leads<'_, K, V> {
     fn drop(&mut self) {
         let Some(latent) = self.latent.take() else { return };
-        if std::thread::panicking() {
+        if self.answered {
             drop(Ending::new(self.engine, Held::Latent(self.key, latent)));
         } else {
             self.engine.give_up_latent(self.key, latent);
@@ -150,13 +167,14 @@ struct Latently<K: Key, V: Value> {
 
 impl<K: Key, V: Value> Latently<K, V> {
     fn leads(&self) -> Leads<'_, K, V> {
-        Leads { engine: &self.engine, key: &self.key, latent: lock(&self.latent).take() }
+        Leads { engine: &self.engine, key: &self.key, latent: lock(&self.latent).take(), answered: false }
     }
 }
 
 impl<K: Key, V: Value> FlightOps<V> for Latently<K, V> {
     fn complete(self: Arc<Self>, loaded: Loaded<V>) {
         let mut leads = self.leads();
+        leads.answered = true;
         if self.l2.is_none() {
             self.engine.counters.one(Count::LoadOk);
             self.engine.land(&self.key, &mut leads.latent, self.engine.arrived(loaded));
@@ -180,6 +198,11 @@ impl<K: Key, V: Value> FlightOps<V> for Latently<K, V> {
         let Latent { hash, token, .. } = (*lock(&self.latent))?;
         let from_l2 = self.l2.as_ref().and_then(|l2| l2.stale.clone());
         self.engine.serve_stale(&self.key, hash, token, from_l2)
+    }
+
+    fn pulse_point(&self) -> Option<PulsePoint> {
+        let hash = lock(&self.latent).as_ref()?.hash;
+        Some(self.engine.pulses.point(hash))
     }
 }
 
@@ -260,7 +283,7 @@ impl<K: Key, V: Value> Registration<K, V> {
         let (engine, key, at) = (&self.engine, &self.key, &self.at);
         let uncache = |valid| {
             if valid {
-                engine.l1.remove(key);
+                engine.forgo(key);
             }
         };
         engine.table.commit(key, at.hash, at.token, None, || engine.generation(), uncache);
@@ -286,7 +309,7 @@ impl<K: Key, V: Value> Registration<K, V> {
                     engine.l1.remove(key);
                 }
                 if valid {
-                    engine.l1.insert(key.clone(), entry);
+                    engine.keep(key, entry);
                 } else {
                     engine.counters.one(Count::FillRefused);
                 }

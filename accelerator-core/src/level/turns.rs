@@ -63,13 +63,15 @@ impl Deadline {
 /// What a write of many keys has to tell.
 pub(crate) struct Tally {
     first: Option<StoreError>,
+    /// L2 has the value, and user code panicked on the way into L1.
+    panicked: Option<CacheError>,
     /// The delete of every key that was not confirmed is queued.
     queued: bool,
 }
 
 impl Tally {
     pub(crate) fn new() -> Self {
-        Self { first: None, queued: true }
+        Self { first: None, panicked: None, queued: true }
     }
 
     pub(crate) fn fail(&mut self, error: StoreError, queued: bool) {
@@ -77,14 +79,23 @@ impl Tally {
         self.queued &= queued;
     }
 
+    /// L2 confirmed it; what became of L1.
+    pub(crate) fn confirm(&mut self, kept: CacheResult<()>) {
+        if let Err(error) = kept {
+            self.panicked.get_or_insert(error);
+        }
+    }
+
     fn add(&mut self, other: Self) {
+        self.confirm(other.panicked.map_or(Ok(()), Err));
         if let Some(error) = other.first {
             self.fail(error, other.queued);
         }
     }
 
     fn answer(self, op: &str) -> CacheResult<()> {
-        self.first.map_or(Ok(()), |error| Err(CacheError::unconfirmed(op, error, self.queued)))
+        let unconfirmed = self.first.map(|error| CacheError::unconfirmed(op, error, self.queued));
+        unconfirmed.or(self.panicked).map_or(Ok(()), Err)
     }
 }
 

@@ -1,13 +1,15 @@
 //! The public verbs.
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::cache::CacheFuture;
 use crate::error::{CacheError, CacheResult, LoadError};
+use crate::inside;
 use crate::level::LevelCache;
 use crate::level::answers::Answers;
-use crate::level::engine::{Key, Value};
+use crate::level::engine::{Engine, Key, Value};
 use crate::level::guard::WriteGuard;
 use crate::level::remote::Found;
 use crate::level::stats::Stats;
@@ -61,7 +63,8 @@ impl<K: Key, V: Value, L1: L1Store<K, V>> LevelCache<K, V, L1> {
     /// neither level has it. Concurrent calls for one key share one load.
     ///
     /// # Errors
-    /// The loader's error, timeout or panic, unless a stale value may be served; a failing L2 is a miss. `NoRuntime`
+    /// The loader's error, timeout or panic, unless a stale value may be served; `Panic` where a `Clone`, a weigher or the
+    /// L1 store panicked; a failing L2 is a miss. `NoRuntime`
     /// where a load suspends outside tokio. `Shutdown` after `shutdown`, where L1 has no answer.
     ///
     /// # Cancel safety
@@ -125,8 +128,10 @@ impl<K: Key, V: Value, L1: L1Store<K, V>> LevelCache<K, V, L1> {
             Found::Hit { value, until } if until.is_fresh(engine.now(), 0) => {
                 #[cfg(accelerator_mutant = "begin-after-reply")]
                 let mut slot = Registration::new(engine.clone(), key.clone());
-                slot.backfill(value.clone(), until);
-                Lookup::of(value)
+                // The answer stands, whatever panics on its way into L1.
+                let answer = Lookup::of(value.clone());
+                let _ = Engine::<K, V>::caught("a weigher or the L1 store", || slot.backfill(value, until));
+                answer
             }
             Found::Nothing { fill: false } => Lookup::Unavailable,
             _ => Lookup::Miss,
@@ -180,7 +185,8 @@ impl<K: Key, V: Value, L1: L1Store<K, V>> LevelCache<K, V, L1> {
     /// # Errors
     /// `Unconfirmed` where L2 did not confirm: L1 of this node then holds no older value, and this node reads past L2
     /// for the key. `Codec` where the value can't be encoded, or is larger than L2 takes: nothing has changed. `NoRuntime`
-    /// outside a runtime, where there is an L2. `Shutdown` after `shutdown`: L1 of this node holds no older value then.
+    /// outside a runtime, where there is an L2. `Panic` where a weigher or the L1 store panicked: L1 has nothing for the
+    /// key, and L2 the new value. `Shutdown` after `shutdown`: L1 of this node holds no older value then.
     ///
     /// # Cancel safety
     /// Dropping the future does not stop the write.
@@ -287,8 +293,11 @@ impl<K: Key, V: Value, L1: L1Store<K, V>> LevelCache<K, V, L1> {
     /// # Cancel safety
     /// It has happened when the method returns.
     pub fn clear(&self) -> CacheFuture<'static, CacheResult<()>> {
-        self.engine.clear_all();
-        CacheFuture::ready(if self.engine.is_closed() { Err(CacheError::shutdown()) } else { Ok(()) })
+        let clear = |engine: &Arc<Engine<K, V>>| {
+            engine.clear_all();
+            CacheFuture::ready(if engine.is_closed() { Err(CacheError::shutdown()) } else { Ok(()) })
+        };
+        if self.engine.is_called() { self.engine.outside("clear", clear) } else { clear(&self.engine) }
     }
 
     /// Reads `keys` in batches of `max_batch`, so that they are in L1 afterwards (as far as it has room).
@@ -320,15 +329,24 @@ impl<K: Key, V: Value, L1: L1Store<K, V>> LevelCache<K, V, L1> {
         self.engine.shut(deadline).await
     }
 
-    /// What the cache has done since it was built.
+    /// What the cache has done since it was built. The code of a key or value may call it; `flights` may then leave out
+    /// some.
     #[must_use]
     pub fn stats(&self) -> Stats {
         self.engine.stats()
     }
 
     /// What the L1 store knows about itself.
+    ///
+    /// # Panics
+    /// Where the code of a value calls it; see [`Value`].
     #[must_use]
     pub fn l1_stats(&self) -> L1Stats {
+        if inside::is_called() {
+            inside::refuse();
+        }
+        // A store may evict now, and drop values under locks of its own.
+        let _inside = inside::enter();
         self.engine.l1.stats()
     }
 }

@@ -20,6 +20,9 @@ use crate::level::turns::{Deadline, InTurn, Tally};
 use crate::options::WriteOptions;
 use crate::traits::outcomes::Outcomes;
 
+/// What is said to have panicked where L1 was written.
+const INTO_L1: &str = "a value's own code, a weigher or the L1 store";
+
 /// A key with its value, its life in L1, its name in L2 and its bytes there.
 type SealedWrite<K, V> = (K, Option<V>, Life, String, Sealed);
 
@@ -37,9 +40,14 @@ impl<K: Key, V: Value> Engine<K, V> {
         items: Vec<(K, Option<V>)>,
         options: WriteOptions,
     ) -> CacheFuture<'static, CacheResult<()>> {
+        if self.is_called() {
+            return self.outside(op, move |engine| engine.write(op, items, options));
+        }
         if self.is_closed() {
             // L1 is still read, and the older value must go.
-            items.iter().for_each(|(key, _)| self.purge(key));
+            for (key, _) in &items {
+                let _ = Self::caught(INTO_L1, || self.purge(key));
+            }
             return CacheFuture::ready(Err(CacheError::shutdown()));
         }
         let items = last_of_each(items);
@@ -61,10 +69,7 @@ impl<K: Key, V: Value> Engine<K, V> {
         let deleted =
             if drop.is_empty() { None } else { Some(self.delete(op, drop.into_iter().map(|(key, ..)| key).collect())) };
         let written = match ready {
-            Ready::L1(items) => {
-                self.write_l1(items);
-                CacheFuture::ready(Ok(()))
-            }
+            Ready::L1(items) => CacheFuture::ready(self.write_l1(items)),
             Ready::Both(writes) => self.write_both(op, writes, at),
         };
         match deleted {
@@ -85,12 +90,16 @@ impl<K: Key, V: Value> Engine<K, V> {
         sealed.collect::<CacheResult<_>>().map(Ready::Both)
     }
 
-    fn write_l1(&self, items: Vec<(K, Option<V>, Life)>) {
+    /// The first error; the other items were still written.
+    fn write_l1(&self, items: Vec<(K, Option<V>, Life)>) -> CacheResult<()> {
         // 4
+        let mut first = Ok(());
         for (key, value, life) in items {
             let entry = self.policy.entry(value, life, self.now(), self.generation());
-            self.table.invalidate(&key, || self.l1.insert(key.clone(), entry));
+            let replace = || self.table.invalidate(&key, || self.keep(&key, entry));
+            first = first.and(Self::caught(INTO_L1, replace));
         }
+        first
     }
 
     fn write_both(
@@ -107,8 +116,8 @@ impl<K: Key, V: Value> Engine<K, V> {
             .into_iter()
             .map(|(key, value, l1, wire, sealed)| Write {
                 pending: {
-                    // The older value goes at the call, as with `del`.
-                    self.purge(&key);
+                    // The older value goes at the call, as with `del`. Should user code panic, it goes at the end.
+                    let _ = Self::caught(INTO_L1, || self.purge(&key));
                     PendingWrite { slot: Registration::new(self.clone(), key), settled: false }
                 },
                 value,
@@ -183,12 +192,12 @@ impl<K: Key, V: Value> InTurn<K, V> for Write<K, V> {
         let ended = engine.timed_write(until, remote.set_all(items, &mut outcomes)).await;
         for (write, outcome) in some.into_iter().zip(engine.all_outcomes(remote, until.limit, ended, outcomes)) {
             match outcome {
-                Ok(()) => write.pending.done(write.value, write.life, write.at, mark),
+                Ok(()) => tally.confirm(write.pending.done(write.value, write.life, write.at, mark)),
                 Err(e) if e.kind() == StoreErrorKind::Held && !cfg!(accelerator_mutant = "held-set-kept") => {
-                    write.pending.held(mark);
+                    tally.confirm(write.pending.held(mark));
                 }
                 Err(e) if e.kind() == StoreErrorKind::Held => {
-                    write.pending.done(write.value, write.life, write.at, mark);
+                    tally.confirm(write.pending.done(write.value, write.life, write.at, mark));
                 }
                 // 5
                 Err(e) => tally.fail(e, write.pending.failed()),
@@ -222,7 +231,7 @@ impl<K: Key, V: Value> PendingWrite<K, V> {
         let slot = &self.slot;
         let queued = slot.engine.distrust(&slot.key);
         #[cfg(not(accelerator_mutant = "failed-set-keeps"))]
-        slot.engine.purge(&slot.key);
+        let _ = Engine::<K, V>::caught(INTO_L1, || slot.engine.purge(&slot.key));
         queued
     }
 
@@ -241,7 +250,7 @@ impl<K: Key, V: Value> PendingWrite<K, V> {
     }
 
     /// Step 4, where a writer holds the key: nothing older is in L2, and nobody keeps the value.
-    fn held(mut self, mark: u64) {
+    fn held(mut self, mark: u64) -> CacheResult<()> {
         self.settled = true;
         let slot = &mut self.slot;
         slot.ended = true;
@@ -249,12 +258,16 @@ impl<K: Key, V: Value> PendingWrite<K, V> {
         if let Some(remote) = &engine.remote {
             remote.bypass.remove_before(key, mark, engine.now());
         }
-        engine.table.commit_write(key, &slot.at, || engine.generation(), |_| engine.l1.remove(key));
+        let commit = || engine.table.commit_write(key, &slot.at, || engine.generation(), |_| engine.forgo(key));
+        Engine::<K, V>::caught(INTO_L1, commit)
     }
 
     /// Step 4. L1's life counts from `at`, before the value was sealed for L2: it must not outlive that. What L2 has is
     /// right from here on: the queued delete of an earlier write, remembered before `mark`, is not sent any more.
-    fn done(mut self, value: Option<V>, life: Life, at: u64, mark: u64) {
+    ///
+    /// # Errors
+    /// User code panicked: L2 has the value, and L1 has nothing.
+    fn done(mut self, value: Option<V>, life: Life, at: u64, mark: u64) -> CacheResult<()> {
         self.settled = true;
         let slot = &mut self.slot;
         slot.ended = true;
@@ -265,14 +278,9 @@ impl<K: Key, V: Value> PendingWrite<K, V> {
             remote.bypass.remove_before(key, mark, engine.now());
         }
         let entry = engine.policy.entry(value, life, at, slot.at.token.generation);
-        engine.table.commit_write(
-            key,
-            &slot.at,
-            || engine.generation(),
-            |valid| {
-                if valid { engine.l1.insert(key.clone(), entry) } else { engine.l1.remove(key) }
-            },
-        );
+        let store = |valid| if valid { engine.keep(key, entry) } else { engine.forgo(key) };
+        let commit = || engine.table.commit_write(key, &slot.at, || engine.generation(), store);
+        Engine::<K, V>::caught(INTO_L1, commit)
     }
 }
 

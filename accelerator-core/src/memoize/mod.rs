@@ -19,11 +19,16 @@
 //! ```
 //!
 //! A failure of the body goes to its own caller as it is. Those who waited for it get a copy where the error can be
-//! copied ([`sharing`]); else they run their own bodies, [`TOGETHER`] at most at once for each failed flight, and what
-//! these find is not cached.
+//! copied ([`sharing`]); else they run their own bodies, [`TOGETHER`] at most at once for each failed flight, each after a
+//! look into the cache, and what these find is not cached.
+//!
+//! A body that is slow does not fail. Those who wait for it wait on while it is [alive](alive()), and else run one more body in
+//! each `loader_timeout` (and a little more); the first answer is everybody's.
 
+mod alive;
 mod batch;
 mod ignored;
+mod keys;
 mod options;
 mod rebind;
 mod returned;
@@ -31,7 +36,11 @@ pub mod sharing;
 mod single;
 mod write;
 
+use crate::error::{CacheError, ErrorKind};
+
+pub use alive::{Alive, alive};
 pub use batch::{BegunBatch, Hits, begin_batch, bypass_batch, cacheable_batch, hits_or_begin};
+pub use keys::{Keys, keys_of};
 pub use options::{Ignore, OnCacheError, Propagate, Read, Write};
 pub use rebind::Rebind;
 pub use returned::{Done, Found, FromCacheError, Returned, ReturnedMap};
@@ -40,3 +49,9 @@ pub use write::{cache_evict, cache_evict_batch, cache_put, evict_batch_first, ev
 
 /// How many bodies run at once among those who waited for a body that failed with an error that can't be copied.
 pub const TOGETHER: usize = 64;
+
+/// How many of those try at once who waited for a load that failed with `error`. A source that is too slow for others is
+/// not asked by many at once.
+fn together(error: &CacheError) -> usize {
+    if error.kind() == ErrorKind::Timeout { 1 } else { TOGETHER }
+}

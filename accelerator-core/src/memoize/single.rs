@@ -3,23 +3,30 @@
 //! 1. ask the cache, wait for whoever loads the key already
 //! 2. a hit is the answer
 //! 3. leading: run the body, hand its outcome to the ticket
-//! 4. somebody else's body failed: a copy of its error, or a body of our own, not too many at once
+//! 4. somebody else's body failed: a copy of its error, or, not too many at once, another look into the cache and a body
+//!    of our own
 
 use std::borrow::Borrow;
 use std::future::{Future, ready};
-use std::pin::Pin;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_util::future::Either;
 
 use crate::cache::{Begin, Cache, CacheFuture, LoadTicket};
-use crate::memoize::TOGETHER;
+use crate::error::CacheError;
+use crate::inside::forget_panic;
+use crate::memoize::alive::alive;
+use crate::memoize::ignored;
 use crate::memoize::options::{OnCacheError, Read};
 use crate::memoize::returned::{Found, Returned};
 use crate::memoize::sharing::Share;
+use crate::memoize::together;
 use crate::options::ReadOptions;
 use crate::traits::loader::Loaded;
+use crate::watch::watch;
 
 /// What the cache said; see [`begin`].
 #[derive(Debug)]
@@ -120,7 +127,7 @@ pub fn bypass<V>() -> Begun<V> {
 #[inline]
 pub fn cacheable<V, R, F, Fut, S, P>(begun: Begun<V>, read: Read<P>, share: S, body: F) -> impl Future<Output = R>
 where
-    V: Clone,
+    V: Clone + 'static,
     R: Returned<V>,
     F: FnOnce() -> Fut,
     Fut: Future<Output = R>,
@@ -137,7 +144,7 @@ where
 /// Steps 3 and 4.
 async fn missed<V, R, F, Fut, S, P>(begun: Begun<V>, read: Read<P>, share: S, body: F) -> R
 where
-    V: Clone,
+    V: Clone + 'static,
     R: Returned<V>,
     F: FnOnce() -> Fut,
     Fut: Future<Output = R>,
@@ -147,7 +154,7 @@ where
     match begun.0 {
         // 3
         Some(Begin::Lead(ticket)) => {
-            let out = body().await;
+            let out = alive(&ticket, pin!(body())).await;
             hand_in(ticket, out, &read, &share)
         }
         // 4
@@ -158,7 +165,10 @@ where
             if let Some(out) = read.on_error.failed(&error) {
                 return out;
             }
-            let _permit = error.permit(TOGETHER).await;
+            let _permit = error.permit(together(&error)).await;
+            if let Some(out) = error.look_again::<V>().and_then(R::from_cached) {
+                return out;
+            }
             body().await
         }
         Some(Begin::Unavailable(error)) => match read.on_error.outcome("cacheable", "begin", &error) {
@@ -172,8 +182,8 @@ where
 /// Step 3 behind the body: what it found goes to all who wait. A stale value may stand in for a failure.
 pub fn hand_in<V: Clone, R: Returned<V>, P>(ticket: LoadTicket<V>, out: R, read: &Read<P>, share: &impl Share<R>) -> R {
     match out.found() {
-        Found::Value(value) => ticket.fill(loaded(Some(value), read)),
-        Found::Absent => ticket.fill(loaded(None, read)),
+        Found::Value(value) => fill("cacheable", ticket, Some(value), read),
+        Found::Absent => fill("cacheable", ticket, None, read),
         Found::Failed => {
             let stale = if read.allow_stale { ticket.stale() } else { None };
             ticket.fail(share.error(&out));
@@ -185,8 +195,20 @@ pub fn hand_in<V: Clone, R: Returned<V>, P>(ticket: LoadTicket<V>, out: R, read:
     out
 }
 
+/// Hands in what the body found. Its caller has its answer, whatever user code panics on the way into the cache.
+pub(super) fn fill<V: Clone, P>(name: &'static str, ticket: LoadTicket<V>, value: Option<&V>, read: &Read<P>) {
+    let filled = catch_unwind(AssertUnwindSafe(move || {
+        let loaded = watch(|| std::iter::once(&ticket), || loaded(value, read));
+        ticket.fill(loaded);
+    }));
+    if let Err(payload) = filled {
+        ignored::log(name, "fill", &CacheError::panic("a Clone, a weigher or the L1 store", &*payload));
+        forget_panic(payload);
+    }
+}
+
 /// What the ticket gets.
-pub(super) fn loaded<V: Clone, P>(value: Option<&V>, read: &Read<P>) -> Loaded<V> {
+fn loaded<V: Clone, P>(value: Option<&V>, read: &Read<P>) -> Loaded<V> {
     let loaded = Loaded::from(value.cloned());
     match (value, read.ttl) {
         (Some(_), Some(ttl)) => loaded.ttl(ttl),

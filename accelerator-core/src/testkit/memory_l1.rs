@@ -82,32 +82,41 @@ where
         lock(&self.0.state).entries.get(key).cloned()
     }
 
+    // A value's own `Drop` may ask the store: what goes is dropped after the lock.
     fn insert(&self, key: K, entry: Entry<V>) {
-        let mut state = lock(&self.0.state);
         if self.0.capacity == 0 {
             return;
         }
-        if state.entries.insert(key.clone(), entry).is_none() {
+        let mut evicted = None;
+        let mut state = lock(&self.0.state);
+        let replaced = state.entries.insert(key.clone(), entry);
+        if replaced.is_none() {
             state.order.push_back(key);
         }
         if state.entries.len() > self.0.capacity
             && let Some(oldest) = state.order.pop_front()
         {
-            state.entries.remove(&oldest);
+            evicted = state.entries.remove_entry(&oldest);
         }
+        drop(state);
+        drop((replaced, evicted));
     }
 
     fn remove(&self, key: &K) {
         let mut state = lock(&self.0.state);
-        if state.entries.remove(key).is_some() {
+        let removed = state.entries.remove_entry(key);
+        if removed.is_some() {
             state.order.retain(|k| k != key);
         }
+        drop(state);
+        drop(removed);
     }
 
     fn clear(&self) {
         let mut state = lock(&self.0.state);
-        state.entries.clear();
-        state.order.clear();
+        let all = (std::mem::take(&mut state.entries), std::mem::take(&mut state.order));
+        drop(state);
+        drop(all);
     }
 
     fn stats(&self) -> L1Stats {

@@ -7,9 +7,10 @@ use crate::entry::Entry;
 /// An in-process store in front of everything else.
 ///
 /// Removal and insertion are synchronous: when the call returns, `get` sees the change. Expiry is the engine's
-/// business, so a store without TTL support is a full citizen; a store may drop an entry at any time. It must not call
-/// the cache, and neither may the `Clone`, `Hash`, `Eq`, `Drop` or weigher that it calls: the engine holds a lock
-/// around `insert` and `remove`, and around the second `get` after a miss.
+/// business, so a store without TTL support is a full citizen; a store may drop an entry at any time. It must not read
+/// from the cache, and neither may the `Clone`, `Hash`, `Eq`, `Drop` or weigher that it calls: the engine holds a lock
+/// around `insert` and `remove`, and around the second `get` after a miss. What they may do is said at
+/// [`Value`](crate::Value). An `insert` that panics is followed by a `remove`, and must leave the store in order.
 ///
 /// Prove a store with one line: `accelerator_core::l1_laws!(my_store, MyStore::new(1000));`
 pub trait L1Store<K, V>: Send + Sync + 'static {

@@ -266,25 +266,32 @@ fn a_refresh_that_never_began_is_taken_over() {
 
 #[test]
 fn deletes_are_sent_again_though_the_runtime_of_the_first_try_stands_still() {
-    let w = World::new();
-    let cache = ok(w.both());
-    let idle = idle();
-    idle.block_on(async { cache.set(&1, 5).await }).expect("a good L2");
-    w.l2.always(Some(Fault::Error(StoreErrorKind::Unavailable)));
-    assert_eq!(idle.block_on(async { cache.del(&1).await }).expect_err("no L2").kind(), ErrorKind::Unconfirmed);
-    w.l2.always(None);
-    let (others, after) = (cache.clone(), std::time::Instant::now());
-    ends(async move {
-        // Calls for other keys.
-        let mut key = 100;
-        while others.stats().unconfirmed > 0 && after.elapsed() < LONGEST {
-            key += 1;
-            others.get(&key).await.expect("a value");
-            tokio::time::sleep(ms(20)).await;
-        }
+    // Whatever is called, for other keys.
+    each(0..5, |call| {
+        let w = World::new();
+        let cache = ok(if call == 0 { w.no_loader() } else { w.both() });
+        let idle = idle();
+        idle.block_on(async { cache.set(&1, 5).await }).expect("a good L2");
+        w.l2.always(Some(Fault::Error(StoreErrorKind::Unavailable)));
+        assert_eq!(idle.block_on(async { cache.del(&1).await }).expect_err("no L2").kind(), ErrorKind::Unconfirmed);
+        w.l2.always(None);
+        let (others, after) = (cache.clone(), std::time::Instant::now());
+        ends(async move {
+            let mut key = 100;
+            while others.stats().unconfirmed > 0 && after.elapsed() < LONGEST {
+                key += 2;
+                match call {
+                    0 | 1 => assert_ne!(others.get(&key).await.expect("an answer"), Some(5)),
+                    2 => drop(others.mget(&[key, key + 1]).await.into_values().expect("values")),
+                    3 => assert_ne!(others.lookup(&key).await, Lookup::Hit(5)),
+                    _ => others.del(&key).await.expect("a good L2"),
+                }
+                tokio::time::sleep(ms(20)).await;
+            }
+        });
+        assert_eq!(cache.stats().unconfirmed, 0);
+        assert_eq!(idle.block_on(w.in_l2(1)), None);
     });
-    assert_eq!(cache.stats().unconfirmed, 0);
-    assert_eq!(idle.block_on(w.in_l2(1)), None);
 }
 
 #[test]
@@ -321,7 +328,10 @@ fn a_write_in_an_idle_runtime_stops_no_other_writer_for_good() {
         let cache = ok(w.both().l2_timeout(ms(100)));
         let idle = idle();
         let gate = w.l2.gate(if delete { Op::Del } else { Op::Set });
-        drop(idle.block_on(async { if delete { cache.del(&1) } else { cache.set(&1, 5) } }));
+        {
+            let _inside = idle.enter();
+            drop(if delete { cache.del(&1) } else { cache.set(&1, 5) });
+        }
         idle.block_on(gate.reached());
         let (other, after) = (cache.clone(), std::time::Instant::now());
         ends(async move {

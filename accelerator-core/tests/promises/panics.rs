@@ -360,3 +360,88 @@ async fn a_batch_that_panics_gives_back_the_leases_that_it_has_not_looked_at() {
     assert!(other.get(&2).await.unwrap().is_some() && other.get(&3).await.unwrap().is_some());
     assert_eq!(other.stats().lease_waits, 0, "nobody waits for a lease that is gone");
 }
+
+/// Polls it, and then drops it because of a panic that is not its own.
+fn dropped_by_a_strangers_panic(future: impl Future) {
+    let mut future = Box::pin(future);
+    assert!(future.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    let stranger = catch_unwind(AssertUnwindSafe(move || {
+        let _future = future;
+        panics()
+    }));
+    assert!(stranger.is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_of_something_else_in_the_leaders_task_passes_its_load_on() {
+    for (l2, ticket) in [(false, false), (true, false), (false, true), (true, true)] {
+        let builder = LevelCache::<u64, u64>::builder().area("a").l1(MemoryL1::new()).ttl(TTL);
+        let cache = ok(if l2 { builder.l2(MemoryL2::new().with_leases()) } else { builder });
+        let leads = cache.clone();
+        let leader = async move {
+            if ticket {
+                let _ticket = leads.begin(&1).await;
+                pending::<()>().await;
+            }
+            drop(leads.get_or_load(&1, pending::<Result<Option<u64>, LoadError>>()).await);
+        };
+        let mut leader = Box::pin(leader);
+        for _ in 0..5 {
+            assert!(leader.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+            settle().await;
+        }
+        let follows = cache.clone();
+        let body = async { Ok::<_, LoadError>(Some(2)) };
+        let follower = tokio::spawn(async move { follows.get_or_load(&1, body).await });
+        settle().await;
+        dropped_by_a_strangers_panic(leader);
+        assert_eq!(follower.await.unwrap().unwrap(), Some(2), "with L2: {l2}, by ticket: {ticket}");
+        settle().await;
+        assert_eq!(cache.stats().flights, 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_of_the_body_is_told_to_those_who_wait() {
+    for l2 in [false, true] {
+        let builder = LevelCache::<u64, u64>::builder().area("a").l1(MemoryL1::new()).ttl(TTL);
+        let cache = ok(if l2 { builder.l2(MemoryL2::new().with_leases()) } else { builder });
+        let leads = cache.clone();
+        let body = async {
+            tokio::time::sleep(ms(10)).await;
+            panics()
+        };
+        let leader =
+            tokio::spawn(async move { leads.get_or_load::<Option<u64>, LoadError, _>(&1, body).await.is_ok() });
+        settle().await;
+        let answer = cache.get_or_load(&1, pending::<Result<Option<u64>, LoadError>>()).await;
+        assert_eq!(answer.unwrap_err().kind(), ErrorKind::Panic);
+        assert!(leader.await.is_err());
+        assert_eq!(cache.stats().flights, 0);
+    }
+}
+
+#[test]
+fn a_batch_that_goes_with_a_strangers_panic_passes_its_keys_on() {
+    let load = |_: Vec<u64>| pending::<Result<Vec<(u64, Option<u64>)>, LoadError>>();
+    for l2 in [false, true] {
+        let builder = LevelCache::<u64, u64>::builder().area("a").l1(MemoryL1::new()).ttl(TTL).batch_loader(load);
+        let cache = ok(if l2 { builder.l2(MemoryL2::new()) } else { builder });
+        let mut leader = Box::pin(cache.mget(&[1, 2]));
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        runtime.block_on(poll_fn(|cx| {
+            assert!(leader.as_mut().poll(cx).is_pending());
+            Poll::Ready(())
+        }));
+        // Outside of the runtime nothing moves into a task.
+        let mut follower = pin!(cache.begin(&1));
+        assert!(follower.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        let stranger = catch_unwind(AssertUnwindSafe(move || {
+            let _leader = leader;
+            panics()
+        }));
+        assert!(stranger.is_err());
+        let heir = follower.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        assert!(!matches!(heir, Poll::Ready(Begin::Failed(_))), "with L2: {l2}");
+    }
+}

@@ -1,0 +1,96 @@
+//! What goes into L1 and out of it, where user code may panic: a weigher, a `Clone` of the key, a store.
+//!
+//! Whatever panics there, L1 never keeps what was to be replaced or removed: the key is removed once more. The panic goes
+//! on to the operation that it belongs to, which ends with an error where it has one ([`Engine::caught`]).
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+
+use crate::cache::CacheFuture;
+use crate::entry::Entry;
+use crate::error::{CacheError, CacheResult, ErrorKind};
+use crate::inside::{self, forget_panic};
+use crate::level::engine::{Engine, Key, Value};
+
+impl<K: Key, V: Value> Engine<K, V> {
+    /// Puts the entry into L1, under the table's lock.
+    #[inline(always)]
+    pub(crate) fn keep(&self, key: &K, entry: Entry<V>) {
+        let replacing = Replacing { engine: self, key };
+        self.l1.insert(key.clone(), entry);
+        // Nothing panicked. There is nothing to drop in it.
+        std::mem::forget(replacing);
+    }
+
+    /// Takes the key out of L1, under the table's lock.
+    #[inline(always)]
+    pub(crate) fn forgo(&self, key: &K) {
+        let replacing = Replacing { engine: self, key };
+        self.l1.remove(key);
+        std::mem::forget(replacing);
+    }
+
+    /// Runs a part of an operation in which user code may panic; a panic is its error.
+    pub(crate) fn caught<T>(what: &str, part: impl FnOnce() -> T) -> CacheResult<T> {
+        catch_unwind(AssertUnwindSafe(part)).map_err(|payload| {
+            let error = CacheError::panic(what, &*payload);
+            forget_panic(payload);
+            error
+        })
+    }
+}
+
+impl<K: Key, V: Value> Engine<K, V> {
+    /// Whether what the caller wants can't be done now; see [`outside`](Self::outside). Without a runtime for a task, a
+    /// call from a store's own drops is made at once.
+    pub(crate) fn is_called(&self) -> bool {
+        !cfg!(accelerator_mutant = "calls-from-inside")
+            && inside::is_called()
+            && (inside::is_inside() || self.handle().is_some())
+    }
+
+    /// A call by the user code that a store calls. Under a lock of ours it is made when that is released, before the
+    /// operation that holds it goes on. Where a store drops values on its own (on the way of a hit) it may hold locks of
+    /// its own: then the call is made in a task. Nobody can wait for it until that code has returned.
+    #[cold]
+    pub(crate) fn outside(
+        self: &Arc<Self>,
+        op: &'static str,
+        call: impl FnOnce(&Arc<Self>) -> CacheFuture<'static, CacheResult<()>> + Send + 'static,
+    ) -> CacheFuture<'static, CacheResult<()>> {
+        let (engine, (called, calls)) = (self.clone(), oneshot::channel());
+        let make = move || drop(called.send(call(&engine)));
+        let queued = if inside::is_inside() { inside::later(make) } else { self.spawn(async move { make() }) };
+        CacheFuture::boxed(async move {
+            if !queued || inside::is_called() {
+                return Err(refused(op));
+            }
+            match calls.await {
+                Ok(call) => call.await,
+                Err(_) => Err(refused(op)),
+            }
+        })
+    }
+}
+
+fn refused(op: &str) -> CacheError {
+    CacheError::new(ErrorKind::Unconfirmed, format!("{op} was not waited for: {}", inside::RULE))
+}
+
+/// What is in L1 for the key is about to go. Dropped, as a panic unwinds, it goes all the same.
+struct Replacing<'a, K: Key, V: Value> {
+    engine: &'a Engine<K, V>,
+    key: &'a K,
+}
+
+impl<K: Key, V: Value> Drop for Replacing<'_, K, V> {
+    #[cold]
+    fn drop(&mut self) {
+        if cfg!(accelerator_mutant = "panic-keeps-replaced") {
+            return;
+        }
+        let _ = Engine::<K, V>::caught("the L1 store", || self.engine.l1.remove(self.key));
+    }
+}
