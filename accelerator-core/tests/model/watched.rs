@@ -75,9 +75,12 @@ impl L2Store for Watched {
         self.store.mfill(items).await
     }
     async fn renew(&self, key: &str, token: &LeaseToken, lease: Duration) -> StoreResult<Option<LeaseToken>> {
+        // A fill waits for a renewal that is under way.
+        let _writing = self.writing([key].into_iter());
         self.store.renew(key, token, lease).await
     }
     async fn mrenew(&self, items: Vec<(&str, LeaseToken)>, lease: Duration) -> Vec<StoreResult<Option<LeaseToken>>> {
+        let _writing = self.writing(items.iter().map(|item| item.0));
         self.store.mrenew(items, lease).await
     }
     async fn release(&self, key: &str, token: LeaseToken) -> StoreResult<()> {
