@@ -178,17 +178,21 @@ impl Drop for Pulse {
     #[inline]
     fn drop(&mut self) {
         if let Some(sign) = self.0.take() {
-            leave(&sign);
+            leave(sign);
         }
     }
 }
 
 #[cold]
 #[inline(never)]
-fn leave(sign: &Arc<Sign>) {
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "its drop is no business of the caller's: a hit pays for what is inlined"
+)]
+fn leave(sign: Arc<Sign>) {
     for PulsePoint { pulses, hash } in sign.points() {
         let gone = lock(pulses.shard(*hash))
-            .find_entry(*hash, |(_, own)| Arc::ptr_eq(own, sign))
+            .find_entry(*hash, |(_, own)| Arc::ptr_eq(own, &sign))
             .map(|entry| entry.remove().0)
             .ok();
         // Not under the lock: the waker in it is foreign code.

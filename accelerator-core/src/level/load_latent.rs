@@ -10,6 +10,7 @@ use crate::level::finish::{Ending, Held};
 use crate::level::latent::Latent;
 use crate::level::load::{Limited, Work, no_loader};
 use crate::level::stats::Count;
+use crate::traits::loader::Loaded;
 
 /// The key that is led; dropped with its registration (by a panic), it fails.
 struct Led<'k, K: Key, V: Value> {
@@ -41,7 +42,7 @@ impl<K: Key, V: Value> Engine<K, V> {
         cx: &mut Context<'_>,
     ) -> Result<CacheResult<Option<V>>, Arc<Flight<K, V>>> {
         let mut led = Led { engine: self, key, latent: Some(latent) };
-        let (mut answer, mut unfinished) = (None, None);
+        let (mut answer, mut unfinished, mut landing, mut landed) = (None, None, false, None);
         let _inside = self.enter();
         // A load that is over is dropped in here too: its own code may panic then, and has answered nevertheless.
         let polled = catch_unwind(AssertUnwindSafe(|| match self.sources.start(key.clone()) {
@@ -49,18 +50,29 @@ impl<K: Key, V: Value> Engine<K, V> {
             Some(load) => {
                 let mut load = Limited::new(load);
                 match load.poll(self, cx) {
-                    Poll::Ready(ready) => answer = Some(ready),
+                    Poll::Ready(ready) => {
+                        answer = Some(ready);
+                        drop(load);
+                        // In here, so that user code that panics on the way into L1 is this caller's answer.
+                        if let Some(Ok(loaded)) = answer.take_if(|ready| ready.is_ok()) {
+                            landing = true;
+                            landed = Some(self.land_counted(key, &mut led.latent, loaded));
+                        }
+                    }
                     Poll::Pending => unfinished = Some(load),
                 }
             }
         }));
+        if let Some(value) = landed {
+            return Ok(Ok(value));
+        }
+        if landing {
+            // `led` and what was about to be told tell those who wait.
+            let panicked = |payload: Box<_>| CacheError::panic("a Clone, a weigher or the L1 store", &*payload);
+            return Ok(Err(polled.map_or_else(panicked, |()| no_loader())));
+        }
         let error = match (answer, unfinished, polled) {
-            (Some(Ok(loaded)), ..) => {
-                self.counters.one(Count::LoadOk);
-                // A panic of user code is this caller's answer; `led` tells those who wait.
-                let land = || self.land(key, &mut led.latent, self.arrived(loaded));
-                return Ok(Self::caught("a Clone, a weigher or the L1 store", land));
-            }
+            (Some(Ok(loaded)), ..) => return Ok(Ok(self.land_counted(key, &mut led.latent, loaded))),
             (None, Some(load), _) => {
                 let make = || Flight::new(key.clone(), latent.hash, latent.token, false, self.clone());
                 let (flight, _) = self.table.make(key, &latent, make);
@@ -76,5 +88,11 @@ impl<K: Key, V: Value> Engine<K, V> {
         };
         let outcome = led.take().map(|ending| ending.end(End::Failed { error, stale: None }));
         Ok(outcome.and_then(|outcome| self.answer(outcome, allow_stale)).unwrap_or(Ok(None)))
+    }
+
+    #[inline(always)]
+    fn land_counted(&self, key: &K, latent: &mut Option<Latent>, loaded: Loaded<V>) -> Option<V> {
+        self.counters.one(Count::LoadOk);
+        self.land(key, latent, self.arrived(loaded))
     }
 }

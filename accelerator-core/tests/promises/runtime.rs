@@ -360,40 +360,39 @@ fn a_task_outside_of_every_runtime_refreshes_nothing() {
 #[test]
 fn the_runtime_of_the_builder_is_entered_where_user_code_is_polled_in_place() {
     let runtime = other_runtime();
-    for l2 in [false, true] {
+    for (l2, many, key) in [(false, false, 10), (false, true, 20), (true, false, 10), (true, true, 20)] {
         let w = World::new();
         w.source.slow(ms(1));
         w.l2.always(Some(accelerator_core::testkit::Fault::Delay(ms(1))));
-        let with = |builder: accelerator_core::Builder<u64, u64, crate::common::L1>| {
-            ok(builder.runtime(runtime.handle().clone()).refresh_ahead_window(secs(10)))
+        let builder = match (l2, many) {
+            (false, false) => w.l1(),
+            (false, true) => w.many(),
+            (true, false) => w.both(),
+            (true, true) => w.batches(),
         };
-        let twin = w.twin();
-        let (one, many) = if l2 { (w.both(), twin.batches()) } else { (w.l1(), twin.many()) };
-        let (one, many) = (with(one), with(many));
-        for (cache, key) in [(&one, 10), (&many, 20)] {
-            assert_eq!(outside(cache.get(&key)).unwrap(), Some(1000 * key + 1));
-            let keys = [key + 1, key + 2];
-            let values = outside(cache.mget(&keys)).into_values().unwrap();
-            assert_eq!(values, [Some(1000 * keys[0] + 1), Some(1000 * keys[1] + 1)]);
-            let options = accelerator_core::ReadOptions::new().force_refresh(true);
-            assert_eq!(outside(cache.get_with(&key, options)).unwrap(), Some(1000 * key + 1));
-            assert_eq!(outside(cache.warmup([key + 3])).ready, 1);
-            let body = async { Ok::<_, Away>(Some(7)) };
-            assert_eq!(outside(cache.get_or_load(&(key + 4), body)).unwrap(), Some(7));
-            let Begin::Lead(ticket) = outside(cache.begin(&(key + 5))) else { panic!("nobody loads it") };
-            drop(ticket);
-            let keys = [key + 6, key + 7];
-            let batch = outside(cache.begin_many(&keys));
-            assert_eq!((batch.hits.len(), batch.led.len()), (0, 2));
-            drop(batch);
-            assert_eq!(outside(cache.lookup(&(key + 8))), Lookup::Miss);
-            let options = accelerator_core::ReadOptions::new().disable_load(true);
-            assert_eq!(outside(cache.get_with(&(key + 9), options)).unwrap(), None);
-            outside(cache.set(&key, 5)).unwrap();
-            outside(cache.del(&key)).unwrap();
-            let stats = cache.stats();
-            assert_eq!((stats.loads_panic, stats.loads_error, stats.l2_errors_total()), (0, 0, 0));
-        }
-        assert_eq!(outside(one.shutdown(secs(5))).unfinished, 0);
+        let cache = ok(builder.runtime(runtime.handle().clone()).refresh_ahead_window(secs(10)));
+        assert_eq!(outside(cache.get(&key)).unwrap(), Some(1000 * key + 1));
+        let keys = [key + 1, key + 2];
+        let values = outside(cache.mget(&keys)).into_values().unwrap();
+        assert_eq!(values, [Some(1000 * keys[0] + 1), Some(1000 * keys[1] + 1)]);
+        let options = accelerator_core::ReadOptions::new().force_refresh(true);
+        assert_eq!(outside(cache.get_with(&key, options)).unwrap(), Some(1000 * key + 1));
+        assert_eq!(outside(cache.warmup([key + 3])).ready, 1);
+        let body = async { Ok::<_, Away>(Some(7)) };
+        assert_eq!(outside(cache.get_or_load(&(key + 4), body)).unwrap(), Some(7));
+        let Begin::Lead(ticket) = outside(cache.begin(&(key + 5))) else { panic!("nobody loads it") };
+        drop(ticket);
+        let keys = [key + 6, key + 7];
+        let batch = outside(cache.begin_many(&keys));
+        assert_eq!((batch.hits.len(), batch.led.len()), (0, 2));
+        drop(batch);
+        assert_eq!(outside(cache.lookup(&(key + 8))), Lookup::Miss);
+        let options = accelerator_core::ReadOptions::new().disable_load(true);
+        assert_eq!(outside(cache.get_with(&(key + 9), options)).unwrap(), None);
+        outside(cache.set(&key, 5)).unwrap();
+        outside(cache.del(&key)).unwrap();
+        let stats = cache.stats();
+        assert_eq!((stats.loads_panic, stats.loads_error, stats.l2_errors_total()), (0, 0, 0));
+        assert_eq!(outside(cache.shutdown(secs(5))).unfinished, 0);
     }
 }
