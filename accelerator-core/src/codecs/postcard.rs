@@ -3,12 +3,14 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::codecs::shape::{self, Format};
 use crate::error::LoadError;
 use crate::traits::codec::Codec;
+use crate::traits::shape::Shape;
 
-/// [postcard](https://docs.rs/postcard): small and fast. Not self-describing: raise the builder's `schema_version` when
-/// the value's type changes, or old bytes may decode into nonsense. A type that contains itself (a tree) can be nested
-/// deep enough in hostile bytes to overflow the stack: use another codec for such types where L2 isn't yours alone.
+/// [postcard](https://docs.rs/postcard): small and fast. Not self-describing: the bytes mean nothing without the type.
+/// So the shape of the type is part of the schema, and values of another shape are misses. A type that must describe
+/// itself (`serde_json::Value`, `untagged`, `tag`, `flatten`) is refused by `build()`.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Postcard;
 
@@ -24,6 +26,10 @@ impl<V: Serialize + DeserializeOwned> Codec<V> for Postcard {
     fn decode(&self, bytes: &[u8]) -> Result<V, LoadError> {
         let (value, rest) = postcard::take_from_bytes(bytes)?;
         if rest.is_empty() { Ok(value) } else { Err(format!("{} bytes left over", rest.len()).into()) }
+    }
+
+    fn shape(&self) -> Shape {
+        shape::of::<V>(self, "postcard", Format::Positions)
     }
 }
 

@@ -12,13 +12,16 @@ use crate::key::CacheKey;
 use crate::level::LevelCache;
 use crate::level::engine::{Engine, Key, Value};
 use crate::level::lease::Grants;
+use crate::level::rejects::Rejects;
 use crate::level::remembered::{Remembered, WhenFull};
 use crate::level::remote::Remote;
+use crate::level::schema::schema;
 use crate::level::settings::{Settings, area_prefix};
 use crate::level::slots::SlotTable;
 use crate::level::sources::{ByTrait, FromFn};
 use crate::level::stats::Counters;
 use crate::level::ticker::Ticker;
+use crate::level::trials::Trials;
 use crate::time::{Clock, TimeSource};
 use crate::traits::codec::Codec;
 use crate::traits::l1::{L1Store, NoL1};
@@ -168,10 +171,19 @@ impl<K: Key, V: Value, L1> Builder<K, V, L1> {
         self
     }
 
-    /// Raise it when the value's type changes: values of another schema in L2 are misses, and are not replaced until
-    /// their TTL is over (old and new nodes must not fight over a key). Default: 0.
+    /// Raise it when values mean something else though their type has not changed (with `fingerprint(false)`: when the
+    /// type changes, too). Values of another schema in L2 are misses, and are not replaced until their TTL is over (old
+    /// and new nodes must not fight over a key). Default: 0.
     pub fn schema_version(mut self, version: u32) -> Self {
         self.set.schema = version;
+        self
+    }
+
+    /// Whether `build()` looks at what `V` asks for when it is deserialized ([`Codec::shape`]): values of another shape
+    /// are then misses, and a type that the codec can't read back is refused. Without it, bytes of the codec postcard
+    /// that were written for another type may be read as nonsense. Default: yes.
+    pub fn fingerprint(mut self, yes: bool) -> Self {
+        self.set.fingerprint = yes;
         self
     }
 
@@ -230,13 +242,14 @@ impl<K: Key, V: Value, L1> Builder<K, V, L1> {
     /// The cache.
     ///
     /// # Errors
-    /// `InvalidConfig`, naming the field, its value and what it accepts.
+    /// `InvalidConfig`, naming the field, its value and what it accepts. Also where the codec can't read back what it
+    /// writes of `V`.
     pub fn build(self) -> CacheResult<LevelCache<K, V, L1>>
     where
         L1: L1Store<K, V> + Clone,
     {
         let policy = self.set.policy()?;
-        let set = self.set;
+        let (set, counters) = (self.set, Counters::default());
         let remote = match (set.l2, set.codec) {
             (None, _) => None,
             (Some((store, _)), _) if store.limits().max_key_bytes < SHORTEST_KEY_LIMIT => {
@@ -244,20 +257,21 @@ impl<K: Key, V: Value, L1> Builder<K, V, L1> {
                 return Err(CacheError::config("l2's limits().max_key_bytes", given, "takes 64 or more"));
             }
             (Some((store, text)), Some(codec)) => Some(Remote {
+                schema: schema(&*codec, set.schema, set.fingerprint)?,
                 limits: store.limits(),
                 store,
                 codec,
                 text,
                 prefix: area_prefix(&set.area),
-                schema: set.schema,
                 grants: Grants::default(),
                 bypass: Remembered::new(WhenFull::HoldForAll),
                 recovering: AtomicBool::new(false),
                 cleared_at: AtomicU64::new(0),
+                trials: Trials::default(),
+                rejects: Rejects::new(&set.area, &counters),
             }),
             (Some(_), None) => return Err(CacheError::config("codec", "none", "an l2 needs one")),
         };
-        let counters = Counters::default();
         let engine = Engine {
             clock: set.clock,
             generation: AtomicU32::new(1),

@@ -11,15 +11,18 @@ use bytes::Bytes;
 use tokio::sync::OwnedMutexGuard;
 use tokio::time::Instant;
 
+use crate::codecs::trial::{Lost, comes_back};
 use crate::error::{CacheError, ErrorKind, LoadError, StoreError, StoreErrorKind, StoreResult};
 use crate::level::engine::{Engine, Key, Stale, Value};
 use crate::level::envelope::{self, Meta, Unreadable};
 use crate::level::lease::Grants;
 use crate::level::names::Name;
 use crate::level::policy::{Life, MAX_VALUE_BYTES, Until};
+use crate::level::rejects::{Origin, Rejects};
 use crate::level::remembered::Remembered;
 use crate::level::ticker::{Limit, NoRuntime};
 use crate::level::timer::from_now;
+use crate::level::trials::Trials;
 use crate::traits::codec::Codec;
 use crate::traits::head::{Head, Kind};
 use crate::traits::l2::{L2Store, Limits};
@@ -32,6 +35,7 @@ pub(crate) struct Remote<K, V> {
     pub(crate) text: fn(&K, &mut String),
     /// The escaped area and a dot.
     pub(crate) prefix: String,
+    /// `schema_version`, with the shape of `V` where the codec knows it.
     pub(crate) schema: u32,
     pub(crate) limits: Limits,
     pub(crate) grants: Grants,
@@ -41,6 +45,8 @@ pub(crate) struct Remote<K, V> {
     pub(crate) recovering: AtomicBool,
     /// Values written up to this Unix millisecond are misses (`clear`).
     pub(crate) cleared_at: AtomicU64,
+    pub(crate) trials: Trials,
+    pub(crate) rejects: Rejects,
 }
 
 /// When an answer of L2 came: read from the clocks once, however many keys it is about.
@@ -69,13 +75,18 @@ pub(crate) struct Sealed {
 /// Why a value can't be written.
 pub(crate) enum Unsealed {
     NotEncoded(LoadError),
-    TooLarge { size: usize, limit: usize },
+    TooLarge {
+        size: usize,
+        limit: usize,
+    },
+    /// It does not come back as it was written.
+    Lost(Lost),
 }
 
 impl Unsealed {
     pub(crate) fn kind(&self) -> StoreErrorKind {
         match self {
-            Self::NotEncoded(_) => StoreErrorKind::Other,
+            Self::NotEncoded(_) | Self::Lost(_) => StoreErrorKind::Other,
             Self::TooLarge { .. } => StoreErrorKind::TooLarge,
         }
     }
@@ -89,6 +100,9 @@ impl From<Unsealed> for CacheError {
             }
             Unsealed::TooLarge { size, limit } => {
                 Self::new(ErrorKind::Codec, format!("the encoded value has {size} bytes; L2 takes {limit}"))
+            }
+            Unsealed::Lost(how) => {
+                Self::new(ErrorKind::Codec, format!("the value does not come back from its bytes: {}", how.cause()))
             }
         }
     }
@@ -110,6 +124,12 @@ impl<K: Key, V: Value> Remote<K, V> {
         let limit = MAX_VALUE_BYTES.min(self.limits.max_value_bytes);
         if buffer.len() > limit {
             return Err(Unsealed::TooLarge { size: buffer.len(), limit });
+        }
+        if value.is_some() && self.trials.is_due() {
+            comes_back(&*self.codec, &buffer[envelope::ENVELOPE_LEN..]).map_err(|how| {
+                self.rejects.lost::<V>(how, now);
+                Unsealed::Lost(how)
+            })?;
         }
         let ms = |ms: u64| u32::try_from(ms).unwrap_or(u32::MAX);
         let meta = Meta {
@@ -137,7 +157,8 @@ impl<K: Key, V: Value> Remote<K, V> {
         }
         let (meta, payload) = envelope::parse(bytes, full)?;
         if meta.schema != self.schema || meta.codec != self.codec.id() {
-            return Err(Unreadable::Foreign);
+            let codec = meta.codec != self.codec.id();
+            return Err(Unreadable::Foreign(if codec { Origin::Codec } else { Origin::Schema }));
         }
         let left = meta.left(now);
         if left.useful == 0 || meta.written_at <= self.cleared_at.load(Ordering::Acquire) {

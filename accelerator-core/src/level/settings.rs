@@ -37,6 +37,7 @@ pub(crate) struct Settings<K, V> {
     pub(crate) lease_wait: Duration,
     pub(crate) max_batch: usize,
     pub(crate) schema: u32,
+    pub(crate) fingerprint: bool,
     pub(crate) clock: TimeSource,
     pub(crate) runtime: Option<Handle>,
 }
@@ -63,6 +64,7 @@ impl<K, V> Default for Settings<K, V> {
             lease_wait: Duration::from_millis(500),
             max_batch: 256,
             schema: 0,
+            fingerprint: true,
             clock: TimeSource::System,
             runtime: None,
         }

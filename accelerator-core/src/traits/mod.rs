@@ -5,3 +5,4 @@ pub mod head;
 pub(crate) mod l1;
 pub(crate) mod l2;
 pub(crate) mod loader;
+pub(crate) mod shape;

@@ -1,8 +1,10 @@
 //! What the cache promises, one module per promise, through the public API only.
 
+mod any;
 mod batch;
 mod builder;
 mod common;
+mod deploys;
 mod envelope_bytes;
 mod extremes;
 mod flights;
@@ -18,5 +20,7 @@ mod refresh;
 mod runtime;
 mod stale;
 mod stats;
+mod trials;
+mod types;
 mod wakers;
 mod write_guard;
