@@ -1,5 +1,7 @@
 //! Codecs that come with the library, one feature each.
 
+#[cfg(any(feature = "msgpack", feature = "postcard"))]
+mod depth;
 #[cfg(feature = "json")]
 pub(crate) mod json;
 #[cfg(feature = "msgpack")]

@@ -3,17 +3,15 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::codecs::depth::{DEPTH, Depth};
 use crate::codecs::shape::{self, Format};
 use crate::error::LoadError;
 use crate::traits::codec::Codec;
 use crate::traits::shape::Shape;
 
-/// So deep may values be nested: as with [`Json`](crate::Json), far from the end of a thread's stack.
-const DEPTH: usize = 128;
-
 /// [MessagePack](https://docs.rs/rmp-serde) with the names of fields and variants: for types that must describe
 /// themselves, and for types that change. Fields may come and go, where `serde(default)` allows it. It can't tell
-/// `Some(None)` from `None`. Values may be nested 127 deep.
+/// `Some(None)` from `None`. Values may be nested 128 deep.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct MessagePack;
 
@@ -29,8 +27,9 @@ impl<V: Serialize + DeserializeOwned> Codec<V> for MessagePack {
     fn decode(&self, bytes: &[u8]) -> Result<V, LoadError> {
         let mut rest = bytes;
         let mut reader = rmp_serde::Deserializer::new(&mut rest);
-        reader.set_max_depth(DEPTH);
-        let value = V::deserialize(&mut reader)?;
+        // It counts options, too; the limit that counts is the other one.
+        reader.set_max_depth(2 * DEPTH);
+        let value = V::deserialize(Depth::new(&mut reader, bytes.len()))?;
         if rest.is_empty() { Ok(value) } else { Err(format!("{} bytes left over", rest.len()).into()) }
     }
 

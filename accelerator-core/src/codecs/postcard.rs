@@ -3,6 +3,7 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::codecs::depth::Depth;
 use crate::codecs::shape::{self, Format};
 use crate::error::LoadError;
 use crate::traits::codec::Codec;
@@ -10,7 +11,7 @@ use crate::traits::shape::Shape;
 
 /// [postcard](https://docs.rs/postcard): small and fast. Not self-describing: the bytes mean nothing without the type.
 /// So the shape of the type is part of the schema, and values of another shape are misses. A type that must describe
-/// itself (`serde_json::Value`, `untagged`, `tag`, `flatten`) is refused by `build()`.
+/// itself (`serde_json::Value`, `untagged`, `tag`, `flatten`) is refused by `build()`. Values may be nested 128 deep.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Postcard;
 
@@ -24,7 +25,9 @@ impl<V: Serialize + DeserializeOwned> Codec<V> for Postcard {
     }
 
     fn decode(&self, bytes: &[u8]) -> Result<V, LoadError> {
-        let (value, rest) = postcard::take_from_bytes(bytes)?;
+        let mut reader = postcard::Deserializer::from_bytes(bytes);
+        let value = V::deserialize(Depth::new(&mut reader, bytes.len()))?;
+        let rest = reader.finalize()?;
         if rest.is_empty() { Ok(value) } else { Err(format!("{} bytes left over", rest.len()).into()) }
     }
 

@@ -2,6 +2,7 @@
 
 mod any;
 mod batch;
+mod bombs;
 mod builder;
 mod common;
 mod deploys;
