@@ -15,6 +15,6 @@ impl Trials {
     /// Whether the next value has one.
     pub(crate) fn is_due(&self) -> bool {
         let before = self.0.fetch_add(1, Relaxed);
-        before < FIRST || before % ONE_IN == 0
+        before < FIRST || before.is_multiple_of(ONE_IN)
     }
 }

@@ -75,9 +75,9 @@ where
 
 async fn read_any(old: AnyCodec, new: AnyCodec, value: Dyn) -> (Option<Dyn>, u64) {
     let l2 = MemoryL2::new();
-    cache(&l2, old).build().unwrap().set(&1, value).await.expect("stored");
-    let new = cache(&l2, new).build().unwrap();
-    let found = new.get(&1).await.unwrap();
+    cache(&l2, old).build().expect("a good type").set(&1, value).await.expect("stored");
+    let new = cache(&l2, new).build().expect("a good type");
+    let found = new.get(&1).await.expect("never an error");
     assert_eq!(new.stats().undecodable > 0, found.is_none(), "a miss is counted");
     (found, new.stats().foreign_schema)
 }

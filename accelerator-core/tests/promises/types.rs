@@ -40,8 +40,9 @@ async fn fate(codec: AnyCodec, sample: &Dyn) -> Fate {
             return Refused;
         }
     };
-    assert_eq!(writer.get(&1).await.unwrap().as_ref(), Some(sample), "what was loaded is the answer");
-    let reader = cache(&l2, codec).build().unwrap();
+    let answer = writer.get(&1).await.expect("what was loaded is the answer");
+    assert_eq!(answer.as_ref(), Some(sample));
+    let reader = cache(&l2, codec).build().expect("a type that the writer took");
     match reader.lookup(&1).await {
         Lookup::Hit(value) => {
             assert_eq!(&value, sample, "another value came back");
