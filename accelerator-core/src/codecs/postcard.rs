@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::codecs::depth::Depth;
+use crate::codecs::depth::{DEPTH, Depth};
 use crate::codecs::shape::{self, Format};
 use crate::error::LoadError;
 use crate::traits::codec::Codec;
@@ -26,7 +26,12 @@ impl<V: Serialize + DeserializeOwned> Codec<V> for Postcard {
 
     fn decode(&self, bytes: &[u8]) -> Result<V, LoadError> {
         let mut reader = postcard::Deserializer::from_bytes(bytes);
-        let value = V::deserialize(Depth::new(&mut reader, bytes.len()))?;
+        let value = if bytes.len() <= DEPTH {
+            // Each level of a type that contains itself has a byte at least.
+            V::deserialize(&mut reader)?
+        } else {
+            V::deserialize(Depth::new(&mut reader, bytes.len()))?
+        };
         let rest = reader.finalize()?;
         if rest.is_empty() { Ok(value) } else { Err(format!("{} bytes left over", rest.len()).into()) }
     }
