@@ -12,6 +12,9 @@
 //! | `redis-tls` | the same over TLS: `rediss://` |
 //! | `memcached` | `stores::MemcachedStore`: L2 on memcached, with leases |
 //! | `postcard` (default) | [`Postcard`], the default codec for L2 |
+//! | `msgpack` | `MessagePack`: a codec for types that must describe themselves, or that change |
+//! | `json` | `Json`: the same, to be read by people |
+//! | `bytes` | `RawBytes`: `Bytes`, `Vec<u8>` and `String` as they are |
 //! | `macros` (default) | [`macros`]: `#[cacheable]` and its like, `#[derive(CacheKey)]` |
 //! | `uuid` | `CacheKey` for `uuid::Uuid` |
 //! | `metrics` | `LevelCache::report_metrics`: counters for the crate `metrics`, and so for Prometheus |
@@ -75,6 +78,9 @@ mod guides {
     #[cfg(feature = "metrics")]
     #[doc = include_str!("../docs/guide/metrics.md")]
     struct Metrics;
+    #[cfg(all(feature = "msgpack", feature = "postcard"))]
+    #[doc = include_str!("../docs/guide/bytes.md")]
+    struct TheBytes;
     #[cfg(all(feature = "memcached", feature = "redis-tls", feature = "postcard"))]
     #[doc = include_str!("../docs/guide/backends.md")]
     struct Backends;

@@ -20,8 +20,14 @@ mod traits;
 mod watch;
 
 pub use cache::{Batch, Begin, BoxFuture, Cache, CacheFuture, FlightOps, LoadTicket};
+#[cfg(feature = "json")]
+pub use codecs::json::Json;
+#[cfg(feature = "msgpack")]
+pub use codecs::msgpack::MessagePack;
 #[cfg(feature = "postcard")]
 pub use codecs::postcard::Postcard;
+#[cfg(feature = "bytes")]
+pub use codecs::raw_bytes::RawBytes;
 pub use entry::Entry;
 pub use error::{CacheError, CacheResult, ErrorKind, LoadError, StoreError, StoreErrorKind, StoreResult};
 pub use key::CacheKey;
@@ -37,6 +43,7 @@ pub use traits::l1::{L1Stats, L1Store, NoL1};
 pub use traits::l2::{Filled, HoldOwner, L2Read, L2Store, LeaseToken, Limits};
 pub use traits::loader::{BatchLoader, Loaded, Loader};
 pub use traits::outcomes::Outcomes;
+pub use traits::shape::Shape;
 pub use traits::unclaimed::Unclaimed;
 
 pub use async_trait::async_trait;

@@ -19,7 +19,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use accelerator_core::testkit::{ManualClock, MemoryL1, MemoryL2};
-use accelerator_core::{Limits, Postcard};
+use accelerator_core::{Bytes, Json, Limits, MessagePack, Postcard, RawBytes};
 use serde::{Deserialize, Serialize};
 
 use leasing::LeasingL2;
@@ -66,6 +66,22 @@ accelerator_core::codec_laws!(
 accelerator_core::codec_laws!(postcard_bytes, Vec<u8>, Postcard, [vec![], vec![7; 3_000]]);
 accelerator_core::codec_laws!(postcard_unit, (), Postcard, [()]);
 accelerator_core::codec_laws!(postcard_shapes, Shape, Postcard, shapes());
+accelerator_core::codec_laws!(msgpack_u64, u64, MessagePack, [0, 1, 127, 128, 1 << 32, u64::MAX]);
+accelerator_core::codec_laws!(msgpack_string, String, MessagePack, ["", "a", "ünï\0"].map(str::to_owned));
+accelerator_core::codec_laws!(
+    msgpack_tuple,
+    (bool, char, f64),
+    MessagePack,
+    [(true, 'ß', -0.5), (false, '\0', f64::MAX)]
+);
+accelerator_core::codec_laws!(msgpack_shapes, Shape, MessagePack, shapes());
+accelerator_core::codec_laws!(json_u64, u64, Json, [0, 1, 127, 128, 1 << 32, u64::MAX]);
+accelerator_core::codec_laws!(json_string, String, Json, ["", "a", "ünï\0"].map(str::to_owned));
+accelerator_core::codec_laws!(json_tuple, (bool, char, f64), Json, [(true, 'ß', -0.5), (false, '\0', f64::MAX)]);
+accelerator_core::codec_laws!(json_shapes, Shape, Json, shapes());
+accelerator_core::codec_laws!(raw_vec, Vec<u8>, RawBytes, [vec![], vec![7; 3_000]]);
+accelerator_core::codec_laws!(raw_bytes, Bytes, RawBytes, [Bytes::new(), Bytes::from_static(b"\xFF\0")]);
+accelerator_core::codec_laws!(raw_text, String, RawBytes, ["", "a", "ünï\0"].map(str::to_owned));
 
 accelerator_core::key_laws!(numbers, u64, [0, 1, 10, u64::MAX]);
 accelerator_core::key_laws!(

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use accelerator_core::testkit::{ManualClock, MemoryL1, MemoryL2, settle};
-use accelerator_core::{ErrorKind, LevelCache, METRIC_NAMES};
+use accelerator_core::{ErrorKind, Json, LevelCache, METRIC_NAMES};
 use metrics::{
     Counter, CounterFn, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit,
     set_default_local_recorder, with_local_recorder,
@@ -159,6 +159,32 @@ async fn each_counter_has_the_number_of_its_events() {
     ];
     let got = expected.map(|(name, _)| (name, heard.of(name, "a").expect("a counter of this name")));
     assert_eq!(got, expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn values_that_are_not_taken_are_reported_by_cause() {
+    let heard = Heard::default();
+    let _recorder = set_default_local_recorder(&heard);
+    let l2 = MemoryL2::new();
+    let hour = Duration::from_secs(3_600);
+    let builder = || LevelCache::<u64, f64>::builder().area("x").ttl(hour).l2(l2.clone());
+    builder().schema_version(1).build().expect("good").set(&1, 1.0).await.expect("a write");
+    builder().codec(Json).build().expect("good").set(&2, 2.0).await.expect("a write");
+    l2.put_raw("x.3", vec![0xC7, 0x20], hour);
+    l2.put_raw("x.4", "nonsense", hour);
+    let cache = builder().build().expect("good");
+    for key in [1, 2, 3, 4] {
+        assert_eq!(cache.get(&key).await.expect("a miss"), None);
+    }
+    cache.report_metrics();
+    let names = ["undecodable", "foreign_schema", "foreign_codec", "foreign_version", "trial_failed"];
+    let names = names.map(|name| format!("remote_{name}"));
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    assert_eq!(heard.all("x", &names), [4, 1, 1, 1, 0]);
+    let json = builder().codec(Json).build().expect("good");
+    assert_eq!(json.set(&1, f64::NAN).await.map_err(|e| e.kind()), Err(ErrorKind::Codec));
+    json.report_metrics();
+    assert_eq!(heard.of("remote_trial_failed", "x"), Some(1));
 }
 
 #[tokio::test]

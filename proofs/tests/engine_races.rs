@@ -185,7 +185,7 @@ races! {
         rig.change_and_del().await.unwrap().unwrap();
         reply.open();
         lookup.await.unwrap();
-        assert_eq!(rig.inserted(), []);
+        assert_eq!(rig.inserted(), [0_u64; 0]);
     }
 
     /// The same for a `get`.
@@ -197,7 +197,7 @@ races! {
         rig.change_and_del().await.unwrap().unwrap();
         reply.open();
         get.await.unwrap().unwrap();
-        assert_eq!(rig.inserted(), []);
+        assert_eq!(rig.inserted(), [0_u64; 0]);
         assert_eq!(rig.cache.get(&KEY).await.unwrap(), Some(2));
     }
 
@@ -309,7 +309,7 @@ races! {
         held.answer.notify_one();
         get.await.unwrap().unwrap();
         settle().await;
-        assert_eq!(rig.inserted(), []);
+        assert_eq!(rig.inserted(), [0_u64; 0]);
         assert_eq!(rig.in_l2().await, Lookup::Miss);
     }
 

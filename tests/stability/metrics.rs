@@ -5,11 +5,16 @@ use std::time::Duration;
 use accelerator::stores::MokaL1;
 use accelerator::{CacheFuture, CacheResult, LevelCache, METRIC_NAMES};
 
-const PUBLISHED: [&str; 16] = [
+const PUBLISHED: [&str; 21] = [
     "accelerator_cache_local_hit_total",
     "accelerator_cache_local_miss_total",
     "accelerator_cache_remote_hit_total",
     "accelerator_cache_remote_miss_total",
+    "accelerator_cache_remote_undecodable_total",
+    "accelerator_cache_remote_foreign_version_total",
+    "accelerator_cache_remote_foreign_codec_total",
+    "accelerator_cache_remote_foreign_schema_total",
+    "accelerator_cache_remote_trial_failed_total",
     "accelerator_cache_load_total",
     "accelerator_cache_load_success_total",
     "accelerator_cache_load_timeout_total",

@@ -18,13 +18,16 @@ use crate::level::lease::Grants;
 use crate::level::overdue::Overdue;
 use crate::level::policy::MAX_REMEMBERED;
 use crate::level::pulse::Pulse;
+use crate::level::rejects::Rejects;
 use crate::level::remembered::{Remembered, WhenFull};
 use crate::level::remote::Remote;
+use crate::level::schema::schema;
 use crate::level::settings::{Settings, area_prefix};
 use crate::level::slots::SlotTable;
 use crate::level::sources::{ByTrait, FromFn};
 use crate::level::stats::Counters;
 use crate::level::ticker::Ticker;
+use crate::level::trials::Trials;
 use crate::pulse::Pulses;
 use crate::time::{Clock, TimeSource};
 use crate::traits::codec::Codec;
@@ -193,10 +196,19 @@ impl<K: Key, V: Value, L1> Builder<K, V, L1> {
         self
     }
 
-    /// Raise it when the value's type changes: values of another schema in L2 are misses, and are not replaced until
-    /// their TTL is over (old and new nodes must not fight over a key). Default: 0.
+    /// Raise it when values mean something else though their type has not changed (with `fingerprint(false)`: when the
+    /// type changes, too). Values of another schema in L2 are misses, and are not replaced until their TTL is over (old
+    /// and new nodes must not fight over a key). Default: 0.
     pub fn schema_version(mut self, version: u32) -> Self {
         self.set.schema = version;
+        self
+    }
+
+    /// Whether `build()` looks at what `V` asks for when it is deserialized ([`Codec::shape`]): values of another shape
+    /// are then misses, and a type that the codec can't read back is refused. Without it, bytes of the codec postcard
+    /// that were written for another type may be read as nonsense. Default: yes.
+    pub fn fingerprint(mut self, yes: bool) -> Self {
+        self.set.fingerprint = yes;
         self
     }
 
@@ -263,12 +275,13 @@ impl<K: Key, V: Value, L1> Builder<K, V, L1> {
     /// # Errors
     /// `InvalidConfig`, naming the field, its value and what it accepts. So too where the L1 store is that of a cache which
     /// lives (or has a load in progress), as far as its [`identity`](L1Store::identity) is known.
+    /// So too where the codec can't read back what it writes of `V`.
     pub fn build(self) -> CacheResult<LevelCache<K, V, L1>>
     where
         L1: L1Store<K, V> + Clone,
     {
         let policy = self.set.policy()?;
-        let set = self.set;
+        let (set, counters) = (self.set, Counters::default());
         let remote = match (set.l2, set.codec) {
             (None, _) => None,
             (Some((store, _)), _) if store.limits().max_key_bytes < SHORTEST_KEY_LIMIT => {
@@ -276,18 +289,20 @@ impl<K: Key, V: Value, L1> Builder<K, V, L1> {
                 return Err(CacheError::config("l2's limits().max_key_bytes", given, "takes 64 or more"));
             }
             (Some((store, text)), Some(codec)) => Some(Remote {
+                schema: schema(&*codec, set.schema, set.fingerprint)?,
                 limits: store.limits(),
                 store,
                 codec,
                 text,
                 prefix: area_prefix(&set.area),
-                schema: set.schema,
                 grants: Grants::default(),
                 guarded: Guarded::new(),
                 bypass: Remembered::new(WhenFull::HoldForAll, set.recovery_bytes),
                 recovering: Pulse::default(),
                 told_too_large: AtomicBool::new(false),
                 cleared: Cleared::default(),
+                trials: Trials::default(),
+                rejects: Rejects::new(&set.area, &counters),
             }),
             (Some(_), None) => return Err(CacheError::config("codec", "none", "an l2 needs one")),
         };
@@ -295,7 +310,6 @@ impl<K: Key, V: Value, L1> Builder<K, V, L1> {
             let fix = "takes one of its own for each cache, or clone the cache: clones of a store share their entries";
             CacheError::config("l1", "a store that another cache has", fix)
         })?;
-        let counters = Counters::default();
         let engine = Engine {
             clock: set.clock,
             generation: AtomicU32::new(1),

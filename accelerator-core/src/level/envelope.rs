@@ -10,6 +10,7 @@
 use xxhash_rust::xxh3::{Xxh3, xxh3_64, xxh3_64_with_seed};
 
 use crate::level::policy::Life;
+use crate::level::rejects::Origin;
 use crate::traits::head::{HEAD_LEN, Head, Kind};
 
 /// Bytes before extras and payload.
@@ -37,7 +38,7 @@ pub(crate) enum Unreadable {
     /// Not ours, damaged, or of another key: may be replaced.
     Garbage,
     /// Another version, schema or codec (a rolling deploy): must not be replaced.
-    Foreign,
+    Foreign(Origin),
 }
 
 /// A buffer that begins with room for the envelope; the payload is appended, then [`seal`]ed.
@@ -65,7 +66,7 @@ pub(crate) fn seal(buffer: &mut [u8], key: &str, meta: &Meta) {
 pub(crate) fn parse<'a>(bytes: &'a [u8], key: &str) -> Result<(Meta, &'a [u8]), Unreadable> {
     // The version comes first: a later one may place everything else differently.
     if bytes.first() == Some(&crate::head::MAGIC) && bytes.get(1).is_some_and(|b| b >> 4 != crate::head::VERSION) {
-        return Err(Unreadable::Foreign);
+        return Err(Unreadable::Foreign(Origin::Version));
     }
     let Some(fixed) = bytes.first_chunk::<ENVELOPE_LEN>() else { return Err(Unreadable::Garbage) };
     let head = Head::parse(fixed).ok_or(Unreadable::Garbage)?;
@@ -85,7 +86,7 @@ pub(crate) fn parse<'a>(bytes: &'a [u8], key: &str) -> Result<(Meta, &'a [u8]), 
     let extras = usize::from(u16::from_le_bytes(field(fixed, 30)));
     // Flags and extras have no meaning yet: who sets them is newer than we are.
     if fixed[11] != 0 || extras != 0 {
-        return Err(Unreadable::Foreign);
+        return Err(Unreadable::Foreign(Origin::Version));
     }
     if !matches!(head.kind, Kind::Value | Kind::Absent) {
         return Err(Unreadable::Garbage);

@@ -316,7 +316,7 @@ impl<K: Key, V: Value> Engine<K, V> {
                         Leased::Look { found: found.filter(|_| l2 != L2Use::Refresh), may: replace, held: false }
                     }
                     // Old and new nodes must not fight over a key during a rolling deploy.
-                    Err(Unreadable::Foreign) => Leased::nothing(May::Nothing),
+                    Err(Unreadable::Foreign(_)) => Leased::nothing(May::Nothing),
                     Err(Unreadable::Garbage) => Leased::nothing(replace),
                 }
             }
@@ -346,7 +346,10 @@ impl<K: Key, V: Value> Engine<K, V> {
         match remote.open(full, bytes, at.unix) {
             Ok(found) => Ok(found.map(|(value, left)| Stale { value, until: left.from(at.now) })),
             Err(why) => {
-                self.counters.one(Count::Undecodable);
+                match why {
+                    Unreadable::Garbage => remote.rejects.damaged(at.unix),
+                    Unreadable::Foreign(origin) => remote.rejects.foreign(origin, at.unix),
+                }
                 Err(why)
             }
         }

@@ -42,6 +42,11 @@ metrics! {
     "local_miss_total" "Reads that L1 could not answer." |s| s.misses;
     "remote_hit_total" "Flights that L2 answered, known-absent answers included." |s| s.l2_hits;
     "remote_miss_total" "Flights that wanted an answer of L2 and got none that is fresh." |s| s.l2_misses;
+    "remote_undecodable_total" "Values of L2 that could not be read." |s| s.undecodable;
+    "remote_foreign_version_total" "Of these: written by another version of the library." |s| s.foreign_version;
+    "remote_foreign_codec_total" "Of these: written by another codec." |s| s.foreign_codec;
+    "remote_foreign_schema_total" "Of these: of another schema." |s| s.foreign_schema;
+    "remote_trial_failed_total" "Values not stored in L2: their bytes don't give them back." |s| s.trials_failed;
     "load_total" "Keys for which the source was asked." Stats::loads;
     "load_success_total" "Keys that the source answered, absent ones included." |s| s.loads_ok;
     "load_timeout_total" "Keys whose load was over its time limit." |s| s.loads_timeout;

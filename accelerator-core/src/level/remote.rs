@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::codecs::trial::{Lost, comes_back};
 use crate::error::{CacheError, ErrorKind, LoadError, StoreError, StoreErrorKind, StoreResult};
 use crate::level::cleared::Cleared;
 use crate::level::engine::{Engine, Key, Stale, Value};
@@ -18,8 +19,10 @@ use crate::level::lease::Grants;
 use crate::level::names::Name;
 use crate::level::policy::{Life, MAX_VALUE_BYTES, Until};
 use crate::level::pulse::Pulse;
+use crate::level::rejects::{Origin, Rejects};
 use crate::level::remembered::Remembered;
 use crate::level::ticker::{Limit, NoRuntime};
+use crate::level::trials::Trials;
 use crate::level::wall;
 use crate::traits::codec::Codec;
 use crate::traits::head::{Head, Kind};
@@ -33,6 +36,7 @@ pub(crate) struct Remote<K, V> {
     pub(crate) text: fn(&K, &mut String),
     /// The escaped area and a dot.
     pub(crate) prefix: String,
+    /// `schema_version`, with the shape of `V` where the codec knows it.
     pub(crate) schema: u32,
     pub(crate) limits: Limits,
     pub(crate) grants: Grants,
@@ -45,6 +49,8 @@ pub(crate) struct Remote<K, V> {
     /// Whether it was said that a batch can't be read or written in time.
     pub(crate) told_too_large: AtomicBool,
     pub(crate) cleared: Cleared,
+    pub(crate) trials: Trials,
+    pub(crate) rejects: Rejects,
 }
 
 /// When an answer of L2 came: read from the clocks once, however many keys it is about.
@@ -73,13 +79,18 @@ pub(crate) struct Sealed {
 /// Why a value can't be written.
 pub(crate) enum Unsealed {
     NotEncoded(LoadError),
-    TooLarge { size: usize, limit: usize },
+    TooLarge {
+        size: usize,
+        limit: usize,
+    },
+    /// It does not come back as it was written.
+    Lost(Lost),
 }
 
 impl Unsealed {
     pub(crate) fn kind(&self) -> StoreErrorKind {
         match self {
-            Self::NotEncoded(_) => StoreErrorKind::Other,
+            Self::NotEncoded(_) | Self::Lost(_) => StoreErrorKind::Other,
             Self::TooLarge { .. } => StoreErrorKind::TooLarge,
         }
     }
@@ -93,6 +104,9 @@ impl From<Unsealed> for CacheError {
             }
             Unsealed::TooLarge { size, limit } => {
                 Self::new(ErrorKind::Codec, format!("the encoded value has {size} bytes; L2 takes {limit}"))
+            }
+            Unsealed::Lost(how) => {
+                Self::new(ErrorKind::Codec, format!("the value does not come back from its bytes: {}", how.cause()))
             }
         }
     }
@@ -114,6 +128,12 @@ impl<K: Key, V: Value> Remote<K, V> {
         let limit = MAX_VALUE_BYTES.min(self.limits.max_value_bytes);
         if buffer.len() > limit {
             return Err(Unsealed::TooLarge { size: buffer.len(), limit });
+        }
+        if value.is_some() && self.trials.is_due() {
+            comes_back(&*self.codec, &buffer[envelope::ENVELOPE_LEN..]).map_err(|how| {
+                self.rejects.lost::<V>(how, now);
+                Unsealed::Lost(how)
+            })?;
         }
         let ms = |ms: u64| u32::try_from(ms).unwrap_or(u32::MAX);
         let stamp = wall::stamp(&*self.store, &self.cleared, now, life);
@@ -142,7 +162,8 @@ impl<K: Key, V: Value> Remote<K, V> {
         }
         let (meta, payload) = envelope::parse(bytes, full)?;
         if meta.schema != self.schema || meta.codec != self.codec.id() {
-            return Err(Unreadable::Foreign);
+            let codec = meta.codec != self.codec.id();
+            return Err(Unreadable::Foreign(if codec { Origin::Codec } else { Origin::Schema }));
         }
         let left = meta.left(now);
         if left.useful == 0 || self.cleared.covers(meta.written_at) {

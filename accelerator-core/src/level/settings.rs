@@ -38,6 +38,7 @@ pub(crate) struct Settings<K, V> {
     pub(crate) max_batch: usize,
     pub(crate) recovery_bytes: usize,
     pub(crate) schema: u32,
+    pub(crate) fingerprint: bool,
     pub(crate) clock: TimeSource,
     pub(crate) runtime: Option<Handle>,
 }
@@ -65,6 +66,7 @@ impl<K, V> Default for Settings<K, V> {
             max_batch: 256,
             recovery_bytes: RECOVERY_BYTES,
             schema: 0,
+            fingerprint: true,
             clock: TimeSource::System,
             runtime: None,
         }

@@ -31,6 +31,16 @@ pub(crate) enum Count {
     FillLost,
 }
 
+/// What is counted in one cell for all threads, beside the others: the lines of the threads keep their size.
+#[derive(Clone, Copy)]
+pub(crate) enum Rare {
+    ForeignVersion,
+    ForeignCodec,
+    ForeignSchema,
+    TrialFailed,
+}
+
+const RARE: usize = Rare::TrialFailed as usize + 1;
 const COUNTS: usize = Count::FillLost as usize + 1;
 const ERRORS: usize = StoreErrorKind::ALL.len();
 
@@ -43,11 +53,12 @@ pub(crate) struct Counters {
 struct Lines {
     own: [Line; CELLS],
     shared: Line,
+    rare: [AtomicU64; RARE],
 }
 
 impl Default for Lines {
     fn default() -> Self {
-        Self { own: std::array::from_fn(|_| Line::default()), shared: Line::default() }
+        Self { own: std::array::from_fn(|_| Line::default()), shared: Line::default(), rare: Default::default() }
     }
 }
 
@@ -103,6 +114,10 @@ impl Counters {
         self.add(what, 1);
     }
 
+    pub(crate) fn rare(&self, what: Rare) {
+        self.lines.rare[what as usize].fetch_add(1, Relaxed);
+    }
+
     pub(crate) fn l2_error(&self, kind: StoreErrorKind) {
         // An answer, not a failure.
         if kind == StoreErrorKind::Held {
@@ -128,6 +143,7 @@ impl Counters {
             }
         }
         let of = |what: Count| sum[what as usize];
+        let rare = |what: Rare| self.lines.rare[what as usize].load(Relaxed);
         let mut l2_errors = [(StoreErrorKind::Other, 0); ERRORS];
         for ((pair, kind), n) in l2_errors.iter_mut().zip(StoreErrorKind::ALL).zip(&sum[COUNTS..]) {
             *pair = (kind, *n);
@@ -149,6 +165,10 @@ impl Counters {
             refreshes_failed: of(Count::RefreshFailed),
             fills_refused: of(Count::FillRefused),
             undecodable: of(Count::Undecodable),
+            foreign_version: rare(Rare::ForeignVersion),
+            foreign_codec: rare(Rare::ForeignCodec),
+            foreign_schema: rare(Rare::ForeignSchema),
+            trials_failed: rare(Rare::TrialFailed),
             leases: of(Count::Lease),
             lease_waits: of(Count::LeaseWait),
             fills_lost: of(Count::FillLost),
@@ -211,6 +231,16 @@ pub struct Stats {
     pub fills_refused: u64,
     /// L2 values that could not be read: damaged, foreign, or of another version, schema or codec.
     pub undecodable: u64,
+    /// Of `undecodable`: written by another version of the library.
+    pub foreign_version: u64,
+    /// Of `undecodable`: written by another codec.
+    pub foreign_codec: u64,
+    /// Of `undecodable`: of another `schema_version`, or of another shape of the type. During a deploy that changes the
+    /// type this is normal; at other times two caches share an area.
+    pub foreign_schema: u64,
+    /// Values not stored in L2 because they did not come back from their bytes as they were written. The first 16 values
+    /// that a cache encodes are tried, then one in 10,000.
+    pub trials_failed: u64,
     /// Leases of L2 that were granted to this cache.
     pub leases: u64,
     /// Looks at keys whose lease another process held, each followed by a pause.

@@ -1,6 +1,7 @@
 //! Values to bytes and back.
 
 use crate::error::LoadError;
+use crate::traits::shape::Shape;
 
 /// Turns values into the bytes that L2 keeps.
 ///
@@ -37,4 +38,11 @@ pub trait Codec<V>: Send + Sync + 'static {
     /// # Errors
     /// Where the bytes are not exactly one encoded value.
     fn decode(&self, bytes: &[u8]) -> Result<V, LoadError>;
+
+    /// What is known of the type that this codec reads. `build()` asks once, unless `fingerprint(false)` was called: a
+    /// value that was written under another shape is then a miss. The codecs of the library look at what `V` asks for
+    /// when it is deserialized. Default: nothing is known.
+    fn shape(&self) -> Shape {
+        Shape::Unknown
+    }
 }

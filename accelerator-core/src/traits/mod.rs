@@ -6,4 +6,5 @@ pub(crate) mod l1;
 pub(crate) mod l2;
 pub(crate) mod loader;
 pub(crate) mod outcomes;
+pub(crate) mod shape;
 pub(crate) mod unclaimed;

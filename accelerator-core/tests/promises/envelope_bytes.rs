@@ -6,6 +6,9 @@ use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use crate::common::{TTL, World, ok, secs};
 
+/// The schema of `u64` with postcard and `schema_version` 0.
+const U64: u32 = 0x9C3D_AB4D;
+
 /// An envelope as the format's description says, made without the library.
 #[derive(Clone)]
 struct Sealed {
@@ -29,7 +32,7 @@ impl Sealed {
             nonce: 0x1122_3344_5566_7788,
             codec: 1,
             flags: 0,
-            schema: 0,
+            schema: U64,
             written_at: w.clock.unix_ms(),
             soft_ttl: 60_000,
             hard_ttl: 60_000,
@@ -64,7 +67,7 @@ async fn read(w: &World, key: u64) -> Option<u64> {
 #[tokio::test(start_paused = true)]
 async fn a_value_in_l2_is_these_bytes() {
     let w = World::new();
-    let cache = ok(w.no_loader().schema_version(0x0A0B_0C0D).stale_on_error(secs(5)));
+    let cache = ok(w.no_loader().fingerprint(false).schema_version(0x0A0B_0C0D).stale_on_error(secs(5)));
     cache.set(&1, 300).await.unwrap();
     cache.set(&2, None).await.unwrap();
     for (key, kind, soft, payload) in [(1, 0x10, 60_000, vec![0xAC, 0x02]), (2, 0x11, 30_000, vec![])] {
@@ -87,7 +90,8 @@ async fn a_value_in_l2_is_these_bytes() {
 #[test]
 fn the_format_does_not_change_by_accident() {
     let w = World::new();
-    let hex: String = Sealed::value(&w).bytes("t.1").iter().map(|b| format!("{b:02x}")).collect();
+    let hex: String =
+        Sealed { schema: 0, ..Sealed::value(&w) }.bytes("t.1").iter().map(|b| format!("{b:02x}")).collect();
     let expected = "c710887766554433221101000000000000ee5c2b970160ea000060ea00000000dffbd7c9e198ee01ac02";
     assert_eq!(hex, expected);
 }
@@ -96,6 +100,11 @@ fn the_format_does_not_change_by_accident() {
 async fn bytes_made_by_the_description_are_read() {
     let w = World::new();
     w.l2.inner().put_raw("t.1", Sealed::value(&w).bytes("t.1"), TTL);
+    let written = {
+        ok(w.twin().no_loader()).set(&9, 300).await.unwrap();
+        w.l2.inner().peek("t.9").unwrap()[12..16].to_vec()
+    };
+    assert_eq!(written, U64.to_le_bytes(), "{written:x?}");
     assert_eq!(read(&w, 1).await, Some(300));
     let absent = Sealed { version_and_kind: 0x11, payload: vec![], ..Sealed::value(&w) };
     w.l2.inner().put_raw("t.1", absent.bytes("t.1"), TTL);

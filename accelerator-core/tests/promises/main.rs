@@ -1,8 +1,11 @@
 //! What the cache promises, one module per promise, through the public API only.
 
+mod any;
 mod batch;
+mod bombs;
 mod builder;
 mod common;
+mod deploys;
 mod endings;
 mod envelope_bytes;
 mod extremes;
@@ -29,6 +32,8 @@ mod skew;
 mod slow_line;
 mod stale;
 mod stats;
+mod trials;
+mod types;
 mod values;
 mod wakers;
 mod write_guard;
