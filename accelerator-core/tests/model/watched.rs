@@ -28,11 +28,32 @@ impl Drop for Writing<'_> {
     }
 }
 
+/// A renewal in progress; it may end by being dropped.
+struct Renewing<'a> {
+    world: &'a World,
+    node: usize,
+    renewals: Vec<(u32, usize)>,
+}
+
+impl Drop for Renewing<'_> {
+    fn drop(&mut self) {
+        self.world.renewed(self.node, &self.renewals);
+    }
+}
+
+fn keys<'a>(wires: impl Iterator<Item = &'a str>) -> Vec<u32> {
+    wires.filter_map(|wire| wire.strip_prefix("model.")?.parse().ok()).collect()
+}
+
 impl Watched {
     fn writing<'a>(&'a self, wires: impl Iterator<Item = &'a str>) -> Writing<'a> {
-        let keys: Vec<u32> = wires.filter_map(|wire| wire.strip_prefix("model.")?.parse().ok()).collect();
-        let writes = self.world.l2_writing(self.node, &keys);
+        let writes = self.world.l2_writing(self.node, &keys(wires));
         Writing { world: &self.world, node: self.node, writes }
+    }
+
+    fn renewing<'a>(&'a self, wires: impl Iterator<Item = &'a str>) -> Renewing<'a> {
+        let renewals = self.world.renewing(self.node, &keys(wires));
+        Renewing { world: &self.world, node: self.node, renewals }
     }
 }
 
@@ -75,12 +96,11 @@ impl L2Store for Watched {
         self.store.mfill(items).await
     }
     async fn renew(&self, key: &str, token: &LeaseToken, lease: Duration) -> StoreResult<Option<LeaseToken>> {
-        // A fill waits for a renewal that is under way.
-        let _writing = self.writing([key].into_iter());
+        let _renewing = self.renewing([key].into_iter());
         self.store.renew(key, token, lease).await
     }
     async fn mrenew(&self, items: Vec<(&str, LeaseToken)>, lease: Duration) -> Vec<StoreResult<Option<LeaseToken>>> {
-        let _writing = self.writing(items.iter().map(|item| item.0));
+        let _renewing = self.renewing(items.iter().map(|item| item.0));
         self.store.mrenew(items, lease).await
     }
     async fn release(&self, key: &str, token: LeaseToken) -> StoreResult<()> {

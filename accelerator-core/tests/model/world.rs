@@ -77,6 +77,8 @@ struct Told {
     failures: Vec<(u64, u64)>,
     /// Writes of L2: the steps at which they began and ended.
     writes: Vec<(u64, u64)>,
+    /// Renewals of leases, likewise: a fill waits for one that is under way.
+    renewals: Vec<(u64, u64)>,
     /// The keys of the load that ended last.
     together: Arc<[u32]>,
 }
@@ -256,6 +258,30 @@ impl World {
         }
     }
 
+    /// A renewal of the leases of these keys begins; the steps until now, for [`World::renewed`].
+    pub(crate) fn renewing(&self, node: usize, keys: &[u32]) -> Vec<(u32, usize)> {
+        let now = self.now();
+        let mut state = self.state();
+        let keys = keys.iter().copied().filter(|&key| key < self.keys);
+        keys.map(|key| {
+            let step = state.note(now, key, node, "renewal", 0);
+            let renewals = &mut state.keys[key as usize].told[node].renewals;
+            renewals.push((step, u64::MAX));
+            (key, renewals.len() - 1)
+        })
+        .collect()
+    }
+
+    /// It ends, one way or the other.
+    pub(crate) fn renewed(&self, node: usize, renewals: &[(u32, usize)]) {
+        let now = self.now();
+        let mut state = self.state();
+        for &(key, number) in renewals {
+            let step = state.note(now, key, node, "renewal over", 0);
+            state.keys[key as usize].told[node].renewals[number].1 = step;
+        }
+    }
+
     /// A `set` is about to be called: the value to set. Its rank is the version that is current now.
     pub(crate) fn setting(&self, node: usize, key: u32, present: bool, own: Option<Duration>) -> Option<Val> {
         let rank = self.state().keys[key as usize].version;
@@ -406,7 +432,10 @@ impl State {
         let of = |key: &u32| self.keys[*key as usize].told[start.node].writes.iter().rev();
         let writes = of(&start.key).chain(origin.together.iter().flat_map(of));
         let covers = |&(begin, end): &(u64, u64)| origin.step <= begin && begin <= start.step && start.step <= end;
-        origin.loaded && origin.node == start.node && writes.into_iter().any(covers)
+        let renewals = |key: &u32| self.keys[*key as usize].told[start.node].renewals.iter().rev();
+        let mut renewals = renewals(&start.key).chain(origin.together.iter().flat_map(renewals));
+        let waits = |&(begin, end): &(u64, u64)| begin <= start.step && start.step <= end;
+        origin.loaded && origin.node == start.node && (writes.into_iter().any(covers) || renewals.any(waits))
     }
 
     /// Whether a load failed during the read, or so shortly before that the source need not be asked again.
