@@ -68,15 +68,17 @@ trait Handle {
     fn storm(&self, way: Way, tasks: u64, allocations: &dyn Fn() -> u64) -> Storm;
 }
 
-struct Over<S, F> {
+struct Over<S, N, F> {
     store: S,
     cache: LevelCache<u64, Payload, S>,
+    new: N,
     build: F,
 }
 
-impl<S, F> Handle for Over<S, F>
+impl<S, N, F> Handle for Over<S, N, F>
 where
     S: L1Store<u64, Payload> + Clone,
+    N: Fn() -> S,
     F: Fn(S) -> Builder<u64, Payload, S>,
 {
     fn hits(&self, from: u64, count: u64) {
@@ -92,7 +94,8 @@ where
     }
 
     fn storm(&self, way: Way, tasks: u64, allocations: &dyn Fn() -> u64) -> Storm {
-        storm((self.build)(self.store.clone()), way, tasks, allocations)
+        // A cache with loaders, over a store of its own.
+        storm((self.build)((self.new)()), way, tasks, allocations)
     }
 }
 
@@ -102,17 +105,24 @@ where
 /// For a name that no store has, and where a server does not answer: see [`Servers::check`].
 pub async fn build(pair: Pair, servers: &Servers) -> Built {
     match pair.l1 {
-        "none" => over(NoL1, pair, servers).await,
-        "moka" => over(MokaL1::builder().capacity(CAPACITY).hasher(HASHER).build(), pair, servers).await,
-        "mini-moka" => over(MiniMokaL1::builder().capacity(CAPACITY).hasher(HASHER).build(), pair, servers).await,
-        "quick-cache" => over(QuickCacheL1::builder().capacity(CAPACITY).hasher(HASHER).build(), pair, servers).await,
+        "none" => over(|| NoL1, pair, servers).await,
+        "moka" => over(|| MokaL1::builder().capacity(CAPACITY).hasher(HASHER).build(), pair, servers).await,
+        "mini-moka" => over(|| MiniMokaL1::builder().capacity(CAPACITY).hasher(HASHER).build(), pair, servers).await,
+        "quick-cache" => {
+            over(|| QuickCacheL1::builder().capacity(CAPACITY).hasher(HASHER).build(), pair, servers).await
+        }
         other => unreachable!("no L1 is called {other}"),
     }
 }
 
-async fn over<S: L1Store<u64, Payload> + Clone>(store: S, pair: Pair, servers: &Servers) -> Built {
+async fn over<S, N>(new: N, pair: Pair, servers: &Servers) -> Built
+where
+    S: L1Store<u64, Payload> + Clone,
+    N: Fn() -> S + 'static,
+{
     #[cfg(any(accelerator_inject = "slow", accelerator_inject = "alloc"))]
-    let store = super::inject::Injected::into(store);
+    let new = move || super::inject::Injected::into(new());
+    let store = new();
     let memory = (pair.l2 == "memory").then(MemoryL2::new);
     let l2: Option<Arc<dyn L2Store>> = match &memory {
         Some(memory) => Some(Arc::new(memory.clone())),
@@ -128,7 +138,7 @@ async fn over<S: L1Store<u64, Payload> + Clone>(store: S, pair: Pair, servers: &
         }
     };
     let cache = build(store.clone()).build().expect("the settings above are valid");
-    let handle = Over { store, cache: cache.clone(), build };
+    let handle = Over { store, cache: cache.clone(), new, build };
     Built { cache: Arc::new(cache), memory, handle: Box::new(handle) }
 }
 
