@@ -101,7 +101,7 @@ impl<K: Key, V: Value> Engine<K, V> {
     }
 
     /// Whether this node guards the key itself.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn guards(&self, remote: &Remote<K, V>, key: &K) -> bool {
         !remote.guarded.is_empty() && remote.guarded.has(key, self.now())
     }

@@ -44,13 +44,14 @@ impl<K: Hash + Eq + Clone> Guarded<K> {
     }
 
     /// Whether no key is guarded.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn is_empty(&self) -> bool {
         // The lock of the key's slot, which a load takes before and a guard's purge after, makes this read late enough.
         self.len.load(Relaxed) == 0 || cfg!(accelerator_mutant = "guard-unknown-to-node")
     }
 
     /// Whether `key` is guarded at `now`.
+    #[cold]
     pub(crate) fn has(&self, key: &K, now: u64) -> bool {
         if self.is_empty() {
             return false;

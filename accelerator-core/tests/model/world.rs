@@ -77,8 +77,9 @@ struct Told {
     failures: Vec<(u64, u64)>,
     /// Writes of L2: the steps at which they began and ended.
     writes: Vec<(u64, u64)>,
-    /// Renewals of leases, likewise: a fill waits for one that is under way.
-    renewals: Vec<(u64, u64)>,
+    /// Renewals of leases, likewise, with the time at which they ended: a fill waits for one that is under way, and begins
+    /// in the moment in which it ends.
+    renewals: Vec<(u64, u64, u64)>,
     /// The keys of the load that ended last.
     together: Arc<[u32]>,
 }
@@ -266,7 +267,7 @@ impl World {
         keys.map(|key| {
             let step = state.note(now, key, node, "renewal", 0);
             let renewals = &mut state.keys[key as usize].told[node].renewals;
-            renewals.push((step, u64::MAX));
+            renewals.push((step, u64::MAX, u64::MAX));
             (key, renewals.len() - 1)
         })
         .collect()
@@ -278,7 +279,8 @@ impl World {
         let mut state = self.state();
         for &(key, number) in renewals {
             let step = state.note(now, key, node, "renewal over", 0);
-            state.keys[key as usize].told[node].renewals[number].1 = step;
+            let renewal = &mut state.keys[key as usize].told[node].renewals[number];
+            (renewal.1, renewal.2) = (step, now);
         }
     }
 
@@ -434,7 +436,9 @@ impl State {
         let covers = |&(begin, end): &(u64, u64)| origin.step <= begin && begin <= start.step && start.step <= end;
         let renewals = |key: &u32| self.keys[*key as usize].told[start.node].renewals.iter().rev();
         let mut renewals = renewals(&start.key).chain(origin.together.iter().flat_map(renewals));
-        let waits = |&(begin, end): &(u64, u64)| begin <= start.step && start.step <= end;
+        let waits = |&(begin, end, ended_at): &(u64, u64, u64)| {
+            begin <= start.step && origin.step <= end && (start.step <= end || start.time == ended_at)
+        };
         origin.loaded && origin.node == start.node && (writes.into_iter().any(covers) || renewals.any(waits))
     }
 
