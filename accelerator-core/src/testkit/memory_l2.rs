@@ -1,28 +1,26 @@
 //! An L2 without a network, which behaves like one that has it.
 
 use std::collections::HashMap;
-use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use async_trait::async_trait;
 use bytes::Bytes;
 
 use super::holds::Holds;
 use super::{ManualClock, lock};
 use crate::error::{StoreError, StoreErrorKind, StoreResult};
 use crate::time::{Clock, millis};
-use crate::traits::l2::{Filled, HoldOwner, L2Read, L2Store, LeaseToken, Limits};
+use crate::traits::l2::{Filled, L2Read, LeaseToken, Limits};
 
-/// An [`L2Store`] over one map, with TTLs. A cheap handle: clones share the contents.
+/// An [`L2Store`](crate::L2Store) over one map, with TTLs. A cheap handle: clones share the contents.
 ///
 /// It has no leases unless [`with_leases`](Self::with_leases) says so.
 ///
 /// Every operation gives way to the scheduler once before it happens, as a network store's would: a caller can be
 /// dropped there, and others run. It refuses what breaks its [`Limits`] or isn't a key of `[A-Za-z0-9._~-]`, so that
 /// tests see what a real server would have choked on. A batch is one round trip. The helpers that are not part of
-/// [`L2Store`] (`peek`, `put_raw`, ..) look at the contents from the side: no round trip, no giving way.
+/// [`L2Store`](crate::L2Store) (`peek`, `put_raw`, ..) look at the contents from the side: no round trip, no giving way.
 #[derive(Clone)]
 pub struct MemoryL2(Arc<Inner>);
 
@@ -175,7 +173,7 @@ impl MemoryL2 {
     }
 
     /// The wire: the operation happens after this. Dropped here, it has not happened.
-    async fn travel(&self) {
+    pub(super) async fn travel(&self) {
         tokio::task::yield_now().await;
         self.0.round_trips.fetch_add(1, Ordering::SeqCst);
     }
@@ -191,12 +189,12 @@ impl MemoryL2 {
         }
     }
 
-    fn get_now(&self, key: &str) -> StoreResult<Option<Bytes>> {
+    pub(super) fn get_now(&self, key: &str) -> StoreResult<Option<Bytes>> {
         self.check_key(key)?;
         Ok(self.peek(key))
     }
 
-    fn set_now(&self, key: &str, value: Bytes, ttl: Duration) -> StoreResult<()> {
+    pub(super) fn set_now(&self, key: &str, value: Bytes, ttl: Duration) -> StoreResult<()> {
         self.check(key, &value)?;
         let mut contents = lock(&self.0.contents);
         if self.holds(&contents, key).is_some() {
@@ -213,7 +211,7 @@ impl MemoryL2 {
         self.check_key(key)
     }
 
-    fn del_now(&self, key: &str) -> StoreResult<()> {
+    pub(super) fn del_now(&self, key: &str) -> StoreResult<()> {
         self.check_key(key)?;
         let mut contents = lock(&self.0.contents);
         if self.holds(&contents, key).is_none() || cfg!(accelerator_mutant = "del-ends-holds") {
@@ -230,7 +228,11 @@ impl MemoryL2 {
     }
 
     /// Changes the holds of a key, in whose place nothing else stays.
-    fn change_holds(&self, key: &str, change: impl FnOnce(&mut Holds, u64) -> StoreResult<()>) -> StoreResult<()> {
+    pub(super) fn change_holds(
+        &self,
+        key: &str,
+        change: impl FnOnce(&mut Holds, u64) -> StoreResult<()>,
+    ) -> StoreResult<()> {
         self.check_key(key)?;
         let now = self.0.clock.monotonic_ms();
         let mut contents = lock(&self.0.contents);
@@ -248,11 +250,11 @@ impl MemoryL2 {
         Ok(())
     }
 
-    fn need_leases(&self, op: &str) -> StoreResult<()> {
+    pub(super) fn need_leases(&self, op: &str) -> StoreResult<()> {
         if self.0.limits.leases { Ok(()) } else { Err(StoreError::unsupported(op)) }
     }
 
-    fn get_or_lease_now(&self, key: &str, lease: Duration) -> StoreResult<L2Read> {
+    pub(super) fn get_or_lease_now(&self, key: &str, lease: Duration) -> StoreResult<L2Read> {
         self.need_leases("get_or_lease")?;
         self.check_key(key)?;
         let mut contents = lock(&self.0.contents);
@@ -271,7 +273,7 @@ impl MemoryL2 {
         self.find(contents, key).is_some_and(|stored| stored.token() == *token)
     }
 
-    fn renew_now(&self, key: &str, token: &LeaseToken, lease: Duration) -> StoreResult<Option<LeaseToken>> {
+    pub(super) fn renew_now(&self, key: &str, token: &LeaseToken, lease: Duration) -> StoreResult<Option<LeaseToken>> {
         self.need_leases("renew")?;
         self.check_key(key)?;
         let mut contents = lock(&self.0.contents);
@@ -283,7 +285,7 @@ impl MemoryL2 {
         Ok(Some(self.put(&mut contents, key, What::Lease, lease)))
     }
 
-    fn fill_now(&self, key: &str, token: &LeaseToken, value: Bytes, ttl: Duration) -> StoreResult<Filled> {
+    pub(super) fn fill_now(&self, key: &str, token: &LeaseToken, value: Bytes, ttl: Duration) -> StoreResult<Filled> {
         self.need_leases("fill")?;
         self.check(key, &value)?;
         let mut contents = lock(&self.0.contents);
@@ -292,6 +294,24 @@ impl MemoryL2 {
         }
         self.put(&mut contents, key, What::Value(value), ttl);
         Ok(Filled::Stored)
+    }
+
+    pub(super) fn release_now(&self, key: &str, token: &LeaseToken) -> StoreResult<()> {
+        self.need_leases("release")?;
+        let mut contents = lock(&self.0.contents);
+        if self.stands(&contents, key, token) {
+            contents.remove(key);
+        }
+        Ok(())
+    }
+
+    /// The time of day, where a test moves it.
+    pub(super) fn wall_ms(&self) -> Option<u64> {
+        Some(self.0.wall.as_ref()?.unix_ms())
+    }
+
+    pub(super) fn own_limits(&self) -> Limits {
+        self.0.limits
     }
 }
 
@@ -304,115 +324,6 @@ impl Default for MemoryL2 {
 impl std::fmt::Debug for MemoryL2 {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("MemoryL2").field("len", &self.len()).field("limits", &self.0.limits).finish_non_exhaustive()
-    }
-}
-
-#[async_trait]
-impl L2Store for MemoryL2 {
-    async fn get(&self, key: &str) -> StoreResult<Option<Bytes>> {
-        self.travel().await;
-        self.get_now(key)
-    }
-
-    async fn set(&self, key: &str, value: Bytes, ttl: Duration) -> StoreResult<()> {
-        self.travel().await;
-        self.set_now(key, value, ttl)
-    }
-
-    async fn del(&self, key: &str) -> StoreResult<()> {
-        self.travel().await;
-        self.del_now(key)
-    }
-
-    async fn mget(&self, keys: &[&str]) -> Vec<StoreResult<Option<Bytes>>> {
-        if !keys.is_empty() {
-            self.travel().await;
-        }
-        keys.iter().map(|key| self.get_now(key)).collect()
-    }
-
-    async fn mset(&self, items: Vec<(&str, Bytes, Duration)>) -> Vec<StoreResult<()>> {
-        if !items.is_empty() {
-            self.travel().await;
-        }
-        items.into_iter().map(|(key, value, ttl)| self.set_now(key, value, ttl)).collect()
-    }
-
-    async fn mdel(&self, keys: &[&str]) -> Vec<StoreResult<()>> {
-        if !keys.is_empty() {
-            self.travel().await;
-        }
-        keys.iter().map(|key| self.del_now(key)).collect()
-    }
-
-    async fn get_or_lease(&self, key: &str, lease: Duration) -> StoreResult<L2Read> {
-        self.travel().await;
-        self.get_or_lease_now(key, lease)
-    }
-
-    async fn mget_or_lease(&self, keys: &[&str], lease: Duration) -> Vec<StoreResult<L2Read>> {
-        if !keys.is_empty() {
-            self.travel().await;
-        }
-        keys.iter().map(|key| self.get_or_lease_now(key, lease)).collect()
-    }
-
-    async fn fill(&self, key: &str, token: &LeaseToken, value: Bytes, ttl: Duration) -> StoreResult<Filled> {
-        self.travel().await;
-        self.fill_now(key, token, value, ttl)
-    }
-
-    async fn mfill(&self, items: Vec<(&str, LeaseToken, Bytes, Duration)>) -> Vec<StoreResult<Filled>> {
-        if !items.is_empty() {
-            self.travel().await;
-        }
-        items.into_iter().map(|(key, token, value, ttl)| self.fill_now(key, &token, value, ttl)).collect()
-    }
-
-    async fn renew(&self, key: &str, token: &LeaseToken, lease: Duration) -> StoreResult<Option<LeaseToken>> {
-        self.travel().await;
-        self.renew_now(key, token, lease)
-    }
-
-    async fn mrenew(&self, items: Vec<(&str, LeaseToken)>, lease: Duration) -> Vec<StoreResult<Option<LeaseToken>>> {
-        if !items.is_empty() {
-            self.travel().await;
-        }
-        items.into_iter().map(|(key, token)| self.renew_now(key, &token, lease)).collect()
-    }
-
-    async fn release(&self, key: &str, token: LeaseToken) -> StoreResult<()> {
-        self.travel().await;
-        self.need_leases("release")?;
-        let mut contents = lock(&self.0.contents);
-        if self.stands(&contents, key, &token) {
-            contents.remove(key);
-        }
-        Ok(())
-    }
-
-    async fn hold(&self, key: &str, owner: HoldOwner, hold: Duration) -> StoreResult<()> {
-        self.travel().await;
-        self.need_leases("hold")?;
-        self.change_holds(key, |holds, now| holds.add(owner, now.saturating_add(millis(hold)), now))
-    }
-
-    async fn unhold(&self, key: &str, owner: HoldOwner) -> StoreResult<()> {
-        self.travel().await;
-        self.need_leases("unhold")?;
-        self.change_holds(key, |holds, now| {
-            holds.end(owner, now);
-            Ok(())
-        })
-    }
-
-    fn unix_ms(&self) -> Option<RangeInclusive<u64>> {
-        let now = self.0.wall.as_ref()?.unix_ms();
-        Some(now..=now)
-    }
-
-    fn limits(&self) -> Limits {
-        self.0.limits
     }
 }
 

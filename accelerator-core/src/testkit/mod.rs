@@ -21,6 +21,7 @@ mod holds;
 pub mod laws;
 mod memory_l1;
 mod memory_l2;
+mod memory_l2_store;
 #[cfg(all(unix, feature = "testkit-server"))]
 pub mod server;
 
