@@ -43,17 +43,15 @@ impl<K: Key, V: Value> Engine<K, V> {
 }
 
 impl<K: Key, V: Value> Engine<K, V> {
-    /// Whether what the caller wants can't be done now; see [`outside`](Self::outside). Without a runtime for a task, a
-    /// call from a store's own drops is made at once.
+    /// Whether what the caller wants can't be done now; see [`outside`](Self::outside).
     pub(crate) fn is_called(&self) -> bool {
-        !cfg!(accelerator_mutant = "calls-from-inside")
-            && inside::is_called()
-            && (inside::is_inside() || self.handle().is_some())
+        !cfg!(accelerator_mutant = "calls-from-inside") && inside::is_called()
     }
 
     /// A call by the user code that a store calls. Under a lock of ours it is made when that is released, before the
     /// operation that holds it goes on. Where a store drops values on its own (on the way of a hit) it may hold locks of
-    /// its own: then the call is made in a task. Nobody can wait for it until that code has returned.
+    /// its own: then the call is made in a task, and refused where there is no runtime for one, as it may wait for those
+    /// locks for ever. Nobody can wait for it until that code has returned.
     #[cold]
     pub(crate) fn outside(
         self: &Arc<Self>,
@@ -63,6 +61,9 @@ impl<K: Key, V: Value> Engine<K, V> {
         let (engine, (called, calls)) = (self.clone(), oneshot::channel());
         let make = move || drop(called.send(call(&engine)));
         let queued = if inside::is_inside() { inside::later(make) } else { self.spawn(async move { make() }) };
+        if !queued {
+            tracing::warn!(target: "accelerator", op, "refused: {}", inside::RULE);
+        }
         CacheFuture::boxed(async move {
             if !queued || inside::is_called() {
                 return Err(refused(op));
