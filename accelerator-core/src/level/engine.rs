@@ -43,7 +43,8 @@ impl<T: Hash + Eq + Clone + Send + Sync + 'static> Key for T {}
 /// `Eq`, `Clone` and `Drop` of a [`Key`], a weigher, an [`L1Store`](crate::L1Store)) should do nothing but that.
 ///
 /// - They may call `stats`, and `set`, `mset`, `del`, `mdel` and `clear` of any cache. Such a write is made as soon as the
-///   lock is released, or in a task where a store drops a value on its own. Its future may be dropped; who polls it in
+///   lock is released, or in a task where a store drops a value on its own
+///   (without a runtime it is refused, and a warning says so). Its future may be dropped; who polls it in
 ///   there gets an error.
 /// - All else there (a read that misses, `l1_stats`, `write_guard`) panics with a message that names this rule. A read
 ///   that hits may wait for ever where the store holds a lock of its own.
