@@ -17,6 +17,7 @@ mod sync;
 pub mod testkit;
 mod time;
 mod traits;
+mod wake;
 mod watch;
 
 pub use cache::{Batch, Begin, BoxFuture, Cache, CacheFuture, FlightOps, LoadTicket};

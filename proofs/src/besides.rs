@@ -10,8 +10,8 @@ use shuttle::sync::mpsc::channel;
 use shuttle::thread::{self, JoinHandle};
 use tokio::time::Instant;
 
-use crate::level::join::Join;
-use crate::level::patience::Limits;
+use crate::level::flight::join::Join;
+use crate::level::flight::patience::Limits;
 use crate::rig::{Cache, Flight, Led, Outcome, Wire, take_over};
 
 fn reads(cache: &Arc<Cache>) -> JoinHandle<Outcome> {

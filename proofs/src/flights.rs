@@ -8,7 +8,7 @@ use shuttle::sync::atomic::Ordering::SeqCst;
 use shuttle::sync::mpsc::channel;
 use shuttle::thread::{self, JoinHandle};
 
-use crate::level::join::Join;
+use crate::level::flight::join::Join;
 use crate::rig::{Cache, Follow, Led, Outcome, Waited, poll_once};
 
 fn get(cache: &Arc<Cache>) -> JoinHandle<Outcome> {

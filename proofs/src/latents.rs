@@ -7,8 +7,8 @@ use shuttle::sync::atomic::Ordering::SeqCst;
 use shuttle::sync::mpsc::channel;
 use shuttle::thread::{self, JoinHandle};
 
-use crate::level::join::Join;
-use crate::level::latent::{By, Latent};
+use crate::level::flight::join::Join;
+use crate::level::flight::reservation::{By, Latent};
 use crate::rig::{Cache, Flight, InPlace, KEY, Outcome, Stage, Wire, Work, give_up, run_in_task};
 
 type Started = Result<Outcome, Stage>;

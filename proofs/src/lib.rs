@@ -37,3 +37,6 @@ mod runner;
 mod runs;
 #[cfg(test)]
 mod sync;
+#[cfg(test)]
+#[path = "../../accelerator-core/src/wake.rs"]
+mod wake;

@@ -7,8 +7,8 @@ use shuttle::future::block_on;
 use shuttle::sync::mpsc::channel;
 use shuttle::thread::{self, JoinHandle};
 
-use crate::level::join::Join;
-use crate::level::place::{ASLEEP, Looked};
+use crate::level::flight::handoff::{ASLEEP, Looked};
+use crate::level::flight::join::Join;
 use crate::rig::{
     Cache, Flight, Follow, InTask, Led, Outcome, Waited, Wire, first_poll, look_at, poll_once, take_over,
 };

@@ -10,16 +10,16 @@ use std::time::Instant;
 use shuttle::future::block_on;
 use shuttle::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::SeqCst};
 
-use crate::level::flight::{self, Left, Parked, Turn, is_unshared};
-use crate::level::join::Join;
-use crate::level::place::{Hand, Looked};
-use crate::level::run::Run;
-use crate::level::slots::{Registered, SlotTable, Token};
+use crate::level::flight::handoff::{Hand, Looked};
+use crate::level::flight::join::Join;
+use crate::level::flight::shared_run::Run;
+use crate::level::flight::slots::{Registered, SlotTable, Token};
+use crate::level::flight::state::{self, Left, Parked, Turn, is_unshared};
 use crate::sync::{Mutex, lock};
 
 pub(crate) const KEY: u8 = 7;
 
-pub(crate) type Flight = flight::Flight<u8, Outcome, Work, Arc<Cache>>;
+pub(crate) type Flight = state::Flight<u8, Outcome, Work, Arc<Cache>>;
 type Table = SlotTable<u8, Outcome, Work, Arc<Cache>>;
 type Joined = Join<u64, Arc<Flight>, Arc<Flight>>;
 

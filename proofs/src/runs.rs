@@ -12,10 +12,10 @@ use shuttle::sync::atomic::Ordering::SeqCst;
 use shuttle::sync::mpsc::{Receiver, channel};
 use shuttle::thread::{self, JoinHandle};
 
-use crate::level::join::Join;
-use crate::level::latent::{By, Latent};
-use crate::level::place::ASLEEP;
-use crate::level::run::Report;
+use crate::level::flight::handoff::ASLEEP;
+use crate::level::flight::join::Join;
+use crate::level::flight::reservation::{By, Latent};
+use crate::level::flight::shared_run::Report;
 use crate::rig::{BatchRun, Cache, Flight, KEY, Load, Outcome, Stage, Wire, give_up, poll_once, spawn};
 
 /// As `batch_run.rs`: the key of the batch, which reports to the leader when it is dropped.

@@ -12,21 +12,21 @@ use tokio::runtime::Handle;
 
 use crate::entry::Entry;
 use crate::error::CacheError;
-use crate::level::batch_run::BatchRun;
-use crate::level::claim::Claim;
-use crate::level::flight;
-use crate::level::join::{Join, Seen};
-use crate::level::latent::{By, Latent};
-use crate::level::load::Work;
-use crate::level::overdue::Overdue;
-use crate::level::policy::{Life, Policy, Until};
-use crate::level::remembered::Remembered;
+use crate::level::flight::join::{Join, Seen};
+use crate::level::flight::reservation::{By, Latent};
+use crate::level::flight::slots::SlotTable;
+use crate::level::flight::state;
+use crate::level::load::one::Work;
+use crate::level::local::batch_run::BatchRun;
+use crate::level::local::claim::Claim;
 use crate::level::remote::Remote;
-use crate::level::slots::SlotTable;
-use crate::level::sources::Sources;
-use crate::level::stats::{Count, Counters, Now, Stats};
-use crate::level::ticker::{Limit, NoRuntime, Ticker};
-use crate::level::timer::{Timer, from_now};
+use crate::level::source::Sources;
+use crate::level::stats::counters::{Count, Counters, Now, Stats};
+use crate::level::stats::overdue::Overdue;
+use crate::level::time::key_deadlines::Remembered;
+use crate::level::time::policy::{Life, Policy, Until};
+use crate::level::time::ticker::{Limit, NoRuntime, Ticker};
+use crate::level::time::timer::{Timer, from_now};
 use crate::pulse::Pulses;
 use crate::time::TimeSource;
 use crate::traits::l1::L1Store;
@@ -53,7 +53,7 @@ impl<T: Hash + Eq + Clone + Send + Sync + 'static> Key for T {}
 pub trait Value: Clone + Send + Sync + 'static {}
 impl<T: Clone + Send + Sync + 'static> Value for T {}
 
-pub(crate) type Flight<K, V> = flight::Flight<K, Outcome<V>, Work<V>, Arc<Engine<K, V>>>;
+pub(crate) type Flight<K, V> = state::Flight<K, Outcome<V>, Work<V>, Arc<Engine<K, V>>>;
 type Table<K, V> = SlotTable<K, Outcome<V>, Work<V>, Arc<Engine<K, V>>>;
 pub(crate) type Joined<K, V> = Join<Option<V>, Arc<Flight<K, V>>, Arc<Flight<K, V>>>;
 
@@ -104,7 +104,7 @@ pub(crate) struct Engine<K, V> {
     pub(crate) generation: AtomicU32,
     pub(crate) counters: Counters,
     #[cfg(feature = "metrics")]
-    pub(crate) reporter: Arc<crate::level::metrics::Reporter>,
+    pub(crate) reporter: Arc<crate::level::stats::reporter::Reporter>,
     pub(crate) table: Table<K, V>,
     pub(crate) l1: Arc<dyn L1Store<K, V>>,
     pub(crate) remote: Option<Remote<K, V>>,

@@ -4,69 +4,21 @@
 //! them.
 
 mod answers;
-mod batch;
-mod batch_latent;
-mod batch_load;
-mod batch_run;
-mod borrow;
-mod builder;
-mod cells;
-mod claim;
-mod cleared;
+mod api;
+mod drive;
 mod engine;
-mod envelope;
-mod face;
-mod fill;
-mod finish;
 mod flight;
-mod forced;
-mod guard;
-mod guarded;
-mod in_task;
-mod inside;
-mod invalidate;
-mod join;
-mod keep;
-mod latent;
-mod lease;
-mod lease_many;
-mod limits;
 mod load;
-mod load_latent;
-#[cfg(feature = "metrics")]
-mod metrics;
-mod names;
-mod overdue;
-mod patience;
-mod place;
-mod policy;
-mod pulse;
+mod local;
 mod read;
-mod recovery;
-mod refresh;
-mod rejects;
-mod remembered;
 mod remote;
-mod renew;
-mod rouse;
-mod run;
-mod schema;
-mod settings;
 mod shutdown;
-mod slots;
-mod sources;
+mod source;
 mod stats;
-mod ticker;
 mod ticket;
-mod timer;
-mod trials;
-mod turns;
-mod verbs;
-mod wait;
-mod wake;
-mod wall;
+mod time;
+mod wire;
 mod write;
-mod written;
 
 use std::fmt;
 use std::sync::Arc;
@@ -74,13 +26,13 @@ use std::sync::Arc;
 use crate::traits::l1::L1Store;
 
 pub use answers::Answers;
-pub use builder::Builder;
+pub use api::builder::Builder;
+pub use api::verbs::{Lookup, ShutdownReport, WarmupReport};
 pub use engine::{Key, Value};
-pub use guard::WriteGuard;
+pub use stats::counters::Stats;
 #[cfg(feature = "metrics")]
-pub use metrics::METRIC_NAMES;
-pub use stats::Stats;
-pub use verbs::{Lookup, ShutdownReport, WarmupReport};
+pub use stats::reporter::METRIC_NAMES;
+pub use write::guard::WriteGuard;
 
 /// A cache of two levels in front of the source of truth. Cheap to clone; all clones are one cache.
 ///

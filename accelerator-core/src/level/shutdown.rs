@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use crate::level::api::verbs::ShutdownReport;
 use crate::level::engine::{Engine, Key, Value};
-use crate::level::verbs::ShutdownReport;
 
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 

@@ -1,0 +1,338 @@
+//! Building a cache: four calls for most users, the rest has defaults; nonsense is refused by name.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize};
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+
+use crate::error::{CacheError, CacheResult, LoadError};
+use crate::key::CacheKey;
+use crate::level::LevelCache;
+use crate::level::api::settings::{Settings, area_prefix};
+use crate::level::engine::{Engine, Key, Value};
+use crate::level::flight::slots::SlotTable;
+use crate::level::local::claim::Claim;
+use crate::level::remote::Remote;
+use crate::level::remote::guarded::Guarded;
+use crate::level::remote::look::Grants;
+use crate::level::source::{ByTrait, FromFn};
+use crate::level::stats::counters::Counters;
+use crate::level::stats::overdue::Overdue;
+use crate::level::stats::rejects::Rejects;
+use crate::level::time::background::Pulse;
+use crate::level::time::key_deadlines::{Remembered, WhenFull};
+use crate::level::time::policy::MAX_REMEMBERED;
+use crate::level::time::ticker::Ticker;
+use crate::level::wire::cleared::Cleared;
+use crate::level::wire::schema::schema;
+use crate::level::wire::trials::Trials;
+use crate::pulse::Pulses;
+use crate::time::{Clock, TimeSource};
+use crate::traits::codec::Codec;
+use crate::traits::l1::{L1Store, NoL1};
+use crate::traits::l2::L2Store;
+use crate::traits::loader::{BatchLoader, Loaded, Loader};
+
+/// Builds a [`LevelCache`]; begin with [`LevelCache::builder`].
+///
+/// Most users need four calls: `area`, `l1` and / or `l2`, `ttl`, `loader`. The levels follow from what is plugged in:
+/// L1 only, L2 only, or both.
+#[must_use = "call build()"]
+pub struct Builder<K, V, L1 = NoL1> {
+    l1: L1,
+    set: Settings<K, V>,
+}
+
+impl<K: Key, V: Value> LevelCache<K, V> {
+    /// Begins a cache of `K` and `V`.
+    pub fn builder() -> Builder<K, V> {
+        Builder { l1: NoL1, set: Settings::default() }
+    }
+}
+
+impl<K: Key, V: Value, L1> Builder<K, V, L1> {
+    /// Name of this cache's part of L2, 1 to 100 characters; two caches that share an L2 need two names. Required.
+    pub fn area(mut self, area: impl Into<String>) -> Self {
+        self.set.area = area.into();
+        self
+    }
+
+    /// The in-process level: a store that is cheap to clone, or an `Arc` of one (`Arc<dyn L1Store<K, V>>` too). Each cache
+    /// takes one of its own.
+    pub fn l1<S: L1Store<K, V> + Clone>(mut self, store: S) -> Builder<K, V, S> {
+        self.set.has_l1 = true;
+        Builder { l1: store, set: self.set }
+    }
+
+    /// The shared level, with the codec [`Postcard`](crate::Postcard) unless [`codec`](Self::codec) says otherwise.
+    #[cfg(feature = "postcard")]
+    pub fn l2(mut self, store: impl L2Store) -> Self
+    where
+        K: CacheKey,
+        V: serde::Serialize + serde::de::DeserializeOwned,
+    {
+        self.set.l2 = Some((Arc::new(store), K::encode));
+        self.set.codec.get_or_insert_with(|| Arc::new(crate::Postcard));
+        self
+    }
+
+    /// The shared level, with a codec of your own.
+    pub fn l2_with_codec(mut self, store: impl L2Store, codec: impl Codec<V>) -> Self
+    where
+        K: CacheKey,
+    {
+        self.set.l2 = Some((Arc::new(store), K::encode));
+        self.codec(codec)
+    }
+
+    /// How values are encoded for L2. A value written by another codec is a miss.
+    pub fn codec(mut self, codec: impl Codec<V>) -> Self {
+        self.set.codec = Some(Arc::new(codec));
+        self
+    }
+
+    /// How long a value is fresh, in both levels unless `l1_ttl` or `l2_ttl` say otherwise. Required if they don't. With
+    /// an L2 nothing lives longer than 49.7 days (2^32 ms), stale time included.
+    pub fn ttl(mut self, ttl: Duration) -> Self {
+        self.set.ttl = Some(ttl);
+        self
+    }
+
+    /// How long a value is fresh in L1; at most `l2_ttl` where there is an L2. Default: `ttl`, and at most 10 s where there
+    /// is an L2: nodes don't hear of each other's writes, so a value that another node has changed or deleted is served
+    /// from this node's L1 for up to `l1_ttl`.
+    pub fn l1_ttl(mut self, ttl: Duration) -> Self {
+        self.set.l1_ttl = Some(ttl);
+        self
+    }
+
+    /// How long a value is fresh in L2.
+    pub fn l2_ttl(mut self, ttl: Duration) -> Self {
+        self.set.l2_ttl = Some(ttl);
+        self
+    }
+
+    /// How long "absent" is believed. Default: the TTL, at most 30 s.
+    pub fn null_ttl(mut self, ttl: Duration) -> Self {
+        self.set.null_ttl = Some(ttl);
+        self
+    }
+
+    /// Whether "absent" is cached at all. Default: yes.
+    pub fn cache_null_value(mut self, yes: bool) -> Self {
+        self.set.cache_null_value = yes;
+        self
+    }
+
+    /// By how much of itself a TTL may be shortened at random, 0 to 1, drawn anew for each fill. Default: 0.
+    pub fn ttl_jitter_ratio(mut self, ratio: f64) -> Self {
+        self.set.jitter = ratio;
+        self
+    }
+
+    /// A hit within this time before the end of freshness starts a background refresh. Default: none.
+    pub fn refresh_ahead_window(mut self, window: Duration) -> Self {
+        self.set.window = Some(window);
+        self
+    }
+
+    /// How long after its freshness a value may be served when the loader fails. Default: zero, never.
+    pub fn stale_on_error(mut self, age: Duration) -> Self {
+        self.set.stale = age;
+        self
+    }
+
+    /// Hard limit of one load by the loader, or by a body given to `get_or_load`. A load that a caller runs itself, with a
+    /// ticket or under an attribute, has none; those who wait for it have patience for as long, the L2 read before it and a
+    /// little more. Then they wait on while it is alive, and else one of them loads beside it, in each such time one.
+    /// Default: 2 s.
+    pub fn loader_timeout(mut self, limit: Duration) -> Self {
+        self.set.loader_timeout = limit;
+        self
+    }
+
+    /// Limit of one L2 operation. Default: 100 ms for reads, 250 ms for writes.
+    ///
+    /// It grows with the bytes. A call of writes, with all its chunks, has the time in addition that its bytes take at
+    /// 25 MB/s, where each key counts for 128 bytes beside its name and value. A batch of reads goes on while something
+    /// comes from L2, for 16 times the limit at most. In a call of many chunks of reads, those after one that was not
+    /// answered in time have an eighth of the limit. What has come of a batch by the end is kept.
+    pub fn l2_timeout(mut self, limit: Duration) -> Self {
+        self.set.l2_timeout = Some(limit);
+        self
+    }
+
+    /// How long a lease of L2 lasts if its holder disappears: as long, others wait for the key (`lease_wait`), and nobody
+    /// else stores it there. Its living holder renews it while the load goes on. Only for stores with leases. Default, and
+    /// the least that is taken: the shortest that the store allows (Redis 1 s, memcached 2 s). For a store that can't renew
+    /// leases: `loader_timeout`, the limit of an L2 write, and 1 s.
+    pub fn lease_ttl(mut self, ttl: Duration) -> Self {
+        self.set.lease_ttl = Some(ttl);
+        self
+    }
+
+    /// How long a read waits for the lease of another process; then it loads, and stores nothing in L2. Only for stores
+    /// with leases. The lease of a process that died ends after `lease_ttl`, and one who waits takes it over. Default:
+    /// `loader_timeout`, so that a load which keeps to its limit is the only one of all nodes.
+    pub fn lease_wait(mut self, limit: Duration) -> Self {
+        self.set.lease_wait = Some(limit);
+        self
+    }
+
+    /// The most that deletes which L2 did not confirm may take in memory, until they are sent again: the text of each key
+    /// in L2, and 96 bytes. Beyond it, deletes are given up
+    /// ([`CacheError::is_queued`](crate::CacheError::is_queued) is false), and this node reads past L2 for all keys, for as
+    /// long as the longest TTL. Default: 64 MiB, some 500,000 keys.
+    pub fn recovery_bytes(mut self, most: usize) -> Self {
+        self.set.recovery_bytes = most;
+        self
+    }
+
+    /// Most keys in one L2 call or one call of the batch loader. Default: 256.
+    pub fn max_batch(mut self, keys: usize) -> Self {
+        self.set.max_batch = keys;
+        self
+    }
+
+    /// Raise it when values mean something else though their type has not changed (with `fingerprint(false)`: when the
+    /// type changes, too). Values of another schema in L2 are misses, and are not replaced until their TTL is over (old
+    /// and new nodes must not fight over a key). Default: 0.
+    pub fn schema_version(mut self, version: u32) -> Self {
+        self.set.schema = version;
+        self
+    }
+
+    /// Whether `build()` looks at what `V` asks for when it is deserialized ([`Codec::shape`]): values of another shape
+    /// are then misses, and a type that the codec can't read back is refused. Without it, bytes of the codec postcard
+    /// that were written for another type may be read as nonsense. Default: yes.
+    pub fn fingerprint(mut self, yes: bool) -> Self {
+        self.set.fingerprint = yes;
+        self
+    }
+
+    /// Another clock, for tests. Default: the operating system's.
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.set.clock = TimeSource::Custom(Arc::new(clock));
+        self
+    }
+
+    /// The runtime for calls from outside of tokio: their detached work runs there in tasks, and what is polled in their
+    /// own future (loaders, L2) is polled inside of it. For calls from a current-thread runtime too it takes what nobody
+    /// waits for (fills of L2 behind a ticket, leases that are given back): such a runtime stands still as soon as its
+    /// `block_on` is over.
+    ///
+    /// It must be one that is run: of a current-thread runtime that nobody is in `block_on` of, neither tasks nor timers
+    /// make progress.
+    pub fn runtime(mut self, runtime: Handle) -> Self {
+        self.set.runtime = Some(runtime);
+        self
+    }
+
+    /// How to load one key: a function from the key to a future of `Result<Option<V>, E>` (or of `Result<Loaded<V>, E>`,
+    /// for a TTL of its own).
+    pub fn loader<F, Fut, T, E>(mut self, load: F) -> Self
+    where
+        F: Fn(K) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<T, E>> + Send + 'static,
+        T: Into<Loaded<V>>,
+        E: Into<LoadError>,
+    {
+        self.set.sources.one = Some(Box::new(FromFn(load)));
+        self
+    }
+
+    /// How to load one key: an implementation of [`Loader`].
+    pub fn loader_from(mut self, loader: impl Loader<K, V>) -> Self {
+        self.set.sources.one = Some(Box::new(ByTrait(Arc::new(loader))));
+        self
+    }
+
+    /// How to load many keys at once: a function from the keys to a future of pairs (a `HashMap<K, Option<V>>`, a
+    /// `Vec<(K, Option<V>)>`...). A key that is left out is an error for that key. Single reads use it too where there
+    /// is no `loader`.
+    pub fn batch_loader<F, Fut, I, T, E>(mut self, load: F) -> Self
+    where
+        F: Fn(Vec<K>) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<I, E>> + Send + 'static,
+        I: IntoIterator<Item = (K, T)>,
+        T: Into<Loaded<V>>,
+        E: Into<LoadError>,
+    {
+        self.set.sources.many = Some(Box::new(FromFn(load)));
+        self
+    }
+
+    /// How to load many keys at once: an implementation of [`BatchLoader`].
+    pub fn batch_loader_from(mut self, loader: impl BatchLoader<K, V>) -> Self {
+        self.set.sources.many = Some(Box::new(ByTrait(Arc::new(loader))));
+        self
+    }
+
+    /// The cache.
+    ///
+    /// # Errors
+    /// `InvalidConfig`, naming the field, its value and what it accepts. So too where the L1 store is that of a cache which
+    /// lives (or has a load in progress), as far as its [`identity`](L1Store::identity) is known.
+    /// So too where the codec can't read back what it writes of `V`.
+    pub fn build(self) -> CacheResult<LevelCache<K, V, L1>>
+    where
+        L1: L1Store<K, V> + Clone,
+    {
+        let policy = self.set.policy()?;
+        let (set, counters) = (self.set, Counters::default());
+        let remote = match (set.l2, set.codec) {
+            (None, _) => None,
+            (Some((store, _)), _) if store.limits().max_key_bytes < SHORTEST_KEY_LIMIT => {
+                let given = store.limits().max_key_bytes;
+                return Err(CacheError::config("l2's limits().max_key_bytes", given, "takes 64 or more"));
+            }
+            (Some((store, text)), Some(codec)) => Some(Remote {
+                schema: schema(&*codec, set.schema, set.fingerprint)?,
+                limits: store.limits(),
+                store,
+                codec,
+                text,
+                prefix: area_prefix(&set.area),
+                grants: Grants::default(),
+                guarded: Guarded::new(),
+                bypass: Remembered::new(WhenFull::HoldForAll, set.recovery_bytes),
+                recovering: Pulse::default(),
+                told_too_large: AtomicBool::new(false),
+                cleared: Cleared::default(),
+                trials: Trials::default(),
+                rejects: Rejects::new(&set.area, &counters),
+            }),
+            (Some(_), None) => return Err(CacheError::config("codec", "none", "an l2 needs one")),
+        };
+        let claim = Claim::of(self.l1.identity()).ok_or_else(|| {
+            let fix = "takes one of its own for each cache, or clone the cache: clones of a store share their entries";
+            CacheError::config("l1", "a store that another cache has", fix)
+        })?;
+        let engine = Engine {
+            clock: set.clock,
+            generation: AtomicU32::new(1),
+            #[cfg(feature = "metrics")]
+            reporter: crate::level::stats::reporter::Reporter::new(&set.area, &counters),
+            counters,
+            table: SlotTable::new(),
+            l1: Arc::new(self.l1.clone()),
+            remote,
+            sources: set.sources,
+            policy,
+            runtime: set.runtime,
+            ticker: Ticker::new(),
+            pulses: Pulses::new(),
+            overdue: Overdue::new(&set.area),
+            closed: AtomicBool::new(false),
+            refreshing: AtomicUsize::new(0),
+            throttle: Remembered::new(WhenFull::Forget, MAX_REMEMBERED),
+            _claim: claim,
+        };
+        Ok(LevelCache { l1: self.l1, engine: Arc::new(engine) })
+    }
+}
+
+/// A shortened key is 42 bytes of hash and some of the text.
+const SHORTEST_KEY_LIMIT: usize = 64;

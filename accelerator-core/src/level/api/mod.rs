@@ -1,0 +1,6 @@
+//! TODO
+
+pub(crate) mod builder;
+pub(crate) mod cache;
+pub(crate) mod settings;
+pub(crate) mod verbs;

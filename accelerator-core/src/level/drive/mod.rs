@@ -1,0 +1,4 @@
+//! TODO
+
+pub(crate) mod in_task;
+pub(crate) mod wait;

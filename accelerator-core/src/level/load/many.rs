@@ -1,0 +1,386 @@
+//! Load for a batch: the steps of `load.rs`, one L2 read, one call of the batch loader and one fill per chunk.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use futures_util::future::join;
+use futures_util::stream::{self, FuturesUnordered};
+use futures_util::{FutureExt, Stream, StreamExt};
+use hashbrown::HashTable;
+
+use crate::cache::BoxFuture;
+use crate::error::{CacheError, CacheResult};
+use crate::inside::forget_panic;
+use crate::level::engine::{Arrived, End, Engine, Key, Outcome, Stale, Value};
+use crate::level::load::one::{How, Limited};
+use crate::level::local::batch_run::{Wanted, Wants};
+use crate::level::local::commit::{Ending, Held};
+use crate::level::remote::fill::{Fill, Outgoing};
+use crate::level::remote::look::{L2Use, LeaseWait, Leased, Permit};
+use crate::level::remote::renew::Unseated;
+use crate::level::source::not_loaded;
+use crate::level::stats::counters::Count;
+use crate::level::time::join_parts::Rouse;
+use crate::level::time::policy::BATCH_CONCURRENCY;
+use crate::traits::loader::Loaded;
+
+/// A call of the batch loader.
+pub(crate) type BatchLoad<K, V> = Limited<Vec<(K, Loaded<V>)>>;
+
+/// A key that L2 could not answer, with what it said.
+struct Open<'b, K: Key, V: Value> {
+    engine: &'b Arc<Engine<K, V>>,
+    one: &'b mut Wanted<K, V>,
+    permit: Option<Permit<K, V>>,
+    /// A writer holds the key: what is loaded goes into neither level.
+    held: bool,
+    stale: Option<Stale<V>>,
+}
+
+impl<'b, K: Key, V: Value> Open<'b, K, V> {
+    fn new(engine: &'b Arc<Engine<K, V>>, one: &'b mut Wanted<K, V>) -> Self {
+        Self { engine, one, permit: None, held: false, stale: None }
+    }
+
+    /// What the source answered, and until when it may be cached.
+    fn arrived(&self, loaded: Loaded<V>, at: u64) -> Arrived<V> {
+        let mut loaded = self.engine.arrived_at(loaded, at);
+        if self.held {
+            loaded.lives = None;
+        }
+        loaded
+    }
+
+    /// What is to be written to L2.
+    fn fill<'f>(&'f mut self, loaded: &'f Arrived<V>) -> Option<Fill<'f, K, V>> {
+        let (latent, permit) = (self.one.latent.as_ref()?, self.permit.take()?);
+        Some(Fill::of(&self.one.key, latent.hash, latent.token, permit, loaded))
+    }
+
+    fn end(self, end: End<V>) {
+        if let Some(latent) = self.one.latent.take() {
+            self.one.outcome = Some(Ending::new(self.engine, Held::Latent(&self.one.key, latent)).end(end));
+        }
+    }
+
+    fn fail(mut self, error: CacheError) {
+        let stale = self.stale.take();
+        self.end(End::Failed { error, stale });
+    }
+}
+
+/// A key that was loaded, and is not stored yet.
+type Loading<'b, K, V> = (Open<'b, K, V>, Arrived<V>);
+
+/// The work of a batch that was just led. `begun`: the batch load of all its keys, where it has begun.
+pub(crate) fn batch_work<K: Key, V: Value>(
+    wants: Wants<K, V>,
+    how: How,
+    mut begun: Option<BatchLoad<K, V>>,
+) -> BoxFuture<'static, ()> {
+    Box::pin(async move {
+        let mut wants = wants;
+        let Wants { engine, keys, .. } = &mut wants;
+        let steps = async {
+            let (mut busy, mut limit) = (Vec::new(), engine.policy.l2_read_timeout);
+            for chunk in keys.chunks_mut(engine.policy.max_batch) {
+                let open = read_chunk(engine, chunk.iter_mut(), how, &mut limit, None, &mut busy).await;
+                if !open.is_empty() {
+                    load_chunk(engine, open, how, begun.take()).await;
+                }
+            }
+            wait_for_others(engine, busy, how).await;
+        };
+        if let Err(payload) = AssertUnwindSafe(steps).catch_unwind().await {
+            wants.panicked = true;
+            forget_panic(payload);
+        }
+    })
+}
+
+/// The keys that other processes load: all of ours are loaded and stored by now, so nobody waits for us. What appears in
+/// L2 meanwhile is taken; a lease that becomes ours is a load; when the time is over, the rest is loaded, and not stored.
+async fn wait_for_others<'b, K: Key, V: Value>(
+    engine: &'b Arc<Engine<K, V>>,
+    mut busy: Vec<&'b mut Wanted<K, V>>,
+    how: How,
+) {
+    if busy.is_empty() {
+        return;
+    }
+    let mut wait = LeaseWait::new(engine.policy.lease_wait);
+    while !busy.is_empty()
+        && let Some(timer) = wait.pause().and_then(|pause| engine.timer(pause))
+    {
+        engine.counters.one(Count::LeaseWait);
+        timer.await;
+        let mut again = std::mem::take(&mut busy).into_iter();
+        let mut limit = engine.policy.l2_read_timeout;
+        while again.len() > 0 {
+            let chunk = again.by_ref().take(engine.policy.max_batch);
+            let open = read_chunk(engine, chunk, how, &mut limit, Some(&mut wait), &mut busy).await;
+            if !open.is_empty() {
+                load_chunk(engine, open, how, None).await;
+            }
+        }
+    }
+    if how.l2 == L2Use::Read {
+        engine.counters.add(Count::L2Miss, busy.len() as u64);
+    }
+    while !busy.is_empty() {
+        let rest = busy.split_off(busy.len().min(engine.policy.max_batch));
+        let open = std::mem::replace(&mut busy, rest).into_iter().map(|one| Open::new(engine, one)).collect();
+        load_chunk(engine, open, how, None).await;
+    }
+}
+
+/// Steps 1 and 2: what is still wanted after the look into L2. What others load is left in `busy`. `limit`: how long L2
+/// may take for it; less for the chunks after one that it did not answer in time. `wait`: they were known to be loaded,
+/// which a look that fails doesn't change.
+async fn read_chunk<'b, K: Key, V: Value>(
+    engine: &'b Arc<Engine<K, V>>,
+    chunk: impl Iterator<Item = &'b mut Wanted<K, V>>,
+    how: How,
+    limit: &mut Duration,
+    mut wait: Option<&mut LeaseWait>,
+    busy: &mut Vec<&'b mut Wanted<K, V>>,
+) -> Vec<Open<'b, K, V>> {
+    let Some(remote) = &engine.remote else { return chunk.map(|one| Open::new(engine, one)).collect() };
+    let chunk: Vec<_> = chunk.collect();
+    let keys = || chunk.iter().map(|one| &one.key);
+    let names = remote.names(keys());
+    let mut looks = match how.loads {
+        true => engine.l2_mlook(remote, keys(), &names, engine.lease_of_chunk(names.len()), *limit, how.l2).await,
+        false => engine.l2_mget(remote, keys(), &names, *limit, L2Use::Read).await,
+    };
+    if looks.gave_up {
+        *limit = engine.policy.later_chunk();
+    }
+    let (now, mut open, mut hits) = (looks.at.now, Vec::new(), Hits::default());
+    for (n, one) in chunk.into_iter().enumerate() {
+        let leased = match looks.next_answer() {
+            Leased::Look { found: Some(value), .. } if value.until.is_fresh(now, how.min_fresh) => {
+                hits.land(engine, one, value, now);
+                continue;
+            }
+            Leased::Busy if how.waits() => {
+                wait.iter_mut().for_each(|wait| wait.sees_it());
+                busy.push(one);
+                continue;
+            }
+            Leased::Failed if wait.as_ref().is_some_and(|wait| wait.may_stand(engine.policy.lease)) => {
+                busy.push(one);
+                continue;
+            }
+            other => other,
+        };
+        let mut one = Open::new(engine, one);
+        if !how.loads {
+            engine.counters.one(Count::L2Miss);
+            one.end(End::Missed);
+            continue;
+        }
+        let look = engine.look(names.name(n), leased);
+        if how.l2 == L2Use::Read {
+            engine.counters.one(Count::L2Miss);
+        }
+        let may_be_stale = look.found.is_some() && engine.policy.stale > 0;
+        let failed = if may_be_stale { engine.throttle.get(&one.one.key, now).flatten() } else { None };
+        match failed {
+            Some(error) => one.end(End::Throttled { error, stale: look.found }),
+            None => {
+                (one.stale, one.permit, one.held) = (look.found, Some(look.permit), look.held);
+                open.push(one);
+            }
+        }
+    }
+    engine.counters.add(Count::L2Hit, hits.values);
+    engine.counters.add(Count::L2Absent, hits.absent);
+    open
+}
+
+/// How many keys of a chunk L2 had.
+#[derive(Default)]
+struct Hits {
+    values: u64,
+    absent: u64,
+}
+
+impl Hits {
+    fn land<K: Key, V: Value>(&mut self, engine: &Engine<K, V>, one: &mut Wanted<K, V>, found: Stale<V>, now: u64) {
+        let outcome = engine.land_found(&one.key, &mut one.latent, found, now);
+        self.values += u64::from(outcome.is_some());
+        self.absent += u64::from(outcome.is_none());
+        one.outcome = Some(Outcome::Value(outcome));
+    }
+}
+
+impl<K: Key, V: Value> Engine<K, V> {
+    /// How long a lease of a chunk of so many keys lasts, where it can't be renewed: single loads run side by side, but not
+    /// all at once.
+    fn lease_of_chunk(&self, keys: usize) -> Duration {
+        if self.policy.renew_after.is_some() {
+            return self.policy.lease;
+        }
+        let rounds = if self.sources.many.is_some() { 1 } else { keys.div_ceil(BATCH_CONCURRENCY).max(1) };
+        let more = u32::try_from(rounds - 1).unwrap_or(u32::MAX);
+        self.policy.lease.saturating_add(self.policy.loader_timeout.saturating_mul(more))
+    }
+}
+
+/// Steps 3 to 5.
+async fn load_chunk<K: Key, V: Value>(
+    engine: &Arc<Engine<K, V>>,
+    open: Vec<Open<'_, K, V>>,
+    how: How,
+    begun: Option<BatchLoad<K, V>>,
+) {
+    if !how.loads {
+        open.into_iter().for_each(|one| one.end(End::Missed));
+    } else if engine.sources.many.is_some() {
+        let mut open = open;
+        match load_many(engine, &mut open, begun).await {
+            Ok(found) => end_loaded(engine, matched(engine, open, found)).await,
+            Err(error) => open.into_iter().for_each(|open| open.fail(error.clone())),
+        }
+    } else {
+        load_apart(engine, open).await;
+    }
+}
+
+/// Steps 3 to 5 where there is no batch loader. What is ready at the same time is stored together, while others are
+/// loaded.
+async fn load_apart<K: Key, V: Value>(engine: &Arc<Engine<K, V>>, open: Vec<Open<'_, K, V>>) {
+    let (most, mut open, rouse) = (open.len(), open, &Rouse::default());
+    let permits = open.iter_mut().filter_map(|open| open.permit.as_mut());
+    let mut lives = Unseated::new(engine, permits, engine.longest_load(most.div_ceil(BATCH_CONCURRENCY)));
+    let loads = stream::iter(open)
+        .zip(stream::repeat(rouse))
+        .map(load_one)
+        .buffer_unordered(BATCH_CONCURRENCY)
+        .ready_chunks(most);
+    let (mut loads, mut storing) = (std::pin::pin!(loads), FuturesUnordered::new());
+    std::future::poll_fn(|cx| {
+        rouse.here();
+        let loaded = loop {
+            match loads.as_mut().poll_next(cx) {
+                Poll::Ready(Some(done)) => storing.push(store_part(engine, done, rouse)),
+                Poll::Ready(None) => break Poll::Ready(()),
+                Poll::Pending => break Poll::Pending,
+            }
+        };
+        if loaded.is_pending() {
+            lives.sit();
+        }
+        while let Poll::Ready(Some(())) = storing.poll_next_unpin(cx) {}
+        if storing.is_empty() { loaded } else { Poll::Pending }
+    })
+    .await;
+}
+
+/// Steps 4 and 5. What is not stored waits for nobody's fill, nor does what has to go.
+async fn end_loaded<K: Key, V: Value>(engine: &Arc<Engine<K, V>>, done: Vec<Loading<'_, K, V>>) {
+    let (kept, gone) = done.into_iter().partition(|(_, loaded)| loaded.lives.is_some());
+    join(store_and_end(engine, kept), store_and_end(engine, gone)).await;
+}
+
+async fn store_and_end<K: Key, V: Value>(engine: &Arc<Engine<K, V>>, done: Vec<Loading<'_, K, V>>) {
+    let (mut outgoing, mut sent, mut lost) = (Outgoing::default(), Vec::new(), Vec::new());
+    for (mut open, loaded) in done {
+        let prepare = |remote| Some(engine.l2_prepare(remote, open.fill(&loaded)?, &mut outgoing));
+        match engine.remote.as_ref().and_then(prepare) {
+            Some(true) => sent.push((open, loaded)),
+            _ => open.end(End::Loaded(loaded)),
+        }
+    }
+    if let (Some(remote), false) = (&engine.remote, outgoing.is_empty()) {
+        // In a box of its own, which is not there while the source is asked.
+        lost = Box::pin(engine.l2_send(remote, outgoing)).await;
+    }
+    for (n, (open, mut loaded)) in sent.into_iter().enumerate() {
+        // They are in order.
+        if lost.binary_search(&n).is_ok() {
+            loaded.lives = None;
+        }
+        open.end(End::Loaded(loaded));
+    }
+}
+
+/// Steps 4 and 5 for what was ready at the same time.
+async fn store_part<K: Key, V: Value>(engine: &Arc<Engine<K, V>>, done: Vec<Option<Loading<'_, K, V>>>, rouse: &Rouse) {
+    let store = std::pin::pin!(end_loaded(engine, done.into_iter().flatten().collect()));
+    rouse.part(store).await;
+}
+
+/// Step 3 for one key of many.
+async fn load_one<'b, K: Key, V: Value>((open, rouse): (Open<'b, K, V>, &Rouse)) -> Option<Loading<'b, K, V>> {
+    let engine = open.engine;
+    let load = std::pin::pin!(engine.load_one(open.one.key.clone()));
+    match rouse.part(load).await {
+        Ok(loaded) => {
+            let loaded = open.arrived(loaded, open.engine.now());
+            Some((open, loaded))
+        }
+        Err(error) => {
+            open.fail(error);
+            None
+        }
+    }
+}
+
+/// Each answer with who wants it. What is left out fails; what nobody asked for is dropped.
+fn matched<'b, K: Key, V: Value>(
+    engine: &Engine<K, V>,
+    open: Vec<Open<'b, K, V>>,
+    found: Vec<(K, Loaded<V>)>,
+) -> Vec<Loading<'b, K, V>> {
+    let mut open: Vec<Option<Open<'b, K, V>>> = open.into_iter().map(Some).collect();
+    let mut done = Vec::with_capacity(found.len());
+    // The index is over the hashes that the keys' places carry anyway.
+    let hash_of = |open: &Option<Open<'b, K, V>>| Some(open.as_ref()?.one.latent.as_ref()?.hash);
+    let mut index = HashTable::with_capacity(open.len());
+    for (n, hash) in open.iter().enumerate().filter_map(|(n, open)| Some((n, hash_of(open)?))) {
+        index.insert_unique(hash, (hash, n), |entry: &(u64, usize)| entry.0);
+    }
+    let now = engine.now();
+    for (key, loaded) in found {
+        let hash = engine.table.hash(&key);
+        let asks = |open: &Option<Open<'b, K, V>>| open.as_ref().is_some_and(|open| open.one.key == key);
+        let mut loaded = Some(loaded);
+        while let Some(n) = index.find(hash, |&(_, n)| asks(&open[n])).map(|entry| entry.1) {
+            let Some(one) = open[n].take() else { break };
+            // More than one where the key was invalidated between two of its occurrences.
+            let more = index.find(hash, |&(_, n)| asks(&open[n])).is_some();
+            let Some(loaded) = (if more { loaded.clone() } else { loaded.take() }) else { break };
+            let loaded = one.arrived(loaded, now);
+            done.push((one, loaded));
+        }
+    }
+    open.into_iter().flatten().for_each(|open| open.fail(not_loaded()));
+    done
+}
+
+async fn load_many<K: Key, V: Value>(
+    engine: &Arc<Engine<K, V>>,
+    open: &mut [Open<'_, K, V>],
+    begun: Option<BatchLoad<K, V>>,
+) -> CacheResult<Vec<(K, Loaded<V>)>> {
+    let Some(many) = &engine.sources.many else { return Ok(Vec::new()) };
+    let panicked = |p: Box<dyn Any + Send>| CacheError::panic("the batch loader", &*p);
+    let keys = || open.iter().map(|open| open.one.key.clone()).collect();
+    let begin = || begun.unwrap_or_else(|| Limited::new(many.mload_owned(keys())));
+    let mut load = catch_unwind(AssertUnwindSafe(begin)).map_err(panicked)?;
+    let mut kept = false;
+    let load = std::future::poll_fn(|cx| {
+        let answer = load.poll(engine, cx);
+        if answer.is_pending() && !std::mem::replace(&mut kept, true) {
+            let permits = open.iter_mut().filter_map(|open| open.permit.as_mut());
+            engine.keep_alive(permits, engine.longest_load(1));
+        }
+        answer
+    });
+    AssertUnwindSafe(load).catch_unwind().await.unwrap_or_else(|p| Err(panicked(p)))
+}

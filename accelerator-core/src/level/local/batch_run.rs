@@ -1,0 +1,136 @@
+//! The run of a batch: what becomes of its keys, and how its leader and those who follow hear of it.
+//!
+//! Its keys are led without flights (`latent.rs`). Whoever follows one makes its flight, finds the run there, and moves it
+//! into a task as a whole.
+
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use crate::cache::BoxFuture;
+use crate::level::drive::in_task::Looks;
+use crate::level::engine::{Engine, Key, Outcome, Value};
+use crate::level::flight::reservation::Latent;
+use crate::level::flight::shared_run::{Report, Run, RunTask};
+use crate::level::local::commit::{Ending, Held};
+
+/// Slots hold runs, and drop them under their lock: nothing of a user is in here while nobody else holds it.
+pub(crate) type BatchRun = Run<BoxFuture<'static, ()>>;
+pub(crate) type BatchTask = RunTask<BoxFuture<'static, ()>>;
+
+/// A key of a batch.
+pub(crate) struct Wanted<K, V> {
+    /// Its index among the caller's keys.
+    pub(crate) at: usize,
+    pub(crate) key: K,
+    /// Its place in the slot table, until it has ended.
+    pub(crate) latent: Option<Latent>,
+    /// How it ended; nothing where it was given up.
+    pub(crate) outcome: Option<Outcome<V>>,
+}
+
+impl<K, V> Wanted<K, V> {
+    pub(crate) fn new(at: usize, key: K, latent: Latent) -> Self {
+        Self { at, key, latent: Some(latent), outcome: None }
+    }
+}
+
+impl<K: Key, V: Value> Wanted<K, V> {
+    /// The run is over, whether this key has ended or not.
+    fn leave(&mut self, engine: &Arc<Engine<K, V>>, panicked: bool) {
+        match self.latent.take() {
+            Some(latent) if panicked => {
+                self.outcome = Some(Outcome::panicked());
+                drop(Ending::new(engine, Held::Latent(&self.key, latent)));
+            }
+            Some(latent) => engine.give_up_latent(&self.key, latent),
+            // User code panicked while this key was ending.
+            None if self.outcome.is_none() => self.outcome = Some(Outcome::panicked()),
+            None => {}
+        }
+    }
+}
+
+/// The keys of a batch that are led. Dropped, for whatever reason, it reports to the leader. Keys that have not ended
+/// fail if their own work panicked; else (the runtime ends, something else panics) who waits for them takes over.
+pub(crate) struct Wants<K: Key, V: Value> {
+    pub(crate) engine: Arc<Engine<K, V>>,
+    pub(crate) keys: Vec<Wanted<K, V>>,
+    /// The work panicked.
+    pub(crate) panicked: bool,
+    report: Arc<Report<Vec<Wanted<K, V>>>>,
+}
+
+impl<K: Key, V: Value> Wants<K, V> {
+    pub(crate) fn new(engine: &Arc<Engine<K, V>>, keys: usize) -> Self {
+        Self { engine: engine.clone(), keys: Vec::with_capacity(keys), panicked: false, report: Report::new() }
+    }
+
+    /// Leads these keys by `work`, which gets them.
+    pub(crate) fn lead(self, run: Arc<BatchRun>, work: impl FnOnce(Self) -> BoxFuture<'static, ()>) -> Leading<K, V> {
+        let leading =
+            Leading { engine: self.engine.clone(), run, report: self.report.clone(), looks: Looks::default() };
+        leading.run.begin(work(self), leading.engine.spawns());
+        leading
+    }
+}
+
+impl<K: Key, V: Value> Drop for Wants<K, V> {
+    fn drop(&mut self) {
+        let mut keys = std::mem::take(&mut self.keys);
+        for one in &mut keys {
+            // Wakers are foreign code: whatever one of them does, the others and the leader hear of the end.
+            let _ = catch_unwind(AssertUnwindSafe(|| one.leave(&self.engine, self.panicked)));
+        }
+        self.report.tell(keys);
+    }
+}
+
+/// The leader of a run, who polls it in place or waits for the task that it has moved into. Dropped before its end, the
+/// run moves into a task.
+pub(crate) struct Leading<K: Key, V: Value> {
+    engine: Arc<Engine<K, V>>,
+    run: Arc<BatchRun>,
+    report: Arc<Report<Vec<Wanted<K, V>>>>,
+    looks: Looks,
+}
+
+impl<K: Key, V: Value> Leading<K, V> {
+    pub(crate) fn run(&self) -> &Arc<BatchRun> {
+        &self.run
+    }
+
+    pub(crate) fn move_to_task(&self) {
+        self.run.move_to_task(false, Instant::now(), self.engine.spawns());
+    }
+}
+
+impl<K: Key, V: Value> Future for Leading<K, V> {
+    type Output = Vec<Wanted<K, V>>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Vec<Wanted<K, V>>> {
+        let this = self.get_mut();
+        let _inside = this.engine.enter();
+        if this.run.poll(cx, |work, cx| work.as_mut().poll(cx), this.engine.spawns()) {
+            return Poll::Pending;
+        }
+        match this.report.poll(cx) {
+            Poll::Ready(keys) => Poll::Ready(keys.unwrap_or_default()),
+            Poll::Pending => {
+                if this.looks.poll(&this.engine, cx) {
+                    this.run.move_to_task(true, Instant::now(), this.engine.spawns());
+                }
+                Poll::Pending
+            }
+        }
+    }
+}
+
+impl<K: Key, V: Value> Drop for Leading<K, V> {
+    fn drop(&mut self) {
+        self.move_to_task();
+    }
+}

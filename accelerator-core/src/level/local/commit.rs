@@ -1,0 +1,296 @@
+//! How a flight ends: what it found goes to L1 under the fence, and to all who wait.
+
+use std::sync::Arc;
+
+use crate::entry::Entry;
+use crate::error::{CacheError, ErrorKind};
+use crate::level::engine::{Arrived, End, Engine, Flight, Key, Outcome, Stale, Value};
+use crate::level::flight::reservation::Latent;
+use crate::level::flight::slots::Token;
+use crate::level::flight::state::{Left, is_unshared};
+use crate::level::stats::counters::Count;
+use crate::level::time::policy::{Life, RETRY_AFTER};
+use crate::time::millis;
+
+/// What a leader holds: its flight, or, where it never made one, its place in the key's slot.
+pub(crate) enum Held<'k, K: Key, V: Value> {
+    Flight(Arc<Flight<K, V>>),
+    Latent(&'k K, Latent),
+}
+
+impl<K: Key, V: Value> Held<'_, K, V> {
+    pub(crate) fn key(&self) -> &K {
+        match self {
+            Self::Flight(flight) => flight.key(),
+            Self::Latent(key, _) => key,
+        }
+    }
+
+    pub(crate) fn hash(&self) -> u64 {
+        match self {
+            Self::Flight(flight) => flight.hash(),
+            Self::Latent(_, latent) => latent.hash,
+        }
+    }
+
+    pub(crate) fn token(&self) -> Token {
+        match self {
+            Self::Flight(flight) => flight.token(),
+            Self::Latent(_, latent) => latent.token,
+        }
+    }
+}
+
+/// What a flight does to L1.
+enum Change<V> {
+    Nothing,
+    /// An answer that may not be cached still removes what it replaces.
+    Remove,
+    Insert(Entry<V>),
+}
+
+impl<K: Key, V: Value> Engine<K, V> {
+    /// Commits what a flight found, under the fence; tells all who wait; ends the flight.
+    pub(crate) fn finish(&self, flight: Arc<Flight<K, V>>, end: End<V>) -> Outcome<V> {
+        Ending::new(self, Held::Flight(flight)).end_alone(end)
+    }
+
+    /// Ends the registration of a flight without touching L1.
+    pub(crate) fn release(&self, flight: &Arc<Flight<K, V>>) {
+        self.table.commit(flight.key(), flight.hash(), flight.token(), Some(flight), || self.generation(), |_| {});
+    }
+
+    /// Ends the registration of one leader of a flight that others lead, or that is over.
+    pub(crate) fn unregister(&self, flight: &Flight<K, V>) {
+        self.table.commit(flight.key(), flight.hash(), flight.token(), None, || self.generation(), |_| {});
+    }
+
+    /// A leader of a flight gives up: the next who waits takes over, or the flight ends; unless others lead. `works`: by
+    /// the work of the flight, not with a ticket.
+    pub(crate) fn give_up(&self, flight: &Arc<Flight<K, V>>, works: bool) {
+        match flight.vacate(works) {
+            Left::Heir => {}
+            Left::Others => self.unregister(flight),
+            Left::Nobody => self.release(flight),
+        }
+    }
+
+    /// [`give_up`](Self::give_up) for a latent flight.
+    #[cold]
+    pub(crate) fn give_up_latent(&self, key: &K, latent: Latent) {
+        if let Some(flight) = self.table.leave(key, &latent) {
+            self.give_up(&flight, false);
+        }
+    }
+
+    /// A stale value that may be served instead of the error of a flight: young enough, and not invalidated since the
+    /// flight began.
+    pub(crate) fn stale_at(&self, key: &K, hash: u64, token: Token, from_l2: Option<Stale<V>>) -> Option<Option<V>> {
+        if self.policy.stale == 0 {
+            return None;
+        }
+        let from_l1 = || {
+            let entry = self.l1.get(key)?;
+            (self.is_of_now(&entry) && self.now() < entry.useful_until()).then(|| entry.into_value())
+        };
+        let valid = self.table.is_valid(key, hash, token, self.generation());
+        let from_l2 = || from_l2.filter(|stale| stale.until.is_useful(self.now())).map(|stale| stale.value);
+        if valid { from_l1().or_else(from_l2) } else { None }
+    }
+}
+
+impl<K: Key, V: Value> Engine<K, V> {
+    /// Commits what the source answered to a latent flight: [`Ending::end`] for the way that most keys of a batch take.
+    /// Until it is committed, `latent` is the caller's, who ends it if user code panics; the caller counts the load.
+    #[inline(always)]
+    pub(crate) fn land(&self, key: &K, latent: &mut Option<Latent>, arrived: Arrived<V>) -> Option<V> {
+        let Arrived { value, lives, at } = arrived;
+        self.throttle.remove(key, at);
+        self.land_in_l1(key, latent, value, lives.map(|(life, _)| life), at)
+    }
+
+    /// [`land`](Self::land) for what L2 answered.
+    #[inline(always)]
+    pub(crate) fn land_found(&self, key: &K, latent: &mut Option<Latent>, found: Stale<V>, now: u64) -> Option<V> {
+        let life = self.policy.backfill(found.until.left(now));
+        self.land_in_l1(key, latent, found.value, Some(life), now)
+    }
+
+    #[inline(always)]
+    fn land_in_l1(
+        &self,
+        key: &K,
+        latent: &mut Option<Latent>,
+        value: Option<V>,
+        life: Option<Life>,
+        at: u64,
+    ) -> Option<V> {
+        let Some(generation) = latent.as_ref().map(|latent| latent.token.generation) else { return value };
+        let entry = life.map(|life| self.policy.entry(value.clone(), life, at, generation));
+        let Some(own) = latent.take() else { return value };
+        let mut followed = Telling(None);
+        self.table.commit_latent(
+            key,
+            &own,
+            || self.generation(),
+            &mut followed.0,
+            |valid| match entry {
+                Some(entry) if valid => self.keep(key, entry),
+                entry => self.store(key, entry.map_or(Change::Remove, Change::Insert), valid),
+            },
+        );
+        if followed.0.is_some() {
+            followed.tell(&Outcome::Value(value.clone()));
+        } else {
+            // There is nothing to drop, and nothing that the compiler need look for.
+            std::mem::forget(followed);
+        }
+        value
+    }
+}
+
+/// A flight that comes to its end. Dropped before, by a panic of user code (a `Clone`, a weigher, a `Drop`), it fails
+/// for all who wait, and leaves nothing behind.
+pub(crate) struct Ending<'a, K: Key, V: Value> {
+    engine: &'a Engine<K, V>,
+    held: Option<Held<'a, K, V>>,
+}
+
+impl<'a, K: Key, V: Value> Ending<'a, K, V> {
+    pub(crate) fn new(engine: &'a Engine<K, V>, held: Held<'a, K, V>) -> Self {
+        Self { engine, held: Some(held) }
+    }
+
+    /// What ends.
+    pub(crate) fn held(&self) -> Option<&Held<'a, K, V>> {
+        self.held.as_ref()
+    }
+
+    /// Commits what the flight found, tells all who wait, and is over.
+    pub(crate) fn end(self, end: End<V>) -> Outcome<V> {
+        let (change, outcome) = self.see(end);
+        self.commit(change, &outcome);
+        outcome
+    }
+
+    /// [`end`](Self::end) for a read of this key alone: a panic of user code is the answer of its caller, too.
+    pub(crate) fn end_alone(self, end: End<V>) -> Outcome<V> {
+        Engine::<K, V>::caught("a Clone, a weigher or the L1 store", || self.end(end))
+            .unwrap_or_else(|error| Outcome::Failed { error, stale: None })
+    }
+
+    /// It goes on: somebody else has it.
+    pub(crate) fn keep(mut self) {
+        self.held = None;
+    }
+
+    /// What to do with L1, and what to answer.
+    fn see(&self, end: End<V>) -> (Change<V>, Outcome<V>) {
+        let engine = self.engine;
+        // Held until `commit`.
+        let Some(held) = &self.held else { return (Change::Nothing, Outcome::Missed) };
+        let generation = held.token().generation;
+        match end {
+            End::Loaded(Arrived { value, lives, at }) => {
+                engine.counters.one(Count::LoadOk);
+                engine.throttle.remove(held.key(), at);
+                let entry = |life| Change::Insert(engine.policy.entry(value.clone(), life, at, generation));
+                (lives.map_or(Change::Remove, |(life, _)| entry(life)), Outcome::Value(value))
+            }
+            End::Found { value, until } => {
+                engine.counters.one(if value.is_none() { Count::L2Absent } else { Count::L2Hit });
+                let now = engine.now();
+                let life = engine.policy.backfill(until.left(now));
+                (Change::Insert(engine.policy.entry(value.clone(), life, now, generation)), Outcome::Value(value))
+            }
+            End::Missed => (Change::Nothing, Outcome::Missed),
+            End::Failed { error, stale } => {
+                engine.counters.load_failed(error.kind());
+                let stale = engine.stale_at(held.key(), held.hash(), held.token(), stale);
+                let now = engine.now();
+                if stale.is_some() || engine.policy.window > 0 {
+                    engine.throttle.insert(held.key(), now, now.saturating_add(millis(RETRY_AFTER)), error.clone());
+                }
+                (Change::Nothing, Outcome::Failed { error, stale })
+            }
+            End::Throttled { error, stale } => {
+                let stale = engine.stale_at(held.key(), held.hash(), held.token(), stale);
+                (Change::Nothing, Outcome::Failed { error, stale })
+            }
+        }
+    }
+
+    fn commit(mut self, change: Change<V>, outcome: &Outcome<V>) {
+        let Some(held) = self.held.take() else { return };
+        let engine = self.engine;
+        match held {
+            Held::Latent(key, latent) => {
+                let mut followed = Telling(None);
+                let store = |valid| engine.store(key, change, valid);
+                engine.table.commit_latent(key, &latent, || engine.generation(), &mut followed.0, store);
+                followed.tell(outcome);
+            }
+            Held::Flight(flight) => {
+                let telling = Telling(Some(flight));
+                if let Some(flight) = &telling.0 {
+                    let store = |valid| engine.store(flight.key(), change, valid);
+                    let (key, token) = (flight.key(), flight.token());
+                    engine.table.commit(key, flight.hash(), token, Some(flight), || engine.generation(), store);
+                }
+                telling.tell(outcome);
+            }
+        }
+    }
+}
+
+impl<K: Key, V: Value> Engine<K, V> {
+    /// Under the table's lock; `valid`: nothing was invalidated since the flight began.
+    fn store(&self, key: &K, change: Change<V>, valid: bool) {
+        match change {
+            Change::Insert(entry) if valid => self.keep(key, entry),
+            Change::Insert(_) => self.counters.one(Count::FillRefused),
+            Change::Remove if valid => self.forgo(key),
+            Change::Remove | Change::Nothing => {}
+        }
+    }
+}
+
+impl<K: Key, V: Value> Drop for Ending<'_, K, V> {
+    fn drop(&mut self) {
+        if let Some(held) = self.held.take() {
+            let ending = Ending { engine: self.engine, held: Some(held) };
+            ending.commit(Change::Nothing, &Outcome::panicked());
+        }
+    }
+}
+
+/// A flight whose end those who wait must hear of, whatever happens.
+struct Telling<K: Key, V: Value>(Option<Arc<Flight<K, V>>>);
+
+impl<K: Key, V: Value> Telling<K, V> {
+    fn tell(mut self, outcome: &Outcome<V>) {
+        if self.0.as_ref().is_some_and(|flight| !is_unshared(flight)) {
+            let outcome = outcome.clone();
+            if let Some(flight) = self.0.take() {
+                flight.publish(outcome);
+            }
+        }
+        self.0 = None;
+    }
+}
+
+impl<K: Key, V: Value> Drop for Telling<K, V> {
+    fn drop(&mut self) {
+        if let Some(flight) = self.0.take() {
+            flight.publish(Outcome::panicked());
+        }
+    }
+}
+
+impl<V> Outcome<V> {
+    /// User code panicked.
+    pub(crate) fn panicked() -> Self {
+        let why = "user code panicked while the flight was under way (a Clone, a Drop, a store)";
+        Self::Failed { error: CacheError::new(ErrorKind::Panic, why), stale: None }
+    }
+}

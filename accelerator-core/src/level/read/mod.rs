@@ -1,0 +1,7 @@
+//! TODO
+
+pub(crate) mod forced;
+pub(crate) mod many;
+pub(crate) mod many_inline;
+pub(crate) mod one;
+pub(crate) mod refresh;

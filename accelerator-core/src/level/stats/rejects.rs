@@ -1,0 +1,84 @@
+//! Values that are not taken, from L2 or into it: counted by cause, and said now and then.
+
+use std::any::type_name;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use crate::codecs::trial::Lost;
+use crate::level::stats::counters::{Count, Counters, Rare};
+
+/// Where a value comes from that this cache doesn't read though it isn't damaged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// A format of the library that this version doesn't know.
+    Version,
+    /// Another codec.
+    Codec,
+    /// Another `schema_version`, or another shape of the type.
+    Schema,
+}
+
+/// A cause is told so often at most, in milliseconds.
+const PAUSE: u64 = 60_000;
+/// Causes: three origins, damage, a value that was lost in its trial.
+const CAUSES: usize = 5;
+
+/// One cache's.
+pub(crate) struct Rejects {
+    area: String,
+    counters: Counters,
+    /// When each cause was told last: Unix milliseconds, 0 for never.
+    told: [AtomicU64; CAUSES],
+}
+
+impl Rejects {
+    pub(crate) fn new(area: &str, counters: &Counters) -> Self {
+        Self { area: area.to_owned(), counters: counters.clone(), told: Default::default() }
+    }
+
+    #[cold]
+    pub(crate) fn foreign(&self, origin: Origin, now: u64) {
+        self.counters.one(Count::Undecodable);
+        self.counters.rare(match origin {
+            Origin::Version => Rare::ForeignVersion,
+            Origin::Codec => Rare::ForeignCodec,
+            Origin::Schema => Rare::ForeignSchema,
+        });
+        if self.is_time_to_tell(origin as usize, now) {
+            let cause = match origin {
+                Origin::Version => "written by another version of the library",
+                Origin::Codec => "written by another codec",
+                Origin::Schema => {
+                    "of another schema: the type or its schema_version differs; \
+                     during a deploy that is normal, else two caches share the area"
+                }
+            };
+            tracing::warn!(target: "accelerator::l2", area = %self.area, cause, "a value in L2 is not read");
+        }
+    }
+
+    #[cold]
+    pub(crate) fn damaged(&self, now: u64) {
+        self.counters.one(Count::Undecodable);
+        if self.is_time_to_tell(3, now) {
+            let cause = "damaged, cut off, of another key, or not decodable";
+            tracing::warn!(target: "accelerator::l2", area = %self.area, cause, "a value in L2 is not read");
+        }
+    }
+
+    /// `V` did not come back in its trial.
+    #[cold]
+    pub(crate) fn lost<V>(&self, how: Lost, now: u64) {
+        self.counters.rare(Rare::TrialFailed);
+        if self.is_time_to_tell(4, now) {
+            let (value, cause) = (type_name::<V>(), how.cause());
+            tracing::warn!(target: "accelerator::l2", area = %self.area, value, cause, "a value is not stored in L2");
+        }
+    }
+
+    fn is_time_to_tell(&self, cause: usize, now: u64) -> bool {
+        let (told, now) = (&self.told[cause], now.max(1));
+        let last = told.load(Relaxed);
+        let due = last == 0 || now.abs_diff(last) >= PAUSE;
+        due && told.compare_exchange(last, now, Relaxed, Relaxed).is_ok()
+    }
+}

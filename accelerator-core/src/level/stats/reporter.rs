@@ -1,0 +1,143 @@
+//! Counters for the crate `metrics`: what `stats` says, handed over when somebody asks. A hit knows nothing of it.
+//!
+//! A recorder is given what was counted since the last report, not totals: caches that share an area, one after another
+//! or at the same time, add up.
+
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use crate::cache::CacheFuture;
+use crate::error::{CacheError, CacheResult};
+use crate::level::LevelCache;
+use crate::level::engine::{Key, Value};
+use crate::level::stats::counters::{Counters, Now, Stats};
+use crate::level::time::timer::{Timer, from_now};
+use crate::sync::{Mutex, lock};
+
+/// Reports don't come closer than this.
+const SHORTEST_PERIOD: Duration = Duration::from_millis(100);
+
+struct Metric {
+    name: &'static str,
+    help: &'static str,
+    of: fn(&Stats) -> u64,
+}
+
+/// What has no source yet.
+fn none(_: &Stats) -> u64 {
+    0
+}
+
+macro_rules! metrics {
+    ($($name:literal $help:literal $of:expr;)*) => {
+        const METRICS: &[Metric] = &[$(Metric { name: concat!("accelerator_cache_", $name), help: $help, of: $of }),*];
+
+        /// The names of the counters that [`LevelCache::report_metrics`] reports. They stay as they are.
+        pub const METRIC_NAMES: [&str; METRICS.len()] = [$(concat!("accelerator_cache_", $name)),*];
+    };
+}
+
+metrics! {
+    "local_hit_total" "Reads that L1 answered, known-absent answers included." |s| s.l1_hits;
+    "local_miss_total" "Reads that L1 could not answer." |s| s.misses;
+    "remote_hit_total" "Flights that L2 answered, known-absent answers included." |s| s.l2_hits;
+    "remote_miss_total" "Flights that wanted an answer of L2 and got none that is fresh." |s| s.l2_misses;
+    "remote_undecodable_total" "Values of L2 that could not be read." |s| s.undecodable;
+    "remote_foreign_version_total" "Of these: written by another version of the library." |s| s.foreign_version;
+    "remote_foreign_codec_total" "Of these: written by another codec." |s| s.foreign_codec;
+    "remote_foreign_schema_total" "Of these: of another schema." |s| s.foreign_schema;
+    "remote_trial_failed_total" "Values not stored in L2: their bytes don't give them back." |s| s.trials_failed;
+    "load_total" "Keys for which the source was asked." Stats::loads;
+    "load_success_total" "Keys that the source answered, absent ones included." |s| s.loads_ok;
+    "load_timeout_total" "Keys whose load was over its time limit." |s| s.loads_timeout;
+    "load_error_total" "Keys whose load returned an error or panicked." |s| s.loads_error + s.loads_panic;
+    "stale_fallback_total" "Stale values handed out because a load failed." |s| s.stale_served;
+    "refresh_attempts_total" "Background refreshes started." |s| s.refreshes;
+    "refresh_success_total" "Background refreshes that ended with a new answer." |s| s.refreshes_ok;
+    "refresh_failures_total" "Background refreshes that ended without one." |s| s.refreshes_failed;
+    "invalidation_publish_total" "Invalidations sent to other nodes. Always 0: there is no bus yet." none;
+    "invalidation_publish_failures_total" "Invalidations that could not be sent. Always 0: there is no bus yet." none;
+    "invalidation_receive_total" "Invalidations received from other nodes. Always 0: there is no bus yet." none;
+    "invalidation_receive_failures_total" "Received invalidations that made no sense. Always 0: there is no bus yet." none;
+}
+
+/// One cache's counters, and how much of them was reported. It knows neither keys nor values, and outlives the cache as
+/// long as somebody still reports.
+pub(crate) struct Reporter {
+    area: Arc<str>,
+    counters: Counters,
+    reported: Mutex<[u64; METRICS.len()]>,
+}
+
+impl Reporter {
+    pub(crate) fn new(area: &str, counters: &Counters) -> Arc<Self> {
+        Arc::new(Self { area: area.into(), counters: counters.clone(), reported: Mutex::default() })
+    }
+
+    fn report(&self) {
+        // The recorder is foreign code: it is called outside of the lock.
+        for (metric, grown) in METRICS.iter().zip(self.unreported()) {
+            metrics::describe_counter!(metric.name, metrics::Unit::Count, metric.help);
+            // Also by nothing, so that a counter is there before its first event.
+            metrics::counter!(metric.name, "area" => self.area.clone()).increment(grown);
+        }
+    }
+
+    /// What was counted since the last call.
+    fn unreported(&self) -> [u64; METRICS.len()] {
+        let mut reported = lock(&self.reported);
+        // Under the lock: a later report reads what an earlier one has read, or more.
+        let stats = self.counters.read(Now::default());
+        let now = std::array::from_fn(|i| (METRICS[i].of)(&stats));
+        let before = std::mem::replace(&mut *reported, now);
+        std::array::from_fn(|i| now[i].saturating_sub(before[i]))
+    }
+}
+
+impl<K: Key, V: Value, L1> LevelCache<K, V, L1> {
+    /// Gives the recorder of the crate `metrics` what was counted since the last report of this cache, for a scrape or
+    /// before the cache is dropped. All clones report as one cache; caches of the same area add up.
+    ///
+    /// The counters are [`METRIC_NAMES`](crate::METRIC_NAMES), each with the label `area`. They count events, from
+    /// [`stats`](Self::stats); between reports nothing changes. Install the recorder before the first report: what is
+    /// reported without one is lost.
+    ///
+    /// ```
+    /// # use accelerator_core::{LevelCache, testkit::MemoryL1};
+    /// # use std::time::Duration;
+    /// # fn main() -> Result<(), accelerator_core::CacheError> {
+    /// let cache = LevelCache::<u64, u64>::builder().area("user").l1(MemoryL1::new()).ttl(Duration::from_secs(60)).build()?;
+    /// cache.report_metrics();
+    /// # Ok(()) }
+    /// ```
+    pub fn report_metrics(&self) {
+        self.engine.reporter.report();
+    }
+
+    /// [`report_metrics`](Self::report_metrics) now and then every `period` (100 ms at least), for a task of the
+    /// caller's. It doesn't keep the cache: when the last clone is gone, the next report is the last one, with all that
+    /// was counted until the end.
+    ///
+    /// # Errors
+    /// `NoRuntime` where it is polled outside of a tokio runtime, after the first report.
+    ///
+    /// # Cancel safety
+    /// Dropping the future ends the reports. Nothing is lost: what it did not report is in the next report, by whomever.
+    pub fn report_metrics_every(&self, period: Duration) -> CacheFuture<'static, CacheResult<()>> {
+        let (reporter, engine) = (self.engine.reporter.clone(), Arc::downgrade(&self.engine));
+        CacheFuture::boxed(async move {
+            loop {
+                // Asked before the report, which then has everything.
+                let is_last = Weak::strong_count(&engine) == 0;
+                reporter.report();
+                if is_last {
+                    return Ok(());
+                }
+                match Timer::until(from_now(period.max(SHORTEST_PERIOD)), None) {
+                    Some(timer) => timer.await,
+                    None => return Err(CacheError::no_runtime("report_metrics_every")),
+                }
+            }
+        })
+    }
+}

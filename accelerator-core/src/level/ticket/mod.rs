@@ -1,0 +1,4 @@
+//! TODO
+
+pub(crate) mod begin;
+pub(crate) mod hold;

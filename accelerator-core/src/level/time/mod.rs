@@ -1,0 +1,9 @@
+//! TODO
+
+pub(crate) mod background;
+pub(crate) mod join_parts;
+pub(crate) mod key_deadlines;
+pub(crate) mod policy;
+pub(crate) mod tasks;
+pub(crate) mod ticker;
+pub(crate) mod timer;

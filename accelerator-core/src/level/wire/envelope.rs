@@ -1,0 +1,142 @@
+//! The forty bytes before every payload in L2, little endian.
+//!
+//! ```text
+//! 0 C7 | 1 version:4 kind:4 | 2 nonce u64 | 10 codec u8 | 11 flags | 12 schema u32 | 16 written_at ms u48
+//! 22 soft_ttl ms u32 | 26 hard_ttl ms u32 | 30 extras_len u16 | 32 xxh3-64 | 40 extras | payload
+//! ```
+//! The checksum covers all other bytes and is seeded with the hash of the full logical key: damage, truncation, a
+//! hashed long key that collides and a reply meant for another key all become misses.
+
+use xxhash_rust::xxh3::{Xxh3, xxh3_64, xxh3_64_with_seed};
+
+use crate::level::stats::rejects::Origin;
+use crate::level::time::policy::Life;
+use crate::traits::head::{HEAD_LEN, Head, Kind};
+
+/// Bytes before extras and payload.
+pub(crate) const ENVELOPE_LEN: usize = 40;
+/// A writer's clock may be ahead of ours by this much before its value counts as soft-expired.
+pub(crate) const MAX_AHEAD_MS: u64 = 5_000;
+/// Bytes that XXH3 hashes without a secret.
+const SHORT: usize = 240;
+const U48: u64 = (1 << 48) - 1;
+
+/// What the envelope says beside the payload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Meta {
+    pub(crate) head: Head,
+    pub(crate) codec: u8,
+    pub(crate) schema: u32,
+    pub(crate) written_at: u64,
+    pub(crate) soft_ttl: u32,
+    pub(crate) hard_ttl: u32,
+}
+
+/// Why bytes from L2 are no value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unreadable {
+    /// Not ours, damaged, or of another key: may be replaced.
+    Garbage,
+    /// Another version, schema or codec (a rolling deploy): must not be replaced.
+    Foreign(Origin),
+}
+
+/// A buffer that begins with room for the envelope; the payload is appended, then [`seal`]ed.
+pub(crate) fn open_buffer() -> Vec<u8> {
+    let mut out = Vec::with_capacity(ENVELOPE_LEN + 88);
+    out.resize(ENVELOPE_LEN, 0);
+    out
+}
+
+/// Writes the envelope into the first bytes of `buffer`.
+pub(crate) fn seal(buffer: &mut [u8], key: &str, meta: &Meta) {
+    buffer[..HEAD_LEN].copy_from_slice(&meta.head.to_bytes());
+    buffer[10] = meta.codec;
+    buffer[11] = 0;
+    buffer[12..16].copy_from_slice(&meta.schema.to_le_bytes());
+    buffer[16..22].copy_from_slice(&(meta.written_at & U48).to_le_bytes()[..6]);
+    buffer[22..26].copy_from_slice(&meta.soft_ttl.to_le_bytes());
+    buffer[26..30].copy_from_slice(&meta.hard_ttl.to_le_bytes());
+    buffer[30..32].copy_from_slice(&0_u16.to_le_bytes());
+    let sum = checksum(buffer, key);
+    buffer[32..40].copy_from_slice(&sum.to_le_bytes());
+}
+
+/// Reads bytes from L2: what they say, and the payload.
+pub(crate) fn parse<'a>(bytes: &'a [u8], key: &str) -> Result<(Meta, &'a [u8]), Unreadable> {
+    // The version comes first: a later one may place everything else differently.
+    if bytes.first() == Some(&crate::head::MAGIC) && bytes.get(1).is_some_and(|b| b >> 4 != crate::head::VERSION) {
+        return Err(Unreadable::Foreign(Origin::Version));
+    }
+    let Some(fixed) = bytes.first_chunk::<ENVELOPE_LEN>() else { return Err(Unreadable::Garbage) };
+    let head = Head::parse(fixed).ok_or(Unreadable::Garbage)?;
+    if u64::from_le_bytes(field(fixed, 32)) != checksum(bytes, key) {
+        return Err(Unreadable::Garbage);
+    }
+    let [lo @ .., _, _] = field::<8>(fixed, 16);
+    let [a, b, c, d, e, f] = lo;
+    let meta = Meta {
+        head,
+        codec: fixed[10],
+        schema: u32::from_le_bytes(field(fixed, 12)),
+        written_at: u64::from_le_bytes([a, b, c, d, e, f, 0, 0]),
+        soft_ttl: u32::from_le_bytes(field(fixed, 22)),
+        hard_ttl: u32::from_le_bytes(field(fixed, 26)),
+    };
+    let extras = usize::from(u16::from_le_bytes(field(fixed, 30)));
+    // Flags and extras have no meaning yet: who sets them is newer than we are.
+    if fixed[11] != 0 || extras != 0 {
+        return Err(Unreadable::Foreign(Origin::Version));
+    }
+    if !matches!(head.kind, Kind::Value | Kind::Absent) {
+        return Err(Unreadable::Garbage);
+    }
+    Ok((meta, &bytes[ENVELOPE_LEN..]))
+}
+
+impl Meta {
+    /// What is left of the life at `now` (Unix milliseconds). Another machine's clock can shorten it, never lengthen.
+    pub(crate) fn left(&self, now: u64) -> Life {
+        let ahead = self.written_at > now.saturating_add(MAX_AHEAD_MS);
+        let age = now.saturating_sub(self.written_at);
+        let fresh = if ahead { 0 } else { u64::from(self.soft_ttl).saturating_sub(age) };
+        Life { fresh, useful: u64::from(self.hard_ttl).saturating_sub(age) }
+    }
+}
+
+fn field<const N: usize>(bytes: &[u8; ENVELOPE_LEN], at: usize) -> [u8; N] {
+    let mut out = [0; N];
+    out.copy_from_slice(&bytes[at..at + N]);
+    out
+}
+
+fn checksum(bytes: &[u8], key: &str) -> u64 {
+    let (seed, (head, payload)) = (xxh3_64(key.as_bytes()), (&bytes[..32], &bytes[ENVELOPE_LEN..]));
+    // Short input is hashed in one go, which derives no secret from the seed; the sum is the same.
+    let mut short = [0; SHORT];
+    if let Some(input) = short.get_mut(..head.len() + payload.len()) {
+        input[..head.len()].copy_from_slice(head);
+        input[head.len()..].copy_from_slice(payload);
+        return xxh3_64_with_seed(input, seed);
+    }
+    let mut hasher = Xxh3::with_seed(seed);
+    hasher.update(head);
+    hasher.update(payload);
+    hasher.digest()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_sum_is_that_of_the_whole_whatever_its_length() {
+        for length in 0..600 {
+            let bytes: Vec<u8> = (0..ENVELOPE_LEN + length).map(|at| (at * 7) as u8).collect();
+            let whole = [&bytes[..32], &bytes[ENVELOPE_LEN..]].concat();
+            let mut hasher = Xxh3::with_seed(xxh3_64(b"a.key"));
+            hasher.update(&whole);
+            assert_eq!(checksum(&bytes, "a.key"), hasher.digest(), "{length}");
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! Invalidate: a write of the source without a window for readers.
+//!
+//! 1. hold the key in L2: whoever reads it there loads, and fills neither level
+//! 2. enter the key among those that this node guards (`guarded.rs`), then purge L1 under the fence: loads that began
+//!    before can't fill either
+//! 3. (the caller changes the source)
+//! 4. finish: as `del`, which ends this hold in L2 and no other
+//!
+//! Whatever ends the guard otherwise leaves the hold, which ends by itself. This node counts it until then.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::cache::CacheFuture;
+use crate::error::{CacheError, CacheResult, StoreErrorKind};
+use crate::level::engine::{Engine, Key, Value};
+use crate::level::remote::Remote;
+use crate::level::time::policy::HOLD;
+use crate::time::millis;
+use crate::traits::l2::HoldOwner;
+use crate::traits::outcomes::Outcomes;
+
+/// A key whose source is being changed; from [`LevelCache::write_guard`](crate::LevelCache::write_guard).
+///
+/// Until [`finish`](Self::finish) every read of every node that finds nothing in its own L1 asks the source, and caches
+/// nothing. Several guards of one key may live at once: it is cached again when the last of them has ended. What others
+/// write or delete meanwhile does not end a guard. A `set` beside it stores nothing: it deletes.
+///
+/// Dropped without `finish` (an error, a panic, a lost task) it purges this node's L1, and the key is cached again when
+/// the hold is over, 10 seconds after it began: as nobody knows whether the source was changed, nothing older can stay.
+/// For other nodes, a change that takes longer than that is as safe as one followed by `del`.
+#[must_use = "dropped, it keeps the key from being cached for 10 s; call finish() after the change"]
+pub struct WriteGuard<K: Key, V: Value> {
+    engine: Arc<Engine<K, V>>,
+    key: K,
+    owner: HoldOwner,
+    /// When the hold has ended in L2, in milliseconds of the cache's clock.
+    hold_ends: u64,
+    finished: bool,
+}
+
+impl<K: Key, V: Value> WriteGuard<K, V> {
+    /// The source has changed (or has not: after a rollback, too). Deletes the key in both levels, and ends this hold.
+    ///
+    /// # Errors
+    /// As [`LevelCache::del`](crate::LevelCache::del). Then the hold ends by itself, 10 seconds after it began.
+    ///
+    /// # Cancel safety
+    /// Dropping the future does not stop the delete.
+    pub fn finish(mut self) -> CacheFuture<'static, CacheResult<()>> {
+        self.finished = true;
+        self.engine.end_guard(&self.key, None);
+        self.engine.delete_as("write_guard", vec![self.key.clone()], Some(self.owner))
+    }
+}
+
+impl<K: Key, V: Value> Drop for WriteGuard<K, V> {
+    fn drop(&mut self) {
+        if !self.finished {
+            let ends = Some(self.hold_ends).filter(|_| !cfg!(accelerator_mutant = "dropped-guard-forgotten"));
+            self.engine.end_guard(&self.key, ends);
+            // Where user code panics, L1 has lost the key all the same; a drop has no error to answer.
+            let _ = Engine::<K, V>::caught("the L1 store", || self.engine.purge(&self.key));
+        }
+    }
+}
+
+impl<K: Key, V: Value> fmt::Debug for WriteGuard<K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WriteGuard").finish_non_exhaustive()
+    }
+}
+
+impl<K: Key, V: Value> Engine<K, V> {
+    /// Steps 1 and 2.
+    pub(crate) async fn hold(self: &Arc<Self>, key: &K) -> CacheResult<WriteGuard<K, V>> {
+        if self.is_closed() {
+            // The caller is about to change the source, and L1 is still read.
+            self.purge(key);
+            return Err(CacheError::shutdown());
+        }
+        let Some(remote) = self.remote.as_ref().filter(|remote| remote.limits.leases) else {
+            return Err(CacheError::config(
+                "l2",
+                "without leases",
+                "write_guard takes one with leases; or call del(..)",
+            ));
+        };
+        let name = remote.name(key);
+        let mut asked = Asked { engine: self, wire: name.wire(), owner: HoldOwner::random(), over: false };
+        let held = self.timed(self.policy.l2_write_timeout, remote.store.hold(asked.wire, asked.owner, HOLD)).await;
+        let held = held.and_then(|held| held).inspect_err(|e| self.counters.l2_error(e.kind()));
+        asked.over = held.as_ref().map_or_else(|e| e.kind() == StoreErrorKind::Unsupported, |()| true);
+        held.map_err(CacheError::not_held)?;
+        let hold_ends = self.now().saturating_add(millis(HOLD));
+        let (engine, key) = (self.clone(), key.clone());
+        remote.guarded.begin(&key);
+        let guard = WriteGuard { engine, key, owner: asked.owner, hold_ends, finished: false };
+        self.purge(&guard.key);
+        Ok(guard)
+    }
+
+    /// Whether this node guards the key itself.
+    #[inline(always)]
+    pub(crate) fn guards(&self, remote: &Remote<K, V>, key: &K) -> bool {
+        !remote.guarded.is_empty() && remote.guarded.has(key, self.now())
+    }
+
+    fn end_guard(&self, key: &K, hold_ends: Option<u64>) {
+        if let Some(remote) = &self.remote {
+            remote.guarded.end(key, hold_ends);
+        }
+    }
+}
+
+impl<K: Key, V: Value> Remote<K, V> {
+    /// Deletes all; for a guard that finishes, in place of that the one key with its hold.
+    pub(crate) async fn delete_all(&self, wires: &[&str], owner: Option<HoldOwner>, out: &mut Outcomes<()>) {
+        match (owner, wires) {
+            (Some(owner), [one]) => out.put(0, self.store.unhold(one, owner).await),
+            _ => self.del_all(wires, out).await,
+        }
+    }
+}
+
+/// A hold that L2 was asked for. Dropped without its confirmation (an error, a time limit, a caller who goes away), it is
+/// ended: it may stand all the same.
+struct Asked<'a, K: Key, V: Value> {
+    engine: &'a Arc<Engine<K, V>>,
+    wire: &'a str,
+    owner: HoldOwner,
+    over: bool,
+}
+
+impl<K: Key, V: Value> Drop for Asked<'_, K, V> {
+    fn drop(&mut self) {
+        if self.over {
+            return;
+        }
+        let (engine, wire, owner) = (self.engine.clone(), self.wire.to_owned(), self.owner);
+        // Without a runtime the hold ends by itself.
+        self.engine.spawn(async move {
+            let Some(remote) = &engine.remote else { return };
+            let ended = engine.timed(engine.policy.l2_write_timeout, remote.store.unhold(&wire, owner)).await;
+            if let Err(e) = ended.and_then(|ended| ended) {
+                engine.counters.l2_error(e.kind());
+            }
+        });
+    }
+}
