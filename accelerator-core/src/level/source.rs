@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::cache::BoxFuture;
 use crate::error::{CacheError, CacheResult, ErrorKind, LoadError};
-use crate::level::engine::{Key, Value};
+use crate::level::bounds::{Key, Value};
 use crate::traits::loader::{BatchLoader, Loaded, Loader};
 
 pub(crate) type LoadFuture<T> = BoxFuture<'static, CacheResult<T>>;

@@ -100,9 +100,17 @@ impl<T> Outcomes<T> {
         }
     }
 
-    /// The errors that have come.
-    pub(crate) fn each_error(&self, count: impl FnMut(&StoreError)) {
-        self.places.iter().flatten().flat_map(|outcome| outcome.as_ref().err()).for_each(count);
+    /// How many outcomes have not come yet; `count` gets each error that has.
+    pub(crate) fn missing_but(&self, mut count: impl FnMut(&StoreError)) -> usize {
+        let mut missing = 0;
+        for place in &self.places {
+            match place {
+                None => missing += 1,
+                Some(Err(error)) => count(error),
+                Some(Ok(_)) => {}
+            }
+        }
+        missing
     }
 
     /// To look at from outside while a store has the outcomes.

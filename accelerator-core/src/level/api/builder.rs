@@ -9,22 +9,25 @@ use tokio::runtime::Handle;
 
 use crate::error::{CacheError, CacheResult, LoadError};
 use crate::key::CacheKey;
-use crate::level::LevelCache;
+use crate::level::api::handle::LevelCache;
 use crate::level::api::settings::{Settings, area_prefix};
-use crate::level::engine::{Engine, Key, Value};
+use crate::level::bounds::{Key, Value};
+use crate::level::engine::Engine;
+use crate::level::flight::patience::Limits;
 use crate::level::flight::slots::SlotTable;
+use crate::level::local::Local;
 use crate::level::local::claim::Claim;
-use crate::level::remote::Remote;
 use crate::level::remote::guarded::Guarded;
-use crate::level::remote::look::Grants;
+use crate::level::remote::{Grants, Remote};
 use crate::level::source::{ByTrait, FromFn};
 use crate::level::stats::counters::Counters;
 use crate::level::stats::overdue::Overdue;
 use crate::level::stats::rejects::Rejects;
-use crate::level::time::background::Pulse;
+use crate::level::time::background::Background;
 use crate::level::time::key_deadlines::{Remembered, WhenFull};
 use crate::level::time::policy::MAX_REMEMBERED;
-use crate::level::time::ticker::Ticker;
+use crate::level::time::tasks::Tasks;
+use crate::level::wire::Wire;
 use crate::level::wire::cleared::Cleared;
 use crate::level::wire::schema::schema;
 use crate::level::wire::trials::Trials;
@@ -282,35 +285,33 @@ impl<K: Key, V: Value, L1> Builder<K, V, L1> {
     {
         let policy = self.set.policy()?;
         let (set, counters) = (self.set, Counters::default());
-        let remote = match (set.l2, set.codec) {
+        let l2 = match (set.l2, set.codec) {
             (None, _) => None,
             (Some((store, _)), _) if store.limits().max_key_bytes < SHORTEST_KEY_LIMIT => {
                 let given = store.limits().max_key_bytes;
                 return Err(CacheError::config("l2's limits().max_key_bytes", given, "takes 64 or more"));
             }
-            (Some((store, text)), Some(codec)) => Some(Remote {
-                schema: schema(&*codec, set.schema, set.fingerprint)?,
-                limits: store.limits(),
-                store,
-                codec,
-                text,
-                prefix: area_prefix(&set.area),
-                grants: Grants::default(),
-                guarded: Guarded::new(),
-                bypass: Remembered::new(WhenFull::HoldForAll, set.recovery_bytes),
-                recovering: Pulse::default(),
-                told_too_large: AtomicBool::new(false),
-                cleared: Cleared::default(),
-                trials: Trials::default(),
-                rejects: Rejects::new(&set.area, &counters),
-            }),
+            (Some((store, text)), Some(codec)) => {
+                let wire = Wire {
+                    schema: schema(&*codec, set.schema, set.fingerprint)?,
+                    limits: store.limits(),
+                    codec,
+                    text,
+                    prefix: area_prefix(&set.area),
+                    cleared: Cleared::default(),
+                    trials: Trials::default(),
+                    rejects: Rejects::new(&set.area, &counters),
+                };
+                Some((store, wire))
+            }
             (Some(_), None) => return Err(CacheError::config("codec", "none", "an l2 needs one")),
         };
         let claim = Claim::of(self.l1.identity()).ok_or_else(|| {
             let fix = "takes one of its own for each cache, or clone the cache: clones of a store share their entries";
             CacheError::config("l1", "a store that another cache has", fix)
         })?;
-        let engine = Engine {
+        let read = l2.as_ref().map_or(Duration::ZERO, |_| policy.l2_read_timeout);
+        let local = Arc::new(Local {
             clock: set.clock,
             generation: AtomicU32::new(1),
             #[cfg(feature = "metrics")]
@@ -318,19 +319,29 @@ impl<K: Key, V: Value, L1> Builder<K, V, L1> {
             counters,
             table: SlotTable::new(),
             l1: Arc::new(self.l1.clone()),
-            remote,
-            sources: set.sources,
+            patience: Limits::new(policy.loader_timeout, read),
             policy,
-            runtime: set.runtime,
-            ticker: Ticker::new(),
+            tasks: Tasks::new(set.runtime),
             pulses: Pulses::new(),
             overdue: Overdue::new(&set.area),
             closed: AtomicBool::new(false),
-            refreshing: AtomicUsize::new(0),
             throttle: Remembered::new(WhenFull::Forget, MAX_REMEMBERED),
             _claim: claim,
-        };
-        Ok(LevelCache { l1: self.l1, engine: Arc::new(engine) })
+        });
+        let remote = l2.map(|(store, wire)| {
+            Arc::new(Remote {
+                local: local.clone(),
+                store,
+                wire,
+                grants: Grants::default(),
+                guarded: Guarded::new(),
+                bypass: Remembered::new(WhenFull::HoldForAll, set.recovery_bytes),
+                recovering: Background::default(),
+                told_too_large: AtomicBool::new(false),
+            })
+        });
+        let engine = Engine { local: local.clone(), remote, sources: set.sources, refreshing: AtomicUsize::new(0) };
+        Ok(LevelCache { l1: self.l1, local, engine: Arc::new(engine) })
     }
 }
 

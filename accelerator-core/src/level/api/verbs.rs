@@ -1,19 +1,25 @@
 //! The public verbs.
 
 use std::future::Future;
-use std::sync::Arc;
 use std::time::Duration;
 
 use crate::cache::CacheFuture;
 use crate::error::{CacheError, CacheResult, LoadError};
 use crate::inside;
-use crate::level::LevelCache;
 use crate::level::answers::Answers;
-use crate::level::engine::{Engine, Key, Value};
-use crate::level::remote::Found;
+use crate::level::api::handle::LevelCache;
+use crate::level::bounds::{Key, Value};
+use crate::level::local::Local;
+use crate::level::local::registration::Registration;
+use crate::level::read::many::read_many;
+use crate::level::read::one::get_missed;
+use crate::level::remote::interpret::Found;
+use crate::level::shutdown::shut;
 use crate::level::stats::counters::Stats;
-use crate::level::ticket::hold::Registration;
-use crate::level::write::guard::WriteGuard;
+use crate::level::ticket::begin::get_or_load_on;
+use crate::level::write::delete::{clear_all, delete};
+use crate::level::write::guard::{WriteGuard, hold};
+use crate::level::write::set::write;
 use crate::options::{ReadOptions, WriteOptions};
 use crate::traits::l1::{L1Stats, L1Store};
 use crate::traits::loader::Loaded;
@@ -75,7 +81,7 @@ impl<K: Key, V: Value, L1: L1Store<K, V>> LevelCache<K, V, L1> {
         if let Some(value) = self.probe(key, true, true) {
             return Ok(value);
         }
-        self.engine.get_missed(key, ReadOptions::default()).await
+        get_missed(&self.engine, key, ReadOptions::default()).await
     }
 
     /// [`get`](Self::get) with options.
@@ -92,7 +98,7 @@ impl<K: Key, V: Value, L1: L1Store<K, V>> LevelCache<K, V, L1> {
         {
             return Ok(value);
         }
-        self.engine.get_missed(key, options).await
+        get_missed(&self.engine, key, options).await
     }
 
     /// What L1 has, now. Neither waits nor loads, nor starts a refresh.
@@ -112,25 +118,25 @@ impl<K: Key, V: Value, L1: L1Store<K, V>> LevelCache<K, V, L1> {
         if self.engine.remote.is_none() {
             return Lookup::Miss;
         }
-        Box::pin(self.engine.inside(self.lookup_l2(key))).await
+        Box::pin(self.local.tasks.inside(self.lookup_l2(key))).await
     }
 
     async fn lookup_l2(&self, key: &K) -> Lookup<V> {
         let engine = &self.engine;
         let Some(remote) = &engine.remote else { return Lookup::Miss };
-        if engine.is_closed() {
+        if engine.local.is_closed() {
             return Lookup::Unavailable;
         }
         // Registered before the read, as every backfill is.
-        let mut slot = Registration::new(engine.clone(), key.clone());
-        let name = remote.name(key);
-        match engine.l2_get(remote, key, &name).await {
-            Found::Hit { value, until } if until.is_fresh(engine.now(), 0) => {
+        let mut slot = Registration::new(engine.local.clone(), key.clone());
+        let name = remote.wire.name(key);
+        match remote.l2_get(key, &name).await {
+            Found::Hit { value, until } if until.is_fresh(engine.local.now(), 0) => {
                 #[cfg(accelerator_mutant = "begin-after-reply")]
-                let mut slot = Registration::new(engine.clone(), key.clone());
+                let mut slot = Registration::new(engine.local.clone(), key.clone());
                 // The answer stands, whatever panics on its way into L1.
                 let answer = Lookup::of(value.clone());
-                let _ = Engine::<K, V>::caught("a weigher or the L1 store", || slot.backfill(value, until));
+                let _ = Local::<K, V>::caught("a weigher or the L1 store", || slot.backfill(value, until));
                 answer
             }
             Found::Nothing { fill: false } => Lookup::Unavailable,
@@ -145,7 +151,7 @@ impl<K: Key, V: Value, L1: L1Store<K, V>> LevelCache<K, V, L1> {
     /// # Cancel safety
     /// As `get`.
     pub async fn mget<'k>(&self, keys: &'k [K]) -> Answers<'k, K, V> {
-        self.read_many(keys, ReadOptions::default()).await
+        read_many(&self.l1, &self.local, &self.engine, keys, ReadOptions::default()).await
     }
 
     /// [`mget`](Self::mget) with options.
@@ -153,7 +159,7 @@ impl<K: Key, V: Value, L1: L1Store<K, V>> LevelCache<K, V, L1> {
     /// # Cancel safety
     /// As `get`.
     pub async fn mget_with<'k>(&self, keys: &'k [K], options: ReadOptions) -> Answers<'k, K, V> {
-        self.read_many(keys, options).await
+        read_many(&self.l1, &self.local, &self.engine, keys, options).await
     }
 
     /// The cached value, or the answer of `body`, which runs in the caller's own future and at most once for all who
@@ -175,7 +181,7 @@ impl<K: Key, V: Value, L1: L1Store<K, V>> LevelCache<K, V, L1> {
         if let Some(value) = self.probe(key, true, true) {
             return Ok(value);
         }
-        self.engine.get_or_load_on(key, body).await
+        get_or_load_on(&self.engine, key, body).await
     }
 
     /// Writes a value (or `None`: known to be absent) to both levels. Takes effect when called, also if the future is
@@ -207,7 +213,7 @@ impl<K: Key, V: Value, L1: L1Store<K, V>> LevelCache<K, V, L1> {
         value: impl Into<Option<V>>,
         options: WriteOptions,
     ) -> CacheFuture<'static, CacheResult<()>> {
-        self.engine.write("set", vec![(key.clone(), value.into())], options)
+        write(&self.engine, "set", vec![(key.clone(), value.into())], options)
     }
 
     /// [`set`](Self::set) for many keys, one L2 write per `max_batch`. Of duplicates the last one counts.
@@ -234,7 +240,7 @@ impl<K: Key, V: Value, L1: L1Store<K, V>> LevelCache<K, V, L1> {
         items: impl IntoIterator<Item = (K, Option<V>)>,
         options: WriteOptions,
     ) -> CacheFuture<'static, CacheResult<()>> {
-        self.engine.write("mset", items.into_iter().collect(), options)
+        write(&self.engine, "mset", items.into_iter().collect(), options)
     }
 
     /// Invalidates the key in both levels: no read of this node that starts after it was acknowledged gets an older
@@ -247,7 +253,7 @@ impl<K: Key, V: Value, L1: L1Store<K, V>> LevelCache<K, V, L1> {
     /// # Cancel safety
     /// Dropping the future does not stop the delete.
     pub fn del(&self, key: &K) -> CacheFuture<'static, CacheResult<()>> {
-        self.engine.delete("del", vec![key.clone()])
+        delete(&self.engine, "del", vec![key.clone()])
     }
 
     /// [`del`](Self::del) for many keys, one L2 delete per `max_batch`.
@@ -258,7 +264,7 @@ impl<K: Key, V: Value, L1: L1Store<K, V>> LevelCache<K, V, L1> {
     /// # Cancel safety
     /// As `del`.
     pub fn mdel(&self, keys: &[K]) -> CacheFuture<'static, CacheResult<()>> {
-        self.engine.delete("mdel", keys.to_vec())
+        delete(&self.engine, "mdel", keys.to_vec())
     }
 
     /// Announces a change of the source, for writers that want no window at all: after a `del` alone, a crash between
@@ -281,7 +287,7 @@ impl<K: Key, V: Value, L1: L1Store<K, V>> LevelCache<K, V, L1> {
     /// # Cancel safety
     /// Dropping the future may leave a hold. It is ended in the background, and by itself after 10 s.
     pub async fn write_guard(&self, key: &K) -> CacheResult<WriteGuard<K, V>> {
-        self.engine.inside(self.engine.hold(key)).await
+        self.local.tasks.inside(hold(&self.engine, key)).await
     }
 
     /// Makes everything cached so far a miss for this node: all of L1, and what was written to L2 until now. (Other
@@ -293,11 +299,12 @@ impl<K: Key, V: Value, L1: L1Store<K, V>> LevelCache<K, V, L1> {
     /// # Cancel safety
     /// It has happened when the method returns.
     pub fn clear(&self) -> CacheFuture<'static, CacheResult<()>> {
-        let clear = |engine: &Arc<Engine<K, V>>| {
-            engine.clear_all();
-            CacheFuture::ready(if engine.is_closed() { Err(CacheError::shutdown()) } else { Ok(()) })
+        let engine = self.engine.clone();
+        let clear = move || {
+            clear_all(&engine);
+            CacheFuture::ready(if engine.local.is_closed() { Err(CacheError::shutdown()) } else { Ok(()) })
         };
-        if self.engine.is_called() { self.engine.outside("clear", clear) } else { clear(&self.engine) }
+        if self.local.is_called() { self.local.outside("clear", clear) } else { clear() }
     }
 
     /// Reads `keys` in batches of `max_batch`, so that they are in L1 afterwards (as far as it has room).
@@ -308,7 +315,7 @@ impl<K: Key, V: Value, L1: L1Store<K, V>> LevelCache<K, V, L1> {
         let mut report = WarmupReport::default();
         let mut keys = keys.into_iter();
         loop {
-            let chunk: Vec<K> = keys.by_ref().take(self.engine.policy.max_batch).collect();
+            let chunk: Vec<K> = keys.by_ref().take(self.local.policy.max_batch).collect();
             if chunk.is_empty() {
                 return report;
             }
@@ -326,7 +333,7 @@ impl<K: Key, V: Value, L1: L1Store<K, V>> LevelCache<K, V, L1> {
     /// # Cancel safety
     /// Dropping the future leaves the cache shut down.
     pub async fn shutdown(&self, deadline: Duration) -> ShutdownReport {
-        self.engine.shut(deadline).await
+        shut(&self.engine, deadline).await
     }
 
     /// What the cache has done since it was built. The code of a key or value may call it; `flights` may then leave out
@@ -347,6 +354,6 @@ impl<K: Key, V: Value, L1: L1Store<K, V>> LevelCache<K, V, L1> {
         }
         // A store may evict now, and drop values under locks of its own.
         let _inside = inside::enter();
-        self.engine.l1.stats()
+        self.local.l1.stats()
     }
 }

@@ -11,10 +11,11 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use crate::level::engine::{Engine, Flight, Key, Value};
+use crate::level::bounds::{Key, Value};
 use crate::level::flight::handoff::{Hand, LOOK_EVERY, Looked};
-use crate::level::local::batch_run::BatchTask;
+use crate::level::local::Flight;
 use crate::level::local::commit::{Ending, Held};
+use crate::level::time::tasks::Tasks;
 use crate::level::time::ticker::Limit;
 
 /// A flight's work in a task. Dropped before its end (the runtime shuts down), it passes the flight on, unless another
@@ -30,20 +31,20 @@ impl<K: Key, V: Value> Future for InTask<K, V> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = self.get_mut();
         let Some(flight) = this.flight.as_ref() else { return Poll::Ready(()) };
-        let engine = &flight.context;
+        let local = &flight.context;
         let Some(mut work) = flight.unpark(Hand::Task(this.number)) else {
             this.flight = None;
             return Poll::Ready(());
         };
-        match work.poll(engine, cx) {
+        match work.poll(local, cx) {
             Poll::Pending => {
                 flight.park_in_task(work, this.number, cx.waker());
                 return Poll::Pending;
             }
             Poll::Ready(end) => {
-                let engine = engine.clone();
+                let local = local.clone();
                 if let Some(flight) = this.flight.take() {
-                    let ending = Ending::new(&engine, Held::Flight(flight));
+                    let ending = Ending::new(&local, Held::Flight(flight));
                     work.end();
                     ending.end(end);
                 }
@@ -64,53 +65,46 @@ impl<K: Key, V: Value> Drop for InTask<K, V> {
     }
 }
 
-impl<K: Key, V: Value> Engine<K, V> {
-    /// Somebody depends on the flight whom its leader doesn't know: its work moves into a task, where there is one.
-    pub(crate) fn move_to_task(self: &Arc<Self>, flight: &Arc<Flight<K, V>>) {
-        self.look_at(flight, false);
-    }
+/// Somebody depends on the flight whom its leader doesn't know: its work moves into a task, where there is one.
+pub(crate) fn move_to_task<K: Key, V: Value>(flight: &Arc<Flight<K, V>>) {
+    look_at(flight, false);
+}
 
-    /// Who has waited for the flight for a while looks at its work. `true`: it was in the middle of a poll.
-    pub(crate) fn look_after(self: &Arc<Self>, flight: &Arc<Flight<K, V>>) -> bool {
-        self.look_at(flight, true)
-    }
+/// Who has waited for the flight for a while looks at its work. `true`: it was in the middle of a poll.
+pub(crate) fn look_after<K: Key, V: Value>(flight: &Arc<Flight<K, V>>) -> bool {
+    look_at(flight, true)
+}
 
-    fn look_at(self: &Arc<Self>, flight: &Arc<Flight<K, V>>, looks: bool) -> bool {
-        if self.handle().is_none() {
-            return false;
-        }
-        if let Some(run) = flight.run() {
-            return run.move_to_task(looks, Instant::now(), self.spawns());
-        }
-        self.detach(flight, looks) == Looked::Polled
+fn look_at<K: Key, V: Value>(flight: &Arc<Flight<K, V>>, looks: bool) -> bool {
+    let tasks = &flight.context.tasks;
+    if tasks.handle().is_none() {
+        return false;
     }
-
-    /// The leader goes away. Without a runtime the work ends, and the flight is passed on.
-    pub(crate) fn leave_to_task(self: &Arc<Self>, flight: &Arc<Flight<K, V>>) {
-        self.detach(flight, false);
+    if let Some(run) = flight.run() {
+        return run.move_to_task(looks, Instant::now(), tasks.spawns());
     }
+    detach(flight, looks) == Looked::Polled
+}
 
-    fn detach(self: &Arc<Self>, flight: &Arc<Flight<K, V>>, looks: bool) -> Looked {
-        let looked = flight.detach(looks, Instant::now());
-        if let Looked::Task(hand) = looked {
-            self.run_in_task(flight.clone(), hand);
-        }
-        looked
+/// The leader goes away. Without a runtime the work ends, and the flight is passed on.
+pub(crate) fn leave_to_task<K: Key, V: Value>(flight: &Arc<Flight<K, V>>) {
+    detach(flight, false);
+}
+
+fn detach<K: Key, V: Value>(flight: &Arc<Flight<K, V>>, looks: bool) -> Looked {
+    let looked = flight.detach(looks, Instant::now());
+    if let Looked::Task(hand) = looked {
+        run_in_task(flight.clone(), hand);
     }
+    looked
+}
 
-    /// Runs the work of a flight to its end, whoever goes away; `hand` is what it was parked for.
-    pub(crate) fn run_in_task(self: &Arc<Self>, flight: Arc<Flight<K, V>>, hand: Hand) {
-        if let Hand::Task(number) = hand {
-            // Without a runtime it is dropped, which passes the flight on.
-            self.spawn(InTask { flight: Some(flight), number });
-        }
-    }
-
-    /// Runs the work of a batch in a task; without a runtime it is dropped, and passes its keys on.
-    pub(crate) fn spawns(&self) -> impl FnOnce(BatchTask) {
-        |task| {
-            self.spawn(task);
-        }
+/// Runs the work of a flight to its end, whoever goes away; `hand` is what it was parked for.
+pub(crate) fn run_in_task<K: Key, V: Value>(flight: Arc<Flight<K, V>>, hand: Hand) {
+    if let Hand::Task(number) = hand {
+        let local = flight.context.clone();
+        // Without a runtime it is dropped, which passes the flight on.
+        local.tasks.spawn(InTask { flight: Some(flight), number });
     }
 }
 
@@ -120,11 +114,11 @@ pub(crate) struct Looks(Option<Limit>);
 
 impl Looks {
     /// Whether it is time for a look; who polls is woken when it is time for the next.
-    pub(crate) fn poll<K: Key, V: Value>(&mut self, engine: &Engine<K, V>, cx: &mut Context<'_>) -> bool {
+    pub(crate) fn poll(&mut self, tasks: &Tasks, cx: &mut Context<'_>) -> bool {
         let mut is_time = false;
         loop {
-            let next = self.0.get_or_insert_with(|| Limit::new(engine.ticker.clone(), LOOK_EVERY));
-            match engine.poll_limit(next, cx) {
+            let next = self.0.get_or_insert_with(|| tasks.limit(LOOK_EVERY));
+            match tasks.poll_limit(next, cx) {
                 Poll::Ready(Ok(())) if !is_time => (self.0, is_time) = (None, true),
                 _ => return is_time,
             }
@@ -143,16 +137,16 @@ pub(crate) struct Watch {
 impl Watch {
     /// Looks, where it is time to. `true`: the work is in the middle of one poll for longer than all of it may take.
     pub(crate) fn poll<K: Key, V: Value>(&mut self, flight: &Arc<Flight<K, V>>, cx: &mut Context<'_>) -> bool {
-        self.looks.poll(&flight.context, cx) && self.look(flight)
+        self.looks.poll(&flight.context.tasks, cx) && self.look(flight)
     }
 
     /// One such look.
     pub(crate) fn look<K: Key, V: Value>(&mut self, flight: &Arc<Flight<K, V>>) -> bool {
-        let engine = &flight.context;
-        if !engine.look_after(flight) {
+        let local = &flight.context;
+        if !look_after(flight) {
             self.polled = None;
             return false;
         }
-        self.polled.get_or_insert_with(tokio::time::Instant::now).elapsed() > engine.patience().patience
+        self.polled.get_or_insert_with(tokio::time::Instant::now).elapsed() > local.patience.patience
     }
 }

@@ -4,17 +4,18 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::level::drive::in_task::Watch;
-use crate::level::engine::{Engine, Flight, Key, Outcome, Value};
+use crate::level::bounds::{Key, Value};
+use crate::level::drive::in_task::{Watch, leave_to_task, move_to_task, run_in_task};
 use crate::level::flight::handoff::{Hand, LOOK_EVERY};
-use crate::level::flight::patience::{Limits, Next};
+use crate::level::flight::patience::Next;
 use crate::level::flight::state::Turn;
 use crate::level::local::commit::{Ending, Held};
-use crate::level::remote::look::L2Use;
+use crate::level::local::outcome::Outcome;
+use crate::level::local::{Flight, Local};
+use crate::level::remote::permit::L2Use;
 use crate::level::time::ticker::Limit;
 use crate::pulse::waits_for_the_cache;
 
@@ -116,18 +117,19 @@ impl<K: Key, V: Value> Follow<K, V> {
     fn wait_patiently(&mut self, cx: &mut Context<'_>) -> Poll<Waited<K, V>> {
         let Self { seat, heir, flight: slot, waits, watch } = self;
         let Some(flight) = slot.as_ref() else { return Poll::Ready(Waited::Restart) };
-        let (engine, hash) = (&flight.context, flight.hash());
-        let limits = engine.patience();
-        let limit = |after| Limit::new(engine.ticker.clone(), after);
+        let (local, hash) = (&flight.context, flight.hash());
+        let limits = local.patience;
+        let limit = |after| Limit::new(local.tasks.ticker.clone(), after);
         let (arrived, until) = waits.get_or_insert_with(|| (Instant::now(), limit(limits.patience)));
-        while let Poll::Ready(Ok(())) = engine.poll_limit(until, cx) {
+        while let Poll::Ready(Ok(())) = local.tasks.poll_limit(until, cx) {
             let wait = match flight.lose_patience(*arrived, limits) {
                 Next::Wait(left) => Some(left),
                 Next::Look if watch.look(flight) => return Poll::Ready(Self::gives_up(flight)),
                 Next::Look => Some(LOOK_EVERY),
-                Next::Ask(answer) => engine.pulses.ask(hash).then_some(answer),
-                Next::Over => (engine.pulses.is_alive(hash) && flight.extend_patience(*arrived, limits))
-                    .then_some(limits.patience),
+                Next::Ask(answer) => local.pulses.ask(hash).then_some(answer),
+                Next::Over => {
+                    (local.pulses.is_alive(hash) && flight.extend_patience(*arrived, limits)).then_some(limits.patience)
+                }
             };
             if let Some(wait) = wait {
                 *until = limit(wait);
@@ -136,7 +138,7 @@ impl<K: Key, V: Value> Follow<K, V> {
             if *heir == Heir::Nothing {
                 return Poll::Ready(Waited::TooLong);
             }
-            if !engine.table.register_beside(flight, || engine.generation()) {
+            if !local.table.register_beside(flight, || local.generation()) {
                 // It was ended or invalidated just now: what is there now is better than to wait for it.
                 return Poll::Ready(Waited::Restart);
             }
@@ -144,20 +146,11 @@ impl<K: Key, V: Value> Follow<K, V> {
                 let led = slot.take().map(Led::beside);
                 return Poll::Ready(led.map_or(Waited::Restart, Waited::Lead));
             }
-            engine.unregister(flight);
+            local.unregister(flight);
             *until = limit(limits.patience);
         }
         waits_for_the_cache();
         Poll::Pending
-    }
-}
-
-impl<K: Key, V: Value> Engine<K, V> {
-    /// How long a follower waits for somebody's ticket: the leader reads L2 and runs its body in this time, and its own
-    /// timeout, which all who wait share, comes first. (A wait for the lease of another process gives signs of life.)
-    pub(crate) fn patience(&self) -> Limits {
-        let read = self.remote.as_ref().map_or(Duration::ZERO, |_| self.policy.l2_read_timeout);
-        Limits::new(self.policy.loader_timeout, read)
     }
 }
 
@@ -184,7 +177,7 @@ impl<K: Key, V: Value> Future for Follow<K, V> {
             Poll::Pending => {
                 if !was_seated {
                     // Once more, now that we are seen: an heir may have parked its work since the first time.
-                    flight.context.move_to_task(flight);
+                    move_to_task(flight);
                 }
                 // Dropped, this future leaves the seat.
                 if flight.is_borrowed() {
@@ -204,13 +197,13 @@ impl<K: Key, V: Value> Future for Follow<K, V> {
 /// The leader of a flight with work of its own, after the first poll. Ends with `Ok` when the work did, with `Err` when
 /// it has moved into a task. Dropped before that, the work moves into a task: its callers may go, the load goes on.
 pub(crate) struct InPlace<'e, K: Key, V: Value> {
-    engine: &'e Arc<Engine<K, V>>,
+    local: &'e Arc<Local<K, V>>,
     flight: Option<Arc<Flight<K, V>>>,
 }
 
 impl<'e, K: Key, V: Value> InPlace<'e, K, V> {
-    pub(crate) fn new(engine: &'e Arc<Engine<K, V>>, flight: Arc<Flight<K, V>>) -> Self {
-        Self { engine, flight: Some(flight) }
+    pub(crate) fn new(local: &'e Arc<Local<K, V>>, flight: Arc<Flight<K, V>>) -> Self {
+        Self { local, flight: Some(flight) }
     }
 }
 
@@ -218,7 +211,7 @@ impl<K: Key, V: Value> Future for InPlace<'_, K, V> {
     type Output = Result<Outcome<V>, Option<Arc<Flight<K, V>>>>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let Self { engine, flight: slot } = self.get_mut();
+        let Self { local, flight: slot } = self.get_mut();
         let Some(flight) = slot.as_ref() else { return Poll::Ready(Err(None)) };
         // Somebody who leads beside this caller, with a ticket, has ended the flight; by a miss if it had nothing to load
         // with.
@@ -226,23 +219,23 @@ impl<K: Key, V: Value> Future for InPlace<'_, K, V> {
             && let Some(work) = flight.unpark(Hand::Leader)
         {
             work.end();
-            engine.unregister(flight);
+            local.unregister(flight);
             *slot = None;
             return Poll::Ready(Ok(outcome));
         }
         let Some(mut work) = flight.unpark(Hand::Leader) else { return Poll::Ready(Err(slot.take())) };
-        let _inside = engine.enter();
-        match work.poll(engine, cx) {
+        let _inside = local.tasks.enter();
+        match work.poll(local, cx) {
             Poll::Ready(end) => {
                 let Some(flight) = slot.take() else { return Poll::Ready(Err(None)) };
-                let ending = Ending::new(engine, Held::Flight(flight));
+                let ending = Ending::new(local, Held::Flight(flight));
                 work.end();
                 Poll::Ready(Ok(ending.end_alone(end)))
             }
             Poll::Pending => match flight.park(work, cx.waker()) {
                 None => Poll::Pending,
                 Some(hand) => {
-                    engine.run_in_task(flight.clone(), hand);
+                    run_in_task(flight.clone(), hand);
                     Poll::Ready(Err(slot.take()))
                 }
             },
@@ -253,7 +246,7 @@ impl<K: Key, V: Value> Future for InPlace<'_, K, V> {
 impl<K: Key, V: Value> Drop for InPlace<'_, K, V> {
     fn drop(&mut self) {
         if let Some(flight) = self.flight.take() {
-            self.engine.leave_to_task(&flight);
+            leave_to_task(&flight);
         }
     }
 }

@@ -14,12 +14,18 @@ use hashbrown::HashTable;
 use crate::cache::BoxFuture;
 use crate::error::{CacheError, CacheResult};
 use crate::inside::forget_panic;
-use crate::level::engine::{Arrived, End, Engine, Key, Outcome, Stale, Value};
-use crate::level::load::one::{How, Limited};
+use crate::level::bounds::{Key, Value};
+use crate::level::engine::Engine;
+use crate::level::load::one::{How, load_one};
 use crate::level::local::batch_run::{Wanted, Wants};
 use crate::level::local::commit::{Ending, Held};
+use crate::level::local::outcome::{Arrived, End, Outcome, Stale};
+use crate::level::local::work::Limited;
+use crate::level::remote::Remote;
 use crate::level::remote::fill::{Fill, Outgoing};
-use crate::level::remote::look::{L2Use, LeaseWait, Leased, Permit};
+use crate::level::remote::interpret::Leased;
+use crate::level::remote::look::LeaseWait;
+use crate::level::remote::permit::{L2Use, Permit};
 use crate::level::remote::renew::Unseated;
 use crate::level::source::not_loaded;
 use crate::level::stats::counters::Count;
@@ -47,7 +53,7 @@ impl<'b, K: Key, V: Value> Open<'b, K, V> {
 
     /// What the source answered, and until when it may be cached.
     fn arrived(&self, loaded: Loaded<V>, at: u64) -> Arrived<V> {
-        let mut loaded = self.engine.arrived_at(loaded, at);
+        let mut loaded = self.engine.local.arrived_at(loaded, at);
         if self.held {
             loaded.lives = None;
         }
@@ -62,7 +68,7 @@ impl<'b, K: Key, V: Value> Open<'b, K, V> {
 
     fn end(self, end: End<V>) {
         if let Some(latent) = self.one.latent.take() {
-            self.one.outcome = Some(Ending::new(self.engine, Held::Latent(&self.one.key, latent)).end(end));
+            self.one.outcome = Some(Ending::new(&self.engine.local, Held::Latent(&self.one.key, latent)).end(end));
         }
     }
 
@@ -77,16 +83,17 @@ type Loading<'b, K, V> = (Open<'b, K, V>, Arrived<V>);
 
 /// The work of a batch that was just led. `begun`: the batch load of all its keys, where it has begun.
 pub(crate) fn batch_work<K: Key, V: Value>(
+    engine: Arc<Engine<K, V>>,
     wants: Wants<K, V>,
     how: How,
     mut begun: Option<BatchLoad<K, V>>,
 ) -> BoxFuture<'static, ()> {
     Box::pin(async move {
         let mut wants = wants;
-        let Wants { engine, keys, .. } = &mut wants;
+        let (engine, keys) = (&engine, &mut wants.keys);
         let steps = async {
-            let (mut busy, mut limit) = (Vec::new(), engine.policy.l2_read_timeout);
-            for chunk in keys.chunks_mut(engine.policy.max_batch) {
+            let (mut busy, mut limit) = (Vec::new(), engine.local.policy.l2_read_timeout);
+            for chunk in keys.chunks_mut(engine.local.policy.max_batch) {
                 let open = read_chunk(engine, chunk.iter_mut(), how, &mut limit, None, &mut busy).await;
                 if !open.is_empty() {
                     load_chunk(engine, open, how, begun.take()).await;
@@ -111,16 +118,16 @@ async fn wait_for_others<'b, K: Key, V: Value>(
     if busy.is_empty() {
         return;
     }
-    let mut wait = LeaseWait::new(engine.policy.lease_wait);
+    let mut wait = LeaseWait::new(engine.local.policy.lease_wait);
     while !busy.is_empty()
-        && let Some(timer) = wait.pause().and_then(|pause| engine.timer(pause))
+        && let Some(timer) = wait.pause().and_then(|pause| engine.local.tasks.timer(pause))
     {
-        engine.counters.one(Count::LeaseWait);
+        engine.local.counters.one(Count::LeaseWait);
         timer.await;
         let mut again = std::mem::take(&mut busy).into_iter();
-        let mut limit = engine.policy.l2_read_timeout;
+        let mut limit = engine.local.policy.l2_read_timeout;
         while again.len() > 0 {
-            let chunk = again.by_ref().take(engine.policy.max_batch);
+            let chunk = again.by_ref().take(engine.local.policy.max_batch);
             let open = read_chunk(engine, chunk, how, &mut limit, Some(&mut wait), &mut busy).await;
             if !open.is_empty() {
                 load_chunk(engine, open, how, None).await;
@@ -128,10 +135,10 @@ async fn wait_for_others<'b, K: Key, V: Value>(
         }
     }
     if how.l2 == L2Use::Read {
-        engine.counters.add(Count::L2Miss, busy.len() as u64);
+        engine.local.counters.add(Count::L2Miss, busy.len() as u64);
     }
     while !busy.is_empty() {
-        let rest = busy.split_off(busy.len().min(engine.policy.max_batch));
+        let rest = busy.split_off(busy.len().min(engine.local.policy.max_batch));
         let open = std::mem::replace(&mut busy, rest).into_iter().map(|one| Open::new(engine, one)).collect();
         load_chunk(engine, open, how, None).await;
     }
@@ -151,13 +158,13 @@ async fn read_chunk<'b, K: Key, V: Value>(
     let Some(remote) = &engine.remote else { return chunk.map(|one| Open::new(engine, one)).collect() };
     let chunk: Vec<_> = chunk.collect();
     let keys = || chunk.iter().map(|one| &one.key);
-    let names = remote.names(keys());
+    let names = remote.wire.names(keys());
     let mut looks = match how.loads {
-        true => engine.l2_mlook(remote, keys(), &names, engine.lease_of_chunk(names.len()), *limit, how.l2).await,
-        false => engine.l2_mget(remote, keys(), &names, *limit, L2Use::Read).await,
+        true => remote.l2_mlook(keys(), &names, lease_of_chunk(engine, names.len()), *limit, how.l2).await,
+        false => remote.l2_mget(keys(), &names, *limit, L2Use::Read).await,
     };
     if looks.gave_up {
-        *limit = engine.policy.later_chunk();
+        *limit = engine.local.policy.later_chunk();
     }
     let (now, mut open, mut hits) = (looks.at.now, Vec::new(), Hits::default());
     for (n, one) in chunk.into_iter().enumerate() {
@@ -171,7 +178,7 @@ async fn read_chunk<'b, K: Key, V: Value>(
                 busy.push(one);
                 continue;
             }
-            Leased::Failed if wait.as_ref().is_some_and(|wait| wait.may_stand(engine.policy.lease)) => {
+            Leased::Failed if wait.as_ref().is_some_and(|wait| wait.may_stand(engine.local.policy.lease)) => {
                 busy.push(one);
                 continue;
             }
@@ -179,16 +186,16 @@ async fn read_chunk<'b, K: Key, V: Value>(
         };
         let mut one = Open::new(engine, one);
         if !how.loads {
-            engine.counters.one(Count::L2Miss);
+            engine.local.counters.one(Count::L2Miss);
             one.end(End::Missed);
             continue;
         }
-        let look = engine.look(names.name(n), leased);
+        let look = remote.look(names.name(n), leased);
         if how.l2 == L2Use::Read {
-            engine.counters.one(Count::L2Miss);
+            engine.local.counters.one(Count::L2Miss);
         }
-        let may_be_stale = look.found.is_some() && engine.policy.stale > 0;
-        let failed = if may_be_stale { engine.throttle.get(&one.one.key, now).flatten() } else { None };
+        let may_be_stale = look.found.is_some() && engine.local.policy.stale > 0;
+        let failed = if may_be_stale { engine.local.throttle.get(&one.one.key, now).flatten() } else { None };
         match failed {
             Some(error) => one.end(End::Throttled { error, stale: look.found }),
             None => {
@@ -197,8 +204,8 @@ async fn read_chunk<'b, K: Key, V: Value>(
             }
         }
     }
-    engine.counters.add(Count::L2Hit, hits.values);
-    engine.counters.add(Count::L2Absent, hits.absent);
+    engine.local.counters.add(Count::L2Hit, hits.values);
+    engine.local.counters.add(Count::L2Absent, hits.absent);
     open
 }
 
@@ -211,24 +218,22 @@ struct Hits {
 
 impl Hits {
     fn land<K: Key, V: Value>(&mut self, engine: &Engine<K, V>, one: &mut Wanted<K, V>, found: Stale<V>, now: u64) {
-        let outcome = engine.land_found(&one.key, &mut one.latent, found, now);
+        let outcome = engine.local.land_found(&one.key, &mut one.latent, found, now);
         self.values += u64::from(outcome.is_some());
         self.absent += u64::from(outcome.is_none());
         one.outcome = Some(Outcome::Value(outcome));
     }
 }
 
-impl<K: Key, V: Value> Engine<K, V> {
-    /// How long a lease of a chunk of so many keys lasts, where it can't be renewed: single loads run side by side, but not
-    /// all at once.
-    fn lease_of_chunk(&self, keys: usize) -> Duration {
-        if self.policy.renew_after.is_some() {
-            return self.policy.lease;
-        }
-        let rounds = if self.sources.many.is_some() { 1 } else { keys.div_ceil(BATCH_CONCURRENCY).max(1) };
-        let more = u32::try_from(rounds - 1).unwrap_or(u32::MAX);
-        self.policy.lease.saturating_add(self.policy.loader_timeout.saturating_mul(more))
+/// How long a lease of a chunk of so many keys lasts, where it can't be renewed: single loads run side by side, but not
+/// all at once.
+fn lease_of_chunk<K: Key, V: Value>(engine: &Arc<Engine<K, V>>, keys: usize) -> Duration {
+    if engine.local.policy.renew_after.is_some() {
+        return engine.local.policy.lease;
     }
+    let rounds = if engine.sources.many.is_some() { 1 } else { keys.div_ceil(BATCH_CONCURRENCY).max(1) };
+    let more = u32::try_from(rounds - 1).unwrap_or(u32::MAX);
+    engine.local.policy.lease.saturating_add(engine.local.policy.loader_timeout.saturating_mul(more))
 }
 
 /// Steps 3 to 5.
@@ -256,10 +261,11 @@ async fn load_chunk<K: Key, V: Value>(
 async fn load_apart<K: Key, V: Value>(engine: &Arc<Engine<K, V>>, open: Vec<Open<'_, K, V>>) {
     let (most, mut open, rouse) = (open.len(), open, &Rouse::default());
     let permits = open.iter_mut().filter_map(|open| open.permit.as_mut());
-    let mut lives = Unseated::new(engine, permits, engine.longest_load(most.div_ceil(BATCH_CONCURRENCY)));
+    let longest = engine.local.policy.longest_load(most.div_ceil(BATCH_CONCURRENCY));
+    let mut lives = engine.remote.as_ref().map(|remote| Unseated::new(remote, permits, longest));
     let loads = stream::iter(open)
         .zip(stream::repeat(rouse))
-        .map(load_one)
+        .map(load_part)
         .buffer_unordered(BATCH_CONCURRENCY)
         .ready_chunks(most);
     let (mut loads, mut storing) = (std::pin::pin!(loads), FuturesUnordered::new());
@@ -273,7 +279,7 @@ async fn load_apart<K: Key, V: Value>(engine: &Arc<Engine<K, V>>, open: Vec<Open
             }
         };
         if loaded.is_pending() {
-            lives.sit();
+            lives.iter_mut().for_each(Unseated::sit);
         }
         while let Poll::Ready(Some(())) = storing.poll_next_unpin(cx) {}
         if storing.is_empty() { loaded } else { Poll::Pending }
@@ -290,7 +296,7 @@ async fn end_loaded<K: Key, V: Value>(engine: &Arc<Engine<K, V>>, done: Vec<Load
 async fn store_and_end<K: Key, V: Value>(engine: &Arc<Engine<K, V>>, done: Vec<Loading<'_, K, V>>) {
     let (mut outgoing, mut sent, mut lost) = (Outgoing::default(), Vec::new(), Vec::new());
     for (mut open, loaded) in done {
-        let prepare = |remote| Some(engine.l2_prepare(remote, open.fill(&loaded)?, &mut outgoing));
+        let prepare = |remote: &Arc<Remote<K, V>>| Some(remote.l2_prepare(open.fill(&loaded)?, &mut outgoing));
         match engine.remote.as_ref().and_then(prepare) {
             Some(true) => sent.push((open, loaded)),
             _ => open.end(End::Loaded(loaded)),
@@ -298,7 +304,7 @@ async fn store_and_end<K: Key, V: Value>(engine: &Arc<Engine<K, V>>, done: Vec<L
     }
     if let (Some(remote), false) = (&engine.remote, outgoing.is_empty()) {
         // In a box of its own, which is not there while the source is asked.
-        lost = Box::pin(engine.l2_send(remote, outgoing)).await;
+        lost = Box::pin(remote.l2_send(outgoing)).await;
     }
     for (n, (open, mut loaded)) in sent.into_iter().enumerate() {
         // They are in order.
@@ -316,12 +322,12 @@ async fn store_part<K: Key, V: Value>(engine: &Arc<Engine<K, V>>, done: Vec<Opti
 }
 
 /// Step 3 for one key of many.
-async fn load_one<'b, K: Key, V: Value>((open, rouse): (Open<'b, K, V>, &Rouse)) -> Option<Loading<'b, K, V>> {
+async fn load_part<'b, K: Key, V: Value>((open, rouse): (Open<'b, K, V>, &Rouse)) -> Option<Loading<'b, K, V>> {
     let engine = open.engine;
-    let load = std::pin::pin!(engine.load_one(open.one.key.clone()));
+    let load = std::pin::pin!(load_one(engine, open.one.key.clone()));
     match rouse.part(load).await {
         Ok(loaded) => {
-            let loaded = open.arrived(loaded, open.engine.now());
+            let loaded = open.arrived(loaded, open.engine.local.now());
             Some((open, loaded))
         }
         Err(error) => {
@@ -345,9 +351,9 @@ fn matched<'b, K: Key, V: Value>(
     for (n, hash) in open.iter().enumerate().filter_map(|(n, open)| Some((n, hash_of(open)?))) {
         index.insert_unique(hash, (hash, n), |entry: &(u64, usize)| entry.0);
     }
-    let now = engine.now();
+    let now = engine.local.now();
     for (key, loaded) in found {
-        let hash = engine.table.hash(&key);
+        let hash = engine.local.table.hash(&key);
         let asks = |open: &Option<Open<'b, K, V>>| open.as_ref().is_some_and(|open| open.one.key == key);
         let mut loaded = Some(loaded);
         while let Some(n) = index.find(hash, |&(_, n)| asks(&open[n])).map(|entry| entry.1) {
@@ -375,10 +381,12 @@ async fn load_many<K: Key, V: Value>(
     let mut load = catch_unwind(AssertUnwindSafe(begin)).map_err(panicked)?;
     let mut kept = false;
     let load = std::future::poll_fn(|cx| {
-        let answer = load.poll(engine, cx);
+        let answer = load.poll(&engine.local, cx);
         if answer.is_pending() && !std::mem::replace(&mut kept, true) {
             let permits = open.iter_mut().filter_map(|open| open.permit.as_mut());
-            engine.keep_alive(permits, engine.longest_load(1));
+            if let Some(remote) = &engine.remote {
+                remote.keep_alive(permits, engine.local.policy.longest_load(1));
+            }
         }
         answer
     });

@@ -5,16 +5,21 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use crate::error::{CacheError, CacheResult};
-use crate::level::engine::{End, Engine, Flight, Key, Value};
+use crate::level::bounds::{Key, Value};
+use crate::level::drive::in_task::run_in_task;
+use crate::level::engine::Engine;
 use crate::level::flight::reservation::Latent;
-use crate::level::load::one::{Limited, Work, no_loader};
+use crate::level::load::one::no_loader;
 use crate::level::local::commit::{Ending, Held};
+use crate::level::local::outcome::End;
+use crate::level::local::work::{Limited, Work};
+use crate::level::local::{Flight, Local};
 use crate::level::stats::counters::Count;
 use crate::traits::loader::Loaded;
 
 /// The key that is led; dropped with its registration (by a panic), it fails.
 struct Led<'k, K: Key, V: Value> {
-    engine: &'k Engine<K, V>,
+    local: &'k Local<K, V>,
     key: &'k K,
     latent: Option<Latent>,
 }
@@ -22,7 +27,7 @@ struct Led<'k, K: Key, V: Value> {
 impl<'k, K: Key, V: Value> Led<'k, K, V> {
     fn take(&mut self) -> Option<Ending<'k, K, V>> {
         let held = Held::Latent(self.key, self.latent.take()?);
-        Some(Ending::new(self.engine, held))
+        Some(Ending::new(self.local, held))
     }
 }
 
@@ -32,67 +37,70 @@ impl<K: Key, V: Value> Drop for Led<'_, K, V> {
     }
 }
 
-impl<K: Key, V: Value> Engine<K, V> {
-    /// `launch` of `load.rs`, for a flight that is made only if the load is not ready at once.
-    pub(crate) fn launch_latent(
-        self: &Arc<Self>,
-        key: &K,
-        latent: Latent,
-        allow_stale: bool,
-        cx: &mut Context<'_>,
-    ) -> Result<CacheResult<Option<V>>, Arc<Flight<K, V>>> {
-        let mut led = Led { engine: self, key, latent: Some(latent) };
-        let (mut answer, mut unfinished, mut landing, mut landed) = (None, None, false, None);
-        let _inside = self.enter();
-        // A load that is over is dropped in here too: its own code may panic then, and has answered nevertheless.
-        let polled = catch_unwind(AssertUnwindSafe(|| match self.sources.start(key.clone()) {
-            None => answer = Some(Err(no_loader())),
-            Some(load) => {
-                let mut load = Limited::new(load);
-                match load.poll(self, cx) {
-                    Poll::Ready(ready) => {
-                        answer = Some(ready);
-                        drop(load);
-                        // In here, so that user code that panics on the way into L1 is this caller's answer.
-                        if let Some(Ok(loaded)) = answer.take_if(|ready| ready.is_ok()) {
-                            landing = true;
-                            landed = Some(self.land_counted(key, &mut led.latent, loaded));
-                        }
+/// `launch` of `load.rs`, for a flight that is made only if the load is not ready at once.
+pub(crate) fn launch_latent<K: Key, V: Value>(
+    engine: &Arc<Engine<K, V>>,
+    key: &K,
+    latent: Latent,
+    allow_stale: bool,
+    cx: &mut Context<'_>,
+) -> Result<CacheResult<Option<V>>, Arc<Flight<K, V>>> {
+    let mut led = Led { local: &engine.local, key, latent: Some(latent) };
+    let (mut answer, mut unfinished, mut landing, mut landed) = (None, None, false, None);
+    let _inside = engine.local.tasks.enter();
+    // A load that is over is dropped in here too: its own code may panic then, and has answered nevertheless.
+    let polled = catch_unwind(AssertUnwindSafe(|| match engine.sources.start(key.clone()) {
+        None => answer = Some(Err(no_loader())),
+        Some(load) => {
+            let mut load = Limited::new(load);
+            match load.poll(&engine.local, cx) {
+                Poll::Ready(ready) => {
+                    answer = Some(ready);
+                    drop(load);
+                    // In here, so that user code that panics on the way into L1 is this caller's answer.
+                    if let Some(Ok(loaded)) = answer.take_if(|ready| ready.is_ok()) {
+                        landing = true;
+                        landed = Some(land_counted(engine, key, &mut led.latent, loaded));
                     }
-                    Poll::Pending => unfinished = Some(load),
                 }
+                Poll::Pending => unfinished = Some(load),
             }
-        }));
-        if let Some(value) = landed {
-            return Ok(Ok(value));
         }
-        if landing {
-            // `led` and what was about to be told tell those who wait.
-            let panicked = |payload: Box<_>| CacheError::panic("a Clone, a weigher or the L1 store", &*payload);
-            return Ok(Err(polled.map_or_else(panicked, |()| no_loader())));
-        }
-        let error = match (answer, unfinished, polled) {
-            (Some(Ok(loaded)), ..) => return Ok(Ok(self.land_counted(key, &mut led.latent, loaded))),
-            (None, Some(load), _) => {
-                let make = || Flight::new(key.clone(), latent.hash, latent.token, false, self.clone());
-                let (flight, _) = self.table.make(key, &latent, make);
-                led.latent = None;
-                if let Some(hand) = flight.park(Work::Load(load), cx.waker()) {
-                    self.run_in_task(flight.clone(), hand);
-                }
-                return Err(flight);
-            }
-            (Some(Err(error)), ..) => error,
-            (None, None, Err(payload)) => CacheError::panic("the loader", &*payload),
-            (None, None, Ok(())) => no_loader(),
-        };
-        let outcome = led.take().map(|ending| ending.end(End::Failed { error, stale: None }));
-        Ok(outcome.and_then(|outcome| self.answer(outcome, allow_stale)).unwrap_or(Ok(None)))
+    }));
+    if let Some(value) = landed {
+        return Ok(Ok(value));
     }
+    if landing {
+        // `led` and what was about to be told tell those who wait.
+        let panicked = |payload: Box<_>| CacheError::panic("a Clone, a weigher or the L1 store", &*payload);
+        return Ok(Err(polled.map_or_else(panicked, |()| no_loader())));
+    }
+    let error = match (answer, unfinished, polled) {
+        (Some(Ok(loaded)), ..) => return Ok(Ok(land_counted(engine, key, &mut led.latent, loaded))),
+        (None, Some(load), _) => {
+            let make = || Flight::new(key.clone(), latent.hash, latent.token, false, engine.local.clone());
+            let (flight, _) = engine.local.table.make(key, &latent, make);
+            led.latent = None;
+            if let Some(hand) = flight.park(Work::Load(load), cx.waker()) {
+                run_in_task(flight.clone(), hand);
+            }
+            return Err(flight);
+        }
+        (Some(Err(error)), ..) => error,
+        (None, None, Err(payload)) => CacheError::panic("the loader", &*payload),
+        (None, None, Ok(())) => no_loader(),
+    };
+    let outcome = led.take().map(|ending| ending.end(End::Failed { error, stale: None }));
+    Ok(outcome.and_then(|outcome| engine.local.answer(outcome, allow_stale)).unwrap_or(Ok(None)))
+}
 
-    #[inline(always)]
-    fn land_counted(&self, key: &K, latent: &mut Option<Latent>, loaded: Loaded<V>) -> Option<V> {
-        self.counters.one(Count::LoadOk);
-        self.land(key, latent, self.arrived(loaded))
-    }
+#[inline(always)]
+fn land_counted<K: Key, V: Value>(
+    engine: &Arc<Engine<K, V>>,
+    key: &K,
+    latent: &mut Option<Latent>,
+    loaded: Loaded<V>,
+) -> Option<V> {
+    engine.local.counters.one(Count::LoadOk);
+    engine.local.land(key, latent, engine.local.arrived(loaded))
 }

@@ -11,15 +11,16 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use crate::cache::BoxFuture;
+use crate::level::bounds::{Key, Value};
 use crate::level::drive::in_task::Looks;
-use crate::level::engine::{Engine, Key, Outcome, Value};
 use crate::level::flight::reservation::Latent;
 use crate::level::flight::shared_run::{Report, Run, RunTask};
+use crate::level::local::Local;
 use crate::level::local::commit::{Ending, Held};
+use crate::level::local::outcome::Outcome;
 
 /// Slots hold runs, and drop them under their lock: nothing of a user is in here while nobody else holds it.
 pub(crate) type BatchRun = Run<BoxFuture<'static, ()>>;
-pub(crate) type BatchTask = RunTask<BoxFuture<'static, ()>>;
 
 /// A key of a batch.
 pub(crate) struct Wanted<K, V> {
@@ -40,13 +41,13 @@ impl<K, V> Wanted<K, V> {
 
 impl<K: Key, V: Value> Wanted<K, V> {
     /// The run is over, whether this key has ended or not.
-    fn leave(&mut self, engine: &Arc<Engine<K, V>>, panicked: bool) {
+    fn leave(&mut self, local: &Arc<Local<K, V>>, panicked: bool) {
         match self.latent.take() {
             Some(latent) if panicked => {
                 self.outcome = Some(Outcome::panicked());
-                drop(Ending::new(engine, Held::Latent(&self.key, latent)));
+                drop(Ending::new(local, Held::Latent(&self.key, latent)));
             }
-            Some(latent) => engine.give_up_latent(&self.key, latent),
+            Some(latent) => local.give_up_latent(&self.key, latent),
             // User code panicked while this key was ending.
             None if self.outcome.is_none() => self.outcome = Some(Outcome::panicked()),
             None => {}
@@ -57,7 +58,7 @@ impl<K: Key, V: Value> Wanted<K, V> {
 /// The keys of a batch that are led. Dropped, for whatever reason, it reports to the leader. Keys that have not ended
 /// fail if their own work panicked; else (the runtime ends, something else panics) who waits for them takes over.
 pub(crate) struct Wants<K: Key, V: Value> {
-    pub(crate) engine: Arc<Engine<K, V>>,
+    pub(crate) local: Arc<Local<K, V>>,
     pub(crate) keys: Vec<Wanted<K, V>>,
     /// The work panicked.
     pub(crate) panicked: bool,
@@ -65,15 +66,14 @@ pub(crate) struct Wants<K: Key, V: Value> {
 }
 
 impl<K: Key, V: Value> Wants<K, V> {
-    pub(crate) fn new(engine: &Arc<Engine<K, V>>, keys: usize) -> Self {
-        Self { engine: engine.clone(), keys: Vec::with_capacity(keys), panicked: false, report: Report::new() }
+    pub(crate) fn new(local: &Arc<Local<K, V>>, keys: usize) -> Self {
+        Self { local: local.clone(), keys: Vec::with_capacity(keys), panicked: false, report: Report::new() }
     }
 
     /// Leads these keys by `work`, which gets them.
     pub(crate) fn lead(self, run: Arc<BatchRun>, work: impl FnOnce(Self) -> BoxFuture<'static, ()>) -> Leading<K, V> {
-        let leading =
-            Leading { engine: self.engine.clone(), run, report: self.report.clone(), looks: Looks::default() };
-        leading.run.begin(work(self), leading.engine.spawns());
+        let leading = Leading { local: self.local.clone(), run, report: self.report.clone(), looks: Looks::default() };
+        leading.run.begin(work(self), leading.local.tasks.spawns());
         leading
     }
 }
@@ -83,7 +83,7 @@ impl<K: Key, V: Value> Drop for Wants<K, V> {
         let mut keys = std::mem::take(&mut self.keys);
         for one in &mut keys {
             // Wakers are foreign code: whatever one of them does, the others and the leader hear of the end.
-            let _ = catch_unwind(AssertUnwindSafe(|| one.leave(&self.engine, self.panicked)));
+            let _ = catch_unwind(AssertUnwindSafe(|| one.leave(&self.local, self.panicked)));
         }
         self.report.tell(keys);
     }
@@ -92,7 +92,7 @@ impl<K: Key, V: Value> Drop for Wants<K, V> {
 /// The leader of a run, who polls it in place or waits for the task that it has moved into. Dropped before its end, the
 /// run moves into a task.
 pub(crate) struct Leading<K: Key, V: Value> {
-    engine: Arc<Engine<K, V>>,
+    local: Arc<Local<K, V>>,
     run: Arc<BatchRun>,
     report: Arc<Report<Vec<Wanted<K, V>>>>,
     looks: Looks,
@@ -104,7 +104,7 @@ impl<K: Key, V: Value> Leading<K, V> {
     }
 
     pub(crate) fn move_to_task(&self) {
-        self.run.move_to_task(false, Instant::now(), self.engine.spawns());
+        self.run.move_to_task(false, Instant::now(), self.local.tasks.spawns());
     }
 }
 
@@ -113,15 +113,15 @@ impl<K: Key, V: Value> Future for Leading<K, V> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Vec<Wanted<K, V>>> {
         let this = self.get_mut();
-        let _inside = this.engine.enter();
-        if this.run.poll(cx, |work, cx| work.as_mut().poll(cx), this.engine.spawns()) {
+        let _inside = this.local.tasks.enter();
+        if this.run.poll(cx, |work, cx| work.as_mut().poll(cx), this.local.tasks.spawns()) {
             return Poll::Pending;
         }
         match this.report.poll(cx) {
             Poll::Ready(keys) => Poll::Ready(keys.unwrap_or_default()),
             Poll::Pending => {
-                if this.looks.poll(&this.engine, cx) {
-                    this.run.move_to_task(true, Instant::now(), this.engine.spawns());
+                if this.looks.poll(&this.local.tasks, cx) {
+                    this.run.move_to_task(true, Instant::now(), this.local.tasks.spawns());
                 }
                 Poll::Pending
             }

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use crate::entry::Entry;
-use crate::error::{CacheError, ErrorKind};
-use crate::level::engine::{Arrived, End, Engine, Flight, Key, Outcome, Stale, Value};
+use crate::level::bounds::{Key, Value};
 use crate::level::flight::reservation::Latent;
 use crate::level::flight::slots::Token;
 use crate::level::flight::state::{Left, is_unshared};
+use crate::level::local::outcome::{Arrived, End, Outcome, Stale};
+use crate::level::local::{Flight, Local};
 use crate::level::stats::counters::Count;
 use crate::level::time::policy::{Life, RETRY_AFTER};
 use crate::time::millis;
@@ -49,7 +50,7 @@ enum Change<V> {
     Insert(Entry<V>),
 }
 
-impl<K: Key, V: Value> Engine<K, V> {
+impl<K: Key, V: Value> Local<K, V> {
     /// Commits what a flight found, under the fence; tells all who wait; ends the flight.
     pub(crate) fn finish(&self, flight: Arc<Flight<K, V>>, end: End<V>) -> Outcome<V> {
         Ending::new(self, Held::Flight(flight)).end_alone(end)
@@ -99,7 +100,7 @@ impl<K: Key, V: Value> Engine<K, V> {
     }
 }
 
-impl<K: Key, V: Value> Engine<K, V> {
+impl<K: Key, V: Value> Local<K, V> {
     /// Commits what the source answered to a latent flight: [`Ending::end`] for the way that most keys of a batch take.
     /// Until it is committed, `latent` is the caller's, who ends it if user code panics; the caller counts the load.
     #[inline(always)]
@@ -152,13 +153,13 @@ impl<K: Key, V: Value> Engine<K, V> {
 /// A flight that comes to its end. Dropped before, by a panic of user code (a `Clone`, a weigher, a `Drop`), it fails
 /// for all who wait, and leaves nothing behind.
 pub(crate) struct Ending<'a, K: Key, V: Value> {
-    engine: &'a Engine<K, V>,
+    local: &'a Local<K, V>,
     held: Option<Held<'a, K, V>>,
 }
 
 impl<'a, K: Key, V: Value> Ending<'a, K, V> {
-    pub(crate) fn new(engine: &'a Engine<K, V>, held: Held<'a, K, V>) -> Self {
-        Self { engine, held: Some(held) }
+    pub(crate) fn new(local: &'a Local<K, V>, held: Held<'a, K, V>) -> Self {
+        Self { local, held: Some(held) }
     }
 
     /// What ends.
@@ -175,7 +176,7 @@ impl<'a, K: Key, V: Value> Ending<'a, K, V> {
 
     /// [`end`](Self::end) for a read of this key alone: a panic of user code is the answer of its caller, too.
     pub(crate) fn end_alone(self, end: End<V>) -> Outcome<V> {
-        Engine::<K, V>::caught("a Clone, a weigher or the L1 store", || self.end(end))
+        Local::<K, V>::caught("a Clone, a weigher or the L1 store", || self.end(end))
             .unwrap_or_else(|error| Outcome::Failed { error, stale: None })
     }
 
@@ -186,35 +187,35 @@ impl<'a, K: Key, V: Value> Ending<'a, K, V> {
 
     /// What to do with L1, and what to answer.
     fn see(&self, end: End<V>) -> (Change<V>, Outcome<V>) {
-        let engine = self.engine;
+        let local = self.local;
         // Held until `commit`.
         let Some(held) = &self.held else { return (Change::Nothing, Outcome::Missed) };
         let generation = held.token().generation;
         match end {
             End::Loaded(Arrived { value, lives, at }) => {
-                engine.counters.one(Count::LoadOk);
-                engine.throttle.remove(held.key(), at);
-                let entry = |life| Change::Insert(engine.policy.entry(value.clone(), life, at, generation));
+                local.counters.one(Count::LoadOk);
+                local.throttle.remove(held.key(), at);
+                let entry = |life| Change::Insert(local.policy.entry(value.clone(), life, at, generation));
                 (lives.map_or(Change::Remove, |(life, _)| entry(life)), Outcome::Value(value))
             }
             End::Found { value, until } => {
-                engine.counters.one(if value.is_none() { Count::L2Absent } else { Count::L2Hit });
-                let now = engine.now();
-                let life = engine.policy.backfill(until.left(now));
-                (Change::Insert(engine.policy.entry(value.clone(), life, now, generation)), Outcome::Value(value))
+                local.counters.one(if value.is_none() { Count::L2Absent } else { Count::L2Hit });
+                let now = local.now();
+                let life = local.policy.backfill(until.left(now));
+                (Change::Insert(local.policy.entry(value.clone(), life, now, generation)), Outcome::Value(value))
             }
             End::Missed => (Change::Nothing, Outcome::Missed),
             End::Failed { error, stale } => {
-                engine.counters.load_failed(error.kind());
-                let stale = engine.stale_at(held.key(), held.hash(), held.token(), stale);
-                let now = engine.now();
-                if stale.is_some() || engine.policy.window > 0 {
-                    engine.throttle.insert(held.key(), now, now.saturating_add(millis(RETRY_AFTER)), error.clone());
+                local.counters.load_failed(error.kind());
+                let stale = local.stale_at(held.key(), held.hash(), held.token(), stale);
+                let now = local.now();
+                if stale.is_some() || local.policy.window > 0 {
+                    local.throttle.insert(held.key(), now, now.saturating_add(millis(RETRY_AFTER)), error.clone());
                 }
                 (Change::Nothing, Outcome::Failed { error, stale })
             }
             End::Throttled { error, stale } => {
-                let stale = engine.stale_at(held.key(), held.hash(), held.token(), stale);
+                let stale = local.stale_at(held.key(), held.hash(), held.token(), stale);
                 (Change::Nothing, Outcome::Failed { error, stale })
             }
         }
@@ -222,20 +223,20 @@ impl<'a, K: Key, V: Value> Ending<'a, K, V> {
 
     fn commit(mut self, change: Change<V>, outcome: &Outcome<V>) {
         let Some(held) = self.held.take() else { return };
-        let engine = self.engine;
+        let local = self.local;
         match held {
             Held::Latent(key, latent) => {
                 let mut followed = Telling(None);
-                let store = |valid| engine.store(key, change, valid);
-                engine.table.commit_latent(key, &latent, || engine.generation(), &mut followed.0, store);
+                let store = |valid| local.store(key, change, valid);
+                local.table.commit_latent(key, &latent, || local.generation(), &mut followed.0, store);
                 followed.tell(outcome);
             }
             Held::Flight(flight) => {
                 let telling = Telling(Some(flight));
                 if let Some(flight) = &telling.0 {
-                    let store = |valid| engine.store(flight.key(), change, valid);
+                    let store = |valid| local.store(flight.key(), change, valid);
                     let (key, token) = (flight.key(), flight.token());
-                    engine.table.commit(key, flight.hash(), token, Some(flight), || engine.generation(), store);
+                    local.table.commit(key, flight.hash(), token, Some(flight), || local.generation(), store);
                 }
                 telling.tell(outcome);
             }
@@ -243,7 +244,7 @@ impl<'a, K: Key, V: Value> Ending<'a, K, V> {
     }
 }
 
-impl<K: Key, V: Value> Engine<K, V> {
+impl<K: Key, V: Value> Local<K, V> {
     /// Under the table's lock; `valid`: nothing was invalidated since the flight began.
     fn store(&self, key: &K, change: Change<V>, valid: bool) {
         match change {
@@ -258,7 +259,7 @@ impl<K: Key, V: Value> Engine<K, V> {
 impl<K: Key, V: Value> Drop for Ending<'_, K, V> {
     fn drop(&mut self) {
         if let Some(held) = self.held.take() {
-            let ending = Ending { engine: self.engine, held: Some(held) };
+            let ending = Ending { local: self.local, held: Some(held) };
             ending.commit(Change::Nothing, &Outcome::panicked());
         }
     }
@@ -284,13 +285,5 @@ impl<K: Key, V: Value> Drop for Telling<K, V> {
         if let Some(flight) = self.0.take() {
             flight.publish(Outcome::panicked());
         }
-    }
-}
-
-impl<V> Outcome<V> {
-    /// User code panicked.
-    pub(crate) fn panicked() -> Self {
-        let why = "user code panicked while the flight was under way (a Clone, a Drop, a store)";
-        Self::Failed { error: CacheError::new(ErrorKind::Panic, why), stale: None }
     }
 }

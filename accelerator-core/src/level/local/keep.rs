@@ -12,13 +12,14 @@ use crate::cache::CacheFuture;
 use crate::entry::Entry;
 use crate::error::{CacheError, CacheResult, ErrorKind};
 use crate::inside::{self, forget_panic};
-use crate::level::engine::{Engine, Key, Value};
+use crate::level::bounds::{Key, Value};
+use crate::level::local::Local;
 
-impl<K: Key, V: Value> Engine<K, V> {
+impl<K: Key, V: Value> Local<K, V> {
     /// Puts the entry into L1, under the table's lock.
     #[inline(always)]
     pub(crate) fn keep(&self, key: &K, entry: Entry<V>) {
-        let replacing = Replacing { engine: self, key };
+        let replacing = Replacing { local: self, key };
         self.l1.insert(key.clone(), entry);
         // Nothing panicked. There is nothing to drop in it.
         std::mem::forget(replacing);
@@ -27,9 +28,15 @@ impl<K: Key, V: Value> Engine<K, V> {
     /// Takes the key out of L1, under the table's lock.
     #[inline(always)]
     pub(crate) fn forgo(&self, key: &K) {
-        let replacing = Replacing { engine: self, key };
+        let replacing = Replacing { local: self, key };
         self.l1.remove(key);
         std::mem::forget(replacing);
+    }
+
+    /// Removes the key from L1 under the fence.
+    #[inline]
+    pub(crate) fn purge(&self, key: &K) {
+        self.table.invalidate(key, || self.forgo(key));
     }
 
     /// Runs a part of an operation in which user code may panic; a panic is its error.
@@ -42,7 +49,7 @@ impl<K: Key, V: Value> Engine<K, V> {
     }
 }
 
-impl<K: Key, V: Value> Engine<K, V> {
+impl<K: Key, V: Value> Local<K, V> {
     /// Whether what the caller wants can't be done now; see [`outside`](Self::outside).
     pub(crate) fn is_called(&self) -> bool {
         !cfg!(accelerator_mutant = "calls-from-inside") && inside::is_called()
@@ -56,11 +63,11 @@ impl<K: Key, V: Value> Engine<K, V> {
     pub(crate) fn outside(
         self: &Arc<Self>,
         op: &'static str,
-        call: impl FnOnce(&Arc<Self>) -> CacheFuture<'static, CacheResult<()>> + Send + 'static,
+        call: impl FnOnce() -> CacheFuture<'static, CacheResult<()>> + Send + 'static,
     ) -> CacheFuture<'static, CacheResult<()>> {
-        let (engine, (called, calls)) = (self.clone(), oneshot::channel());
-        let make = move || drop(called.send(call(&engine)));
-        let queued = if inside::is_inside() { inside::later(make) } else { self.spawn(async move { make() }) };
+        let (called, calls) = oneshot::channel();
+        let make = move || drop(called.send(call()));
+        let queued = if inside::is_inside() { inside::later(make) } else { self.tasks.spawn(async move { make() }) };
         if !queued {
             tracing::warn!(target: "accelerator", op, "refused: {}", inside::RULE);
         }
@@ -82,7 +89,7 @@ fn refused(op: &str) -> CacheError {
 
 /// What is in L1 for the key is about to go. Dropped, as a panic unwinds, it goes all the same.
 struct Replacing<'a, K: Key, V: Value> {
-    engine: &'a Engine<K, V>,
+    local: &'a Local<K, V>,
     key: &'a K,
 }
 
@@ -92,6 +99,6 @@ impl<K: Key, V: Value> Drop for Replacing<'_, K, V> {
         if cfg!(accelerator_mutant = "panic-keeps-replaced") {
             return;
         }
-        let _ = Engine::<K, V>::caught("the L1 store", || self.engine.l1.remove(self.key));
+        let _ = Local::<K, V>::caught("the L1 store", || self.local.l1.remove(self.key));
     }
 }

@@ -12,53 +12,59 @@
 use std::sync::Arc;
 
 use crate::error::CacheResult;
+use crate::level::bounds::{Key, Value};
+use crate::level::drive::in_task::move_to_task;
 use crate::level::drive::wait::{Follow, Heir, Led, Waited};
-use crate::level::engine::{Engine, Flight, Key, Value};
+use crate::level::engine::Engine;
 use crate::level::flight::forced::Forced;
-use crate::level::load::one::How;
+use crate::level::load::one::{How, load_alone};
+use crate::level::local::Flight;
+use crate::level::read::one::lead_in_place;
 use crate::level::stats::counters::Count;
 use crate::options::ReadOptions;
 
-impl<K: Key, V: Value> Engine<K, V> {
-    fn join_forced(self: &Arc<Self>, key: &K, since: u64) -> Forced<Arc<Flight<K, V>>> {
-        self.table.join_forced(key, since, self, || self.generation())
-    }
+fn join_forced<K: Key, V: Value>(engine: &Arc<Engine<K, V>>, key: &K, since: u64) -> Forced<Arc<Flight<K, V>>> {
+    engine.local.table.join_forced(key, since, &engine.local, || engine.local.generation())
+}
 
-    /// A read that accepts nothing that is cached.
-    pub(crate) async fn get_forced(self: &Arc<Self>, key: &K, options: ReadOptions) -> CacheResult<Option<V>> {
-        let since = self.table.moment(key);
-        self.counters.one(Count::Miss);
-        let (mut joined, mut late) = (false, false);
-        loop {
-            let (flight, counts) = match self.join_forced(key, since) {
-                Forced::Lead(flight) => match self.lead_in_place(Led::new(flight), How::refresh(true)).await {
-                    Ok(outcome) => return self.answer(outcome, options.allow_stale).unwrap_or(Ok(None)),
-                    Err(Some(flight)) => (flight, true),
-                    Err(None) => continue,
-                },
-                Forced::Follow(flight) => (flight, true),
-                Forced::After(flight) => (flight, false),
-            };
-            if !std::mem::replace(&mut joined, true) {
-                self.counters.one(Count::Joined);
-            }
-            self.move_to_task(&flight);
-            match Follow::new(flight, Heir::Loader).await {
-                Waited::Over(outcome) if counts => {
-                    if let Some(answer) = self.answer(outcome, options.allow_stale) {
-                        return answer;
-                    }
+/// A read that accepts nothing that is cached.
+pub(crate) async fn get_forced<K: Key, V: Value>(
+    engine: &Arc<Engine<K, V>>,
+    key: &K,
+    options: ReadOptions,
+) -> CacheResult<Option<V>> {
+    let since = engine.local.table.moment(key);
+    engine.local.counters.one(Count::Miss);
+    let (mut joined, mut late) = (false, false);
+    loop {
+        let (flight, counts) = match join_forced(engine, key, since) {
+            Forced::Lead(flight) => match lead_in_place(engine, Led::new(flight), How::refresh(true)).await {
+                Ok(outcome) => return engine.local.answer(outcome, options.allow_stale).unwrap_or(Ok(None)),
+                Err(Some(flight)) => (flight, true),
+                Err(None) => continue,
+            },
+            Forced::Follow(flight) => (flight, true),
+            Forced::After(flight) => (flight, false),
+        };
+        if !std::mem::replace(&mut joined, true) {
+            engine.local.counters.one(Count::Joined);
+        }
+        move_to_task(&flight);
+        match Follow::new(flight, Heir::Loader).await {
+            Waited::Over(outcome) if counts => {
+                if let Some(answer) = engine.local.answer(outcome, options.allow_stale) {
+                    return answer;
                 }
-                // Its leader disappeared: nothing was asked for yet, or is not any more.
-                Waited::Lead(led) => {
-                    if let Ok(outcome) = self.lead_in_place(led, How::refresh(true)).await {
-                        return self.answer(outcome, options.allow_stale).unwrap_or(Ok(None));
-                    }
-                }
-                Waited::Over(_) | Waited::Restart => {}
-                Waited::TooLong if !late => late = true,
-                Waited::TooLong => return self.load_alone(key).await,
             }
+            // Its leader disappeared: nothing was asked for yet, or is not any more.
+            Waited::Lead(led) => {
+                if let Ok(outcome) = lead_in_place(engine, led, How::refresh(true)).await {
+                    return engine.local.answer(outcome, options.allow_stale).unwrap_or(Ok(None));
+                }
+            }
+            Waited::Over(_) | Waited::Restart => {}
+            Waited::TooLong if !late => late = true,
+            Waited::TooLong => return load_alone(engine, key).await,
         }
     }
 }

@@ -14,14 +14,19 @@ use std::task::{Context, Poll};
 use hashbrown::HashTable;
 
 use crate::error::CacheError;
-use crate::level::engine::{Arrived, End, Engine, Flight, Key, Value};
+use crate::level::bounds::{Key, Value};
+use crate::level::engine::Engine;
 use crate::level::flight::join::Join;
 use crate::level::flight::reservation::{By, Latent};
 use crate::level::load::many::{BatchLoad, batch_work};
-use crate::level::load::one::{How, Limited};
+use crate::level::load::one::How;
 use crate::level::local::batch_run::{BatchRun, Leading, Wanted, Wants};
 use crate::level::local::commit::{Ending, Held};
-use crate::level::read::many::{Missing, Values};
+use crate::level::local::outcome::{Arrived, End};
+use crate::level::local::work::Limited;
+use crate::level::local::{Flight, Local};
+use crate::level::read::many::{Values, forces};
+use crate::level::read::pass::Missing;
 use crate::level::source::not_loaded;
 use crate::level::stats::counters::Count;
 use crate::options::ReadOptions;
@@ -37,7 +42,7 @@ pub(crate) struct Begun<K: Key, V: Value> {
 
 /// Keys that are led, with their indices; what is left when this is dropped (by a panic) fails.
 struct Led<'k, K: Key, V: Value> {
-    engine: &'k Engine<K, V>,
+    local: &'k Local<K, V>,
     keys: &'k [K],
     left: Vec<(usize, Option<Latent>)>,
     // Keys that were answered: where these are all, none has to be looked for.
@@ -48,7 +53,7 @@ impl<'k, K: Key, V: Value> Led<'k, K, V> {
     fn take(&mut self, n: usize) -> Option<(usize, Ending<'k, K, V>)> {
         let (i, latent) = self.left.get_mut(n)?;
         let held = Held::Latent(&self.keys[*i], latent.take()?);
-        Some((*i, Ending::new(self.engine, held)))
+        Some((*i, Ending::new(self.local, held)))
     }
 
     fn all(&mut self) -> impl Iterator<Item = (usize, Ending<'k, K, V>)> {
@@ -67,154 +72,161 @@ impl<K: Key, V: Value> Drop for Led<'_, K, V> {
     }
 }
 
-impl<K: Key, V: Value> Engine<K, V> {
-    /// Steps 2 and 3 of `batch.rs`; what is ready at once is in `values`.
-    pub(crate) fn begin_latent(
-        self: &Arc<Self>,
-        keys: &[K],
-        values: &mut Values<V>,
-        missing: Vec<Missing>,
-        options: ReadOptions,
-        cx: &mut Context<'_>,
-    ) -> Begun<K, V> {
-        let mut led = Led { engine: self, keys, left: Vec::with_capacity(missing.len()), answered: 0 };
-        let followed =
-            self.join_missing(keys, values, missing, options, By::Leader, |i, latent| led.left.push((i, Some(latent))));
-        let Some(many) = self.sources.many.as_ref().filter(|_| !led.left.is_empty()) else {
-            return Begun { leading: None, followed };
+/// Steps 2 and 3 of `batch.rs`; what is ready at once is in `values`.
+pub(crate) fn begin_latent<K: Key, V: Value>(
+    engine: &Arc<Engine<K, V>>,
+    keys: &[K],
+    values: &mut Values<V>,
+    missing: Vec<Missing>,
+    options: ReadOptions,
+    cx: &mut Context<'_>,
+) -> Begun<K, V> {
+    let mut led = Led { local: &engine.local, keys, left: Vec::with_capacity(missing.len()), answered: 0 };
+    let followed =
+        join_missing(engine, keys, values, missing, options, By::Leader, |i, latent| led.left.push((i, Some(latent))));
+    let Some(many) = engine.sources.many.as_ref().filter(|_| !led.left.is_empty()) else {
+        return Begun { leading: None, followed };
+    };
+    let asked = led.left.iter().map(|(i, _)| keys[*i].clone()).collect();
+    let _inside = engine.local.tasks.enter();
+    let polled = catch_unwind(AssertUnwindSafe(|| {
+        let mut load = Limited::new(many.mload_owned(asked));
+        match load.poll(&engine.local, cx) {
+            Poll::Ready(answer) => Ok(answer),
+            Poll::Pending => Err(load),
+        }
+    }));
+    let polled = polled.unwrap_or_else(|payload| Ok(Err(CacheError::panic("the batch loader", &*payload))));
+    match polled {
+        Ok(Ok(found)) => {
+            end_latent(engine, &mut led, found, values, options);
+            Begun { leading: None, followed }
+        }
+        Ok(Err(error)) => {
+            for (i, ending) in led.all() {
+                let outcome = ending.end(End::Failed { error: error.clone(), stale: None });
+                values[i] = engine.local.answer(outcome, options.allow_stale).unwrap_or(Ok(None));
+            }
+            Begun { leading: None, followed }
+        }
+        Err(load) => Begun { leading: Some(go_on_latent(engine, &mut led, load)), followed },
+    }
+}
+
+/// Ends each key with its answer. What is left out fails; what nobody asked for is dropped.
+fn end_latent<K: Key, V: Value>(
+    engine: &Arc<Engine<K, V>>,
+    led: &mut Led<'_, K, V>,
+    found: Vec<(K, Loaded<V>)>,
+    values: &mut Values<V>,
+    options: ReadOptions,
+) {
+    // Made when an answer first comes out of turn.
+    let mut index = None;
+    let now = engine.local.now();
+    for (at, (key, loaded)) in found.into_iter().enumerate() {
+        let n = if led.asks_for(at, &key) {
+            Some(at)
+        } else {
+            let index = index.get_or_insert_with(|| index_of(&led.left));
+            let hash = engine.local.table.hash(&key);
+            index.find(hash, |&(own, n)| own == hash && led.asks_for(n, &key)).map(|&(_, n)| n)
         };
-        let asked = led.left.iter().map(|(i, _)| keys[*i].clone()).collect();
-        let _inside = self.enter();
-        let polled = catch_unwind(AssertUnwindSafe(|| {
-            let mut load = Limited::new(many.mload_owned(asked));
-            match load.poll(self, cx) {
-                Poll::Ready(answer) => Ok(answer),
-                Poll::Pending => Err(load),
+        let Some((i, latent)) = n.and_then(|n| led.left.get_mut(n)) else { continue };
+        values[*i] = Ok(engine.local.land(&led.keys[*i], latent, engine.local.arrived_at(loaded, now)));
+        led.answered += 1;
+    }
+    engine.local.counters.add(Count::LoadOk, led.answered as u64);
+    if led.answered < led.left.len() {
+        end_unanswered(engine, led, values, options);
+    }
+}
+
+/// What the answer left out fails; but a key that was invalidated between two of its occurrences is led twice, and
+/// answered once.
+#[cold]
+fn end_unanswered<K: Key, V: Value>(
+    engine: &Arc<Engine<K, V>>,
+    led: &mut Led<'_, K, V>,
+    values: &mut Values<V>,
+    options: ReadOptions,
+) {
+    let mut answered = HashTable::new();
+    for (i, _) in led.left.iter().filter(|(_, latent)| latent.is_none()) {
+        let hash = engine.local.table.hash(&led.keys[*i]);
+        answered.insert_unique(hash, (hash, *i), |entry: &(u64, usize)| entry.0);
+    }
+    let keys = led.keys;
+    for (i, ending) in led.all() {
+        let twin = answered.find(engine.local.table.hash(&keys[i]), |&(_, twin)| keys[twin] == keys[i]);
+        let value = twin.and_then(|&(_, twin)| values[twin].as_ref().ok()).cloned();
+        let end = match value {
+            Some(value) => End::Loaded(Arrived { value, lives: None, at: engine.local.now() }),
+            None => End::Failed { error: not_loaded(), stale: None },
+        };
+        values[i] = engine.local.answer(ending.end(end), options.allow_stale).unwrap_or(Ok(None));
+    }
+}
+
+/// The load goes on as a run, for those too who follow from now on.
+fn go_on_latent<K: Key, V: Value>(
+    engine: &Arc<Engine<K, V>>,
+    led: &mut Led<'_, K, V>,
+    load: BatchLoad<K, V>,
+) -> Leading<K, V> {
+    let (run, mut wants) = (BatchRun::new(), Wants::new(&engine.local, led.left.len()));
+    for (i, latent) in &mut led.left {
+        let (key, Some(own)) = (led.keys[*i].clone(), *latent) else { continue };
+        *latent = None;
+        wants.keys.push(Wanted::new(*i, key, own));
+    }
+    // Somebody follows already, who has asked for a task.
+    let mut awaited = false;
+    for Wanted { key, latent, .. } in &wants.keys {
+        let flight = latent.as_ref().and_then(|latent| engine.local.table.go_on(key, latent, run.clone()));
+        awaited |= flight.is_some_and(|flight| flight.park_part(run.clone()));
+    }
+    let leading = wants.lead(run, |wants| batch_work(engine.clone(), wants, How::refresh(false), Some(load)));
+    if awaited {
+        leading.move_to_task();
+    }
+    leading
+}
+
+/// Step 2 of `batch.rs`: joins every missing key; `lead` has those that are led, the answer those that are followed.
+#[inline(always)]
+pub(crate) fn join_missing<K: Key, V: Value>(
+    engine: &Arc<Engine<K, V>>,
+    keys: &[K],
+    values: &mut Values<V>,
+    missing: Vec<Missing>,
+    options: ReadOptions,
+    by: By<&Arc<BatchRun>>,
+    mut lead: impl FnMut(usize, Latent),
+) -> Vec<(usize, Arc<Flight<K, V>>)> {
+    let (mut led, mut followed) = (0, Vec::new());
+    let forced = forces(engine, options);
+    for Missing { at, seen } in missing {
+        if forced {
+            lead(at, engine.local.table.lead_forced(&keys[at], by, || engine.local.generation()));
+            led += 1;
+            continue;
+        }
+        match engine.local.join_latent_uncounted(&keys[at], seen, by, !options.force_refresh) {
+            Join::Hit(value) => {
+                engine.local.counters.l1_hit(value.is_none());
+                values[at] = Ok(value);
             }
-        }));
-        let polled = polled.unwrap_or_else(|payload| Ok(Err(CacheError::panic("the batch loader", &*payload))));
-        match polled {
-            Ok(Ok(found)) => {
-                self.end_latent(&mut led, found, values, options);
-                Begun { leading: None, followed }
-            }
-            Ok(Err(error)) => {
-                for (i, ending) in led.all() {
-                    let outcome = ending.end(End::Failed { error: error.clone(), stale: None });
-                    values[i] = self.answer(outcome, options.allow_stale).unwrap_or(Ok(None));
-                }
-                Begun { leading: None, followed }
-            }
-            Err(load) => Begun { leading: Some(self.go_on_latent(&mut led, load)), followed },
-        }
-    }
-
-    /// Ends each key with its answer. What is left out fails; what nobody asked for is dropped.
-    fn end_latent(
-        &self,
-        led: &mut Led<'_, K, V>,
-        found: Vec<(K, Loaded<V>)>,
-        values: &mut Values<V>,
-        options: ReadOptions,
-    ) {
-        // Made when an answer first comes out of turn.
-        let mut index = None;
-        let now = self.now();
-        for (at, (key, loaded)) in found.into_iter().enumerate() {
-            let n = if led.asks_for(at, &key) {
-                Some(at)
-            } else {
-                let index = index.get_or_insert_with(|| index_of(&led.left));
-                let hash = self.table.hash(&key);
-                index.find(hash, |&(own, n)| own == hash && led.asks_for(n, &key)).map(|&(_, n)| n)
-            };
-            let Some((i, latent)) = n.and_then(|n| led.left.get_mut(n)) else { continue };
-            values[*i] = Ok(self.land(&led.keys[*i], latent, self.arrived_at(loaded, now)));
-            led.answered += 1;
-        }
-        self.counters.add(Count::LoadOk, led.answered as u64);
-        if led.answered < led.left.len() {
-            self.end_unanswered(led, values, options);
-        }
-    }
-
-    /// What the answer left out fails; but a key that was invalidated between two of its occurrences is led twice, and
-    /// answered once.
-    #[cold]
-    fn end_unanswered(&self, led: &mut Led<'_, K, V>, values: &mut Values<V>, options: ReadOptions) {
-        let mut answered = HashTable::new();
-        for (i, _) in led.left.iter().filter(|(_, latent)| latent.is_none()) {
-            let hash = self.table.hash(&led.keys[*i]);
-            answered.insert_unique(hash, (hash, *i), |entry: &(u64, usize)| entry.0);
-        }
-        let keys = led.keys;
-        for (i, ending) in led.all() {
-            let twin = answered.find(self.table.hash(&keys[i]), |&(_, twin)| keys[twin] == keys[i]);
-            let value = twin.and_then(|&(_, twin)| values[twin].as_ref().ok()).cloned();
-            let end = match value {
-                Some(value) => End::Loaded(Arrived { value, lives: None, at: self.now() }),
-                None => End::Failed { error: not_loaded(), stale: None },
-            };
-            values[i] = self.answer(ending.end(end), options.allow_stale).unwrap_or(Ok(None));
-        }
-    }
-
-    /// The load goes on as a run, for those too who follow from now on.
-    fn go_on_latent(self: &Arc<Self>, led: &mut Led<'_, K, V>, load: BatchLoad<K, V>) -> Leading<K, V> {
-        let (run, mut wants) = (BatchRun::new(), Wants::new(self, led.left.len()));
-        for (i, latent) in &mut led.left {
-            let (key, Some(own)) = (led.keys[*i].clone(), *latent) else { continue };
-            *latent = None;
-            wants.keys.push(Wanted::new(*i, key, own));
-        }
-        // Somebody follows already, who has asked for a task.
-        let mut awaited = false;
-        for Wanted { key, latent, .. } in &wants.keys {
-            let flight = latent.as_ref().and_then(|latent| self.table.go_on(key, latent, run.clone()));
-            awaited |= flight.is_some_and(|flight| flight.park_part(run.clone()));
-        }
-        let leading = wants.lead(run, |wants| batch_work(wants, How::refresh(false), Some(load)));
-        if awaited {
-            leading.move_to_task();
-        }
-        leading
-    }
-
-    /// Step 2 of `batch.rs`: joins every missing key; `lead` has those that are led, the answer those that are followed.
-    #[inline(always)]
-    pub(crate) fn join_missing(
-        self: &Arc<Self>,
-        keys: &[K],
-        values: &mut Values<V>,
-        missing: Vec<Missing>,
-        options: ReadOptions,
-        by: By<&Arc<BatchRun>>,
-        mut lead: impl FnMut(usize, Latent),
-    ) -> Vec<(usize, Arc<Flight<K, V>>)> {
-        let (mut led, mut followed) = (0, Vec::new());
-        let forced = self.forces(options);
-        for Missing { at, seen } in missing {
-            if forced {
-                lead(at, self.table.lead_forced(&keys[at], by, || self.generation()));
+            Join::Lead(latent) => {
+                lead(at, latent);
                 led += 1;
-                continue;
             }
-            match self.join_latent_uncounted(&keys[at], seen, by, !options.force_refresh) {
-                Join::Hit(value) => {
-                    self.counters.l1_hit(value.is_none());
-                    values[at] = Ok(value);
-                }
-                Join::Lead(latent) => {
-                    lead(at, latent);
-                    led += 1;
-                }
-                Join::Follow(flight) => followed.push((at, flight)),
-            }
+            Join::Follow(flight) => followed.push((at, flight)),
         }
-        self.counters.add(Count::Miss, led + followed.len() as u64);
-        self.counters.add(Count::Joined, followed.len() as u64);
-        followed
     }
+    engine.local.counters.add(Count::Miss, led + followed.len() as u64);
+    engine.local.counters.add(Count::Joined, followed.len() as u64);
+    followed
 }
 
 fn index_of(left: &[(usize, Option<Latent>)]) -> HashTable<(u64, usize)> {

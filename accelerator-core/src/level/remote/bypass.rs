@@ -10,60 +10,62 @@
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use crate::level::engine::{Engine, Key, Value};
+use crate::level::bounds::{Key, Value};
+use crate::level::local::registration::Registration;
 use crate::level::remote::Remote;
-use crate::level::ticket::hold::Registration;
+use crate::level::time::deadline::Deadline;
 use crate::level::time::policy::{RECOVERY_OVERHEAD, RECOVERY_PAUSE};
 use crate::level::time::timer::Timer;
-use crate::level::write::in_turn::Deadline;
-use crate::traits::outcomes::Outcomes;
 
-impl<K: Key, V: Value> Engine<K, V> {
+impl<K: Key, V: Value> Remote<K, V> {
     /// Step 1. `true`: the delete is queued.
     pub(crate) fn distrust(self: &Arc<Self>, key: &K) -> bool {
-        let Some(remote) = &self.remote else { return false };
         if cfg!(accelerator_mutant = "no-bypass") {
             return false;
         }
-        let now = self.now();
+        let now = self.local.now();
         let (until, weight) =
-            (now.saturating_add(self.policy.longest()), remote.name(key).full.len() + RECOVERY_OVERHEAD);
-        let kept = remote.bypass.insert_weighing(weight, key, now, until, ());
+            (now.saturating_add(self.local.policy.longest()), self.wire.name(key).full.len() + RECOVERY_OVERHEAD);
+        let kept = self.bypass.insert_weighing(weight, key, now, until, ());
         self.recover() && kept
     }
 
     /// Whoever uses L2 sees to it that the deletes that are queued are sent: the runtime of their task may have ended, or
     /// stand still.
     #[inline]
-    pub(crate) fn tend(self: &Arc<Self>, remote: &Remote<K, V>) {
-        if !remote.bypass.holds_nothing() {
+    pub(crate) fn tend(self: &Arc<Self>) {
+        if !self.bypass.holds_nothing() {
             self.recover();
         }
     }
 
+    /// Whether this node guards the key itself.
+    #[inline(always)]
+    pub(crate) fn guards(&self, key: &K) -> bool {
+        !self.guarded.is_empty() && self.guarded.has(key, self.local.now())
+    }
+
     /// Step 2, unless it is under way. `false`: there is no runtime.
     pub(crate) fn recover(self: &Arc<Self>) -> bool {
-        let Some(remote) = &self.remote else { return false };
-        let Some(number) = remote.recovering.begin() else { return true };
-        let task = Recovering { engine: Arc::downgrade(self), number };
-        self.spawn(async move { task.run().await })
+        let Some(number) = self.recovering.begin() else { return true };
+        let task = Recovering { remote: Arc::downgrade(self), number };
+        self.local.tasks.spawn(async move { task.run().await })
     }
 
     /// Sends deletes again, of those keys that nobody else writes just now.
     async fn delete_again(self: &Arc<Self>, keys: Vec<K>) -> Round {
         let mut round = Round { confirmed: 0, left: 0 };
-        let Some(remote) = &self.remote else { return round };
         let mut due = Vec::with_capacity(keys.len());
         for key in keys {
             // Registered, so that the slot with the turn is kept.
-            let slot = Registration::new(self.clone(), key);
-            match self.table.try_turn(&slot.key, slot.at.hash) {
+            let slot = Registration::new(self.local.clone(), key);
+            match self.local.table.try_turn(&slot.key, slot.at.hash) {
                 // Whoever had the turn before may have written the key, and L2 confirmed it.
-                Ok(_) if !remote.bypass.has(&slot.key) => {}
-                Ok(turn) => due.push((remote.name(&slot.key), slot, turn)),
+                Ok(_) if !self.bypass.has(&slot.key) => {}
+                Ok(turn) => due.push((self.wire.name(&slot.key), slot, turn)),
                 // Whoever writes it now may confirm it.
                 Err(_) => {
-                    self.turn_did_not_come(&slot);
+                    slot.turn_did_not_come();
                     round.left += 1;
                 }
             }
@@ -72,16 +74,15 @@ impl<K: Key, V: Value> Engine<K, V> {
             return round;
         }
         // A key that is remembered once more from here on needs a delete of its own.
-        let mark = remote.bypass.mark();
+        let mark = self.bypass.mark();
         let wires: Vec<&str> = due.iter().map(|(name, ..)| name.wire()).collect();
         let until = Deadline::new(self.write_limit(wires.len(), wires.iter().map(|wire| wire.len()).sum()));
-        let mut outcomes = Outcomes::new(wires.len());
-        let ended = self.timed_write(until, remote.del_all(&wires, &mut outcomes)).await;
-        let now = self.now();
-        for ((_, slot, _), outcome) in due.iter().zip(self.all_outcomes(remote, until.limit, ended, outcomes)) {
+        let deleted = self.del_all(&wires, None, until.limit, until.left()).await;
+        let now = self.local.now();
+        for ((_, slot, _), outcome) in due.iter().zip(deleted) {
             match outcome {
                 Ok(()) => {
-                    remote.bypass.remove_before(&slot.key, mark, now);
+                    self.bypass.remove_before(&slot.key, mark, now);
                     round.confirmed += 1;
                 }
                 Err(_) => round.left += 1,
@@ -100,7 +101,7 @@ struct Round {
 
 /// The task of step 2. It doesn't keep the cache alive.
 struct Recovering<K: Key, V: Value> {
-    engine: Weak<Engine<K, V>>,
+    remote: Weak<Remote<K, V>>,
     /// Its number in `recovering`.
     number: u64,
 }
@@ -116,9 +117,8 @@ impl<K: Key, V: Value> Recovering<K, V> {
                 let Some(timer) = self.timer(jittered(pause)) else { return };
                 timer.await;
             }
-            let Some(engine) = self.engine.upgrade() else { return };
-            let Some(remote) = &engine.remote else { return };
-            let keys = remote.bypass.some(from, engine.policy.max_batch, engine.now());
+            let Some(remote) = self.remote.upgrade() else { return };
+            let keys = remote.bypass.some(from, remote.local.policy.max_batch, remote.local.now());
             if keys.is_empty() {
                 // Whoever remembers a key from here on starts a task of its own.
                 remote.recovering.end(self.number);
@@ -128,10 +128,10 @@ impl<K: Key, V: Value> Recovering<K, V> {
                 let Some(number) = remote.recovering.begin() else { return };
                 self.number = number;
             }
-            if !remote.recovering.promise(self.number, engine.write_limit(keys.len(), 0)) {
+            if !remote.recovering.promise(self.number, remote.write_limit(keys.len(), 0)) {
                 return;
             }
-            let round = engine.delete_again(keys).await;
+            let round = remote.delete_again(keys).await;
             // What was confirmed is gone, and others are in its place.
             from = from.wrapping_add(round.left);
             (pause, next) = match round {
@@ -146,17 +146,14 @@ impl<K: Key, V: Value> Recovering<K, V> {
 impl<K: Key, V: Value> Recovering<K, V> {
     /// A pause; `None`: the cache is gone, another task has taken the place of this one, or there is no runtime.
     fn timer(&self, pause: Duration) -> Option<Timer> {
-        let engine = self.engine.upgrade()?;
-        let remote = engine.remote.as_ref()?;
-        if remote.recovering.promise(self.number, pause) { engine.timer(pause) } else { None }
+        let remote = self.remote.upgrade()?;
+        if remote.recovering.promise(self.number, pause) { remote.local.tasks.timer(pause) } else { None }
     }
 }
 
 impl<K: Key, V: Value> Drop for Recovering<K, V> {
     fn drop(&mut self) {
-        if let Some(engine) = self.engine.upgrade()
-            && let Some(remote) = &engine.remote
-        {
+        if let Some(remote) = self.remote.upgrade() {
             remote.recovering.end(self.number);
         }
     }

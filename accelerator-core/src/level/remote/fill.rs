@@ -3,21 +3,21 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures_util::future::join;
 use tokio::sync::OwnedMutexGuard;
 use tokio::time::Instant;
 
 use crate::error::StoreErrorKind;
-use crate::level::engine::{Arrived, Engine, Key, Value};
+use crate::level::bounds::{Key, Value};
 use crate::level::flight::slots::Token;
-use crate::level::remote::look::{May, Permit};
-use crate::level::remote::{Remote, Sealed};
+use crate::level::local::outcome::Arrived;
+use crate::level::remote::Remote;
+use crate::level::remote::permit::{May, Permit};
 use crate::level::stats::counters::Count;
 use crate::level::time::join_parts::join_parts;
 use crate::level::time::policy::Life;
+use crate::level::wire::seal::Sealed;
 use crate::traits::l2::{Filled, LeaseToken};
-use crate::traits::outcomes::Outcomes;
 
 /// One value on its way into L2.
 pub(crate) struct Fill<'a, K: Key, V: Value> {
@@ -64,32 +64,27 @@ impl<K: Key, V: Value> Outgoing<K, V> {
     }
 }
 
-impl<K: Key, V: Value> Engine<K, V> {
+impl<K: Key, V: Value> Remote<K, V> {
     /// Stores what was loaded in L2: under its lease, or without one unless an invalidation came since its token or
     /// somebody writes the key right now. Failures are counted; the loaded value reaches its callers all the same.
     ///
     /// `false`: what was to be replaced, or our lease, was gone: somebody was faster, and L1 must not keep the value.
-    pub(crate) async fn l2_fill(self: &Arc<Self>, remote: &Remote<K, V>, fill: Fill<'_, K, V>) -> bool {
+    pub(crate) async fn l2_fill(self: &Arc<Self>, fill: Fill<'_, K, V>) -> bool {
         let mut outgoing = Outgoing::default();
-        !self.l2_prepare(remote, fill, &mut outgoing) || self.l2_send(remote, outgoing).await.is_empty()
+        !self.l2_prepare(fill, &mut outgoing) || self.l2_send(outgoing).await.is_empty()
     }
 
     /// The first half of [`l2_fill`](Self::l2_fill). `false`: there is nothing to be sent.
-    pub(crate) fn l2_prepare(
-        &self,
-        remote: &Remote<K, V>,
-        fill: Fill<'_, K, V>,
-        outgoing: &mut Outgoing<K, V>,
-    ) -> bool {
+    pub(crate) fn l2_prepare(&self, fill: Fill<'_, K, V>, outgoing: &mut Outgoing<K, V>) -> bool {
         if !fill.matters() {
             return false;
         }
         // Sealed before the check: a `clear` that comes in between is later than `written_at`.
-        let seal = |life| remote.seal(&fill.permit.name, fill.value, life, self.clock.unix());
+        let seal = |life| self.wire.seal(&*self.store, &fill.permit.name, fill.value, life, self.local.clock.unix());
         let sealed = match fill.life.map(seal).transpose() {
             Ok(sealed) => sealed,
             Err(why) => {
-                self.counters.l2_error(why.kind());
+                self.local.counters.l2_error(why.kind());
                 return false;
             }
         };
@@ -99,15 +94,17 @@ impl<K: Key, V: Value> Engine<K, V> {
         };
         match may {
             May::Nothing => false,
-            May::Write { .. } => match self.table.turn_to_fill(fill.key, fill.hash, fill.token, || self.generation()) {
-                Some(turn) => {
-                    outgoing.plain.push((fill.permit, sealed, turn));
-                    true
+            May::Write { .. } => {
+                match self.local.table.turn_to_fill(fill.key, fill.hash, fill.token, || self.local.generation()) {
+                    Some(turn) => {
+                        outgoing.plain.push((fill.permit, sealed, turn));
+                        true
+                    }
+                    None => false,
                 }
-                None => false,
-            },
+            }
             May::Replace(token) | May::Fill(token) => {
-                let valid = self.table.is_valid(fill.key, fill.hash, fill.token, self.generation());
+                let valid = self.local.table.is_valid(fill.key, fill.hash, fill.token, self.local.generation());
                 if valid {
                     let at = outgoing.leased.len() + outgoing.plain.len();
                     outgoing.leased.push((fill.permit, token, sealed, at));
@@ -119,14 +116,14 @@ impl<K: Key, V: Value> Engine<K, V> {
 
     /// The second half of [`l2_fill`](Self::l2_fill), for many. Which of them are lost, in the order in which they were
     /// prepared.
-    pub(crate) async fn l2_send(self: &Arc<Self>, remote: &Remote<K, V>, outgoing: Outgoing<K, V>) -> Vec<usize> {
+    pub(crate) async fn l2_send(self: &Arc<Self>, outgoing: Outgoing<K, V>) -> Vec<usize> {
         if !outgoing.plain.is_empty() {
-            self.fill_plain(remote, &outgoing.plain).await;
+            self.fill_plain(&outgoing.plain).await;
         }
-        if outgoing.leased.is_empty() { Vec::new() } else { self.fill_leased(remote, outgoing.leased).await }
+        if outgoing.leased.is_empty() { Vec::new() } else { self.fill_leased(outgoing.leased).await }
     }
 
-    async fn fill_plain(&self, remote: &Remote<K, V>, fills: &[Plain<K, V>]) {
+    async fn fill_plain(&self, fills: &[Plain<K, V>]) {
         let (mut items, mut gone) = (Vec::with_capacity(fills.len()), Vec::new());
         for (permit, sealed, _) in fills {
             match sealed {
@@ -137,27 +134,23 @@ impl<K: Key, V: Value> Engine<K, V> {
         if !items.is_empty() {
             let limit =
                 self.write_limit(items.len(), items.iter().map(|(wire, bytes, _)| wire.len() + bytes.len()).sum());
-            let mut outcomes = Outcomes::new(items.len());
-            let ended = self.timed(limit, remote.set_all(items, &mut outcomes)).await;
-            self.all_outcomes(remote, limit, ended, outcomes);
+            self.set_all(items, limit, limit).await;
         }
         if !gone.is_empty() {
-            let mut outcomes = Outcomes::new(gone.len());
             let limit = self.write_limit(gone.len(), 0);
-            let ended = self.timed(limit, remote.del_all(&gone, &mut outcomes)).await;
-            self.all_outcomes(remote, limit, ended, outcomes);
+            self.del_all(&gone, None, limit, limit).await;
         }
     }
 
-    async fn fill_leased(&self, remote: &Remote<K, V>, fills: Vec<Leased<K, V>>) -> Vec<usize> {
+    async fn fill_leased(&self, fills: Vec<Leased<K, V>>) -> Vec<usize> {
         let (keep, gone): (Vec<_>, Vec<_>) = fills.into_iter().partition(|(.., sealed, _)| sealed.is_some());
         // A lease that is not needed goes back by itself; a value that was seen must go, while the others are written.
         let seen = gone.iter().filter(|(permit, ..)| matches!(permit.may, May::Replace(_)));
-        let removals = seen.map(|(permit, token, ..)| self.l2_release(permit.name.wire(), *token));
-        join(self.fill_under(remote, keep), join_parts(removals)).await.0
+        let removals = seen.map(|(permit, token, ..)| self.release(permit.name.wire(), *token));
+        join(self.fill_under(keep), join_parts(removals)).await.0
     }
 
-    async fn fill_under(&self, remote: &Remote<K, V>, mut fills: Vec<Leased<K, V>>) -> Vec<usize> {
+    async fn fill_under(&self, mut fills: Vec<Leased<K, V>>) -> Vec<usize> {
         let mut lost = Vec::new();
         let size = |(permit, _, sealed, _): &Leased<K, V>| {
             permit.name.wire().len() + sealed.as_ref().map_or(0, |it| it.bytes.len())
@@ -171,20 +164,19 @@ impl<K: Key, V: Value> Engine<K, V> {
         if items.is_empty() {
             return lost;
         }
-        let mut outcomes = Outcomes::new(items.len());
-        let ended = self.timed(left, remote.fill_all(items, &mut outcomes)).await;
-        for ((permit, .., at), filled) in fills.iter_mut().zip(self.all_outcomes(remote, limit, ended, outcomes)) {
+        let filled = self.fill_all(items, limit, left).await;
+        for ((permit, .., at), filled) in fills.iter_mut().zip(filled) {
             match filled {
                 Ok(Filled::Stored) => permit.spend(),
                 Ok(Filled::Lost) => {
-                    self.counters.one(Count::FillLost);
+                    self.local.counters.one(Count::FillLost);
                     permit.spend();
                     if !cfg!(accelerator_mutant = "lost-stays-in-l1") {
                         lost.push(*at);
                     }
                 }
                 // Whatever became of it: the lease is given back, if it is still there.
-                Ok(Filled::Refused) => self.counters.l2_error(StoreErrorKind::Rejected),
+                Ok(Filled::Refused) => self.local.counters.l2_error(StoreErrorKind::Rejected),
                 Err(_) => {}
             }
         }
@@ -209,48 +201,5 @@ impl<K: Key, V: Value> Engine<K, V> {
         // A renewal has a limit of its own, in a runtime that may not be run.
         let _ = self.timed(limit, settling).await;
         limit.saturating_sub(begun.elapsed())
-    }
-
-    /// Removes a lease, or the value seen, if it is still there.
-    pub(crate) async fn l2_release(&self, wire: &str, token: LeaseToken) {
-        let Some(remote) = &self.remote else { return };
-        let released = self.timed(self.policy.l2_write_timeout, remote.store.release(wire, token)).await;
-        if let Err(e) = released.and_then(|released| released) {
-            self.counters.l2_error(e.kind());
-        }
-    }
-}
-
-impl<K, V> Remote<K, V> {
-    /// Writes all, with the store's batch call where there is more than one.
-    pub(crate) async fn set_all(&self, mut items: Vec<(&str, Bytes, Duration)>, out: &mut Outcomes<()>) {
-        match (items.len(), items.pop()) {
-            (1, Some((wire, bytes, ttl))) => out.put(0, self.store.set(wire, bytes, ttl).await),
-            (_, Some(last)) => {
-                items.push(last);
-                self.store.mset_into(items, out).await;
-            }
-            (_, None) => {}
-        }
-    }
-
-    /// Fills all, with the store's batch call where there is more than one.
-    async fn fill_all(&self, mut items: Vec<(&str, LeaseToken, Bytes, Duration)>, out: &mut Outcomes<Filled>) {
-        match (items.len(), items.pop()) {
-            (1, Some((wire, token, bytes, ttl))) => out.put(0, self.store.fill(wire, &token, bytes, ttl).await),
-            (_, Some(last)) => {
-                items.push(last);
-                self.store.mfill_into(items, out).await;
-            }
-            (_, None) => {}
-        }
-    }
-
-    /// Deletes all, with the store's batch call where there is more than one.
-    pub(crate) async fn del_all(&self, wires: &[&str], out: &mut Outcomes<()>) {
-        match wires {
-            [one] => out.put(0, self.store.del(one).await),
-            many => self.store.mdel_into(many, out).await,
-        }
     }
 }

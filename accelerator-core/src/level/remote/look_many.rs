@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::error::{StoreErrorKind, StoreResult};
-use crate::level::engine::{Engine, Key, Value};
-use crate::level::remote::look::{L2Use, Leased, Look, May, Permit, without_leases};
+use crate::level::bounds::{Key, Value};
+use crate::level::remote::interpret::{Leased, without_leases};
+use crate::level::remote::look::Look;
+use crate::level::remote::permit::{L2Use, May, Permit};
 use crate::level::remote::{Moment, Remote};
 use crate::level::wire::wire_key::Names;
 use crate::traits::l2::L2Read;
@@ -18,8 +19,7 @@ use crate::traits::outcomes::Outcomes;
 /// What a store answers to a question about many keys, in their order. Dropped before its end (while L2 is asked, or by a
 /// panic), it gives back the leases that are left in it.
 pub(crate) struct Looks<'a, K: Key, V: Value> {
-    engine: &'a Arc<Engine<K, V>>,
-    remote: &'a Remote<K, V>,
+    remote: &'a Arc<Remote<K, V>>,
     names: &'a Names,
     answers: Answers,
     next: usize,
@@ -51,26 +51,8 @@ enum Answers {
 }
 
 impl<'a, K: Key, V: Value> Looks<'a, K, V> {
-    fn new(
-        engine: &'a Arc<Engine<K, V>>,
-        remote: &'a Remote<K, V>,
-        names: &'a Names,
-        answers: Answers,
-        passed: Vec<Passed>,
-        l2: L2Use,
-    ) -> Self {
-        Self {
-            engine,
-            remote,
-            names,
-            answers,
-            next: 0,
-            asked: 0,
-            passed,
-            l2,
-            at: Moment { now: 0, unix: 0 },
-            gave_up: false,
-        }
+    fn new(remote: &'a Arc<Remote<K, V>>, names: &'a Names, answers: Answers, passed: Vec<Passed>, l2: L2Use) -> Self {
+        Self { remote, names, answers, next: 0, asked: 0, passed, l2, at: Moment { now: 0, unix: 0 }, gave_up: false }
     }
 
     /// The index of the next key, and its place among the answers; or why it is read past L2.
@@ -94,15 +76,15 @@ impl<'a, K: Key, V: Value> Looks<'a, K, V> {
             (_, Err(Passed::Guarded)) => return Leased::held(),
             (_, Err(_)) => return Leased::nothing(May::Nothing),
         };
-        let (engine, remote, full) = (self.engine, self.remote, self.names.full(n));
+        let (remote, full) = (self.remote, self.names.full(n));
         // What is missing was counted, once for all.
         let leased = match &mut self.answers {
             Answers::Leased(answers) => {
-                let read = |it| engine.understand_lease(remote, full, it, self.l2, self.at);
+                let read = |it| remote.understand_lease(full, it, self.l2, self.at);
                 Some(answers.take(place).map_or(Leased::Failed, read))
             }
             Answers::Plain(answers) => {
-                answers.take(place).map(|answer| without_leases(Some(engine.understand(remote, full, answer, self.at))))
+                answers.take(place).map(|answer| without_leases(Some(remote.understand(full, answer, self.at))))
             }
             Answers::NotAsked => Some(without_leases(None)),
         };
@@ -113,7 +95,7 @@ impl<'a, K: Key, V: Value> Looks<'a, K, V> {
     pub(crate) fn next_look(&mut self) -> Look<K, V> {
         let n = self.next;
         let leased = self.next_answer();
-        self.engine.look(self.names.name(n), leased)
+        self.remote.look(self.names.name(n), leased)
     }
 
     #[cold]
@@ -123,7 +105,7 @@ impl<'a, K: Key, V: Value> Looks<'a, K, V> {
                 && let Answers::Leased(answers) = &mut self.answers
                 && let Some(Ok(L2Read::Leased { token, .. })) = answers.take(place)
             {
-                drop(Permit::new(self.engine, self.names.name(n), May::Fill(token)));
+                drop(Permit::new(self.remote, self.names.name(n), May::Fill(token)));
             }
         }
     }
@@ -137,28 +119,24 @@ impl<K: Key, V: Value> Drop for Looks<'_, K, V> {
     }
 }
 
-impl<K: Key, V: Value> Engine<K, V> {
+impl<K: Key, V: Value> Remote<K, V> {
     /// `l2_look` for many keys in one call; never waits for the leases of others, as it may hold some.
     pub(crate) async fn l2_mlook<'a>(
         self: &'a Arc<Self>,
-        remote: &'a Remote<K, V>,
         keys: impl Iterator<Item = &K>,
         names: &'a Names,
         lease: Duration,
         limit: Duration,
         l2: L2Use,
     ) -> Looks<'a, K, V> {
-        if !remote.limits.leases {
-            return self.l2_mget(remote, keys, names, limit, l2).await;
+        if !self.wire.limits.leases {
+            return self.l2_mget(keys, names, limit, l2).await;
         }
-        let (passed, wires) = self.wires(remote, keys, names);
-        let mut outcomes = Outcomes::new(wires.len());
-        let progress = outcomes.progress();
-        let mut looks = Looks::new(self, remote, names, Answers::Leased(outcomes), passed, l2);
-        if let (false, Answers::Leased(outcomes)) = (wires.is_empty(), &mut looks.answers) {
-            let asked = remote.store.mget_or_lease_into(&wires, lease, outcomes);
-            let ended = self.timed_read(remote, limit, progress, asked).await;
-            looks.gave_up = self.has_missing(ended, outcomes.missing());
+        let (passed, wires) = self.wires(keys, names);
+        let answers = Answers::Leased(Outcomes::new(wires.len()));
+        let mut looks = Looks::new(self, names, answers, passed, l2);
+        if let Answers::Leased(outcomes) = &mut looks.answers {
+            looks.gave_up = self.mget_or_lease(&wires, lease, limit, outcomes).await;
         }
         looks.at = self.moment();
         looks
@@ -167,26 +145,20 @@ impl<K: Key, V: Value> Engine<K, V> {
     /// Reads many keys in one call, and takes no leases.
     pub(crate) async fn l2_mget<'a>(
         self: &'a Arc<Self>,
-        remote: &'a Remote<K, V>,
         keys: impl Iterator<Item = &K>,
         names: &'a Names,
         limit: Duration,
         l2: L2Use,
     ) -> Looks<'a, K, V> {
-        let (passed, wires) = self.wires(remote, keys, names);
+        let (passed, wires) = self.wires(keys, names);
         if l2 != L2Use::Read {
-            let mut looks = Looks::new(self, remote, names, Answers::NotAsked, passed, l2);
+            let mut looks = Looks::new(self, names, Answers::NotAsked, passed, l2);
             looks.at = self.moment();
             return looks;
         }
-        let (mut outcomes, mut gave_up) = (Outcomes::new(wires.len()), false);
-        if !wires.is_empty() {
-            let progress = outcomes.progress();
-            let asked = remote.store.mget_into(&wires, &mut outcomes);
-            let ended = self.timed_read(remote, limit, progress, asked).await;
-            gave_up = self.has_missing(ended, outcomes.missing());
-        }
-        let mut looks = Looks::new(self, remote, names, Answers::Plain(outcomes), passed, l2);
+        let mut outcomes = Outcomes::new(wires.len());
+        let gave_up = self.mget(&wires, limit, &mut outcomes).await;
+        let mut looks = Looks::new(self, names, Answers::Plain(outcomes), passed, l2);
         (looks.at, looks.gave_up) = (self.moment(), gave_up);
         looks
     }
@@ -194,32 +166,21 @@ impl<K: Key, V: Value> Engine<K, V> {
     /// Which keys are read past L2, and the names of all others.
     fn wires<'k, 'n>(
         self: &Arc<Self>,
-        remote: &Remote<K, V>,
         keys: impl Iterator<Item = &'k K>,
         names: &'n Names,
     ) -> (Vec<Passed>, Vec<&'n str>) {
-        let now = self.now();
+        let now = self.local.now();
         let why = |key| match () {
-            () if remote.guarded.has(key, now) => Passed::Guarded,
-            () if remote.bypass.get(key, now).is_some() => Passed::Bypass,
+            () if self.guarded.has(key, now) => Passed::Guarded,
+            () if self.bypass.get(key, now).is_some() => Passed::Bypass,
             () => Passed::Not,
         };
-        let passed: Vec<Passed> = match remote.bypass.holds_nothing() && remote.guarded.is_empty() {
+        let passed: Vec<Passed> = match self.bypass.holds_nothing() && self.guarded.is_empty() {
             true => Vec::new(),
             false => keys.map(why).collect(),
         };
-        self.tend(remote);
+        self.tend();
         let wires = names.wires(|n| passed.get(n).is_none_or(|passed| *passed == Passed::Not));
         (passed, wires)
-    }
-
-    /// Counts what a call left unanswered, as one. `true`: as its time was over.
-    fn has_missing(&self, ended: StoreResult<()>, missing: usize) -> bool {
-        if missing == 0 {
-            return false;
-        }
-        let kind = ended.map_or_else(|e| e.kind(), |()| StoreErrorKind::Protocol);
-        self.counters.l2_error(kind);
-        kind == StoreErrorKind::Timeout
     }
 }

@@ -14,20 +14,17 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::error::StoreResult;
-use crate::level::engine::{Engine, Key, Value};
+use crate::level::bounds::{Key, Value};
 use crate::level::remote::Remote;
-use crate::level::remote::look::{May, Permit};
-use crate::level::time::policy::LONGEST_TICKET;
+use crate::level::remote::permit::{May, Permit};
 use crate::level::time::ticker::Limit;
 use crate::level::time::timer::from_now;
 use crate::sync::lock;
 use crate::traits::l2::LeaseToken;
-use crate::traits::outcomes::Outcomes;
 
 /// Leases that one load holds, and that are renewed together.
 pub(crate) struct Lives<K: Key, V: Value> {
-    engine: Arc<Engine<K, V>>,
+    remote: Arc<Remote<K, V>>,
     leases: Mutex<Leases>,
     /// A renewal is over.
     renewed: Notify,
@@ -78,11 +75,11 @@ impl<K: Key, V: Value> Unseated<K, V> {
     // 1
     /// The leases among these permits. `longest`: the holder's own limit.
     pub(crate) fn new<'p>(
-        engine: &Arc<Engine<K, V>>,
+        remote: &Arc<Remote<K, V>>,
         permits: impl Iterator<Item = &'p mut Permit<K, V>>,
         longest: Duration,
     ) -> Self {
-        if engine.policy.renew_after.is_none() {
+        if remote.local.policy.renew_after.is_none() {
             return Self(None);
         }
         let is_leased = |permit: &&'p mut Permit<K, V>| matches!(permit.may, May::Fill(_)) && permit.life.is_none();
@@ -92,7 +89,7 @@ impl<K: Key, V: Value> Unseated<K, V> {
         }
         let each = Vec::with_capacity(permits.size_hint().0.max(1));
         let leases = Leases { each, left: 0, seat: None, begun: false, renewing: false, until: from_now(longest) };
-        let lives = Arc::new(Lives { engine: engine.clone(), leases: Mutex::new(leases), renewed: Notify::new() });
+        let lives = Arc::new(Lives { remote: remote.clone(), leases: Mutex::new(leases), renewed: Notify::new() });
         let mut leases = lock(&lives.leases);
         for permit in permits {
             let May::Fill(token) = permit.may else { continue };
@@ -107,14 +104,14 @@ impl<K: Key, V: Value> Unseated<K, V> {
     /// The load goes on: its leases are renewed from now on.
     pub(crate) fn sit(&mut self) {
         if let Some(lives) = self.0.take()
-            && let Some(after) = lives.engine.policy.renew_after
+            && let Some(after) = lives.remote.local.policy.renew_after
         {
             lives.sit(after);
         }
     }
 }
 
-impl<K: Key, V: Value> Engine<K, V> {
+impl<K: Key, V: Value> Remote<K, V> {
     /// Renews the leases among these permits from now on. `longest`: the holder's own limit.
     pub(crate) fn keep_alive<'p>(
         self: &Arc<Self>,
@@ -123,25 +120,13 @@ impl<K: Key, V: Value> Engine<K, V> {
     ) {
         Unseated::new(self, permits, longest).sit();
     }
-
-    /// How long leases of a load are renewed at most, which runs in so many rounds: the load has a limit of its own, unless
-    /// nobody runs its runtime.
-    pub(crate) fn longest_load(&self, rounds: usize) -> Duration {
-        let rounds = u32::try_from(rounds).unwrap_or(u32::MAX);
-        self.policy.loader_timeout.saturating_mul(rounds).saturating_add(self.policy.lease)
-    }
-
-    /// The same for a ticket, whose holder may forget it.
-    pub(crate) fn longest_ticket(&self) -> Duration {
-        self.policy.loader_timeout.max(LONGEST_TICKET)
-    }
 }
 
 impl<K: Key, V: Value> Lives<K, V> {
     fn sit(self: &Arc<Self>, after: Duration) {
-        let mut seat = Limit::new(self.engine.ticker.clone(), after);
+        let mut seat = Limit::new(self.remote.local.tasks.ticker.clone(), after);
         let waker = Waker::from(self.clone());
-        if self.engine.poll_limit(&mut seat, &mut Context::from_waker(&waker)).is_pending() {
+        if self.remote.local.tasks.poll_limit(&mut seat, &mut Context::from_waker(&waker)).is_pending() {
             let kept = {
                 let mut leases = lock(&self.leases);
                 if leases.left > 0 && !leases.begun { leases.seat.replace(seat) } else { Some(seat) }
@@ -199,18 +184,18 @@ impl<K: Key, V: Value> Wake for Lives<K, V> {
             leases.seat.take()
         };
         drop(seat);
-        let (engine, lives) = (self.engine.clone(), Arc::downgrade(&self));
-        engine.spawn(renew(lives));
+        let (remote, lives) = (self.remote.clone(), Arc::downgrade(&self));
+        remote.local.tasks.spawn(renew(lives));
     }
 }
 
 // 2
 async fn renew<K: Key, V: Value>(lives: Weak<Lives<K, V>>) {
     while let Some(renewal) = lives.upgrade().and_then(|lives| lives.begin()) {
-        let engine = renewal.lives.engine.clone();
-        renewal.run(&engine).await;
-        let timer = engine.policy.renew_after.and_then(|after| engine.timer(after));
-        drop(engine);
+        let remote = renewal.lives.remote.clone();
+        renewal.run(&remote).await;
+        let timer = remote.local.policy.renew_after.and_then(|after| remote.local.tasks.timer(after));
+        drop(remote);
         let Some(timer) = timer else { return };
         timer.await;
     }
@@ -223,14 +208,9 @@ struct Renewal<K: Key, V: Value> {
 }
 
 impl<K: Key, V: Value> Renewal<K, V> {
-    async fn run(self, engine: &Arc<Engine<K, V>>) {
-        let Some(remote) = &engine.remote else { return };
+    async fn run(self, remote: &Arc<Remote<K, V>>) {
         let items: Vec<_> = self.items.iter().map(|(_, wire, token)| (wire.as_str(), *token)).collect();
-        let wanted = items.len();
-        let (limit, mut renewed) = (engine.write_limit(wanted, 0), Outcomes::new(wanted));
-        let renewing = async { renewed.put_all(remote.renew_all(items, engine.policy.lease).await) };
-        let ended = engine.timed(limit, renewing).await;
-        let renewed = engine.all_outcomes(remote, limit, ended, renewed);
+        let renewed = remote.renew_all(items).await;
         let mut leases = lock(&self.lives.leases);
         for ((at, ..), renewed) in self.items.iter().zip(renewed) {
             let Some(lease) = leases.each.get_mut(*at) else { continue };
@@ -267,7 +247,7 @@ impl<K: Key, V: Value> Drop for Renewal<K, V> {
         }
         self.lives.renewed.notify_waiters();
         for (wire, token) in given_back {
-            self.lives.engine.give_back(wire, token);
+            self.lives.remote.give_back(wire, token);
         }
     }
 }
@@ -297,23 +277,5 @@ impl<K: Key, V: Value> Life<K, V> {
     /// 3: the token to give back, if nobody else does it.
     pub(crate) fn leave(self, gives_back: bool) -> Option<LeaseToken> {
         self.lives.leave(self.at, gives_back)
-    }
-}
-
-impl<K, V> Remote<K, V> {
-    /// Renews all, with the store's batch call where there is more than one.
-    async fn renew_all(
-        &self,
-        mut items: Vec<(&str, LeaseToken)>,
-        lease: Duration,
-    ) -> Vec<StoreResult<Option<LeaseToken>>> {
-        match (items.len(), items.pop()) {
-            (1, Some((wire, token))) => vec![self.store.renew(wire, &token, lease).await],
-            (_, Some(last)) => {
-                items.push(last);
-                self.store.mrenew(items, lease).await
-            }
-            (_, None) => Vec::new(),
-        }
     }
 }

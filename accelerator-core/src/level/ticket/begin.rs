@@ -7,181 +7,198 @@ use std::task::Poll;
 
 use crate::cache::{Begin, LoadTicket};
 use crate::error::{CacheError, CacheResult, ErrorKind, LoadError};
+use crate::level::bounds::{Key, Value};
+use crate::level::drive::in_task::move_to_task;
 use crate::level::drive::wait::{Follow, Heir, Led, Waited};
-use crate::level::engine::{End, Engine, Key, Outcome, Stale, Value};
+use crate::level::engine::Engine;
 use crate::level::flight::join::Join;
 use crate::level::flight::reservation::By;
+use crate::level::local::Local;
+use crate::level::local::outcome::{End, Outcome, Stale};
 use crate::level::read::one::Step;
-use crate::level::remote::look::{L2Use, Look};
+use crate::level::remote::look::Look;
+use crate::level::remote::permit::L2Use;
 use crate::level::stats::counters::Count;
 use crate::level::ticket::hold::{Leads, ticket};
-use crate::level::time::ticker::{Limit, NoRuntime};
+use crate::level::time::ticker::NoRuntime;
 use crate::pulse::Pulse;
 use crate::traits::loader::Loaded;
 use crate::watch::watch;
 
-impl<K: Key, V: Value> Engine<K, V> {
-    /// A read that leads with a future of its own: the value, or the ticket. `limited`: that future has a limit.
-    pub(crate) async fn begin_on(
-        self: &Arc<Self>,
-        key: &K,
-        first: Step<K, V>,
-        allow_stale: bool,
-        limited: bool,
-    ) -> Begin<V> {
-        let mut step = first;
-        let (mut l2, mut timed_out, mut stuck) = (L2Use::Read, false, false);
-        loop {
-            let waited = match step {
-                Step::Hit(value) => return Begin::Hit(value),
-                Step::Lead(led) => Waited::Lead(led),
-                Step::Follow(flight) => {
-                    self.move_to_task(&flight);
-                    Follow::new(flight, Heir::Body).await
-                }
-            };
-            step = match waited {
-                Waited::Over(Outcome::Missed) => {
-                    l2 = l2.after_miss();
-                    Step::new(self.join_again(key, true, true))
-                }
-                Waited::Over(Outcome::Failed { stale: Some(value), .. }) if allow_stale => {
-                    self.counters.one(Count::StaleServed);
-                    return Begin::Hit(value);
-                }
-                // The source is slow, and the leader had less time for it than this caller has: one of all who waited
-                // leads anew. Twice would be a chain as long as their number.
-                Waited::Over(Outcome::Failed { error, .. })
-                    if error.kind() == ErrorKind::Timeout && !limited && !timed_out =>
-                {
-                    timed_out = true;
-                    Step::new(self.join_again(key, true, true))
-                }
-                Waited::Over(Outcome::Failed { error, .. }) if limited => return Begin::Failed(error),
-                Waited::Over(Outcome::Failed { error, .. }) => return Begin::Failed(self.with_look(key, error)),
-                Waited::Over(Outcome::Value(value)) => return Begin::Hit(value),
-                Waited::Lead(led) => {
-                    let look = match led.flight() {
-                        Some(flight) => self.l2_for_ticket(flight.key(), led.l2(l2)).await,
-                        None => None,
-                    };
-                    return self.begin_with(led, look);
-                }
-                // The work of somebody's loader is stuck in one poll. Twice would be a chain as well.
-                Waited::TooLong if stuck => {
-                    let error = self.overdue.error(self.policy.loader_timeout);
-                    return Begin::Failed(if limited { error } else { self.with_look(key, error) });
-                }
-                Waited::TooLong => {
-                    stuck = true;
-                    Step::new(self.join_again(key, true, true))
-                }
-                Waited::Restart => Step::new(self.join_again(key, true, true)),
-            };
-        }
-    }
-
-    /// For one who runs a body of its own after this error, and looks into L1 when its turn comes.
-    fn with_look(self: &Arc<Self>, key: &K, error: CacheError) -> CacheError {
-        // An error may be kept for long; the cache is not to live as long as that.
-        let (engine, key) = (Arc::downgrade(self), key.clone());
-        error.with_look(move || engine.upgrade()?.fresh(&key))
-    }
-
-    /// Reads L2 for a ticket; `None`: there is no L2.
-    pub(crate) async fn l2_for_ticket(self: &Arc<Self>, key: &K, l2: L2Use) -> Option<Look<K, V>> {
-        let remote = self.remote.as_ref()?;
-        let mut look = std::pin::pin!(self.l2_look(remote, key, remote.name(key), l2));
-        let (mut pulse, mut suspended) = (Pulse::default(), false);
-        let look = std::future::poll_fn(|cx| {
-            // Once is a round trip. More often, it waits for the lease of another process, which may take long.
-            if std::mem::replace(&mut suspended, true) {
-                pulse.poll(look.as_mut(), || [self.pulses.point(self.table.hash(key))], cx)
-            } else {
-                look.as_mut().poll(cx)
+/// A read that leads with a future of its own: the value, or the ticket. `limited`: that future has a limit.
+pub(crate) async fn begin_on<K: Key, V: Value>(
+    engine: &Arc<Engine<K, V>>,
+    key: &K,
+    first: Step<K, V>,
+    allow_stale: bool,
+    limited: bool,
+) -> Begin<V> {
+    let mut step = first;
+    let (mut l2, mut timed_out, mut stuck) = (L2Use::Read, false, false);
+    loop {
+        let waited = match step {
+            Step::Hit(value) => return Begin::Hit(value),
+            Step::Lead(led) => Waited::Lead(led),
+            Step::Follow(flight) => {
+                move_to_task(&flight);
+                Follow::new(flight, Heir::Body).await
             }
-        })
-        .await;
-        if l2.is_first() && !look.found.as_ref().is_some_and(|found| found.until.is_fresh(self.now(), 0)) {
-            self.counters.one(Count::L2Miss);
-        }
-        Some(look)
-    }
-
-    /// What the holder of a ticket gets, given what L2 has; `None`: there is no L2.
-    pub(crate) fn begin_with(&self, led: Led<K, V>, look: Option<Look<K, V>>) -> Begin<V> {
-        let Some(flight) = led.take() else { return Begin::Lead(LoadTicket::detached()) };
-        // Another leader was faster than the look into L2.
-        if let Some(Outcome::Value(value)) = flight.result().cloned() {
-            self.give_up(&flight, false);
-            return Begin::Hit(value);
-        }
-        let Some(mut look) = look else { return Begin::Lead(LoadTicket::new(flight)) };
-        match look.take_fresh(self.now(), 0) {
-            Some(Stale { value, until }) => match self.finish(flight, End::Found { value, until }) {
-                Outcome::Value(value) => Begin::Hit(value),
-                _ => Begin::Lead(LoadTicket::detached()),
-            },
-            None => Begin::Lead(ticket(flight, look)),
-        }
-    }
-
-    /// `get_or_load` behind the L1 hit.
-    pub(crate) async fn get_or_load_on<T, E>(
-        self: &Arc<Self>,
-        key: &K,
-        body: impl Future<Output = Result<T, E>>,
-    ) -> CacheResult<Option<V>>
-    where
-        T: Into<Loaded<V>>,
-        E: Into<LoadError>,
-    {
-        if self.is_closed() {
-            return Err(CacheError::shutdown());
-        }
-        let begun = match self.join_latent(key, By::Ticket, true) {
-            Join::Hit(value) => return Ok(value),
-            Join::Lead(latent) => Leads::new(self, key, latent).look_and_begin().await,
-            Join::Follow(flight) => self.begin_on(key, Step::Follow(flight), true, true).await,
         };
-        let ticket = match begun {
-            Begin::Hit(value) => return Ok(value),
-            Begin::Failed(error) | Begin::Unavailable(error) => return Err(error),
-            Begin::Lead(ticket) => ticket,
+        step = match waited {
+            Waited::Over(Outcome::Missed) => {
+                l2 = l2.after_miss();
+                Step::new(engine.local.join_again(key, true, true))
+            }
+            Waited::Over(Outcome::Failed { stale: Some(value), .. }) if allow_stale => {
+                engine.local.counters.one(Count::StaleServed);
+                return Begin::Hit(value);
+            }
+            // The source is slow, and the leader had less time for it than this caller has: one of all who waited
+            // leads anew. Twice would be a chain as long as their number.
+            Waited::Over(Outcome::Failed { error, .. })
+                if error.kind() == ErrorKind::Timeout && !limited && !timed_out =>
+            {
+                timed_out = true;
+                Step::new(engine.local.join_again(key, true, true))
+            }
+            Waited::Over(Outcome::Failed { error, .. }) if limited => return Begin::Failed(error),
+            Waited::Over(Outcome::Failed { error, .. }) => return Begin::Failed(with_look(engine, key, error)),
+            Waited::Over(Outcome::Value(value)) => return Begin::Hit(value),
+            Waited::Lead(led) => {
+                let look = match led.flight() {
+                    Some(flight) => l2_for_ticket(engine, flight.key(), led.l2(l2)).await,
+                    None => None,
+                };
+                return begin_with(engine, led, look);
+            }
+            // The work of somebody's loader is stuck in one poll. Twice would be a chain as well.
+            Waited::TooLong if stuck => {
+                let error = engine.local.overdue.error(engine.local.policy.loader_timeout);
+                return Begin::Failed(if limited { error } else { with_look(engine, key, error) });
+            }
+            Waited::TooLong => {
+                stuck = true;
+                Step::new(engine.local.join_again(key, true, true))
+            }
+            Waited::Restart => Step::new(engine.local.join_again(key, true, true)),
         };
-        // The body runs here, under the hard limit; if this future is dropped, so is the ticket.
-        let (mut body, mut limit, mut pulse) = (std::pin::pin!(body), None, Pulse::default());
-        let timeout = self.policy.loader_timeout;
-        let answer = std::future::poll_fn(|cx| {
-            let polled = watch(|| once(&ticket), || pulse.poll(body.as_mut(), || ticket.pulse_point(), cx));
-            if let Poll::Ready(answer) = polled {
-                return Poll::Ready(answer.map_err(CacheError::loader));
-            }
-            match self.poll_limit(limit.get_or_insert_with(|| Limit::new(self.ticker.clone(), timeout)), cx) {
-                Poll::Ready(Ok(())) => Poll::Ready(Err(self.overdue.error(timeout))),
-                // Without a runtime the body is its caller's own business; it has no limit then.
-                Poll::Ready(Err(NoRuntime)) | Poll::Pending => Poll::Pending,
-            }
-        })
-        .await;
-        match answer {
-            Ok(loaded) => {
-                let (loaded, value) = watch(
-                    || once(&ticket),
-                    || {
-                        let loaded: Loaded<V> = loaded.into();
-                        let value = loaded.value.clone();
-                        (loaded, value)
-                    },
-                );
-                // A panic of user code is this caller's answer; those who wait hear of it by the ticket.
-                Self::caught("a Clone, a weigher or the L1 store", || ticket.fill(loaded)).map(|()| value)
-            }
-            Err(error) => {
-                let stale = ticket.stale();
-                ticket.fail(error.clone());
-                stale.ok_or(error)
-            }
+    }
+}
+
+/// For one who runs a body of its own after this error, and looks into L1 when its turn comes.
+fn with_look<K: Key, V: Value>(engine: &Arc<Engine<K, V>>, key: &K, error: CacheError) -> CacheError {
+    // An error may be kept for long; the cache is not to live as long as that.
+    let (local, key) = (Arc::downgrade(&engine.local), key.clone());
+    error.with_look(move || local.upgrade()?.fresh(&key))
+}
+
+/// Reads L2 where there is one; the value, or the ticket.
+pub(crate) async fn look_and_begin<K: Key, V: Value>(engine: &Arc<Engine<K, V>>, leads: Leads<'_, K, V>) -> Begin<V> {
+    let look = l2_for_ticket(engine, leads.key(), L2Use::Read).await;
+    leads.begin(engine.remote.as_ref().zip(look))
+}
+
+/// Reads L2 for a ticket; `None`: there is no L2.
+pub(crate) async fn l2_for_ticket<K: Key, V: Value>(
+    engine: &Arc<Engine<K, V>>,
+    key: &K,
+    l2: L2Use,
+) -> Option<Look<K, V>> {
+    let remote = engine.remote.as_ref()?;
+    let mut look = std::pin::pin!(remote.l2_look(key, remote.wire.name(key), l2));
+    let (mut pulse, mut suspended) = (Pulse::default(), false);
+    let look = std::future::poll_fn(|cx| {
+        // Once is a round trip. More often, it waits for the lease of another process, which may take long.
+        if std::mem::replace(&mut suspended, true) {
+            pulse.poll(look.as_mut(), || [engine.local.pulses.point(engine.local.table.hash(key))], cx)
+        } else {
+            look.as_mut().poll(cx)
+        }
+    })
+    .await;
+    if l2.is_first() && !look.found.as_ref().is_some_and(|found| found.until.is_fresh(engine.local.now(), 0)) {
+        engine.local.counters.one(Count::L2Miss);
+    }
+    Some(look)
+}
+
+/// What the holder of a ticket gets, given what L2 has; `None`: there is no L2.
+pub(crate) fn begin_with<K: Key, V: Value>(
+    engine: &Arc<Engine<K, V>>,
+    led: Led<K, V>,
+    look: Option<Look<K, V>>,
+) -> Begin<V> {
+    let Some(flight) = led.take() else { return Begin::Lead(LoadTicket::detached()) };
+    // Another leader was faster than the look into L2.
+    if let Some(Outcome::Value(value)) = flight.result().cloned() {
+        engine.local.give_up(&flight, false);
+        return Begin::Hit(value);
+    }
+    let Some(mut look) = look else { return Begin::Lead(ticket(flight, None, None)) };
+    match look.take_fresh(engine.local.now(), 0) {
+        Some(Stale { value, until }) => match engine.local.finish(flight, End::Found { value, until }) {
+            Outcome::Value(value) => Begin::Hit(value),
+            _ => Begin::Lead(LoadTicket::detached()),
+        },
+        None => Begin::Lead(ticket(flight, engine.remote.as_ref(), Some(look))),
+    }
+}
+
+/// `get_or_load` behind the L1 hit.
+pub(crate) async fn get_or_load_on<K: Key, V: Value, T, E>(
+    engine: &Arc<Engine<K, V>>,
+    key: &K,
+    body: impl Future<Output = Result<T, E>>,
+) -> CacheResult<Option<V>>
+where
+    T: Into<Loaded<V>>,
+    E: Into<LoadError>,
+{
+    if engine.local.is_closed() {
+        return Err(CacheError::shutdown());
+    }
+    let begun = match engine.local.join_latent(key, By::Ticket, true) {
+        Join::Hit(value) => return Ok(value),
+        Join::Lead(latent) => look_and_begin(engine, Leads::new(&engine.local, key, latent)).await,
+        Join::Follow(flight) => begin_on(engine, key, Step::Follow(flight), true, true).await,
+    };
+    let ticket = match begun {
+        Begin::Hit(value) => return Ok(value),
+        Begin::Failed(error) | Begin::Unavailable(error) => return Err(error),
+        Begin::Lead(ticket) => ticket,
+    };
+    // The body runs here, under the hard limit; if this future is dropped, so is the ticket.
+    let (mut body, mut limit, mut pulse) = (std::pin::pin!(body), None, Pulse::default());
+    let timeout = engine.local.policy.loader_timeout;
+    let answer = std::future::poll_fn(|cx| {
+        let polled = watch(|| once(&ticket), || pulse.poll(body.as_mut(), || ticket.pulse_point(), cx));
+        if let Poll::Ready(answer) = polled {
+            return Poll::Ready(answer.map_err(CacheError::loader));
+        }
+        match engine.local.tasks.poll_limit(limit.get_or_insert_with(|| engine.local.tasks.limit(timeout)), cx) {
+            Poll::Ready(Ok(())) => Poll::Ready(Err(engine.local.overdue.error(timeout))),
+            // Without a runtime the body is its caller's own business; it has no limit then.
+            Poll::Ready(Err(NoRuntime)) | Poll::Pending => Poll::Pending,
+        }
+    })
+    .await;
+    match answer {
+        Ok(loaded) => {
+            let (loaded, value) = watch(
+                || once(&ticket),
+                || {
+                    let loaded: Loaded<V> = loaded.into();
+                    let value = loaded.value.clone();
+                    (loaded, value)
+                },
+            );
+            // A panic of user code is this caller's answer; those who wait hear of it by the ticket.
+            Local::<K, V>::caught("a Clone, a weigher or the L1 store", || ticket.fill(loaded)).map(|()| value)
+        }
+        Err(error) => {
+            let stale = ticket.stale();
+            ticket.fail(error.clone());
+            stale.ok_or(error)
         }
     }
 }

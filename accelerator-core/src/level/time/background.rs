@@ -10,7 +10,7 @@ use crate::sync::{Mutex, lock};
 
 /// The place of such a task.
 #[derive(Default)]
-pub(crate) struct Pulse(Mutex<State>);
+pub(crate) struct Background(Mutex<State>);
 
 #[derive(Default)]
 struct State {
@@ -20,7 +20,7 @@ struct State {
     late: Option<Instant>,
 }
 
-impl Pulse {
+impl Background {
     /// The number of a task that is to be started now; `None`: there is one, and it isn't late.
     pub(crate) fn begin(&self) -> Option<u64> {
         let now = Instant::now();

@@ -1,6 +1,7 @@
 //! TODO
 
 pub(crate) mod background;
+pub(crate) mod deadline;
 pub(crate) mod join_parts;
 pub(crate) mod key_deadlines;
 pub(crate) mod policy;

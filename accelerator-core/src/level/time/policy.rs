@@ -157,6 +157,18 @@ impl Policy {
         (l1 > 0 && l2 > 0).then(|| (self.life(l1.min(l2)), self.life(l2)))
     }
 
+    /// How long leases of a load are renewed at most, which runs in so many rounds: the load has a limit of its own, unless
+    /// nobody runs its runtime.
+    pub(crate) fn longest_load(&self, rounds: usize) -> Duration {
+        let rounds = u32::try_from(rounds).unwrap_or(u32::MAX);
+        self.loader_timeout.saturating_mul(rounds).saturating_add(self.lease)
+    }
+
+    /// The same for a ticket, whose holder may forget it.
+    pub(crate) fn longest_ticket(&self) -> Duration {
+        self.loader_timeout.max(LONGEST_TICKET)
+    }
+
     /// How long L2 may take for a chunk of reads of a batch whose earlier chunk it did not answer in time.
     pub(crate) fn later_chunk(&self) -> Duration {
         self.l2_read_timeout / LATER_CHUNKS

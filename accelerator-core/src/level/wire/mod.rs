@@ -1,8 +1,35 @@
-//! TODO
+//! How keys and values look in L2: the text of a key, the bytes of a value, and which of them are believed.
+//!
+//! The room `remote` calls it on the way to the store and back. It calls the codec, and asks the store for nothing but its
+//! time.
 
 pub(crate) mod cleared;
 pub(crate) mod envelope;
 pub(crate) mod schema;
+pub(crate) mod seal;
 pub(crate) mod trials;
 pub(crate) mod wall_clock;
 pub(crate) mod wire_key;
+
+use std::sync::Arc;
+
+use crate::level::stats::rejects::Rejects;
+use crate::level::wire::cleared::Cleared;
+use crate::level::wire::trials::Trials;
+use crate::traits::codec::Codec;
+use crate::traits::l2::Limits;
+
+/// The form of one cache's keys and values in L2.
+pub(crate) struct Wire<K, V> {
+    pub(crate) codec: Arc<dyn Codec<V>>,
+    /// `CacheKey::encode`, as a pointer: a cache without L2 asks nothing of its keys.
+    pub(crate) text: fn(&K, &mut String),
+    /// The escaped area and a dot.
+    pub(crate) prefix: String,
+    /// `schema_version`, with the shape of `V` where the codec knows it.
+    pub(crate) schema: u32,
+    pub(crate) limits: Limits,
+    pub(crate) cleared: Cleared,
+    pub(crate) trials: Trials,
+    pub(crate) rejects: Rejects,
+}

@@ -2,8 +2,8 @@
 
 use xxhash_rust::xxh3::{xxh3_64_with_seed, xxh3_128};
 
-use crate::level::engine::{Key, Value};
-use crate::level::remote::Remote;
+use crate::level::bounds::{Key, Value};
+use crate::level::wire::Wire;
 
 /// A key as L2 knows it.
 pub(crate) struct Name {
@@ -60,7 +60,7 @@ impl Names {
     }
 }
 
-impl<K: Key, V: Value> Remote<K, V> {
+impl<K: Key, V: Value> Wire<K, V> {
     pub(crate) fn name(&self, key: &K) -> Name {
         let mut full = String::with_capacity(self.prefix.len() + 24);
         self.write_name(key, &mut full);

@@ -11,86 +11,90 @@ use std::sync::atomic::Ordering;
 use crate::cache::CacheFuture;
 use crate::error::{CacheError, CacheResult};
 use crate::inside;
-use crate::level::engine::{Engine, Key, Value};
-use crate::level::ticket::hold::Registration;
+use crate::level::bounds::{Key, Value};
+use crate::level::engine::Engine;
+use crate::level::local::Local;
+use crate::level::local::registration::Registration;
+use crate::level::remote::Remote;
+use crate::level::time::deadline::Deadline;
 use crate::level::wire::wall_clock;
-use crate::level::write::in_turn::{Deadline, InTurn, Tally};
+use crate::level::write::in_task::in_task;
+use crate::level::write::in_turn::{InTurn, Tally, in_turns};
 use crate::traits::l2::HoldOwner;
-use crate::traits::outcomes::Outcomes;
 
-impl<K: Key, V: Value> Engine<K, V> {
-    /// Deletes many keys (one is many).
-    pub(crate) fn delete(self: &Arc<Self>, op: &'static str, keys: Vec<K>) -> CacheFuture<'static, CacheResult<()>> {
-        self.delete_as(op, keys, None)
-    }
+/// Deletes many keys (one is many).
+pub(crate) fn delete<K: Key, V: Value>(
+    engine: &Arc<Engine<K, V>>,
+    op: &'static str,
+    keys: Vec<K>,
+) -> CacheFuture<'static, CacheResult<()>> {
+    delete_as(&engine.local, engine.remote.as_ref(), op, keys, None)
+}
 
-    /// [`delete`](Self::delete), which also ends the hold of a guard of the one key.
-    pub(crate) fn delete_as(
-        self: &Arc<Self>,
-        op: &'static str,
-        keys: Vec<K>,
-        owner: Option<HoldOwner>,
-    ) -> CacheFuture<'static, CacheResult<()>> {
-        if self.is_called() {
-            return self.outside(op, move |engine| engine.delete_as(op, keys, owner));
-        }
-        // 1: after a shutdown, too. L1 is still read then.
-        let mut purged = Ok(());
-        for key in &keys {
-            purged = purged.and(Self::caught("the L1 store", || self.purge(key)));
-        }
-        if self.is_closed() {
-            return CacheFuture::ready(Err(CacheError::shutdown()));
-        }
-        let Some(remote) = &self.remote else { return CacheFuture::ready(purged) };
-        let mut deletes: Vec<_> = keys
-            .into_iter()
-            .map(|key| Delete {
-                wire: remote.name(&key).wire().to_owned(),
-                slot: Registration::new(self.clone(), key),
-                owner,
-                settled: false,
-            })
-            .collect();
-        // A key twice would wait for its own turn.
-        deletes.sort_by(|a, b| a.wire.cmp(&b.wire));
-        deletes.dedup_by(|b, a| {
-            let same = a.wire == b.wire && a.slot.key == b.slot.key;
-            b.settled |= same;
-            same
-        });
-        let engine = self.clone();
-        self.in_task(op, async move { purged.and(engine.in_turns(op, deletes).await) })
+/// [`delete`], which also ends the hold of a guard of the one key. `remote`: where there is an L2.
+pub(crate) fn delete_as<K: Key, V: Value>(
+    local: &Arc<Local<K, V>>,
+    remote: Option<&Arc<Remote<K, V>>>,
+    op: &'static str,
+    keys: Vec<K>,
+    owner: Option<HoldOwner>,
+) -> CacheFuture<'static, CacheResult<()>> {
+    if local.is_called() {
+        let (own, remote) = (local.clone(), remote.cloned());
+        return local.outside(op, move || delete_as(&own, remote.as_ref(), op, keys, owner));
     }
+    // 1: after a shutdown, too. L1 is still read then.
+    let mut purged = Ok(());
+    for key in &keys {
+        purged = purged.and(Local::<K, V>::caught("the L1 store", || local.purge(key)));
+    }
+    if local.is_closed() {
+        return CacheFuture::ready(Err(CacheError::shutdown()));
+    }
+    let Some(remote) = remote else { return CacheFuture::ready(purged) };
+    let mut deletes: Vec<_> = keys
+        .into_iter()
+        .map(|key| Delete {
+            wire: remote.wire.name(&key).wire().to_owned(),
+            remote: remote.clone(),
+            slot: Registration::new(local.clone(), key),
+            owner,
+            settled: false,
+        })
+        .collect();
+    // A key twice would wait for its own turn.
+    deletes.sort_by(|a, b| a.wire.cmp(&b.wire));
+    deletes.dedup_by(|b, a| {
+        let same = a.wire == b.wire && a.slot.key == b.slot.key;
+        b.settled |= same;
+        same
+    });
+    let own = remote.clone();
+    in_task(remote, op, async move { purged.and(in_turns(&own, op, deletes).await) })
+}
 
-    /// Removes the key from L1 under the fence.
-    #[inline]
-    pub(crate) fn purge(&self, key: &K) {
-        self.table.invalidate(key, || self.forgo(key));
+/// All that is cached becomes a miss for this node.
+pub(crate) fn clear_all<K: Key, V: Value>(engine: &Arc<Engine<K, V>>) {
+    engine.local.generation.fetch_add(1, Ordering::AcqRel);
+    if let Some(remote) = &engine.remote {
+        // Fills that passed their check before the line above were sealed before this moment; who read L2 between
+        // the two is cut off by the second step.
+        remote.wire.cleared.clear(wall_clock::to_clear(&*remote.store, engine.local.clock.unix_exact()));
+        engine.local.generation.fetch_add(1, Ordering::AcqRel);
     }
-
-    /// All that is cached becomes a miss for this node.
-    pub(crate) fn clear_all(&self) {
-        self.generation.fetch_add(1, Ordering::AcqRel);
-        if let Some(remote) = &self.remote {
-            // Fills that passed their check before the line above were sealed before this moment; who read L2 between
-            // the two is cut off by the second step.
-            remote.cleared.clear(wall_clock::to_clear(&*remote.store, self.clock.unix_exact()));
-            self.generation.fetch_add(1, Ordering::AcqRel);
-        }
-        // For the memory only: entries of an older generation are misses already. A store that is dropping a value must not
-        // be asked for it.
-        if inside::is_called() {
-            return;
-        }
-        // A store drops its values here, maybe under locks of its own.
-        let _inside = inside::enter();
-        self.l1.clear();
+    // For the memory only: entries of an older generation are misses already. A store that is dropping a value must not
+    // be asked for it.
+    if inside::is_called() {
+        return;
     }
+    // A store drops its values here, maybe under locks of its own.
+    let _inside = inside::enter();
+    engine.local.l1.clear();
 }
 
 /// A delete on its way. Dropped, it purges L1 once more; unconfirmed, it makes this node read past L2 for the key.
 struct Delete<K: Key, V: Value> {
+    remote: Arc<Remote<K, V>>,
     slot: Registration<K, V>,
     wire: String,
     /// Of the hold that ends with it, where a guard finishes.
@@ -110,22 +114,19 @@ impl<K: Key, V: Value> InTurn<K, V> for Delete<K, V> {
         self.wire.len()
     }
 
-    async fn send(engine: &Engine<K, V>, mut some: Vec<Self>, until: Deadline) -> Tally {
+    async fn send(remote: &Arc<Remote<K, V>>, mut some: Vec<Self>, until: Deadline) -> Tally {
         let mut tally = Tally::new();
-        let Some(remote) = &engine.remote else { return tally };
         // 2
         let wires: Vec<&str> = some.iter().map(|delete| delete.wire.as_str()).collect();
-        let mut outcomes = Outcomes::new(wires.len());
+        let owner = some.first().and_then(|one| one.owner);
         // A key that is remembered from here on needs another delete than this one.
         let mark = remote.bypass.mark();
-        let ended = engine
-            .timed_write(until, remote.delete_all(&wires, some.first().and_then(|one| one.owner), &mut outcomes))
-            .await;
-        for (delete, outcome) in some.iter_mut().zip(engine.all_outcomes(remote, until.limit, ended, outcomes)) {
+        let deleted = remote.del_all(&wires, owner, until.limit, until.left()).await;
+        for (delete, outcome) in some.iter_mut().zip(deleted) {
             match outcome {
                 Ok(()) => {
-                    engine.table.overtake(&delete.slot.key, &delete.slot.at);
-                    remote.bypass.remove_before(&delete.slot.key, mark, engine.now());
+                    remote.local.table.overtake(&delete.slot.key, &delete.slot.at);
+                    remote.bypass.remove_before(&delete.slot.key, mark, remote.local.now());
                     delete.settled = true;
                 }
                 Err(e) => tally.fail(e, delete.unconfirmed()),
@@ -146,8 +147,8 @@ impl<K: Key, V: Value> Delete<K, V> {
     fn unconfirmed(&mut self) -> bool {
         self.settled = true;
         let slot = &self.slot;
-        slot.engine.table.overtake(&slot.key, &slot.at);
-        slot.engine.distrust(&slot.key)
+        self.remote.local.table.overtake(&slot.key, &slot.at);
+        self.remote.distrust(&slot.key)
     }
 }
 
@@ -155,10 +156,10 @@ impl<K: Key, V: Value> Drop for Delete<K, V> {
     fn drop(&mut self) {
         if !self.settled {
             self.settled = true;
-            self.slot.engine.distrust(&self.slot.key);
+            self.remote.distrust(&self.slot.key);
         }
-        let (engine, key) = (&self.slot.engine, &self.slot.key);
+        let (local, key) = (&self.slot.local, &self.slot.key);
         #[cfg(not(accelerator_mutant = "single-purge"))]
-        let _ = Engine::<K, V>::caught("the L1 store", || engine.purge(key));
+        let _ = Local::<K, V>::caught("the L1 store", || local.purge(key));
     }
 }

@@ -13,12 +13,14 @@ use std::sync::Arc;
 
 use crate::cache::CacheFuture;
 use crate::error::{CacheError, CacheResult, StoreErrorKind};
-use crate::level::engine::{Engine, Key, Value};
+use crate::level::bounds::{Key, Value};
+use crate::level::engine::Engine;
+use crate::level::local::Local;
 use crate::level::remote::Remote;
 use crate::level::time::policy::HOLD;
+use crate::level::write::delete::delete_as;
 use crate::time::millis;
 use crate::traits::l2::HoldOwner;
-use crate::traits::outcomes::Outcomes;
 
 /// A key whose source is being changed; from [`LevelCache::write_guard`](crate::LevelCache::write_guard).
 ///
@@ -31,7 +33,7 @@ use crate::traits::outcomes::Outcomes;
 /// For other nodes, a change that takes longer than that is as safe as one followed by `del`.
 #[must_use = "dropped, it keeps the key from being cached for 10 s; call finish() after the change"]
 pub struct WriteGuard<K: Key, V: Value> {
-    engine: Arc<Engine<K, V>>,
+    remote: Arc<Remote<K, V>>,
     key: K,
     owner: HoldOwner,
     /// When the hold has ended in L2, in milliseconds of the cache's clock.
@@ -49,8 +51,9 @@ impl<K: Key, V: Value> WriteGuard<K, V> {
     /// Dropping the future does not stop the delete.
     pub fn finish(mut self) -> CacheFuture<'static, CacheResult<()>> {
         self.finished = true;
-        self.engine.end_guard(&self.key, None);
-        self.engine.delete_as("write_guard", vec![self.key.clone()], Some(self.owner))
+        self.remote.guarded.end(&self.key, None);
+        let (local, remote) = (&self.remote.local, Some(&self.remote));
+        delete_as(local, remote, "write_guard", vec![self.key.clone()], Some(self.owner))
     }
 }
 
@@ -58,9 +61,9 @@ impl<K: Key, V: Value> Drop for WriteGuard<K, V> {
     fn drop(&mut self) {
         if !self.finished {
             let ends = Some(self.hold_ends).filter(|_| !cfg!(accelerator_mutant = "dropped-guard-forgotten"));
-            self.engine.end_guard(&self.key, ends);
+            self.remote.guarded.end(&self.key, ends);
             // Where user code panics, L1 has lost the key all the same; a drop has no error to answer.
-            let _ = Engine::<K, V>::caught("the L1 store", || self.engine.purge(&self.key));
+            let _ = Local::<K, V>::caught("the L1 store", || self.remote.local.purge(&self.key));
         }
     }
 }
@@ -71,62 +74,33 @@ impl<K: Key, V: Value> fmt::Debug for WriteGuard<K, V> {
     }
 }
 
-impl<K: Key, V: Value> Engine<K, V> {
-    /// Steps 1 and 2.
-    pub(crate) async fn hold(self: &Arc<Self>, key: &K) -> CacheResult<WriteGuard<K, V>> {
-        if self.is_closed() {
-            // The caller is about to change the source, and L1 is still read.
-            self.purge(key);
-            return Err(CacheError::shutdown());
-        }
-        let Some(remote) = self.remote.as_ref().filter(|remote| remote.limits.leases) else {
-            return Err(CacheError::config(
-                "l2",
-                "without leases",
-                "write_guard takes one with leases; or call del(..)",
-            ));
-        };
-        let name = remote.name(key);
-        let mut asked = Asked { engine: self, wire: name.wire(), owner: HoldOwner::random(), over: false };
-        let held = self.timed(self.policy.l2_write_timeout, remote.store.hold(asked.wire, asked.owner, HOLD)).await;
-        let held = held.and_then(|held| held).inspect_err(|e| self.counters.l2_error(e.kind()));
-        asked.over = held.as_ref().map_or_else(|e| e.kind() == StoreErrorKind::Unsupported, |()| true);
-        held.map_err(CacheError::not_held)?;
-        let hold_ends = self.now().saturating_add(millis(HOLD));
-        let (engine, key) = (self.clone(), key.clone());
-        remote.guarded.begin(&key);
-        let guard = WriteGuard { engine, key, owner: asked.owner, hold_ends, finished: false };
-        self.purge(&guard.key);
-        Ok(guard)
+/// Steps 1 and 2.
+pub(crate) async fn hold<K: Key, V: Value>(engine: &Arc<Engine<K, V>>, key: &K) -> CacheResult<WriteGuard<K, V>> {
+    if engine.local.is_closed() {
+        // The caller is about to change the source, and L1 is still read.
+        engine.local.purge(key);
+        return Err(CacheError::shutdown());
     }
-
-    /// Whether this node guards the key itself.
-    #[inline(always)]
-    pub(crate) fn guards(&self, remote: &Remote<K, V>, key: &K) -> bool {
-        !remote.guarded.is_empty() && remote.guarded.has(key, self.now())
-    }
-
-    fn end_guard(&self, key: &K, hold_ends: Option<u64>) {
-        if let Some(remote) = &self.remote {
-            remote.guarded.end(key, hold_ends);
-        }
-    }
-}
-
-impl<K: Key, V: Value> Remote<K, V> {
-    /// Deletes all; for a guard that finishes, in place of that the one key with its hold.
-    pub(crate) async fn delete_all(&self, wires: &[&str], owner: Option<HoldOwner>, out: &mut Outcomes<()>) {
-        match (owner, wires) {
-            (Some(owner), [one]) => out.put(0, self.store.unhold(one, owner).await),
-            _ => self.del_all(wires, out).await,
-        }
-    }
+    let Some(remote) = engine.remote.as_ref().filter(|remote| remote.wire.limits.leases) else {
+        return Err(CacheError::config("l2", "without leases", "write_guard takes one with leases; or call del(..)"));
+    };
+    let name = remote.wire.name(key);
+    let mut asked = Asked { remote, wire: name.wire(), owner: HoldOwner::random(), over: false };
+    let held = remote.hold(asked.wire, asked.owner).await;
+    asked.over = held.as_ref().map_or_else(|e| e.kind() == StoreErrorKind::Unsupported, |()| true);
+    held.map_err(CacheError::not_held)?;
+    let hold_ends = engine.local.now().saturating_add(millis(HOLD));
+    let key = key.clone();
+    remote.guarded.begin(&key);
+    let guard = WriteGuard { remote: remote.clone(), key, owner: asked.owner, hold_ends, finished: false };
+    engine.local.purge(&guard.key);
+    Ok(guard)
 }
 
 /// A hold that L2 was asked for. Dropped without its confirmation (an error, a time limit, a caller who goes away), it is
 /// ended: it may stand all the same.
 struct Asked<'a, K: Key, V: Value> {
-    engine: &'a Arc<Engine<K, V>>,
+    remote: &'a Arc<Remote<K, V>>,
     wire: &'a str,
     owner: HoldOwner,
     over: bool,
@@ -137,14 +111,8 @@ impl<K: Key, V: Value> Drop for Asked<'_, K, V> {
         if self.over {
             return;
         }
-        let (engine, wire, owner) = (self.engine.clone(), self.wire.to_owned(), self.owner);
+        let (remote, wire, owner) = (self.remote.clone(), self.wire.to_owned(), self.owner);
         // Without a runtime the hold ends by itself.
-        self.engine.spawn(async move {
-            let Some(remote) = &engine.remote else { return };
-            let ended = engine.timed(engine.policy.l2_write_timeout, remote.store.unhold(&wire, owner)).await;
-            if let Err(e) = ended.and_then(|ended| ended) {
-                engine.counters.l2_error(e.kind());
-            }
-        });
+        self.remote.local.tasks.spawn(async move { remote.unhold(&wire, owner).await });
     }
 }

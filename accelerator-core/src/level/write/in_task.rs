@@ -11,37 +11,34 @@ use tokio::runtime::{Handle, Id};
 
 use crate::cache::CacheFuture;
 use crate::error::{CacheError, CacheResult, StoreError, StoreErrorKind};
+use crate::level::bounds::{Key, Value};
 use crate::level::drive::in_task::Looks;
-use crate::level::engine::{Engine, Key, Value};
 use crate::level::flight::shared_run::Report;
 use crate::level::local::batch_run::BatchRun;
+use crate::level::remote::Remote;
 
-impl<K: Key, V: Value> Engine<K, V> {
-    /// Runs the L2 part of a write from now on, whether or not its future is polled.
-    pub(crate) fn in_task(
-        self: &Arc<Self>,
-        op: &'static str,
-        work: impl Future<Output = CacheResult<()>> + Send + 'static,
-    ) -> CacheFuture<'static, CacheResult<()>> {
-        let Some(handle) = self.handle() else {
-            // The slots inside are dropped: L1 is corrected, the keys are bypassed.
-            drop(work);
-            return CacheFuture::ready(Err(CacheError::no_runtime(op)));
-        };
-        if let Some(remote) = &self.remote {
-            self.tend(remote);
-        }
-        let (run, report) = (BatchRun::new(), Report::new());
-        let written = Written { op, engine: self.clone(), run, report, home: handle.id(), looks: Looks::default() };
-        let tells = Tells { op, report: written.report.clone(), result: None };
-        let work = async move {
-            let mut tells = tells;
-            tells.result = Some(work.await);
-        };
-        written.run.begin(Box::pin(work), self.spawns());
-        written.run.move_to_task(false, Instant::now(), self.spawns());
-        CacheFuture::boxed(written)
-    }
+/// Runs the L2 part of a write from now on, whether or not its future is polled.
+pub(crate) fn in_task<K: Key, V: Value>(
+    remote: &Arc<Remote<K, V>>,
+    op: &'static str,
+    work: impl Future<Output = CacheResult<()>> + Send + 'static,
+) -> CacheFuture<'static, CacheResult<()>> {
+    let Some(handle) = remote.local.tasks.handle() else {
+        // The slots inside are dropped: L1 is corrected, the keys are bypassed.
+        drop(work);
+        return CacheFuture::ready(Err(CacheError::no_runtime(op)));
+    };
+    remote.tend();
+    let (run, report) = (BatchRun::new(), Report::new());
+    let written = Written { op, remote: remote.clone(), run, report, home: handle.id(), looks: Looks::default() };
+    let tells = Tells { op, report: written.report.clone(), result: None };
+    let work = async move {
+        let mut tells = tells;
+        tells.result = Some(work.await);
+    };
+    written.run.begin(Box::pin(work), remote.local.tasks.spawns());
+    written.run.move_to_task(false, Instant::now(), remote.local.tasks.spawns());
+    CacheFuture::boxed(written)
 }
 
 /// Tells how a write ended, also where its task did not come to its end.
@@ -65,7 +62,7 @@ fn lost(op: &'static str) -> CacheResult<()> {
 /// Waits for a write in its task.
 struct Written<K: Key, V: Value> {
     op: &'static str,
-    engine: Arc<Engine<K, V>>,
+    remote: Arc<Remote<K, V>>,
     run: Arc<BatchRun>,
     report: Arc<Report<CacheResult<()>>>,
     /// Where the task was started. Whoever waits there is polled by the same thread, or by its like.
@@ -82,8 +79,8 @@ impl<K: Key, V: Value> Future for Written<K, V> {
             return Poll::Ready(result.unwrap_or_else(|| lost(this.op)));
         }
         let is_elsewhere = Handle::try_current().map_or(true, |here| here.id() != this.home);
-        if is_elsewhere && this.looks.poll(&this.engine, cx) {
-            this.run.move_to_task(true, Instant::now(), this.engine.spawns());
+        if is_elsewhere && this.looks.poll(&this.remote.local.tasks, cx) {
+            this.run.move_to_task(true, Instant::now(), this.remote.local.tasks.spawns());
         }
         Poll::Pending
     }

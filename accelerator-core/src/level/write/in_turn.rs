@@ -10,21 +10,19 @@
 use std::future::{Future, poll_fn};
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::future::{Either, join, select};
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::{Mutex, OwnedMutexGuard};
-use tokio::time::Instant;
 
-use crate::error::{CacheError, CacheResult, StoreError, StoreErrorKind, StoreResult};
-use crate::level::engine::{Engine, Key, Value};
-use crate::level::flight::handoff::ASLEEP;
-use crate::level::ticket::hold::Registration;
+use crate::error::{CacheError, CacheResult, StoreError, StoreErrorKind};
+use crate::level::bounds::{Key, Value};
+use crate::level::local::registration::Registration;
+use crate::level::remote::Remote;
+use crate::level::time::deadline::Deadline;
 use crate::level::time::policy::CHUNKS_AT_ONCE;
 use crate::level::time::ticker::Limit;
-use crate::level::time::timer::from_now;
 
 /// One key of a `set` or `del` on its way to L2.
 pub(crate) trait InTurn<K: Key, V: Value>: Sized + Send {
@@ -37,27 +35,10 @@ pub(crate) trait InTurn<K: Key, V: Value>: Sized + Send {
     fn bytes(&self) -> usize;
 
     /// Writes some whose turns have come.
-    fn send(engine: &Engine<K, V>, some: Vec<Self>, until: Deadline) -> impl Future<Output = Tally> + Send;
+    fn send(remote: &Arc<Remote<K, V>>, some: Vec<Self>, until: Deadline) -> impl Future<Output = Tally> + Send;
 
     /// L2 did not confirm it. `true`: a delete is queued.
     fn failed(self) -> bool;
-}
-
-/// When a write of L2 is given up, the wait for its turn included.
-#[derive(Clone, Copy)]
-pub(crate) struct Deadline {
-    at: Instant,
-    pub(crate) limit: Duration,
-}
-
-impl Deadline {
-    pub(crate) fn new(limit: Duration) -> Self {
-        Self { at: from_now(limit), limit }
-    }
-
-    fn left(self) -> Duration {
-        self.at.saturating_duration_since(Instant::now())
-    }
 }
 
 /// What a write of many keys has to tell.
@@ -101,152 +82,155 @@ impl Tally {
 
 type Turn = OwnedMutexGuard<()>;
 
-impl<K: Key, V: Value> Engine<K, V> {
-    /// Writes all of a call.
-    pub(crate) async fn in_turns<T: InTurn<K, V>>(&self, op: &str, all: Vec<T>) -> CacheResult<()> {
-        // 1
-        let until = Deadline::new(self.write_limit(all.len(), all.iter().map(InTurn::bytes).sum()));
-        let tally = match all.len() <= self.policy.max_batch {
-            true => self.chunk_in_turns(all, until).await,
-            false => self.chunks_in_turns(all, until).await,
+/// Writes all of a call.
+pub(crate) async fn in_turns<K: Key, V: Value, T: InTurn<K, V>>(
+    remote: &Arc<Remote<K, V>>,
+    op: &str,
+    all: Vec<T>,
+) -> CacheResult<()> {
+    // 1
+    let until = Deadline::new(remote.write_limit(all.len(), all.iter().map(InTurn::bytes).sum()));
+    let tally = match all.len() <= remote.local.policy.max_batch {
+        true => chunk_in_turns(remote, all, until).await,
+        false => chunks_in_turns(remote, all, until).await,
+    };
+    tally.answer(op)
+}
+
+/// Step 2.
+async fn chunks_in_turns<K: Key, V: Value, T: InTurn<K, V>>(
+    remote: &Arc<Remote<K, V>>,
+    all: Vec<T>,
+    until: Deadline,
+) -> Tally {
+    let chunks = u32::try_from(all.len().div_ceil(remote.local.policy.max_batch)).unwrap_or(u32::MAX);
+    // All have begun before half of the limit is over.
+    let pause = until.limit / 2 / chunks.max(1);
+    let (mut left, mut running, mut tally) = (all.into_iter(), FuturesUnordered::new(), Tally::new());
+    loop {
+        let may_begin = left.len() > 0 && running.len() < CHUNKS_AT_ONCE && !until.left().is_zero();
+        if may_begin {
+            running.push(chunk_in_turns(remote, left.by_ref().take(remote.local.policy.max_batch).collect(), until));
+        }
+        let timer = if may_begin && left.len() > 0 { remote.local.tasks.timer(pause) } else { None };
+        let ended = match timer {
+            Some(timer) => match select(running.next(), timer).await {
+                Either::Left((ended, _)) => ended,
+                Either::Right(_) => continue,
+            },
+            None => running.next().await,
         };
-        tally.answer(op)
-    }
-
-    /// Step 2.
-    async fn chunks_in_turns<T: InTurn<K, V>>(&self, all: Vec<T>, until: Deadline) -> Tally {
-        let chunks = u32::try_from(all.len().div_ceil(self.policy.max_batch)).unwrap_or(u32::MAX);
-        // All have begun before half of the limit is over.
-        let pause = until.limit / 2 / chunks.max(1);
-        let (mut left, mut running, mut tally) = (all.into_iter(), FuturesUnordered::new(), Tally::new());
-        loop {
-            let may_begin = left.len() > 0 && running.len() < CHUNKS_AT_ONCE && !until.left().is_zero();
-            if may_begin {
-                running.push(self.chunk_in_turns(left.by_ref().take(self.policy.max_batch).collect(), until));
-            }
-            let timer = if may_begin && left.len() > 0 { self.timer(pause) } else { None };
-            let ended = match timer {
-                Some(timer) => match select(running.next(), timer).await {
-                    Either::Left((ended, _)) => ended,
-                    Either::Right(_) => continue,
-                },
-                None => running.next().await,
-            };
-            match ended {
-                Some(one) => tally.add(one),
-                None => break,
-            }
-        }
-        if left.len() > 0 {
-            self.not_sent(left, &mut tally, until, "it had no time left for the whole call");
-        }
-        tally
-    }
-
-    /// Steps 3 and 4.
-    async fn chunk_in_turns<T: InTurn<K, V>>(&self, chunk: Vec<T>, until: Deadline) -> Tally {
-        let (mut free, mut busy) = (Vec::with_capacity(chunk.len()), Vec::new());
-        for one in chunk {
-            let try_turn = || self.table.try_turn(&one.slot().key, one.slot().at.hash);
-            match T::WAITS.then(try_turn) {
-                None => free.push((one, None)),
-                Some(Ok(turn)) => free.push((one, Some(turn))),
-                Some(Err(turn)) => busy.push((turn, one)),
-            }
-        }
-        if busy.is_empty() {
-            return self.send(free, until).await;
-        }
-        let waits = busy.iter().enumerate().map(|(n, (turn, one))| {
-            let (turn, key, hash) = (turn.clone(), one.slot().key.clone(), one.slot().at.hash);
-            async move { (n, self.turn(turn, &key, hash).await) }
-        });
-        let waits = waits.collect();
-        let busy = busy.into_iter().map(|(_, one)| Some(one)).collect();
-        let later = self.send_as_they_come(busy, waits, until);
-        let (later, mut tally) = match cfg!(accelerator_mutant = "busy-key-goes-first") {
-            true => (later.await, self.send(free, until).await),
-            false => join(later, self.send(free, until)).await,
-        };
-        tally.add(later);
-        tally
-    }
-
-    /// The turn of a key: this one, or one that took its place while it was waited for.
-    async fn turn(&self, mut turn: Arc<Mutex<()>>, key: &K, hash: u64) -> Turn {
-        loop {
-            let came = turn.lock_owned().await;
-            if self.table.turn_came(key, hash, &came) {
-                return came;
-            }
-            turn = self.table.turn(key, hash);
+        match ended {
+            Some(one) => tally.add(one),
+            None => break,
         }
     }
-
-    /// A turn did not come in time: who has it may be in a runtime that stands still.
-    pub(crate) fn turn_did_not_come(&self, slot: &Registration<K, V>) {
-        // A fill may write and delete.
-        let longest = self.policy.l2_write_timeout.saturating_mul(2).saturating_add(ASLEEP);
-        self.table.turn_did_not_come(&slot.key, slot.at.hash, std::time::Instant::now(), longest);
+    if left.len() > 0 {
+        not_sent(remote, left, &mut tally, until, "it had no time left for the whole call");
     }
+    tally
+}
 
-    /// Step 4.
-    async fn send_as_they_come<T: InTurn<K, V>>(
-        &self,
-        mut busy: Vec<Option<T>>,
-        mut waits: FuturesUnordered<impl Future<Output = (usize, Turn)>>,
-        until: Deadline,
-    ) -> Tally {
-        let (mut over, mut tally) = (Limit::new(&self.ticker, until.left()), Tally::new());
-        let mut sending = FuturesUnordered::new();
-        poll_fn(|cx| {
-            let mut came = Vec::new();
-            while let Poll::Ready(Some((n, turn))) = waits.poll_next_unpin(cx) {
-                came.extend(busy[n].take().map(|one| (one, Some(turn))));
-            }
-            if !came.is_empty() {
-                sending.push(self.send(came, until));
-            }
-            while let Poll::Ready(Some(one)) = sending.poll_next_unpin(cx) {
-                tally.add(one);
-            }
-            if !waits.is_empty() && self.poll_limit(&mut over, cx).is_ready() {
-                waits.clear();
-                let left = busy.iter_mut().filter_map(Option::take);
-                let left = left.inspect(|one| self.turn_did_not_come(one.slot()));
-                self.not_sent(left, &mut tally, until, "another write of the key had not ended by then");
-            }
-            if waits.is_empty() && sending.is_empty() { Poll::Ready(()) } else { Poll::Pending }
-        })
-        .await;
-        drop(sending);
-        tally
-    }
-
-    async fn send<T: InTurn<K, V>>(&self, some: Vec<(T, Option<Turn>)>, until: Deadline) -> Tally {
-        let (some, turns): (Vec<_>, Vec<_>) = some.into_iter().unzip();
-        let tally = if some.is_empty() { Tally::new() } else { T::send(self, some, until).await };
-        // What was sent has left L1 in order before the next writer has its turn.
-        drop(turns);
-        tally
-    }
-
-    /// Those that were not sent by the end of the limit; counted as one.
-    fn not_sent<T: InTurn<K, V>>(&self, all: impl Iterator<Item = T>, tally: &mut Tally, until: Deadline, why: &str) {
-        self.counters.l2_error(StoreErrorKind::Timeout);
-        for one in all {
-            let context = format!("not sent to L2 within {:?}: {why}", until.limit);
-            tally.fail(StoreError::new(StoreErrorKind::Timeout, context), one.failed());
+/// Steps 3 and 4.
+async fn chunk_in_turns<K: Key, V: Value, T: InTurn<K, V>>(
+    remote: &Arc<Remote<K, V>>,
+    chunk: Vec<T>,
+    until: Deadline,
+) -> Tally {
+    let (mut free, mut busy) = (Vec::with_capacity(chunk.len()), Vec::new());
+    for one in chunk {
+        let try_turn = || remote.local.table.try_turn(&one.slot().key, one.slot().at.hash);
+        match T::WAITS.then(try_turn) {
+            None => free.push((one, None)),
+            Some(Ok(turn)) => free.push((one, Some(turn))),
+            Some(Err(turn)) => busy.push((turn, one)),
         }
     }
+    if busy.is_empty() {
+        return send(remote, free, until).await;
+    }
+    let waits = busy.iter().enumerate().map(|(n, (turn, one))| {
+        let (turn, key, hash) = (turn.clone(), one.slot().key.clone(), one.slot().at.hash);
+        async move { (n, turn_of(remote, turn, &key, hash).await) }
+    });
+    let waits = waits.collect();
+    let busy = busy.into_iter().map(|(_, one)| Some(one)).collect();
+    let later = send_as_they_come(remote, busy, waits, until);
+    let (later, mut tally) = match cfg!(accelerator_mutant = "busy-key-goes-first") {
+        true => (later.await, send(remote, free, until).await),
+        false => join(later, send(remote, free, until)).await,
+    };
+    tally.add(later);
+    tally
+}
 
-    /// Runs a write of L2 for as long as is left.
-    pub(crate) async fn timed_write<T>(&self, until: Deadline, op: impl Future<Output = T>) -> StoreResult<T> {
-        self.timed(until.left(), op).await.map_err(|e| match e.kind() {
-            StoreErrorKind::Timeout => {
-                StoreError::new(StoreErrorKind::Timeout, format!("L2 did not answer within {:?}", until.limit))
-            }
-            _ => e,
-        })
+/// The turn of a key: this one, or one that took its place while it was waited for.
+async fn turn_of<K: Key, V: Value>(remote: &Arc<Remote<K, V>>, mut turn: Arc<Mutex<()>>, key: &K, hash: u64) -> Turn {
+    loop {
+        let came = turn.lock_owned().await;
+        if remote.local.table.turn_came(key, hash, &came) {
+            return came;
+        }
+        turn = remote.local.table.turn(key, hash);
+    }
+}
+
+/// Step 4.
+async fn send_as_they_come<K: Key, V: Value, T: InTurn<K, V>>(
+    remote: &Arc<Remote<K, V>>,
+    mut busy: Vec<Option<T>>,
+    mut waits: FuturesUnordered<impl Future<Output = (usize, Turn)>>,
+    until: Deadline,
+) -> Tally {
+    let (mut over, mut tally) = (Limit::new(&remote.local.tasks.ticker, until.left()), Tally::new());
+    let mut sending = FuturesUnordered::new();
+    poll_fn(|cx| {
+        let mut came = Vec::new();
+        while let Poll::Ready(Some((n, turn))) = waits.poll_next_unpin(cx) {
+            came.extend(busy[n].take().map(|one| (one, Some(turn))));
+        }
+        if !came.is_empty() {
+            sending.push(send(remote, came, until));
+        }
+        while let Poll::Ready(Some(one)) = sending.poll_next_unpin(cx) {
+            tally.add(one);
+        }
+        if !waits.is_empty() && remote.local.tasks.poll_limit(&mut over, cx).is_ready() {
+            waits.clear();
+            let left = busy.iter_mut().filter_map(Option::take);
+            let left = left.inspect(|one| one.slot().turn_did_not_come());
+            not_sent(remote, left, &mut tally, until, "another write of the key had not ended by then");
+        }
+        if waits.is_empty() && sending.is_empty() { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+    drop(sending);
+    tally
+}
+
+async fn send<K: Key, V: Value, T: InTurn<K, V>>(
+    remote: &Arc<Remote<K, V>>,
+    some: Vec<(T, Option<Turn>)>,
+    until: Deadline,
+) -> Tally {
+    let (some, turns): (Vec<_>, Vec<_>) = some.into_iter().unzip();
+    let tally = if some.is_empty() { Tally::new() } else { T::send(remote, some, until).await };
+    // What was sent has left L1 in order before the next writer has its turn.
+    drop(turns);
+    tally
+}
+
+/// Those that were not sent by the end of the limit; counted as one.
+fn not_sent<K: Key, V: Value, T: InTurn<K, V>>(
+    remote: &Arc<Remote<K, V>>,
+    all: impl Iterator<Item = T>,
+    tally: &mut Tally,
+    until: Deadline,
+    why: &str,
+) {
+    remote.local.counters.l2_error(StoreErrorKind::Timeout);
+    for one in all {
+        let context = format!("not sent to L2 within {:?}: {why}", until.limit);
+        tally.fail(StoreError::new(StoreErrorKind::Timeout, context), one.failed());
     }
 }

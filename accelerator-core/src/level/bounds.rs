@@ -1,0 +1,24 @@
+//! What keys and values must be able to do.
+
+use std::hash::Hash;
+
+/// What a key must be able to do. Implemented for everything that can.
+pub trait Key: Hash + Eq + Clone + Send + Sync + 'static {}
+impl<T: Hash + Eq + Clone + Send + Sync + 'static> Key for T {}
+
+/// What a value must be able to do. Implemented for everything that can; `Arc<T>` makes the clone of a hit cheap.
+///
+/// # What its own code may do
+/// A store clones, drops and weighs values while the cache holds a lock. So `Clone` and `Drop` of a value (and `Hash`,
+/// `Eq`, `Clone` and `Drop` of a [`Key`], a weigher, an [`L1Store`](crate::L1Store)) should do nothing but that.
+///
+/// - They may call `stats`, and `set`, `mset`, `del`, `mdel` and `clear` of any cache. Such a write is made as soon as the
+///   lock is released, or in a task where a store drops a value on its own
+///   (without a runtime it is refused, and a warning says so). Its future may be dropped; who polls it in
+///   there gets an error.
+/// - All else there (a read that misses, `l1_stats`, `write_guard`) panics with a message that names this rule. A read
+///   that hits may wait for ever where the store holds a lock of its own.
+/// - A panic ends the operation that it happens in, with an error of the kind `Panic` where that returns one, and L1 keeps
+///   nothing for the key. A panic of `Drop` inside of a store ends nothing: it is logged.
+pub trait Value: Clone + Send + Sync + 'static {}
+impl<T: Clone + Send + Sync + 'static> Value for T {}

@@ -1,0 +1,76 @@
+//! What a flight is doing: its work, polled in place or in a task.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use crate::cache::BoxFuture;
+use crate::error::{CacheError, CacheResult};
+use crate::level::bounds::{Key, Value};
+use crate::level::flight::state::Parked;
+use crate::level::local::Local;
+use crate::level::local::batch_run::BatchRun;
+use crate::level::local::outcome::End;
+use crate::level::source::LoadFuture;
+use crate::level::time::ticker::{Limit, NoRuntime};
+use crate::traits::loader::Loaded;
+
+/// A load under `loader_timeout`. The limit begins when the load first suspends, so a load that is ready at once pays
+/// for none.
+pub(crate) struct Limited<T> {
+    load: LoadFuture<T>,
+    limit: Option<Limit>,
+}
+
+impl<T> Limited<T> {
+    pub(crate) fn new(load: LoadFuture<T>) -> Self {
+        Self { load, limit: None }
+    }
+
+    /// Panics of the loader are caught by the caller.
+    pub(crate) fn poll<K: Key, V: Value>(&mut self, local: &Local<K, V>, cx: &mut Context<'_>) -> Poll<CacheResult<T>> {
+        if let Poll::Ready(answer) = self.load.as_mut().poll(cx) {
+            return Poll::Ready(answer);
+        }
+        let timeout = local.policy.loader_timeout;
+        let limit = self.limit.get_or_insert_with(|| local.tasks.limit(timeout));
+        local.tasks.poll_limit(limit, cx).map(|over| match over {
+            Ok(()) => Err(local.overdue.error(timeout)),
+            Err(NoRuntime) => Err(CacheError::no_runtime("a load that suspends")),
+        })
+    }
+}
+
+/// What a flight is doing; polled by its leader or in a task.
+pub(crate) enum Work<V> {
+    /// Only the loader.
+    Load(Limited<Loaded<V>>),
+    /// L2, and the loader if need be.
+    Full(BoxFuture<'static, End<V>>),
+}
+
+impl<V> Parked for Work<V> {
+    type Run = Arc<BatchRun>;
+
+    fn is_same(one: &Arc<BatchRun>, other: &Arc<BatchRun>) -> bool {
+        Arc::ptr_eq(one, other)
+    }
+}
+
+impl<V: Value> Work<V> {
+    /// Drops it. A load that timed out is unfinished: user code, whose panic is nobody's any more.
+    pub(crate) fn end(self) {
+        let _ = catch_unwind(AssertUnwindSafe(|| drop(self)));
+    }
+
+    /// One poll; a panic of user code becomes the end of this flight.
+    pub(crate) fn poll<K: Key>(&mut self, local: &Local<K, V>, cx: &mut Context<'_>) -> Poll<End<V>> {
+        let polled = catch_unwind(AssertUnwindSafe(|| match self {
+            Self::Load(load) => load.poll(local, cx).map(|answer| local.end_of(answer)),
+            Self::Full(work) => work.as_mut().poll(cx),
+        }));
+        polled.unwrap_or_else(|payload| {
+            Poll::Ready(End::Failed { error: CacheError::panic("the loader", &*payload), stale: None })
+        })
+    }
+}

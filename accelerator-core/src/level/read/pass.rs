@@ -1,0 +1,121 @@
+//! Read: one pass over L1 for many keys, whatever becomes of those that are missing.
+//!
+//! Hits pay for nothing but their look. Where one key is missing, others are likely to be: from the first one on, the place
+//! of a key in the slot table is noted before each look, which spares whoever leads it a second one.
+
+use std::sync::Arc;
+
+use crate::entry::Entry;
+use crate::level::bounds::{Key, Value};
+use crate::level::engine::Engine;
+use crate::level::flight::join::Seen;
+use crate::level::local::Local;
+use crate::level::read::hit::probe_slow;
+use crate::level::stats::counters::Count;
+use crate::options::ReadOptions;
+use crate::traits::l1::L1Store;
+
+/// A key that L1 could not answer: its index, and its place in the slot table as it was before L1 was asked,
+/// where that was noted.
+pub(crate) struct Missing {
+    pub(crate) at: usize,
+    pub(crate) seen: Option<Seen>,
+}
+
+/// The keys that one pass did not find.
+#[derive(Default)]
+pub(crate) struct AllMissing {
+    // The first one apart: a single one goes the way of `get`, and costs what that costs.
+    pub(crate) first: Option<usize>,
+    more: Vec<Missing>,
+}
+
+impl AllMissing {
+    /// Whether it is just the one.
+    pub(crate) fn is_one(&self) -> bool {
+        self.more.is_empty()
+    }
+
+    /// All of them, in order; `None`: there is none.
+    pub(crate) fn all(mut self) -> Option<Vec<Missing>> {
+        self.more.insert(0, Missing { at: self.first?, seen: None });
+        Some(self.more)
+    }
+}
+
+/// What one pass counts.
+struct Pass {
+    now: u64,
+    generation: u32,
+    absent: u64,
+    // Those that were no plain hit, whatever came of them.
+    slow: u64,
+    missing: AllMissing,
+}
+
+/// Probes L1 for all keys: one clock, and the counters once. `put` gets the index of each key and what L1 has.
+#[inline(always)]
+pub(crate) fn probe_all<K: Key, V: Value, L1: L1Store<K, V>>(
+    l1: &L1,
+    local: &Local<K, V>,
+    engine: &Arc<Engine<K, V>>,
+    keys: &[K],
+    options: ReadOptions,
+    mut put: impl FnMut(usize, Option<Option<V>>),
+) -> AllMissing {
+    let (now, generation) = (local.clock.now(), local.generation());
+    let mut pass = Pass { now, generation, absent: 0, slow: 0, missing: AllMissing::default() };
+    probe_from::<false, K, V, L1>(0, l1, local, engine, keys, options, &mut pass, &mut put);
+    if let Some(first) = pass.missing.first {
+        probe_from::<true, K, V, L1>(first + 1, l1, local, engine, keys, options, &mut pass, &mut put);
+    }
+    local.counters.add(Count::L1Hit, keys.len() as u64 - pass.slow - pass.absent);
+    local.counters.add(Count::L1Absent, pass.absent);
+    pass.missing
+}
+
+/// From the first key that was not probed yet to the first missing one, or, after that, to the end. `SEEING`: with the
+/// places of the keys in the slot table, which hits have no use for.
+#[inline(always)]
+#[expect(clippy::too_many_arguments, reason = "inlined; a struct would be one more stop for each value")]
+fn probe_from<const SEEING: bool, K: Key, V: Value, L1: L1Store<K, V>>(
+    from: usize,
+    l1: &L1,
+    local: &Local<K, V>,
+    engine: &Arc<Engine<K, V>>,
+    keys: &[K],
+    options: ReadOptions,
+    pass: &mut Pass,
+    put: &mut impl FnMut(usize, Option<Option<V>>),
+) {
+    for (i, key) in keys.iter().enumerate().skip(from) {
+        let seen = SEEING.then(|| local.table.see(key));
+        let found = l1.get(key);
+        if let Some(entry) = &found
+            && entry.is_calm(pass.now)
+            && entry.generation() == pass.generation
+            && !options.force_refresh
+        {
+            pass.absent += u64::from(entry.value().is_none());
+            put(i, Some(found.and_then(Entry::into_value)));
+            continue;
+        }
+        let found = found
+            .filter(|_| !options.force_refresh)
+            .and_then(|entry| probe_slow(engine, key, entry, options.allow_stale, !options.disable_load));
+        pass.slow += 1;
+        let is_missing = found.is_none();
+        put(i, found);
+        if is_missing && SEEING {
+            let more = &mut pass.missing.more;
+            if more.is_empty() {
+                // The first one comes in front.
+                more.reserve(keys.len() - i + 1);
+            }
+            more.push(Missing { at: i, seen });
+        } else if is_missing {
+            pass.missing.first = Some(i);
+            return;
+        }
+    }
+}

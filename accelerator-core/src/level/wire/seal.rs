@@ -1,0 +1,133 @@
+//! Values on their way into L2, and what bytes from there mean.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::codecs::trial::{Lost, comes_back};
+use crate::error::{CacheError, ErrorKind, LoadError, StoreErrorKind};
+use crate::level::bounds::{Key, Value};
+use crate::level::stats::rejects::Origin;
+use crate::level::time::policy::{Life, MAX_VALUE_BYTES};
+use crate::level::wire::Wire;
+use crate::level::wire::envelope;
+use crate::level::wire::envelope::{Meta, Unreadable};
+use crate::level::wire::wall_clock;
+use crate::level::wire::wire_key::Name;
+use crate::traits::head::{Head, Kind};
+use crate::traits::l2::L2Store;
+
+/// What is to be written, and for how long the store keeps it.
+pub(crate) struct Sealed {
+    pub(crate) bytes: Bytes,
+    pub(crate) ttl: Duration,
+}
+
+/// Why a value can't be written.
+pub(crate) enum Unsealed {
+    NotEncoded(LoadError),
+    TooLarge {
+        size: usize,
+        limit: usize,
+    },
+    /// It does not come back as it was written.
+    Lost(Lost),
+}
+
+impl Unsealed {
+    pub(crate) fn kind(&self) -> StoreErrorKind {
+        match self {
+            Self::NotEncoded(_) | Self::Lost(_) => StoreErrorKind::Other,
+            Self::TooLarge { .. } => StoreErrorKind::TooLarge,
+        }
+    }
+}
+
+impl From<Unsealed> for CacheError {
+    fn from(why: Unsealed) -> Self {
+        match why {
+            Unsealed::NotEncoded(source) => {
+                Self::with_source(ErrorKind::Codec, "the value could not be encoded", source.into())
+            }
+            Unsealed::TooLarge { size, limit } => {
+                Self::new(ErrorKind::Codec, format!("the encoded value has {size} bytes; L2 takes {limit}"))
+            }
+            Unsealed::Lost(how) => {
+                Self::new(ErrorKind::Codec, format!("the value does not come back from its bytes: {}", how.cause()))
+            }
+        }
+    }
+}
+
+impl<K: Key, V: Value> Wire<K, V> {
+    /// The envelope and payload of a value written at `now` (Unix milliseconds, by this machine), after the last `clear`.
+    pub(crate) fn seal(
+        &self,
+        store: &dyn L2Store,
+        name: &Name,
+        value: Option<&V>,
+        life: Life,
+        now: u64,
+    ) -> Result<Sealed, Unsealed> {
+        let mut buffer = envelope::open_buffer();
+        if let Some(value) = value {
+            let encoded = catch_unwind(AssertUnwindSafe(|| self.codec.encode(value, &mut buffer)));
+            encoded.unwrap_or_else(|_| Err("the codec panicked".into())).map_err(Unsealed::NotEncoded)?;
+        }
+        let limit = MAX_VALUE_BYTES.min(self.limits.max_value_bytes);
+        if buffer.len() > limit {
+            return Err(Unsealed::TooLarge { size: buffer.len(), limit });
+        }
+        if value.is_some() && self.trials.is_due() {
+            comes_back(&*self.codec, &buffer[envelope::ENVELOPE_LEN..]).map_err(|how| {
+                self.rejects.lost::<V>(how, now);
+                Unsealed::Lost(how)
+            })?;
+        }
+        let ms = |ms: u64| u32::try_from(ms).unwrap_or(u32::MAX);
+        let stamp = wall_clock::stamp(store, &self.cleared, now, life);
+        let meta = Meta {
+            head: Head::random(if value.is_some() { Kind::Value } else { Kind::Absent }),
+            codec: self.codec.id(),
+            schema: self.schema,
+            written_at: stamp.written_at,
+            soft_ttl: ms(stamp.life.fresh),
+            hard_ttl: ms(stamp.life.useful),
+        };
+        envelope::seal(&mut buffer, &name.full, &meta);
+        Ok(Sealed { bytes: buffer.into(), ttl: self.rounded_up(ms(life.useful)) })
+    }
+
+    fn rounded_up(&self, ms: u32) -> Duration {
+        let grain = u64::try_from(self.limits.ttl_granularity.as_millis()).unwrap_or(u64::MAX).max(1);
+        Duration::from_millis(u64::from(ms).div_ceil(grain).saturating_mul(grain))
+    }
+
+    /// What the bytes mean at `now` (Unix milliseconds).
+    #[inline(always)]
+    pub(crate) fn open(&self, full: &str, bytes: &[u8], now: u64) -> Result<Option<(Option<V>, Life)>, Unreadable> {
+        if bytes.len() > MAX_VALUE_BYTES {
+            return Err(Unreadable::Garbage);
+        }
+        let (meta, payload) = envelope::parse(bytes, full)?;
+        if meta.schema != self.schema || meta.codec != self.codec.id() {
+            let codec = meta.codec != self.codec.id();
+            return Err(Unreadable::Foreign(if codec { Origin::Codec } else { Origin::Schema }));
+        }
+        let left = meta.left(now);
+        if left.useful == 0 || self.cleared.covers(meta.written_at) {
+            return Ok(None);
+        }
+        let value = match meta.head.kind {
+            Kind::Absent if payload.is_empty() => None,
+            Kind::Absent => return Err(Unreadable::Garbage),
+            _ => {
+                // A codec that panics on bytes is one that can't read them.
+                let decoded = catch_unwind(AssertUnwindSafe(|| self.codec.decode(payload)));
+                Some(decoded.ok().and_then(Result::ok).ok_or(Unreadable::Garbage)?)
+            }
+        };
+        Ok(Some((value, left)))
+    }
+}
