@@ -80,3 +80,43 @@ impl<'k, K, V> Answers<'k, K, V> {
         Ok(map)
     }
 }
+
+/// What a cache knows about a key without loading it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Lookup<V> {
+    /// This value.
+    Hit(V),
+    /// The source is known to have none.
+    Absent,
+    /// Nothing.
+    Miss,
+    /// Nothing in L1, and L2 could not be asked, or has something that this cache must not use.
+    Unavailable,
+}
+
+impl<V> Lookup<V> {
+    pub(crate) fn of(value: Option<V>) -> Self {
+        value.map_or(Self::Absent, Self::Hit)
+    }
+}
+
+/// What [`LevelCache::warmup`](crate::LevelCache::warmup) did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct WarmupReport {
+    /// Keys that were answered: cached now (as far as L1 has room), known to be absent, or in neither level.
+    pub ready: usize,
+    /// Keys whose load failed.
+    pub failed: usize,
+}
+
+/// What [`LevelCache::shutdown`](crate::LevelCache::shutdown) left behind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ShutdownReport {
+    /// Keys whose load or write was still in progress at the deadline.
+    pub unfinished: usize,
+    /// Keys whose delete L2 had not confirmed at the deadline: their older values may be read by other nodes until their
+    /// TTL is over.
+    pub unconfirmed: usize,
+}

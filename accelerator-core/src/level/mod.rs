@@ -21,10 +21,9 @@ mod time;
 mod wire;
 mod write;
 
-pub use answers::Answers;
+pub use answers::{Answers, Lookup, ShutdownReport, WarmupReport};
 pub use api::builder::Builder;
 pub use api::handle::LevelCache;
-pub use api::verbs::{Lookup, ShutdownReport, WarmupReport};
 pub use bounds::{Key, Value};
 pub use stats::counters::Stats;
 #[cfg(feature = "metrics")]

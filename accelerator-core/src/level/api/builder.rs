@@ -310,6 +310,7 @@ impl<K: Key, V: Value, L1> Builder<K, V, L1> {
             let fix = "takes one of its own for each cache, or clone the cache: clones of a store share their entries";
             CacheError::config("l1", "a store that another cache has", fix)
         })?;
+        let overdue = Overdue::new(&set.area, policy.loader_timeout);
         let read = l2.as_ref().map_or(Duration::ZERO, |_| policy.l2_read_timeout);
         let local = Arc::new(Local {
             clock: set.clock,
@@ -323,7 +324,7 @@ impl<K: Key, V: Value, L1> Builder<K, V, L1> {
             policy,
             tasks: Tasks::new(set.runtime),
             pulses: Pulses::new(),
-            overdue: Overdue::new(&set.area),
+            overdue,
             closed: AtomicBool::new(false),
             throttle: Remembered::new(WhenFull::Forget, MAX_REMEMBERED),
             _claim: claim,

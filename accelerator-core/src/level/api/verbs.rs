@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::cache::CacheFuture;
 use crate::error::{CacheError, CacheResult, LoadError};
 use crate::inside;
-use crate::level::answers::Answers;
+use crate::level::answers::{Answers, Lookup, ShutdownReport, WarmupReport};
 use crate::level::api::handle::LevelCache;
 use crate::level::bounds::{Key, Value};
 use crate::level::local::Local;
@@ -23,46 +23,6 @@ use crate::level::write::set::write;
 use crate::options::{ReadOptions, WriteOptions};
 use crate::traits::l1::{L1Stats, L1Store};
 use crate::traits::loader::Loaded;
-
-/// What a cache knows about a key without loading it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Lookup<V> {
-    /// This value.
-    Hit(V),
-    /// The source is known to have none.
-    Absent,
-    /// Nothing.
-    Miss,
-    /// Nothing in L1, and L2 could not be asked, or has something that this cache must not use.
-    Unavailable,
-}
-
-impl<V> Lookup<V> {
-    fn of(value: Option<V>) -> Self {
-        value.map_or(Self::Absent, Self::Hit)
-    }
-}
-
-/// What [`LevelCache::warmup`] did.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct WarmupReport {
-    /// Keys that were answered: cached now (as far as L1 has room), known to be absent, or in neither level.
-    pub ready: usize,
-    /// Keys whose load failed.
-    pub failed: usize,
-}
-
-/// What [`LevelCache::shutdown`] left behind.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct ShutdownReport {
-    /// Keys whose load or write was still in progress at the deadline.
-    pub unfinished: usize,
-    /// Keys whose delete L2 had not confirmed at the deadline: their older values may be read by other nodes until their
-    /// TTL is over.
-    pub unconfirmed: usize,
-}
 
 impl<K: Key, V: Value, L1: L1Store<K, V>> LevelCache<K, V, L1> {
     /// The value: from L1, else from L2, else from the loader. `None`: the source has none; or, without a loader,

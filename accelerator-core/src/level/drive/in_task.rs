@@ -12,11 +12,10 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use crate::level::bounds::{Key, Value};
-use crate::level::flight::handoff::{Hand, LOOK_EVERY, Looked};
+use crate::level::flight::handoff::{Hand, Looked};
 use crate::level::local::Flight;
 use crate::level::local::commit::{Ending, Held};
-use crate::level::time::tasks::Tasks;
-use crate::level::time::ticker::Limit;
+use crate::level::time::looks::Looks;
 
 /// A flight's work in a task. Dropped before its end (the runtime shuts down), it passes the flight on, unless another
 /// task has the work by now.
@@ -36,7 +35,7 @@ impl<K: Key, V: Value> Future for InTask<K, V> {
             this.flight = None;
             return Poll::Ready(());
         };
-        match work.poll(local, cx) {
+        match work.poll(&local.tasks, &local.overdue, cx) {
             Poll::Pending => {
                 flight.park_in_task(work, this.number, cx.waker());
                 return Poll::Pending;
@@ -105,24 +104,6 @@ pub(crate) fn run_in_task<K: Key, V: Value>(flight: Arc<Flight<K, V>>, hand: Han
         let local = flight.context.clone();
         // Without a runtime it is dropped, which passes the flight on.
         local.tasks.spawn(InTask { flight: Some(flight), number });
-    }
-}
-
-/// Regular looks of one who waits, from the first poll on. Where there is no runtime there are none.
-#[derive(Default)]
-pub(crate) struct Looks(Option<Limit>);
-
-impl Looks {
-    /// Whether it is time for a look; who polls is woken when it is time for the next.
-    pub(crate) fn poll(&mut self, tasks: &Tasks, cx: &mut Context<'_>) -> bool {
-        let mut is_time = false;
-        loop {
-            let next = self.0.get_or_insert_with(|| tasks.limit(LOOK_EVERY));
-            match tasks.poll_limit(next, cx) {
-                Poll::Ready(Ok(())) if !is_time => (self.0, is_time) = (None, true),
-                _ => return is_time,
-            }
-        }
     }
 }
 

@@ -10,12 +10,12 @@ use tokio::time::Instant;
 use crate::level::bounds::{Key, Value};
 use crate::level::drive::in_task::{Watch, leave_to_task, move_to_task, run_in_task};
 use crate::level::flight::handoff::{Hand, LOOK_EVERY};
+use crate::level::flight::join::Join;
 use crate::level::flight::patience::Next;
 use crate::level::flight::state::Turn;
 use crate::level::local::commit::{Ending, Held};
 use crate::level::local::outcome::Outcome;
-use crate::level::local::{Flight, Local};
-use crate::level::remote::permit::L2Use;
+use crate::level::local::{Flight, Joined, Local};
 use crate::level::time::ticker::Limit;
 use crate::pulse::waits_for_the_cache;
 
@@ -51,9 +51,9 @@ impl<K: Key, V: Value> Led<K, V> {
         self.flight.as_ref()
     }
 
-    /// What to make of L2, for one who would make `l2` of it if he led alone.
-    pub(crate) fn l2(&self, l2: L2Use) -> L2Use {
-        if self.beside { l2.beside() } else { l2 }
+    /// Whether others hold tickets of the flight as well.
+    pub(crate) fn is_beside(&self) -> bool {
+        self.beside
     }
 
     /// The flight, without the duty.
@@ -66,6 +66,23 @@ impl<K: Key, V: Value> Drop for Led<K, V> {
     fn drop(&mut self) {
         if let Some(flight) = self.flight.take() {
             flight.context.give_up(&flight, false);
+        }
+    }
+}
+
+/// A [`Joined`] that owns what it leads: a future that holds it may be dropped before its first poll.
+pub(crate) enum Step<K: Key, V: Value> {
+    Hit(Option<V>),
+    Lead(Led<K, V>),
+    Follow(Arc<Flight<K, V>>),
+}
+
+impl<K: Key, V: Value> Step<K, V> {
+    pub(crate) fn new(joined: Joined<K, V>) -> Self {
+        match joined {
+            Join::Hit(value) => Self::Hit(value),
+            Join::Lead(flight) => Self::Lead(Led::new(flight)),
+            Join::Follow(flight) => Self::Follow(flight),
         }
     }
 }
@@ -225,7 +242,7 @@ impl<K: Key, V: Value> Future for InPlace<'_, K, V> {
         }
         let Some(mut work) = flight.unpark(Hand::Leader) else { return Poll::Ready(Err(slot.take())) };
         let _inside = local.tasks.enter();
-        match work.poll(local, cx) {
+        match work.poll(&local.tasks, &local.overdue, cx) {
             Poll::Ready(end) => {
                 let Some(flight) = slot.take() else { return Poll::Ready(Err(None)) };
                 let ending = Ending::new(local, Held::Flight(flight));

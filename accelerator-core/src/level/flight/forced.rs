@@ -3,9 +3,10 @@
 use std::hash::{BuildHasher, Hash};
 use std::sync::Arc;
 
-use crate::level::flight::reservation::{By, Latent};
-use crate::level::flight::slots::{Shared, Slot, SlotTable, Slots, Token};
+use crate::level::flight::reservation::By;
+use crate::level::flight::slots::{Shared, Slot, SlotTable, Slots};
 use crate::level::flight::state::{Flight, Parked};
+use crate::level::flight::token::{Latent, Token};
 use crate::sync::enter;
 
 /// What a call found that accepts nothing that is cached.

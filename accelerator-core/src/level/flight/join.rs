@@ -9,9 +9,10 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed};
 
 use hashbrown::hash_table::Entry;
 
-use crate::level::flight::reservation::{By, Joinable, Latent};
-use crate::level::flight::slots::{Shared, Slot, SlotTable, Slots, Token};
+use crate::level::flight::reservation::{By, Joinable};
+use crate::level::flight::slots::{Shared, Slot, SlotTable, Slots};
 use crate::level::flight::state::{Flight, Parked};
+use crate::level::flight::token::{Latent, Token};
 use crate::sync::enter;
 
 /// A key's place in the table, as it was before L1 was asked for the key.

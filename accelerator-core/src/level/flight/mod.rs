@@ -8,3 +8,4 @@ pub(crate) mod reservation;
 pub(crate) mod shared_run;
 pub(crate) mod slots;
 pub(crate) mod state;
+pub(crate) mod token;

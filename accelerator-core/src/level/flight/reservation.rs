@@ -4,17 +4,6 @@
 
 use std::sync::Arc;
 
-use crate::level::flight::slots::Token;
-
-/// A flight that its leader has not made: what it needs to find its slot, and whoever followed meanwhile.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Latent {
-    pub(crate) hash: u64,
-    pub(crate) token: Token,
-    /// Never used twice in a shard.
-    pub(crate) id: u64,
-}
-
 /// Who makes a latent flight progress.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum By<U> {

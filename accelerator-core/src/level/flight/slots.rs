@@ -20,21 +20,15 @@ use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 use tokio::sync::{Mutex as Turn, OwnedMutexGuard};
 
-use crate::level::flight::reservation::{Joinable, Latent};
+use crate::level::flight::reservation::Joinable;
 use crate::level::flight::state::{Flight, Parked};
+use crate::level::flight::token::{Latent, Registered, Token};
 use crate::sync::{AtomicU64, Entered, Mutex, enter, peek};
 
 const SHARDS: usize = 64;
 
 /// A flight, as all who take part hold it.
 pub(super) type Shared<K, R, W, X> = Arc<Flight<K, R, W, X>>;
-
-/// What an operation saw when it registered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Token {
-    pub(crate) generation: u32,
-    pub(super) version: u64,
-}
 
 /// Flights of keys `K` with results `R`, parked work `W` and context `X`.
 pub(crate) struct SlotTable<K, R, W: Parked, X> {
@@ -67,14 +61,6 @@ pub(super) struct Slot<K, R, W: Parked, X> {
     turn: Option<Arc<Turn<()>>>,
     // Since when nobody has got it who waited for it.
     turn_is_late: Option<Instant>,
-}
-
-/// A registration that is not a flight: a `set`, a `del`, a lookup in L2.
-pub(crate) struct Registered {
-    pub(crate) hash: u64,
-    pub(crate) token: Token,
-    /// The place of this operation in the order of calls.
-    call: u64,
 }
 
 impl<K: Hash + Eq + Clone, R, W: Parked, X> SlotTable<K, R, W, X> {

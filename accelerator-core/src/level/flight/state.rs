@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use crate::level::flight::handoff::{Hand, Looked, Need, Place};
 use crate::level::flight::patience::{Limits, Next, Patience};
-use crate::level::flight::slots::Token;
+use crate::level::flight::token::Token;
 use crate::sync::{Mutex, MutexGuard, lock};
 use crate::wake::{wake, wake_all};
 

@@ -381,7 +381,7 @@ async fn load_many<K: Key, V: Value>(
     let mut load = catch_unwind(AssertUnwindSafe(begin)).map_err(panicked)?;
     let mut kept = false;
     let load = std::future::poll_fn(|cx| {
-        let answer = load.poll(&engine.local, cx);
+        let answer = load.poll(&engine.local.tasks, &engine.local.overdue, cx);
         if answer.is_pending() && !std::mem::replace(&mut kept, true) {
             let permits = open.iter_mut().filter_map(|open| open.permit.as_mut());
             if let Some(remote) = &engine.remote {

@@ -14,7 +14,8 @@ use std::task::{Context, Poll};
 
 use crate::error::{CacheError, CacheResult};
 use crate::level::bounds::{Key, Value};
-use crate::level::drive::in_task::run_in_task;
+use crate::level::drive::in_task::{move_to_task, run_in_task};
+use crate::level::drive::wait::{InPlace, Led};
 use crate::level::engine::Engine;
 use crate::level::local::Flight;
 use crate::level::local::commit::{Ending, Held};
@@ -66,7 +67,7 @@ pub(crate) async fn load_one<K: Key, V: Value>(engine: &Arc<Engine<K, V>>, key: 
             return Err(no_loader());
         };
         let mut load = Limited::new(load);
-        std::future::poll_fn(|cx| load.poll(&engine.local, cx)).await
+        std::future::poll_fn(|cx| load.poll(&engine.local.tasks, &engine.local.overdue, cx)).await
     };
     AssertUnwindSafe(load).catch_unwind().await.unwrap_or_else(|p| Err(CacheError::panic("the loader", &*p)))
 }
@@ -93,7 +94,7 @@ pub(crate) fn launch<K: Key, V: Value>(
         Ok(work) => work,
         Err(error) => return Ok(engine.local.finish(flight, End::Failed { error, stale: None })),
     };
-    match work.poll(&engine.local, cx) {
+    match work.poll(&engine.local.tasks, &engine.local.overdue, cx) {
         Poll::Ready(end) => {
             let ending = Ending::new(&engine.local, Held::Flight(flight));
             work.end();
@@ -104,6 +105,37 @@ pub(crate) fn launch<K: Key, V: Value>(
                 run_in_task(flight.clone(), hand);
             }
             Err(flight)
+        }
+    }
+}
+
+/// Polls the work in place until it is over (`Ok`) or has moved into a task (`Err`).
+pub(crate) async fn lead_in_place<K: Key, V: Value>(
+    engine: &Arc<Engine<K, V>>,
+    led: Led<K, V>,
+    how: How,
+) -> Result<Outcome<V>, Option<Arc<Flight<K, V>>>> {
+    let mut led = Some(led);
+    let first = std::future::poll_fn(|cx| {
+        let flight = led.take().and_then(Led::take);
+        Poll::Ready(flight.map(|flight| {
+            // It may have been a ticket before, and others may hold tickets still.
+            if flight.start_work() {
+                return launch(engine, flight, how, cx);
+            }
+            engine.local.give_up(&flight, false);
+            Err(flight)
+        }))
+    });
+    match first.await {
+        None => Err(None),
+        Some(Ok(outcome)) => Ok(outcome),
+        Some(Err(flight)) => {
+            // Others wait since a leader before us disappeared.
+            if flight.is_awaited() {
+                move_to_task(&flight);
+            }
+            InPlace::new(&engine.local, flight).await
         }
     }
 }

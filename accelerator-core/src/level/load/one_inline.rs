@@ -8,7 +8,7 @@ use crate::error::{CacheError, CacheResult};
 use crate::level::bounds::{Key, Value};
 use crate::level::drive::in_task::run_in_task;
 use crate::level::engine::Engine;
-use crate::level::flight::reservation::Latent;
+use crate::level::flight::token::Latent;
 use crate::level::load::one::no_loader;
 use crate::level::local::commit::{Ending, Held};
 use crate::level::local::outcome::End;
@@ -53,7 +53,7 @@ pub(crate) fn launch_latent<K: Key, V: Value>(
         None => answer = Some(Err(no_loader())),
         Some(load) => {
             let mut load = Limited::new(load);
-            match load.poll(&engine.local, cx) {
+            match load.poll(&engine.local.tasks, &engine.local.overdue, cx) {
                 Poll::Ready(ready) => {
                     answer = Some(ready);
                     drop(load);

@@ -12,15 +12,13 @@ use std::time::Instant;
 
 use crate::cache::BoxFuture;
 use crate::level::bounds::{Key, Value};
-use crate::level::drive::in_task::Looks;
-use crate::level::flight::reservation::Latent;
-use crate::level::flight::shared_run::{Report, Run, RunTask};
+use crate::level::flight::shared_run::Report;
+use crate::level::flight::token::Latent;
 use crate::level::local::Local;
 use crate::level::local::commit::{Ending, Held};
 use crate::level::local::outcome::Outcome;
-
-/// Slots hold runs, and drop them under their lock: nothing of a user is in here while nobody else holds it.
-pub(crate) type BatchRun = Run<BoxFuture<'static, ()>>;
+use crate::level::local::work::BatchRun;
+use crate::level::time::looks::Looks;
 
 /// A key of a batch.
 pub(crate) struct Wanted<K, V> {

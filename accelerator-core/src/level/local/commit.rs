@@ -4,9 +4,8 @@ use std::sync::Arc;
 
 use crate::entry::Entry;
 use crate::level::bounds::{Key, Value};
-use crate::level::flight::reservation::Latent;
-use crate::level::flight::slots::Token;
 use crate::level::flight::state::{Left, is_unshared};
+use crate::level::flight::token::{Latent, Token};
 use crate::level::local::outcome::{Arrived, End, Outcome, Stale};
 use crate::level::local::{Flight, Local};
 use crate::level::stats::counters::Count;
@@ -192,6 +191,7 @@ impl<'a, K: Key, V: Value> Ending<'a, K, V> {
         let Some(held) = &self.held else { return (Change::Nothing, Outcome::Missed) };
         let generation = held.token().generation;
         match end {
+            End::Answered(loaded) => self.see(End::Loaded(local.arrived(loaded))),
             End::Loaded(Arrived { value, lives, at }) => {
                 local.counters.one(Count::LoadOk);
                 local.throttle.remove(held.key(), at);

@@ -15,17 +15,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use crate::entry::Entry;
-use crate::error::{CacheError, CacheResult};
+use crate::error::CacheError;
 use crate::level::bounds::{Key, Value};
 use crate::level::flight::join::{Join, Seen};
 use crate::level::flight::patience::Limits;
-use crate::level::flight::reservation::{By, Latent};
+use crate::level::flight::reservation::By;
 use crate::level::flight::slots::SlotTable;
 use crate::level::flight::state;
-use crate::level::local::batch_run::BatchRun;
+use crate::level::flight::token::Latent;
 use crate::level::local::claim::Claim;
-use crate::level::local::outcome::{Arrived, End, Outcome};
-use crate::level::local::work::Work;
+use crate::level::local::outcome::{Arrived, Outcome};
+use crate::level::local::work::{BatchRun, Work};
 use crate::level::stats::counters::{Count, Counters};
 use crate::level::stats::overdue::Overdue;
 use crate::level::time::key_deadlines::Remembered;
@@ -142,14 +142,6 @@ impl<K: Key, V: Value> Local<K, V> {
     pub(crate) fn arrived_at(&self, loaded: Loaded<V>, now: u64) -> Arrived<V> {
         let lives = self.policy.lives(loaded.value.is_none(), loaded.ttl);
         Arrived { value: loaded.value, lives, at: now }
-    }
-
-    /// How a load ended.
-    pub(crate) fn end_of(&self, answer: CacheResult<Loaded<V>>) -> End<V> {
-        match answer {
-            Ok(loaded) => End::Loaded(self.arrived(loaded)),
-            Err(error) => End::Failed { error, stale: None },
-        }
     }
 
     /// What a caller gets from the outcome of a flight; `None`: nothing was found and nobody had a loader.

@@ -2,6 +2,7 @@
 
 use crate::error::{CacheError, ErrorKind};
 use crate::level::time::policy::{Life, Until};
+use crate::traits::loader::Loaded;
 
 /// How a flight ended, for all who wait.
 #[derive(Clone)]
@@ -16,7 +17,9 @@ pub(crate) enum Outcome<V> {
 
 /// How the work of a flight ended, for the commit.
 pub(crate) enum End<V> {
-    /// The source answered.
+    /// The source answered; how long it may be cached is drawn by the commit.
+    Answered(Loaded<V>),
+    /// The source answered, and its lives are known.
     Loaded(Arrived<V>),
     /// L2 answered.
     Found { value: Option<V>, until: Until },

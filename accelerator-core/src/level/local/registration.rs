@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use crate::level::bounds::{Key, Value};
 use crate::level::flight::handoff::ASLEEP;
-use crate::level::flight::slots::{Registered, Token};
+use crate::level::flight::token::{Registered, Token};
 use crate::level::local::Local;
 use crate::level::stats::counters::Count;
 use crate::level::time::policy::Until;

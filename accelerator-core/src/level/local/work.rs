@@ -6,12 +6,13 @@ use std::task::{Context, Poll};
 
 use crate::cache::BoxFuture;
 use crate::error::{CacheError, CacheResult};
-use crate::level::bounds::{Key, Value};
+use crate::level::bounds::Value;
+use crate::level::flight::shared_run::Run;
 use crate::level::flight::state::Parked;
-use crate::level::local::Local;
-use crate::level::local::batch_run::BatchRun;
 use crate::level::local::outcome::End;
 use crate::level::source::LoadFuture;
+use crate::level::stats::overdue::Overdue;
+use crate::level::time::tasks::Tasks;
 use crate::level::time::ticker::{Limit, NoRuntime};
 use crate::traits::loader::Loaded;
 
@@ -28,18 +29,21 @@ impl<T> Limited<T> {
     }
 
     /// Panics of the loader are caught by the caller.
-    pub(crate) fn poll<K: Key, V: Value>(&mut self, local: &Local<K, V>, cx: &mut Context<'_>) -> Poll<CacheResult<T>> {
+    pub(crate) fn poll(&mut self, tasks: &Tasks, overdue: &Overdue, cx: &mut Context<'_>) -> Poll<CacheResult<T>> {
         if let Poll::Ready(answer) = self.load.as_mut().poll(cx) {
             return Poll::Ready(answer);
         }
-        let timeout = local.policy.loader_timeout;
-        let limit = self.limit.get_or_insert_with(|| local.tasks.limit(timeout));
-        local.tasks.poll_limit(limit, cx).map(|over| match over {
-            Ok(()) => Err(local.overdue.error(timeout)),
+        let limit = self.limit.get_or_insert_with(|| tasks.limit(overdue.limit));
+        tasks.poll_limit(limit, cx).map(|over| match over {
+            Ok(()) => Err(overdue.error()),
             Err(NoRuntime) => Err(CacheError::no_runtime("a load that suspends")),
         })
     }
 }
+
+/// The run of a batch. Slots hold runs, and drop them under their lock: nothing of a user is in here while nobody else
+/// holds it.
+pub(crate) type BatchRun = Run<BoxFuture<'static, ()>>;
 
 /// What a flight is doing; polled by its leader or in a task.
 pub(crate) enum Work<V> {
@@ -64,9 +68,12 @@ impl<V: Value> Work<V> {
     }
 
     /// One poll; a panic of user code becomes the end of this flight.
-    pub(crate) fn poll<K: Key>(&mut self, local: &Local<K, V>, cx: &mut Context<'_>) -> Poll<End<V>> {
+    pub(crate) fn poll(&mut self, tasks: &Tasks, overdue: &Overdue, cx: &mut Context<'_>) -> Poll<End<V>> {
         let polled = catch_unwind(AssertUnwindSafe(|| match self {
-            Self::Load(load) => load.poll(local, cx).map(|answer| local.end_of(answer)),
+            Self::Load(load) => load.poll(tasks, overdue, cx).map(|answer| match answer {
+                Ok(loaded) => End::Answered(loaded),
+                Err(error) => End::Failed { error, stale: None },
+            }),
             Self::Full(work) => work.as_mut().poll(cx),
         }));
         polled.unwrap_or_else(|payload| {

@@ -17,9 +17,8 @@ use crate::level::drive::in_task::move_to_task;
 use crate::level::drive::wait::{Follow, Heir, Led, Waited};
 use crate::level::engine::Engine;
 use crate::level::flight::forced::Forced;
-use crate::level::load::one::{How, load_alone};
+use crate::level::load::one::{How, lead_in_place, load_alone};
 use crate::level::local::Flight;
-use crate::level::read::one::lead_in_place;
 use crate::level::stats::counters::Count;
 use crate::options::ReadOptions;
 

@@ -6,42 +6,34 @@
 //! 4. only then wait for those that others lead
 //! 5. each key has its own outcome
 
-use std::collections::{HashMap, HashSet, hash_map};
+use std::collections::{HashMap, hash_map};
 use std::future::Future;
 use std::sync::Arc;
 use std::task::Poll;
 
 use futures_util::FutureExt;
 
-use crate::cache::{Batch, Begin, CacheFuture, LoadTicket};
 use crate::error::{CacheError, CacheResult};
 use crate::level::answers::Answers;
 use crate::level::bounds::{Key, Value};
 use crate::level::drive::in_task::move_to_task;
+use crate::level::drive::wait::Step;
 use crate::level::engine::Engine;
-use crate::level::flight::join::Join;
 use crate::level::flight::reservation::By;
 use crate::level::load::many::batch_work;
 use crate::level::load::one::How;
-use crate::level::local::batch_run::{BatchRun, Wanted, Wants};
+use crate::level::local::batch_run::{Wanted, Wants};
 use crate::level::local::commit::{Ending, Held};
+use crate::level::local::work::BatchRun;
 use crate::level::local::{Flight, Local};
 use crate::level::read::forced::get_forced;
-use crate::level::read::many_inline::{Begun, begin_latent, join_missing};
-use crate::level::read::one::{Stage, Step, get_missed, get_on};
-use crate::level::read::pass::{Missing, probe_all};
-use crate::level::remote::Remote;
-use crate::level::remote::look::Look;
-use crate::level::remote::permit::L2Use;
-use crate::level::stats::counters::Count;
-use crate::level::ticket::begin::begin_on;
-use crate::level::ticket::hold::Leads;
+use crate::level::read::many_inline::begin_latent;
+use crate::level::read::one::{Stage, get_missed, get_on};
+use crate::level::read::pass::{Begun, Missing, Values, forces, join_missing, probe_all};
 use crate::level::time::join_parts::join_parts;
 use crate::options::ReadOptions;
 use crate::pulse::waits_for_the_cache;
 use crate::traits::l1::L1Store;
-
-pub(crate) type Values<V> = Vec<CacheResult<Option<V>>>;
 
 /// Steps 1 to 5.
 pub(crate) async fn read_many<'k, K: Key, V: Value, L1: L1Store<K, V>>(
@@ -162,11 +154,6 @@ fn apart<K: Key>(keys: &[K], missing: &mut Vec<Missing>) -> Vec<(usize, usize)> 
     again
 }
 
-/// Whether nothing that is cached is accepted.
-pub(crate) fn forces<K: Key, V: Value>(engine: &Arc<Engine<K, V>>, options: ReadOptions) -> bool {
-    options.force_refresh && !options.disable_load && engine.sources.exist()
-}
-
 fn wait_for<'a, K: Key, V: Value>(
     engine: &'a Arc<Engine<K, V>>,
     at: usize,
@@ -205,89 +192,5 @@ fn begin_run<K: Key, V: Value>(
 fn move_foreign_to_tasks<K: Key, V: Value>(run: &Arc<BatchRun>, followed: &[(usize, Arc<Flight<K, V>>)]) {
     for (_, flight) in followed.iter().filter(|(_, flight)| !flight.is_part_of(run)) {
         move_to_task(flight);
-    }
-}
-
-/// Reads L2 for many tickets, in chunks of one call each.
-async fn look_for_tickets<K: Key, V: Value>(
-    remote: &Arc<Remote<K, V>>,
-    led: &[(usize, Leads<'_, K, V>)],
-) -> Vec<Look<K, V>> {
-    let mut found = Vec::with_capacity(led.len());
-    let policy = &remote.local.policy;
-    let mut limit = policy.l2_read_timeout;
-    for chunk in led.chunks(policy.max_batch) {
-        let keys = || chunk.iter().map(|(_, leads)| leads.key());
-        let names = remote.wire.names(keys());
-        let mut looks = remote.l2_mlook(keys(), &names, policy.lease, limit, L2Use::Read).await;
-        if looks.gave_up {
-            limit = policy.later_chunk();
-        }
-        found.extend((0..names.len()).map(|_| looks.next_look()));
-    }
-    found
-}
-
-/// `begin_many`: probes are done.
-pub(crate) fn begin_missing<'a, K: Key, V: Value>(
-    engine: &'a Arc<Engine<K, V>>,
-    keys: &'a [K],
-    mut batch: Batch<'a, V>,
-    missing: Vec<Missing>,
-    allow_stale: bool,
-) -> CacheFuture<'a, Batch<'a, V>> {
-    if engine.local.is_closed() {
-        batch.unavailable = Some(CacheError::shutdown());
-        batch.led.extend(missing.into_iter().map(|missing| (missing.at, LoadTicket::detached())));
-        return CacheFuture::ready(batch);
-    }
-    let (mut led, mut followed) = (Vec::with_capacity(missing.len()), Vec::new());
-    for Missing { at, seen } in missing {
-        match engine.local.join_latent_uncounted(&keys[at], seen, By::Ticket, true) {
-            Join::Hit(value) => {
-                engine.local.counters.l1_hit(value.is_none());
-                batch.hits.push((at, value));
-            }
-            Join::Lead(latent) => led.push((at, Leads::new(&engine.local, &keys[at], latent))),
-            Join::Follow(flight) => followed.push((at, flight)),
-        }
-    }
-    engine.local.counters.add(Count::Miss, (led.len() + followed.len()) as u64);
-    engine.local.counters.add(Count::Joined, followed.len() as u64);
-    if !followed.is_empty() {
-        // A key that occurs twice is in the answer once.
-        let own: HashSet<_> = led.iter().map(|(_, leads)| leads.key()).collect();
-        let mut seen = HashSet::new();
-        followed.retain(|(i, flight)| !own.contains(&keys[*i]) && seen.insert(Arc::as_ptr(flight)));
-    }
-    for (i, flight) in followed {
-        let wait = CacheFuture::boxed(begin_on(engine, &keys[i], Step::Follow(flight), allow_stale, false));
-        batch.followed.push((i, wait));
-    }
-    let Some(remote) = &engine.remote else {
-        batch.led.reserve_exact(led.len());
-        batch.led.extend(led.into_iter().map(|(i, leads)| (i, ticket_of(leads.begin(None)))));
-        return CacheFuture::ready(batch);
-    };
-    CacheFuture::boxed(async move {
-        let mut looks = engine.local.tasks.inside(look_for_tickets(remote, &led)).await;
-        remote.keep_alive(looks.iter_mut().map(|look| &mut look.permit), remote.local.policy.longest_ticket());
-        for ((i, leads), look) in led.into_iter().zip(looks) {
-            match leads.begin(Some((remote, look))) {
-                Begin::Hit(value) => batch.hits.push((i, value)),
-                begin => {
-                    engine.local.counters.one(Count::L2Miss);
-                    batch.led.push((i, ticket_of(begin)));
-                }
-            }
-        }
-        batch
-    })
-}
-
-fn ticket_of<V>(begin: Begin<V>) -> LoadTicket<V> {
-    match begin {
-        Begin::Lead(ticket) => ticket,
-        _ => LoadTicket::detached(),
     }
 }

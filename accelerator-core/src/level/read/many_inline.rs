@@ -16,29 +16,20 @@ use hashbrown::HashTable;
 use crate::error::CacheError;
 use crate::level::bounds::{Key, Value};
 use crate::level::engine::Engine;
-use crate::level::flight::join::Join;
-use crate::level::flight::reservation::{By, Latent};
+use crate::level::flight::reservation::By;
+use crate::level::flight::token::Latent;
 use crate::level::load::many::{BatchLoad, batch_work};
 use crate::level::load::one::How;
-use crate::level::local::batch_run::{BatchRun, Leading, Wanted, Wants};
+use crate::level::local::Local;
+use crate::level::local::batch_run::{Leading, Wanted, Wants};
 use crate::level::local::commit::{Ending, Held};
 use crate::level::local::outcome::{Arrived, End};
-use crate::level::local::work::Limited;
-use crate::level::local::{Flight, Local};
-use crate::level::read::many::{Values, forces};
-use crate::level::read::pass::Missing;
+use crate::level::local::work::{BatchRun, Limited};
+use crate::level::read::pass::{Begun, Missing, Values, join_missing};
 use crate::level::source::not_loaded;
 use crate::level::stats::counters::Count;
 use crate::options::ReadOptions;
 use crate::traits::loader::Loaded;
-
-/// What is still to be waited for.
-pub(crate) struct Begun<K: Key, V: Value> {
-    /// The load goes on.
-    pub(crate) leading: Option<Leading<K, V>>,
-    /// Flights of others, and the indices of their keys.
-    pub(crate) followed: Vec<(usize, Arc<Flight<K, V>>)>,
-}
 
 /// Keys that are led, with their indices; what is left when this is dropped (by a panic) fails.
 struct Led<'k, K: Key, V: Value> {
@@ -91,7 +82,7 @@ pub(crate) fn begin_latent<K: Key, V: Value>(
     let _inside = engine.local.tasks.enter();
     let polled = catch_unwind(AssertUnwindSafe(|| {
         let mut load = Limited::new(many.mload_owned(asked));
-        match load.poll(&engine.local, cx) {
+        match load.poll(&engine.local.tasks, &engine.local.overdue, cx) {
             Poll::Ready(answer) => Ok(answer),
             Poll::Pending => Err(load),
         }
@@ -191,42 +182,6 @@ fn go_on_latent<K: Key, V: Value>(
         leading.move_to_task();
     }
     leading
-}
-
-/// Step 2 of `batch.rs`: joins every missing key; `lead` has those that are led, the answer those that are followed.
-#[inline(always)]
-pub(crate) fn join_missing<K: Key, V: Value>(
-    engine: &Arc<Engine<K, V>>,
-    keys: &[K],
-    values: &mut Values<V>,
-    missing: Vec<Missing>,
-    options: ReadOptions,
-    by: By<&Arc<BatchRun>>,
-    mut lead: impl FnMut(usize, Latent),
-) -> Vec<(usize, Arc<Flight<K, V>>)> {
-    let (mut led, mut followed) = (0, Vec::new());
-    let forced = forces(engine, options);
-    for Missing { at, seen } in missing {
-        if forced {
-            lead(at, engine.local.table.lead_forced(&keys[at], by, || engine.local.generation()));
-            led += 1;
-            continue;
-        }
-        match engine.local.join_latent_uncounted(&keys[at], seen, by, !options.force_refresh) {
-            Join::Hit(value) => {
-                engine.local.counters.l1_hit(value.is_none());
-                values[at] = Ok(value);
-            }
-            Join::Lead(latent) => {
-                lead(at, latent);
-                led += 1;
-            }
-            Join::Follow(flight) => followed.push((at, flight)),
-        }
-    }
-    engine.local.counters.add(Count::Miss, led + followed.len() as u64);
-    engine.local.counters.add(Count::Joined, followed.len() as u64);
-    followed
 }
 
 fn index_of(left: &[(usize, Option<Latent>)]) -> HashTable<(u64, usize)> {

@@ -13,16 +13,16 @@ use std::task::{Context, Poll};
 use crate::error::{CacheError, CacheResult};
 use crate::level::bounds::{Key, Value};
 use crate::level::drive::in_task::move_to_task;
-use crate::level::drive::wait::{Follow, Heir, InPlace, Led, Waited};
+use crate::level::drive::wait::{Follow, Heir, InPlace, Led, Step, Waited};
 use crate::level::engine::Engine;
 use crate::level::flight::join::Join;
 use crate::level::flight::reservation::By;
-use crate::level::load::one::{How, launch, load_alone};
+use crate::level::load::one::{How, launch, lead_in_place, load_alone};
 use crate::level::load::one_inline::launch_latent;
+use crate::level::local::Flight;
 use crate::level::local::outcome::{End, Outcome};
-use crate::level::local::{Flight, Joined};
 use crate::level::read::forced::get_forced;
-use crate::level::read::many::forces;
+use crate::level::read::pass::forces;
 use crate::level::remote::interpret::Found;
 use crate::level::stats::counters::Count;
 use crate::options::ReadOptions;
@@ -109,23 +109,6 @@ pub(crate) enum Stage<K: Key, V: Value> {
     Moved(Option<Arc<Flight<K, V>>>),
 }
 
-/// A [`Joined`] that owns what it leads: a future that holds it may be dropped before its first poll.
-pub(crate) enum Step<K: Key, V: Value> {
-    Hit(Option<V>),
-    Lead(Led<K, V>),
-    Follow(Arc<Flight<K, V>>),
-}
-
-impl<K: Key, V: Value> Step<K, V> {
-    pub(crate) fn new(joined: Joined<K, V>) -> Self {
-        match joined {
-            Join::Hit(value) => Self::Hit(value),
-            Join::Lead(flight) => Self::Lead(Led::new(flight)),
-            Join::Follow(flight) => Self::Follow(flight),
-        }
-    }
-}
-
 /// Steps 3 to 6 of a read that could not end in its first poll.
 pub(crate) async fn get_on<K: Key, V: Value>(
     engine: &Arc<Engine<K, V>>,
@@ -140,7 +123,7 @@ pub(crate) async fn get_on<K: Key, V: Value>(
         let follow = match stage {
             Stage::Joined(Step::Hit(value)) => return Ok(value),
             Stage::Joined(Step::Lead(led)) if loads => {
-                let how = How { l2: led.l2(how.l2), ..how };
+                let how = How { l2: how.l2.led(led.is_beside()), ..how };
                 match lead_in_place(engine, led, how).await {
                     Ok(outcome) => return engine.local.answer(outcome, options.allow_stale).unwrap_or(Ok(None)),
                     Err(flight) => flight,
@@ -183,37 +166,6 @@ pub(crate) async fn get_on<K: Key, V: Value>(
                 Stage::Joined(Step::new(engine.local.join_again(key, false, !options.force_refresh)))
             }
         };
-    }
-}
-
-/// Step 5: polls the work in place until it is over (`Ok`) or has moved into a task (`Err`).
-pub(crate) async fn lead_in_place<K: Key, V: Value>(
-    engine: &Arc<Engine<K, V>>,
-    led: Led<K, V>,
-    how: How,
-) -> Result<Outcome<V>, Option<Arc<Flight<K, V>>>> {
-    let mut led = Some(led);
-    let first = std::future::poll_fn(|cx| {
-        let flight = led.take().and_then(Led::take);
-        Poll::Ready(flight.map(|flight| {
-            // It may have been a ticket before, and others may hold tickets still.
-            if flight.start_work() {
-                return launch(engine, flight, how, cx);
-            }
-            engine.local.give_up(&flight, false);
-            Err(flight)
-        }))
-    });
-    match first.await {
-        None => Err(None),
-        Some(Ok(outcome)) => Ok(outcome),
-        Some(Err(flight)) => {
-            // Others wait since a leader before us disappeared.
-            if flight.is_awaited() {
-                move_to_task(&flight);
-            }
-            InPlace::new(&engine.local, flight).await
-        }
     }
 }
 

@@ -6,10 +6,16 @@
 use std::sync::Arc;
 
 use crate::entry::Entry;
+use crate::error::CacheResult;
 use crate::level::bounds::{Key, Value};
 use crate::level::engine::Engine;
-use crate::level::flight::join::Seen;
+use crate::level::flight::join::{Join, Seen};
+use crate::level::flight::reservation::By;
+use crate::level::flight::token::Latent;
+use crate::level::local::Flight;
 use crate::level::local::Local;
+use crate::level::local::batch_run::Leading;
+use crate::level::local::work::BatchRun;
 use crate::level::read::hit::probe_slow;
 use crate::level::stats::counters::Count;
 use crate::options::ReadOptions;
@@ -118,4 +124,55 @@ fn probe_from<const SEEING: bool, K: Key, V: Value, L1: L1Store<K, V>>(
             return;
         }
     }
+}
+
+/// What is still to be waited for.
+pub(crate) struct Begun<K: Key, V: Value> {
+    /// The load goes on.
+    pub(crate) leading: Option<Leading<K, V>>,
+    /// Flights of others, and the indices of their keys.
+    pub(crate) followed: Vec<(usize, Arc<Flight<K, V>>)>,
+}
+
+pub(crate) type Values<V> = Vec<CacheResult<Option<V>>>;
+
+/// Whether nothing that is cached is accepted.
+pub(crate) fn forces<K: Key, V: Value>(engine: &Arc<Engine<K, V>>, options: ReadOptions) -> bool {
+    options.force_refresh && !options.disable_load && engine.sources.exist()
+}
+
+/// Joins every missing key; `lead` has those that are led, the answer those that are followed.
+#[inline(always)]
+pub(crate) fn join_missing<K: Key, V: Value>(
+    engine: &Arc<Engine<K, V>>,
+    keys: &[K],
+    values: &mut Values<V>,
+    missing: Vec<Missing>,
+    options: ReadOptions,
+    by: By<&Arc<BatchRun>>,
+    mut lead: impl FnMut(usize, Latent),
+) -> Vec<(usize, Arc<Flight<K, V>>)> {
+    let (mut led, mut followed) = (0, Vec::new());
+    let forced = forces(engine, options);
+    for Missing { at, seen } in missing {
+        if forced {
+            lead(at, engine.local.table.lead_forced(&keys[at], by, || engine.local.generation()));
+            led += 1;
+            continue;
+        }
+        match engine.local.join_latent_uncounted(&keys[at], seen, by, !options.force_refresh) {
+            Join::Hit(value) => {
+                engine.local.counters.l1_hit(value.is_none());
+                values[at] = Ok(value);
+            }
+            Join::Lead(latent) => {
+                lead(at, latent);
+                led += 1;
+            }
+            Join::Follow(flight) => followed.push((at, flight)),
+        }
+    }
+    engine.local.counters.add(Count::Miss, led + followed.len() as u64);
+    engine.local.counters.add(Count::Joined, followed.len() as u64);
+    followed
 }

@@ -66,9 +66,12 @@ async fn refreshes<K: Key, V: Value>(flight: Arc<Flight<K, V>>, how: How, mut pe
     let engine = permit.engine.clone();
     let end = match engine.remote.is_some() {
         true => fly(engine, flight, how).await,
-        false => engine.local.end_of(load_one(&engine, flight.key().clone()).await),
+        false => match load_one(&engine, flight.key().clone()).await {
+            Ok(loaded) => End::Answered(loaded),
+            Err(error) => End::Failed { error, stale: None },
+        },
     };
-    if let End::Loaded(_) | End::Found { .. } = end {
+    if let End::Answered(_) | End::Loaded(_) | End::Found { .. } = end {
         permit.ends = Some(Count::RefreshOk);
     }
     end

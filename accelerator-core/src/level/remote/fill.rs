@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use crate::error::StoreErrorKind;
 use crate::level::bounds::{Key, Value};
-use crate::level::flight::slots::Token;
+use crate::level::flight::token::Token;
 use crate::level::local::outcome::Arrived;
 use crate::level::remote::Remote;
 use crate::level::remote::permit::{May, Permit};

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::level::bounds::{Key, Value};
 use crate::level::remote::Remote;
-use crate::level::remote::renew::Life;
+use crate::level::remote::renew::{Life, Renewable};
 use crate::level::wire::wire_key::Name;
 use crate::traits::l2::LeaseToken;
 
@@ -27,9 +27,9 @@ impl L2Use {
         if self == Self::Refresh { self } else { Self::Missed }
     }
 
-    /// The same, for one who leads beside others: it does not wait for their lease.
-    pub(crate) fn beside(self) -> Self {
-        if self == Self::Read { Self::Beside } else { self }
+    /// The same; who leads `beside` others does not wait for their lease.
+    pub(crate) fn led(self, beside: bool) -> Self {
+        if beside && self == Self::Read { Self::Beside } else { self }
     }
 
     /// A miss there is the first one of this read.
@@ -99,6 +99,19 @@ impl<K: Key, V: Value> Permit<K, V> {
         {
             self.may = May::Fill(token);
         }
+    }
+}
+
+impl<K: Key, V: Value> Renewable<K, V> for Permit<K, V> {
+    fn lease(&self) -> Option<(&str, LeaseToken)> {
+        match self.may {
+            May::Fill(token) if self.life.is_none() => Some((self.name.wire(), token)),
+            _ => None,
+        }
+    }
+
+    fn renewed_by(&mut self, life: Life<K, V>) {
+        self.life = Some(life);
     }
 }
 

@@ -16,7 +16,6 @@ use tokio::time::Instant;
 
 use crate::level::bounds::{Key, Value};
 use crate::level::remote::Remote;
-use crate::level::remote::permit::{May, Permit};
 use crate::level::time::ticker::Limit;
 use crate::level::time::timer::from_now;
 use crate::sync::lock;
@@ -68,6 +67,15 @@ pub(crate) struct Life<K: Key, V: Value> {
     at: usize,
 }
 
+/// What may have a lease that is to be renewed.
+pub(crate) trait Renewable<K: Key, V: Value> {
+    /// Its key as it was sent, and its lease; `None`: it has none, or one that is renewed already.
+    fn lease(&self) -> Option<(&str, LeaseToken)>;
+
+    /// Its lease is renewed from now on.
+    fn renewed_by(&mut self, life: Life<K, V>);
+}
+
 /// Leases of a load that has not suspended yet.
 pub(crate) struct Unseated<K: Key, V: Value>(Option<Arc<Lives<K, V>>>);
 
@@ -76,14 +84,13 @@ impl<K: Key, V: Value> Unseated<K, V> {
     /// The leases among these permits. `longest`: the holder's own limit.
     pub(crate) fn new<'p>(
         remote: &Arc<Remote<K, V>>,
-        permits: impl Iterator<Item = &'p mut Permit<K, V>>,
+        permits: impl Iterator<Item = &'p mut (impl Renewable<K, V> + 'p)>,
         longest: Duration,
     ) -> Self {
         if remote.local.policy.renew_after.is_none() {
             return Self(None);
         }
-        let is_leased = |permit: &&'p mut Permit<K, V>| matches!(permit.may, May::Fill(_)) && permit.life.is_none();
-        let mut permits = permits.filter(is_leased).peekable();
+        let mut permits = permits.filter(|permit| permit.lease().is_some()).peekable();
         if permits.peek().is_none() {
             return Self(None);
         }
@@ -92,9 +99,10 @@ impl<K: Key, V: Value> Unseated<K, V> {
         let lives = Arc::new(Lives { remote: remote.clone(), leases: Mutex::new(leases), renewed: Notify::new() });
         let mut leases = lock(&lives.leases);
         for permit in permits {
-            let May::Fill(token) = permit.may else { continue };
-            permit.life = Some(Life { lives: lives.clone(), at: leases.each.len() });
-            leases.each.push(Lease { wire: permit.name.wire().to_owned(), token, state: State::Held });
+            let Some((wire, token)) = permit.lease() else { continue };
+            let (wire, at) = (wire.to_owned(), leases.each.len());
+            permit.renewed_by(Life { lives: lives.clone(), at });
+            leases.each.push(Lease { wire, token, state: State::Held });
         }
         leases.left = leases.each.len();
         drop(leases);
@@ -115,7 +123,7 @@ impl<K: Key, V: Value> Remote<K, V> {
     /// Renews the leases among these permits from now on. `longest`: the holder's own limit.
     pub(crate) fn keep_alive<'p>(
         self: &Arc<Self>,
-        permits: impl Iterator<Item = &'p mut Permit<K, V>>,
+        permits: impl Iterator<Item = &'p mut (impl Renewable<K, V> + 'p)>,
         longest: Duration,
     ) {
         Unseated::new(self, permits, longest).sit();

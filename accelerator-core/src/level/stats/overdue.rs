@@ -10,20 +10,23 @@ use crate::sync::{Mutex, lock};
 /// At most one line in this time, for each cache: a slow source must not become a flood of lines as well.
 const EVERY: Duration = Duration::from_secs(60);
 
+/// The limit of loads, and what becomes of one that is over it.
 pub(crate) struct Overdue {
+    /// `loader_timeout`.
+    pub(crate) limit: Duration,
     area: String,
     told: Mutex<Option<Instant>>,
 }
 
 impl Overdue {
-    pub(crate) fn new(area: &str) -> Self {
-        Self { area: area.to_owned(), told: Mutex::new(None) }
+    pub(crate) fn new(area: &str, limit: Duration) -> Self {
+        Self { limit, area: area.to_owned(), told: Mutex::new(None) }
     }
 
-    /// The error of a load that did not end within `limit`.
+    /// The error of a load that did not end in time.
     #[cold]
-    pub(crate) fn error(&self, limit: Duration) -> CacheError {
-        let error = CacheError::timeout(limit);
+    pub(crate) fn error(&self) -> CacheError {
+        let error = CacheError::timeout(self.limit);
         if self.is_due() {
             tracing::warn!(target: "accelerator::load", area = %self.area, error = %error, "a load was given up");
         }

@@ -9,13 +9,12 @@ use crate::cache::{Begin, LoadTicket};
 use crate::error::{CacheError, CacheResult, ErrorKind, LoadError};
 use crate::level::bounds::{Key, Value};
 use crate::level::drive::in_task::move_to_task;
-use crate::level::drive::wait::{Follow, Heir, Led, Waited};
+use crate::level::drive::wait::{Follow, Heir, Led, Step, Waited};
 use crate::level::engine::Engine;
 use crate::level::flight::join::Join;
 use crate::level::flight::reservation::By;
 use crate::level::local::Local;
 use crate::level::local::outcome::{End, Outcome, Stale};
-use crate::level::read::one::Step;
 use crate::level::remote::look::Look;
 use crate::level::remote::permit::L2Use;
 use crate::level::stats::counters::Count;
@@ -66,14 +65,14 @@ pub(crate) async fn begin_on<K: Key, V: Value>(
             Waited::Over(Outcome::Value(value)) => return Begin::Hit(value),
             Waited::Lead(led) => {
                 let look = match led.flight() {
-                    Some(flight) => l2_for_ticket(engine, flight.key(), led.l2(l2)).await,
+                    Some(flight) => l2_for_ticket(engine, flight.key(), l2.led(led.is_beside())).await,
                     None => None,
                 };
                 return begin_with(engine, led, look);
             }
             // The work of somebody's loader is stuck in one poll. Twice would be a chain as well.
             Waited::TooLong if stuck => {
-                let error = engine.local.overdue.error(engine.local.policy.loader_timeout);
+                let error = engine.local.overdue.error();
                 return Begin::Failed(if limited { error } else { with_look(engine, key, error) });
             }
             Waited::TooLong => {
@@ -176,7 +175,7 @@ where
             return Poll::Ready(answer.map_err(CacheError::loader));
         }
         match engine.local.tasks.poll_limit(limit.get_or_insert_with(|| engine.local.tasks.limit(timeout)), cx) {
-            Poll::Ready(Ok(())) => Poll::Ready(Err(engine.local.overdue.error(timeout))),
+            Poll::Ready(Ok(())) => Poll::Ready(Err(engine.local.overdue.error())),
             // Without a runtime the body is its caller's own business; it has no limit then.
             Poll::Ready(Err(NoRuntime)) | Poll::Pending => Poll::Pending,
         }

@@ -4,6 +4,7 @@ pub(crate) mod background;
 pub(crate) mod deadline;
 pub(crate) mod join_parts;
 pub(crate) mod key_deadlines;
+pub(crate) mod looks;
 pub(crate) mod policy;
 pub(crate) mod tasks;
 pub(crate) mod ticker;

@@ -12,10 +12,10 @@ use tokio::runtime::{Handle, Id};
 use crate::cache::CacheFuture;
 use crate::error::{CacheError, CacheResult, StoreError, StoreErrorKind};
 use crate::level::bounds::{Key, Value};
-use crate::level::drive::in_task::Looks;
 use crate::level::flight::shared_run::Report;
-use crate::level::local::batch_run::BatchRun;
+use crate::level::local::work::BatchRun;
 use crate::level::remote::Remote;
+use crate::level::time::looks::Looks;
 
 /// Runs the L2 part of a write from now on, whether or not its future is polled.
 pub(crate) fn in_task<K: Key, V: Value>(
