@@ -75,6 +75,11 @@ impl<V> LoadTicket<V> {
         Self(None)
     }
 
+    /// Where those who wait look for the pulse of its load.
+    pub(crate) fn pulse_point(&self) -> Option<crate::PulsePoint> {
+        self.0.as_ref().and_then(|flight| flight.pulse_point())
+    }
+
     /// Hands in what was loaded. It is cached unless an invalidation came since the ticket was given, and goes to all
     /// who wait.
     pub fn fill(mut self, loaded: impl Into<Loaded<V>>) {
@@ -107,7 +112,11 @@ impl<V> Drop for LoadTicket<V> {
     fn drop(&mut self) {
         // Also by a panic, which may be of anything else in the task.
         #[cfg(accelerator_mutant = "stranger-fails-all")]
-        crate::watch::blame(self);
+        if std::thread::panicking()
+            && let Some(flight) = self.flight()
+        {
+            flight.fail(CacheError::new(crate::ErrorKind::Panic, "the load that was waited for panicked"));
+        }
         if let Some(flight) = self.0.take() {
             flight.hand_over();
         }

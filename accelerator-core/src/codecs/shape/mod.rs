@@ -9,7 +9,6 @@
 //! Only names and kinds that serde is told are in the text: it is the same in each build and on each machine. Where a
 //! type lives, and what its fields contain, is not.
 
-mod access;
 mod describe;
 mod notes;
 mod tracer;

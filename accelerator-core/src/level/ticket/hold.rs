@@ -29,12 +29,6 @@ pub(crate) fn ticket<K: Key, V: Value>(
     LoadTicket::new(Arc::new(OfFlight { flight, l2 }))
 }
 
-impl<V> LoadTicket<V> {
-    pub(crate) fn pulse_point(&self) -> Option<PulsePoint> {
-        self.0.as_ref().and_then(|flight| flight.pulse_point())
-    }
-}
-
 /// What a look into L2 gave to the holder of a ticket.
 struct FromL2<K: Key, V: Value> {
     remote: Arc<Remote<K, V>>,

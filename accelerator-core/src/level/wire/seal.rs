@@ -36,26 +36,26 @@ pub(crate) enum Unsealed {
 }
 
 impl Unsealed {
+    /// The error of a caller who wanted to write it.
+    pub(crate) fn into_error(self) -> CacheError {
+        match self {
+            Self::NotEncoded(source) => {
+                CacheError::with_source(ErrorKind::Codec, "the value could not be encoded", source.into())
+            }
+            Self::TooLarge { size, limit } => {
+                CacheError::new(ErrorKind::Codec, format!("the encoded value has {size} bytes; L2 takes {limit}"))
+            }
+            Self::Lost(how) => CacheError::new(
+                ErrorKind::Codec,
+                format!("the value does not come back from its bytes: {}", how.cause()),
+            ),
+        }
+    }
+
     pub(crate) fn kind(&self) -> StoreErrorKind {
         match self {
             Self::NotEncoded(_) | Self::Lost(_) => StoreErrorKind::Other,
             Self::TooLarge { .. } => StoreErrorKind::TooLarge,
-        }
-    }
-}
-
-impl From<Unsealed> for CacheError {
-    fn from(why: Unsealed) -> Self {
-        match why {
-            Unsealed::NotEncoded(source) => {
-                Self::with_source(ErrorKind::Codec, "the value could not be encoded", source.into())
-            }
-            Unsealed::TooLarge { size, limit } => {
-                Self::new(ErrorKind::Codec, format!("the encoded value has {size} bytes; L2 takes {limit}"))
-            }
-            Unsealed::Lost(how) => {
-                Self::new(ErrorKind::Codec, format!("the value does not come back from its bytes: {}", how.cause()))
-            }
         }
     }
 }

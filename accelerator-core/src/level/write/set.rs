@@ -19,7 +19,7 @@ use crate::level::local::registration::Registration;
 use crate::level::remote::Remote;
 use crate::level::time::deadline::Deadline;
 use crate::level::time::policy::Life;
-use crate::level::wire::seal::Sealed;
+use crate::level::wire::seal::{Sealed, Unsealed};
 use crate::level::write::delete::{delete, delete_as};
 use crate::level::write::in_task::in_task;
 use crate::level::write::in_turn::{InTurn, Tally, in_turns};
@@ -92,7 +92,8 @@ fn ready_to_write<K: Key, V: Value>(
     };
     let sealed = items.map(|(key, value, (l1, l2))| {
         let name = remote.wire.name(&key);
-        let sealed = remote.wire.seal(&*remote.store, &name, value.as_ref(), l2, engine.local.clock.unix())?;
+        let sealed = remote.wire.seal(&*remote.store, &name, value.as_ref(), l2, engine.local.clock.unix());
+        let sealed = sealed.map_err(Unsealed::into_error)?;
         Ok((key, value, l1, name.wire().to_owned(), sealed))
     });
     sealed.collect::<CacheResult<_>>().map(|writes| Ready::Both(remote.clone(), writes))
