@@ -14,11 +14,12 @@ use std::task::{Context, Poll};
 
 use crate::error::{CacheError, CacheResult};
 use crate::level::bounds::{Key, Value};
+use crate::level::drive::host::give_up;
 use crate::level::drive::in_task::{move_to_task, run_in_task};
-use crate::level::drive::wait::{InPlace, Led};
 use crate::level::engine::Engine;
 use crate::level::local::Flight;
 use crate::level::local::commit::{Ending, Held};
+use crate::level::local::host::{InPlace, Led};
 use crate::level::local::outcome::{End, Outcome, Stale};
 use crate::level::local::work::{Limited, Work};
 use crate::level::remote::Remote;
@@ -123,7 +124,7 @@ pub(crate) async fn lead_in_place<K: Key, V: Value>(
             if flight.start_work() {
                 return launch(engine, flight, how, cx);
             }
-            engine.local.give_up(&flight, false);
+            give_up(&flight, false);
             Err(flight)
         }))
     });

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use crate::entry::Entry;
 use crate::level::bounds::{Key, Value};
-use crate::level::flight::state::{Left, is_unshared};
+use crate::level::drive::host::give_up;
+use crate::level::flight::state::is_unshared;
 use crate::level::flight::token::{Latent, Token};
 use crate::level::local::outcome::{Arrived, End, Outcome, Stale};
 use crate::level::local::{Flight, Local};
@@ -55,31 +56,11 @@ impl<K: Key, V: Value> Local<K, V> {
         Ending::new(self, Held::Flight(flight)).end_alone(end)
     }
 
-    /// Ends the registration of a flight without touching L1.
-    pub(crate) fn release(&self, flight: &Arc<Flight<K, V>>) {
-        self.table.commit(flight.key(), flight.hash(), flight.token(), Some(flight), || self.generation(), |_| {});
-    }
-
-    /// Ends the registration of one leader of a flight that others lead, or that is over.
-    pub(crate) fn unregister(&self, flight: &Flight<K, V>) {
-        self.table.commit(flight.key(), flight.hash(), flight.token(), None, || self.generation(), |_| {});
-    }
-
-    /// A leader of a flight gives up: the next who waits takes over, or the flight ends; unless others lead. `works`: by
-    /// the work of the flight, not with a ticket.
-    pub(crate) fn give_up(&self, flight: &Arc<Flight<K, V>>, works: bool) {
-        match flight.vacate(works) {
-            Left::Heir => {}
-            Left::Others => self.unregister(flight),
-            Left::Nobody => self.release(flight),
-        }
-    }
-
-    /// [`give_up`](Self::give_up) for a latent flight.
+    /// [`give_up`] for a latent flight.
     #[cold]
     pub(crate) fn give_up_latent(&self, key: &K, latent: Latent) {
         if let Some(flight) = self.table.leave(key, &latent) {
-            self.give_up(&flight, false);
+            give_up(&flight, false);
         }
     }
 

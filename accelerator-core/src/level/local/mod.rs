@@ -6,6 +6,7 @@
 pub(crate) mod batch_run;
 pub(crate) mod claim;
 pub(crate) mod commit;
+pub(crate) mod host;
 pub(crate) mod keep;
 pub(crate) mod outcome;
 pub(crate) mod registration;
@@ -37,7 +38,7 @@ use crate::traits::l1::L1Store;
 use crate::traits::loader::Loaded;
 
 pub(crate) type Flight<K, V> = state::Flight<K, Outcome<V>, Work<V>, Arc<Local<K, V>>>;
-type Table<K, V> = SlotTable<K, Outcome<V>, Work<V>, Arc<Local<K, V>>>;
+pub(crate) type Table<K, V> = SlotTable<K, Outcome<V>, Work<V>, Arc<Local<K, V>>>;
 pub(crate) type Joined<K, V> = Join<Option<V>, Arc<Flight<K, V>>, Arc<Flight<K, V>>>;
 
 /// What all clones of a cache share of its first level: one for each `(K, V)`, whatever the store.

@@ -14,11 +14,12 @@ use std::sync::Arc;
 use crate::error::CacheResult;
 use crate::level::bounds::{Key, Value};
 use crate::level::drive::in_task::move_to_task;
-use crate::level::drive::wait::{Follow, Heir, Led, Waited};
+use crate::level::drive::wait::Heir;
 use crate::level::engine::Engine;
 use crate::level::flight::forced::Forced;
 use crate::level::load::one::{How, lead_in_place, load_alone};
 use crate::level::local::Flight;
+use crate::level::local::host::{Follow, Led, Waited};
 use crate::level::stats::counters::Count;
 use crate::options::ReadOptions;
 

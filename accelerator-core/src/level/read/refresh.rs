@@ -10,11 +10,11 @@ use std::task::Waker;
 
 use crate::level::bounds::{Key, Value};
 use crate::level::drive::in_task::{leave_to_task, look_after, run_in_task};
-use crate::level::drive::wait::Led;
 use crate::level::engine::Engine;
 use crate::level::flight::join::Join;
 use crate::level::load::one::{How, fly, load_one};
 use crate::level::local::Flight;
+use crate::level::local::host::Led;
 use crate::level::local::outcome::End;
 use crate::level::local::work::Work;
 use crate::level::stats::counters::Count;

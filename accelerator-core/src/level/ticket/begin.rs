@@ -8,12 +8,14 @@ use std::task::Poll;
 use crate::cache::{Begin, LoadTicket};
 use crate::error::{CacheError, CacheResult, ErrorKind, LoadError};
 use crate::level::bounds::{Key, Value};
+use crate::level::drive::host::give_up;
 use crate::level::drive::in_task::move_to_task;
-use crate::level::drive::wait::{Follow, Heir, Led, Step, Waited};
+use crate::level::drive::wait::Heir;
 use crate::level::engine::Engine;
 use crate::level::flight::join::Join;
 use crate::level::flight::reservation::By;
 use crate::level::local::Local;
+use crate::level::local::host::{Follow, Led, Step, Waited};
 use crate::level::local::outcome::{End, Outcome, Stale};
 use crate::level::remote::look::Look;
 use crate::level::remote::permit::L2Use;
@@ -130,7 +132,7 @@ pub(crate) fn begin_with<K: Key, V: Value>(
     let Some(flight) = led.take() else { return Begin::Lead(LoadTicket::detached()) };
     // Another leader was faster than the look into L2.
     if let Some(Outcome::Value(value)) = flight.result().cloned() {
-        engine.local.give_up(&flight, false);
+        give_up(&flight, false);
         return Begin::Hit(value);
     }
     let Some(mut look) = look else { return Begin::Lead(ticket(flight, None, None)) };

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use crate::cache::{Begin, FlightOps, LoadTicket};
 use crate::error::CacheError;
 use crate::level::bounds::{Key, Value};
+use crate::level::drive::host::give_up;
 use crate::level::flight::token::{Latent, Token};
 use crate::level::local::commit::{Ending, Held};
 use crate::level::local::outcome::{Arrived, End, Outcome, Stale};
@@ -66,7 +67,7 @@ impl<K: Key, V: Value> FlightOps<V> for OfFlight<K, V> {
     fn hand_over(self: Arc<Self>) {
         // The heir asks for the lease anew.
         drop(self.l2.as_ref().and_then(|l2| lock(&l2.permit).take()));
-        self.flight.context.give_up(&self.flight, false);
+        give_up(&self.flight, false);
     }
 
     fn stale(&self) -> Option<Option<V>> {
