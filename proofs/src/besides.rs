@@ -10,6 +10,7 @@ use shuttle::sync::mpsc::channel;
 use shuttle::thread::{self, JoinHandle};
 use tokio::time::Instant;
 
+use crate::level::drive::host::unregister;
 use crate::level::flight::join::Join;
 use crate::level::flight::patience::Limits;
 use crate::rig::{Cache, Flight, Led, Outcome, Wire, take_over};
@@ -34,7 +35,7 @@ fn beside(flight: &Arc<Flight>) -> Option<Led> {
     if flight.lead_beside(&mut None, arrived, Limits::new(Duration::ZERO, Duration::ZERO)) {
         return Some(Led::new(flight.clone()));
     }
-    cache.leave_flight(flight);
+    unregister(flight);
     None
 }
 
@@ -149,13 +150,12 @@ pub(crate) fn a_ticket_ends_the_work_beside_it() {
     let (first, second) = two_leaders(&cache);
     let (done, is_done) = channel();
     let works = {
-        let wire = wire.clone();
+        let (cache, wire) = (cache.clone(), wire.clone());
         thread::spawn(move || {
-            let flight = second.take().expect("it leads");
             let outcome = block_on(async {
-                match take_over(flight, &wire).await {
+                match take_over(&cache, second, &wire).await {
                     Ok(outcome) => outcome,
-                    Err(in_place) => match in_place.await {
+                    Err(in_place) => match in_place.expect("it leads").await {
                         Ok(outcome) => outcome,
                         Err(moved) => moved.and_then(|flight| flight.result().copied()).expect("nobody moves it"),
                     },

@@ -7,11 +7,14 @@ use shuttle::sync::atomic::Ordering::SeqCst;
 use shuttle::sync::mpsc::channel;
 use shuttle::thread::{self, JoinHandle};
 
+use crate::level::drive::host::give_up;
+use crate::level::drive::in_task::run_in_task;
 use crate::level::flight::join::Join;
-use crate::level::flight::reservation::{By, Latent};
-use crate::rig::{Cache, Flight, InPlace, KEY, Outcome, Stage, Wire, Work, give_up, run_in_task};
+use crate::level::flight::reservation::By;
+use crate::level::flight::token::Latent;
+use crate::rig::{Cache, Flight, InPlace, KEY, Outcome, Stage, Step, Wire, Work};
 
-type Started = Result<Outcome, Stage>;
+type Started<'c> = Result<Outcome, Stage<'c>>;
 
 /// As `finish.rs`: what a latent leader owes to those who followed. Dropped before its end, it fails for them.
 struct Ending {
@@ -62,7 +65,7 @@ fn ending(cache: &Arc<Cache>, joined: Join<u64, Latent, Arc<Flight>>) -> Ending 
 }
 
 /// As `Engine::launch_latent`.
-fn launch(cache: &Arc<Cache>, latent: Latent, wire: &Arc<Wire>, cx: &mut std::task::Context<'_>) -> Started {
+fn launch<'c>(cache: &'c Arc<Cache>, latent: Latent, wire: &Arc<Wire>, cx: &mut std::task::Context<'_>) -> Started<'c> {
     let mut ending = Ending { cache: cache.clone(), latent: Some(latent) };
     let mut work = Work::new(wire);
     if work.poll(cx).is_ready() {
@@ -74,7 +77,7 @@ fn launch(cache: &Arc<Cache>, latent: Latent, wire: &Arc<Wire>, cx: &mut std::ta
     if let Some(hand) = flight.park(work, cx.waker()) {
         run_in_task(flight.clone(), hand);
     }
-    Err(Stage::Leading(InPlace(Some(flight))))
+    Err(Stage::Leading(InPlace::new(cache, flight)))
 }
 
 /// As `Engine::get_missed` without L2.
@@ -96,7 +99,7 @@ async fn get_by(
         std::task::Poll::Ready(match joined {
             Join::Hit(value) => Ok(Outcome::Value(value)),
             Join::Lead(latent) => launch(cache, latent, wire, cx),
-            Join::Follow(flight) => Err(Stage::Joined(Join::Follow(flight))),
+            Join::Follow(flight) => Err(Stage::Joined(Step::Follow(flight))),
         })
     });
     match first.await {
@@ -231,7 +234,7 @@ pub(crate) fn latent_ticket_hands_over() {
             // As `Engine::give_up_latent`.
             let latent = ticket.latent.take().expect("not ended");
             if let Some(flight) = cache.table.leave(&KEY, &latent) {
-                give_up(&flight);
+                give_up(&flight, false);
             }
         })
     };

@@ -1,17 +1,23 @@
 //! The place of the work: with its leader until somebody else depends on it, then in a task, and always at its end once.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 
 use shuttle::future::block_on;
 use shuttle::sync::mpsc::channel;
 use shuttle::thread::{self, JoinHandle};
 
+use crate::level::drive::host::Host;
+use crate::level::drive::in_task::look_after;
+use crate::level::drive::wait::Heir;
 use crate::level::flight::handoff::{ASLEEP, Looked};
 use crate::level::flight::join::Join;
-use crate::rig::{
-    Cache, Flight, Follow, InTask, Led, Outcome, Waited, Wire, first_poll, look_at, poll_once, take_over,
-};
+use crate::rig::{Cache, Flight, Follow, InTask, Led, Outcome, Waited, Wire, launch_first, poll_once, take_over};
+
+fn ms(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).expect("a short time")
+}
 
 fn get(cache: &Arc<Cache>, wire: &Arc<Wire>) -> JoinHandle<Outcome> {
     let (cache, wire) = (cache.clone(), wire.clone());
@@ -47,8 +53,8 @@ pub(crate) fn dropped_leader_moves_the_work() {
     let (cache, wire) = (Cache::new(), Wire::new());
     let flight = leads(&cache, false);
     let leader = {
-        let wire = wire.clone();
-        thread::spawn(move || drop(block_on(first_poll(flight, &wire))))
+        let (cache, wire) = (cache.clone(), wire.clone());
+        thread::spawn(move || drop(block_on(launch_first(&cache, flight, &wire))))
     };
     let follower = get(&cache, &wire);
     let answer = answers(&wire);
@@ -81,9 +87,9 @@ pub(crate) fn held_leader_holds_nobody() {
     let flight = leads(&cache, false);
     let (done, is_done) = channel();
     let leader = {
-        let wire = wire.clone();
+        let (cache, wire) = (cache.clone(), wire.clone());
         thread::spawn(move || {
-            let held = block_on(first_poll(flight, &wire));
+            let held = block_on(launch_first(&cache, flight, &wire));
             is_done.recv().unwrap();
             drop(held);
         })
@@ -107,15 +113,15 @@ pub(crate) fn held_heir_holds_nobody() {
     let heir = {
         let (cache, wire) = (cache.clone(), wire.clone());
         thread::spawn(move || {
-            let flight = match cache.join(false) {
-                Join::Lead(flight) => Some(flight),
-                Join::Follow(flight) => match block_on(Follow::new(flight, false)) {
-                    Waited::Lead(led) => led.take(),
+            let led = match cache.join(false) {
+                Join::Lead(flight) => Some(Led::new(flight)),
+                Join::Follow(flight) => match block_on(Follow::new(flight, Heir::Loader)) {
+                    Waited::Lead(led) => Some(led),
                     _ => None,
                 },
                 Join::Hit(_) => None,
             };
-            let held = flight.map(|flight| block_on(take_over(flight, &wire)));
+            let held = led.map(|led| block_on(take_over(&cache, led, &wire)));
             is_done.recv().unwrap();
             drop(held);
         })
@@ -149,10 +155,10 @@ pub(crate) fn dropped_task_hands_over() {
 /// A task that its runtime doesn't run, made by a leader that went away.
 fn asleep(cache: &Arc<Cache>, wire: &Arc<Wire>) -> (Arc<Flight>, InTask) {
     let flight = leads(cache, false);
-    let in_place = block_on(first_poll(flight.clone(), wire)).expect_err("there is no answer yet");
-    let Looked::Task(hand) = flight.detach(false, Instant::now()) else { panic!("it was with its leader") };
+    let in_place = block_on(launch_first(cache, flight.clone(), wire)).err().expect("there is no answer yet");
+    let Looked::Task(hand) = flight.detach(false, cache.now()) else { panic!("it was with its leader") };
     drop(in_place);
-    (flight.clone(), InTask::new(flight, hand))
+    (flight.clone(), InTask::new(flight, hand).expect("it was parked for a task"))
 }
 
 /// Another task takes its place, before its runtime ends at last.
@@ -161,8 +167,8 @@ pub(crate) fn replaced_task_takes_nothing_with_it() {
     let (flight, asleep) = asleep(&cache, &wire);
     // Who would have to load anew would wait for ever.
     let follower = get(&cache, &Wire::new());
-    let looked = look_at(&flight, true, Instant::now() + ASLEEP);
-    assert!(matches!(looked, Looked::Task(_)), "{looked:?}");
+    cache.ahead.fetch_add(ms(ASLEEP), Relaxed);
+    look_after(&flight);
     let late = thread::spawn(move || drop(asleep));
     let answer = answers(&wire);
     assert_eq!(follower.join().unwrap(), Outcome::Value(0));
@@ -181,7 +187,8 @@ pub(crate) fn replaced_task_may_wake_up() {
     let answer = answers(&wire);
     // The first look wakes it where it is waiting, the next takes its place.
     for looks in 1..=3 {
-        look_at(&flight, true, Instant::now() + ASLEEP * 2 * looks);
+        cache.ahead.fetch_add(ms(ASLEEP) * 2 * looks, Relaxed);
+        look_after(&flight);
     }
     assert_eq!(follower.join().unwrap(), Outcome::Value(0));
     late.join().unwrap();

@@ -1,27 +1,40 @@
-//! A cache of one key around the table: what `engine.rs`, `wait.rs`, `invalidate.rs` and `write.rs` do with it, without
-//! timers, codecs and counters. The source counts up, so "older" is "smaller".
+//! A cache of one key around the table: what `level/load`, `level/read` and `level/write` do with it, without timers,
+//! codecs and counters. Its flights are driven by the code of `level/drive` as it is. The source counts up, so "older" is
+//! "smaller".
 
 use std::future::Future;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use shuttle::future::block_on;
 use shuttle::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::SeqCst};
 
-use crate::level::flight::handoff::{Hand, Looked};
+use crate::level::drive::host::{FlightOf, Host, release};
+use crate::level::drive::in_place::{self, first_poll, launch};
+use crate::level::drive::in_task::move_to_task;
+use crate::level::drive::wait::{self, Heir};
+use crate::level::drive::{in_task, led};
 use crate::level::flight::join::Join;
+use crate::level::flight::patience::Limits;
 use crate::level::flight::shared_run::Run;
-use crate::level::flight::slots::{Registered, SlotTable, Token};
-use crate::level::flight::state::{self, Left, Parked, Turn, is_unshared};
+use crate::level::flight::slots::SlotTable;
+use crate::level::flight::state::{Parked, is_unshared};
+use crate::level::flight::token::{Registered, Token};
 use crate::sync::{Mutex, lock};
 
 pub(crate) const KEY: u8 = 7;
 
-pub(crate) type Flight = state::Flight<u8, Outcome, Work, Arc<Cache>>;
+pub(crate) type Flight = FlightOf<Arc<Cache>>;
 type Table = SlotTable<u8, Outcome, Work, Arc<Cache>>;
 type Joined = Join<u64, Arc<Flight>, Arc<Flight>>;
+pub(crate) type Led = led::Led<Arc<Cache>>;
+pub(crate) type Step = led::Step<u64, Arc<Cache>>;
+pub(crate) type Follow = wait::Follow<Arc<Cache>>;
+pub(crate) type Waited = wait::Waited<Arc<Cache>>;
+pub(crate) type InPlace<'c> = in_place::InPlace<'c, Arc<Cache>>;
+pub(crate) type InTask = in_task::InTask<Arc<Cache>>;
 
 /// How a flight ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +71,8 @@ pub(crate) struct Cache {
     acknowledged: AtomicU64,
     // The newest `clear` that has returned.
     cleared: AtomicU32,
+    // By how many milliseconds its time is ahead.
+    pub(crate) ahead: std::sync::atomic::AtomicU64,
 }
 
 impl Cache {
@@ -84,6 +99,7 @@ impl Cache {
             loads: AtomicUsize::new(0),
             acknowledged: AtomicU64::new(0),
             cleared: AtomicU32::new(0),
+            ahead: std::sync::atomic::AtomicU64::new(0),
         })
     }
 
@@ -130,12 +146,12 @@ impl Cache {
             let waited = match joined {
                 Join::Hit(value) => return Outcome::Value(value),
                 Join::Lead(flight) => return self.load(Led::new(flight)),
-                Join::Follow(flight) => Follow::new(flight, true).await,
+                Join::Follow(flight) => Follow::new(flight, Heir::Body).await,
             };
             joined = match waited {
                 Waited::Over(outcome) => return outcome,
                 Waited::Lead(led) => return self.load(led),
-                Waited::Restart => self.join(true),
+                Waited::Restart | Waited::TooLong => self.join(true),
             };
         }
     }
@@ -145,7 +161,7 @@ impl Cache {
         let value = self.l2().unwrap_or_else(|| {
             self.loads.fetch_add(1, SeqCst);
             let value = self.source.load(SeqCst);
-            if let Some(flight) = &led.0 {
+            if let Some(flight) = led.flight() {
                 self.fill(flight, value);
             }
             value
@@ -166,10 +182,14 @@ impl Cache {
 
     /// As `Engine::finish`.
     pub(crate) fn finish(&self, led: Led, outcome: Outcome) -> Outcome {
-        let Some(flight) = led.take() else { return outcome };
+        led.take().map_or(outcome, |flight| self.end_flight(flight, outcome))
+    }
+
+    /// As `Ending::end`.
+    fn end_flight(&self, flight: Arc<Flight>, outcome: Outcome) -> Outcome {
         match outcome {
             Outcome::Value(value) => self.commit(&flight, value),
-            Outcome::Failed => self.release(&flight),
+            Outcome::Failed => release(&flight),
         }
         if !is_unshared(&flight) {
             flight.publish(outcome);
@@ -193,16 +213,6 @@ impl Cache {
                 *lock(&self.l1) = Some(Entry { value, generation: token.generation });
             }
         }
-    }
-
-    /// Ends the registration of a flight without touching L1.
-    pub(crate) fn release(&self, flight: &Arc<Flight>) {
-        self.table.commit(&KEY, flight.hash(), flight.token(), Some(flight), || self.generation(), |_| {});
-    }
-
-    /// As `Engine::unregister`.
-    pub(crate) fn leave_flight(&self, flight: &Flight) {
-        self.table.commit(&KEY, flight.hash(), flight.token(), None, || self.generation(), |_| {});
     }
 
     /// `lookup`: reads L2 outside any flight, and fills L1 with it.
@@ -343,98 +353,6 @@ impl Cache {
     }
 }
 
-/// As `wait.rs`: the ticket of a flight. Dropped, it passes on.
-pub(crate) struct Led(Option<Arc<Flight>>);
-
-impl Led {
-    pub(crate) fn new(flight: Arc<Flight>) -> Self {
-        Self(Some(flight))
-    }
-
-    pub(crate) fn take(mut self) -> Option<Arc<Flight>> {
-        self.0.take()
-    }
-}
-
-impl Drop for Led {
-    fn drop(&mut self) {
-        if let Some(flight) = self.0.take() {
-            give_up(&flight);
-        }
-    }
-}
-
-/// As `Engine::give_up`, by one who holds a ticket.
-pub(crate) fn give_up(flight: &Arc<Flight>) {
-    gives_up(flight, false);
-}
-
-fn gives_up(flight: &Arc<Flight>, works: bool) {
-    match flight.vacate(works) {
-        Left::Heir => {}
-        Left::Others => flight.context.leave_flight(flight),
-        Left::Nobody => flight.context.release(flight),
-    }
-}
-
-pub(crate) enum Waited {
-    Over(Outcome),
-    Lead(Led),
-    Restart,
-}
-
-/// As `wait.rs`, without the limit.
-pub(crate) struct Follow {
-    seat: Option<usize>,
-    borrows: bool,
-    flight: Option<Arc<Flight>>,
-}
-
-impl Follow {
-    pub(crate) fn new(flight: Arc<Flight>, borrows: bool) -> Self {
-        Self { seat: None, borrows, flight: Some(flight) }
-    }
-}
-
-impl Future for Follow {
-    type Output = Waited;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Waited> {
-        let this = self.get_mut();
-        let Some(flight) = this.flight.as_ref() else { return Poll::Ready(Waited::Restart) };
-        let was_seated = this.seat.is_some();
-        let waited = match flight.poll_wait(&mut this.seat, this.borrows, cx) {
-            Poll::Pending => {
-                if !was_seated {
-                    move_to_task(flight);
-                }
-                return Poll::Pending;
-            }
-            Poll::Ready(Turn::Done) => flight.result().map_or(Waited::Restart, |outcome| Waited::Over(*outcome)),
-            Poll::Ready(Turn::Restart) => {
-                flight.context.table.detach(flight);
-                Waited::Restart
-            }
-            Poll::Ready(Turn::Lead) => {
-                let led = this.flight.take().map(Led::new);
-                return Poll::Ready(led.map_or(Waited::Restart, Waited::Lead));
-            }
-        };
-        this.flight = None;
-        Poll::Ready(waited)
-    }
-}
-
-impl Drop for Follow {
-    fn drop(&mut self) {
-        if let Some(flight) = self.flight.take()
-            && flight.leave(&mut self.seat)
-        {
-            flight.context.release(&flight);
-        }
-    }
-}
-
 /// The work of a flight: a load of its own.
 pub(crate) struct Work(Load);
 
@@ -516,214 +434,155 @@ impl Load {
     }
 }
 
-/// As `in_task.rs`: the work of a flight in a task. Dropped before its end, it passes the flight on, unless another task
-/// has the work by now.
-pub(crate) struct InTask {
-    flight: Option<Arc<Flight>>,
-    number: u32,
-}
+impl Host for Arc<Cache> {
+    type Key = u8;
+    type Result = Outcome;
+    type Work = Work;
+    type End = ();
+    type Limit = ();
 
-impl InTask {
-    pub(crate) fn new(flight: Arc<Flight>, hand: Hand) -> Self {
-        match hand {
-            Hand::Task(number) => Self { flight: Some(flight), number },
-            Hand::Leader => panic!("a leader needs no task"),
-        }
+    fn table(&self) -> &Table {
+        &self.table
     }
-}
 
-impl Future for InTask {
-    type Output = ();
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let this = self.get_mut();
-        let Some(flight) = this.flight.as_ref() else { return Poll::Ready(()) };
-        let Some(mut work) = flight.unpark(Hand::Task(this.number)) else {
-            this.flight = None;
-            return Poll::Ready(());
-        };
-        if work.poll(cx).is_pending() {
-            flight.park_in_task(work, this.number, cx.waker());
-            return Poll::Pending;
-        }
-        if let Some(flight) = this.flight.take() {
-            end(Led::new(flight));
-        }
-        Poll::Ready(())
+    fn generation(&self) -> u32 {
+        Cache::generation(self)
     }
-}
 
-impl Drop for InTask {
-    fn drop(&mut self) {
-        if let Some(flight) = self.flight.take()
-            && let Some(work) = flight.let_go(Hand::Task(self.number))
-        {
-            drop(work);
-            gives_up(&flight, true);
-        }
+    fn poll_work(&self, work: &mut Work, cx: &mut Context<'_>) -> Poll<()> {
+        work.poll(cx)
     }
-}
 
-fn end(led: Led) -> Outcome {
-    let Some(cache) = led.0.as_ref().map(|flight| flight.context.clone()) else { return Outcome::Failed };
-    cache.finish(led, Outcome::Value(cache.source.load(SeqCst)))
-}
+    fn drop_work(work: Work) {
+        drop(work);
+    }
 
-/// As `Engine::run_in_task`. The threads of shuttle are not daemons: a task that never ends is a failure.
-pub(crate) fn run_in_task(flight: Arc<Flight>, hand: Hand) {
-    spawn(InTask::new(flight, hand));
+    fn end(&self, flight: Arc<Flight>, (): (), _: bool) -> Outcome {
+        self.end_flight(flight, Outcome::Value(self.source.load(SeqCst)))
+    }
+
+    fn is_answer(_: &Outcome) -> bool {
+        true
+    }
+
+    fn move_run(&self, run: &Arc<BatchRun>, looks: bool) -> bool {
+        run.move_to_task(looks, self.now(), spawn)
+    }
+
+    fn now(&self) -> Instant {
+        // Not shuttle's: it is no place for a switch.
+        Instant::now() + Duration::from_millis(self.ahead.load(std::sync::atomic::Ordering::Relaxed))
+    }
+
+    fn has_runtime(&self) -> bool {
+        true
+    }
+
+    // The threads of shuttle are not daemons: a task that never ends is a failure.
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        spawn(task);
+    }
+
+    fn patience(&self) -> Limits {
+        Limits::new(Duration::ZERO, Duration::ZERO)
+    }
+
+    // Nobody loses patience, and nobody looks, but by a scenario's own doing.
+
+    fn limit(&self, _: Duration) {}
+
+    fn is_over(&self, (): &mut (), _: &mut Context<'_>) -> bool {
+        false
+    }
+
+    fn ask(&self, _: u64) -> bool {
+        false
+    }
+
+    fn is_alive(&self, _: u64) -> bool {
+        false
+    }
+
+    fn is_waited_for(&self) {}
 }
 
 pub(crate) fn spawn(task: impl Future<Output = ()> + Send + 'static) {
     shuttle::thread::spawn(move || block_on(task));
 }
 
-/// As `Engine::move_to_task`.
-pub(crate) fn move_to_task(flight: &Arc<Flight>) {
-    look_at(flight, false, Instant::now());
-}
-
-/// As `Engine::look_at`, for who has waited until `now`.
-pub(crate) fn look_at(flight: &Arc<Flight>, looks: bool, now: Instant) -> Looked {
-    if let Some(run) = flight.run() {
-        run.move_to_task(looks, now, spawn);
-        return Looked::Well;
-    }
-    let looked = flight.detach(looks, now);
-    if let Looked::Task(hand) = looked {
-        run_in_task(flight.clone(), hand);
-    }
-    looked
-}
-
-/// As `Engine::launch`: the first poll, in place.
-pub(crate) fn launch(flight: Arc<Flight>, mut work: Work, cx: &mut Context<'_>) -> Result<Outcome, InPlace> {
-    match work.poll(cx) {
-        Poll::Ready(()) => Ok(end(Led::new(flight))),
-        Poll::Pending => {
-            if let Some(hand) = flight.park(work, cx.waker()) {
-                run_in_task(flight.clone(), hand);
-            }
-            Err(InPlace(Some(flight)))
-        }
-    }
-}
-
-/// As `wait.rs`: the leader of a flight after the first poll.
-pub(crate) struct InPlace(pub(crate) Option<Arc<Flight>>);
-
-impl Future for InPlace {
-    /// `Err`: it has moved into a task.
-    type Output = Result<Outcome, Option<Arc<Flight>>>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let slot = &mut self.get_mut().0;
-        let Some(flight) = slot.as_ref() else { return Poll::Ready(Err(None)) };
-        if let Some(outcome) = flight.result().copied()
-            && flight.unpark(Hand::Leader).is_some()
-        {
-            flight.context.leave_flight(flight);
-            *slot = None;
-            return Poll::Ready(Ok(outcome));
-        }
-        let Some(mut work) = flight.unpark(Hand::Leader) else { return Poll::Ready(Err(slot.take())) };
-        match work.poll(cx) {
-            Poll::Ready(()) => Poll::Ready(slot.take().map(|flight| end(Led::new(flight))).ok_or(None)),
-            Poll::Pending => match flight.park(work, cx.waker()) {
-                None => Poll::Pending,
-                Some(hand) => {
-                    run_in_task(flight.clone(), hand);
-                    Poll::Ready(Err(slot.take()))
-                }
-            },
-        }
-    }
-}
-
-impl Drop for InPlace {
-    fn drop(&mut self) {
-        if let Some(flight) = self.0.take() {
-            move_to_task(&flight);
-        }
-    }
-}
-
 /// As `read.rs`: where a read stands.
-pub(crate) enum Stage {
-    Joined(Joined),
-    Leading(InPlace),
+pub(crate) enum Stage<'c> {
+    Joined(Step),
+    Leading(InPlace<'c>),
 }
 
 impl Cache {
     /// `get` with a loader: leads in place, or follows and moves the work into a task.
     pub(crate) async fn get_by_work(self: &Arc<Self>, wire: &Arc<Wire>) -> Outcome {
         let stage = match self.join(false) {
-            Join::Lead(flight) => match first_poll(flight, wire).await {
+            Join::Lead(flight) => match launch_first(self, flight, wire).await {
                 Ok(outcome) => return outcome,
                 Err(in_place) => Stage::Leading(in_place),
             },
-            joined => Stage::Joined(joined),
+            joined => Stage::Joined(Step::new(joined)),
         };
         self.get_on(stage, wire).await
     }
 
-    pub(crate) async fn get_on(self: &Arc<Self>, mut stage: Stage, wire: &Arc<Wire>) -> Outcome {
+    pub(crate) async fn get_on<'c>(self: &'c Arc<Self>, mut stage: Stage<'c>, wire: &Arc<Wire>) -> Outcome {
         loop {
             let flight = match stage {
-                Stage::Joined(Join::Hit(value)) => return Outcome::Value(value),
-                Stage::Joined(Join::Lead(flight)) => match take_over(flight, wire).await {
+                Stage::Joined(Step::Hit(value)) => return Outcome::Value(value),
+                Stage::Joined(Step::Lead(led)) => match take_over(self, led, wire).await {
                     Ok(outcome) => return outcome,
-                    Err(in_place) => {
+                    Err(Some(in_place)) => {
                         stage = Stage::Leading(in_place);
                         continue;
                     }
+                    Err(None) => None,
                 },
                 Stage::Leading(in_place) => match in_place.await {
                     Ok(outcome) => return outcome,
                     Err(flight) => flight,
                 },
-                Stage::Joined(Join::Follow(flight)) => {
+                Stage::Joined(Step::Follow(flight)) => {
                     move_to_task(&flight);
                     Some(flight)
                 }
             };
             let waited = match flight {
-                Some(flight) => Follow::new(flight, false).await,
+                Some(flight) => Follow::new(flight, Heir::Loader).await,
                 None => Waited::Restart,
             };
             stage = Stage::Joined(match waited {
                 Waited::Over(outcome) => return outcome,
-                Waited::Lead(led) => led.take().map_or_else(|| self.join(false), Join::Lead),
-                Waited::Restart => self.join(false),
+                Waited::Lead(led) => Step::Lead(led),
+                Waited::Restart | Waited::TooLong => Step::new(self.join(false)),
             });
         }
     }
 }
 
 /// As `Engine::get_first`: nobody can have waited for this flight before.
-pub(crate) async fn first_poll(flight: Arc<Flight>, wire: &Arc<Wire>) -> Result<Outcome, InPlace> {
+pub(crate) async fn launch_first<'c>(
+    cache: &'c Arc<Cache>,
+    flight: Arc<Flight>,
+    wire: &Arc<Wire>,
+) -> Result<Outcome, InPlace<'c>> {
     let mut flight = Some(flight);
     let launched = std::future::poll_fn(|cx| {
-        let work = Work::new(wire);
-        Poll::Ready(flight.take().map(|flight| launch(flight, work, cx)))
+        Poll::Ready(flight.take().map(|flight| launch(cache, flight, |_| Ok(Work::new(wire)), cx)))
     });
-    launched.await.unwrap_or(Ok(Outcome::Failed))
+    launched.await.unwrap_or(Ok(Outcome::Failed)).map_err(|flight| InPlace::new(cache, flight))
 }
 
-/// As `Engine::lead_in_place`: the flight may have had a leader before, for whom others wait.
-pub(crate) async fn take_over(flight: Arc<Flight>, wire: &Arc<Wire>) -> Result<Outcome, InPlace> {
-    if !flight.start_work() {
-        give_up(&flight);
-        return Err(InPlace(Some(flight)));
-    }
-    let launched = first_poll(flight, wire).await;
-    if let Err(in_place) = &launched
-        && let Some(flight) = &in_place.0
-        && flight.is_awaited()
-    {
-        move_to_task(flight);
-    }
-    launched
+/// Takes over a flight that may have had a leader before, for whom others wait. `Err`: it goes on.
+pub(crate) async fn take_over<'c>(
+    cache: &'c Arc<Cache>,
+    led: Led,
+    wire: &Arc<Wire>,
+) -> Result<Outcome, Option<InPlace<'c>>> {
+    first_poll(cache, led, |_| Ok(Work::new(wire))).await
 }
 
 /// Polls once and drops.

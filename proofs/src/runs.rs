@@ -12,11 +12,13 @@ use shuttle::sync::atomic::Ordering::SeqCst;
 use shuttle::sync::mpsc::{Receiver, channel};
 use shuttle::thread::{self, JoinHandle};
 
+use crate::level::drive::host::give_up;
 use crate::level::flight::handoff::ASLEEP;
 use crate::level::flight::join::Join;
-use crate::level::flight::reservation::{By, Latent};
+use crate::level::flight::reservation::By;
 use crate::level::flight::shared_run::Report;
-use crate::rig::{BatchRun, Cache, Flight, KEY, Load, Outcome, Stage, Wire, give_up, poll_once, spawn};
+use crate::level::flight::token::Latent;
+use crate::rig::{BatchRun, Cache, Flight, KEY, Load, Outcome, Stage, Step, Wire, poll_once, spawn};
 
 /// As `batch_run.rs`: the key of the batch, which reports to the leader when it is dropped.
 struct Wants {
@@ -61,7 +63,7 @@ impl Drop for Wants {
         if let Some(latent) = self.latent.take() {
             // As `Engine::give_up_latent`.
             if let Some(flight) = self.cache.table.leave(&KEY, &latent) {
-                give_up(&flight);
+                give_up(&flight, false);
             }
         }
         self.report.tell(self.outcome);
@@ -119,7 +121,7 @@ async fn get(cache: &Arc<Cache>, wire: &Arc<Wire>) -> Outcome {
         },
         Join::Follow(flight) => flight,
     };
-    cache.get_on(Stage::Joined(Join::Follow(flight)), wire).await
+    cache.get_on(Stage::Joined(Step::Follow(flight)), wire).await
 }
 
 fn reader(cache: &Arc<Cache>, wire: &Arc<Wire>) -> JoinHandle<Outcome> {

@@ -5,7 +5,7 @@ use std::future::Future;
 use std::hash::Hash;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::level::flight::patience::Limits;
 use crate::level::flight::slots::SlotTable;
@@ -44,6 +44,9 @@ pub(crate) trait Host: Clone + Send + Sync + 'static {
     /// Moves the work of a run, which is that of many flights, into a task. `looks`: who does so has waited for a while.
     /// `true`: it was found in the middle of a poll.
     fn move_run(&self, run: &<Self::Work as Parked>::Run, looks: bool) -> bool;
+
+    /// The time by which work is looked after.
+    fn now(&self) -> Instant;
 
     fn has_runtime(&self) -> bool;
 

@@ -9,16 +9,25 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Instant;
 
 use crate::level::drive::host::{FlightOf, Host, give_up};
 use crate::level::flight::handoff::{Hand, Looked};
 
 /// A flight's work in a task. Dropped before its end (the runtime shuts down), it passes the flight on, unless another
 /// task has the work by now.
-struct InTask<H: Host> {
+pub(crate) struct InTask<H: Host> {
     flight: Option<Arc<FlightOf<H>>>,
     number: u32,
+}
+
+impl<H: Host> InTask<H> {
+    /// For work that was parked for a task. `None`: it was parked for its leader.
+    pub(crate) fn new(flight: Arc<FlightOf<H>>, hand: Hand) -> Option<Self> {
+        match hand {
+            Hand::Task(number) => Some(Self { flight: Some(flight), number }),
+            Hand::Leader => None,
+        }
+    }
 }
 
 impl<H: Host> Future for InTask<H> {
@@ -87,7 +96,7 @@ pub(crate) fn leave_to_task<H: Host>(flight: &Arc<FlightOf<H>>) {
 }
 
 fn detach<H: Host>(flight: &Arc<FlightOf<H>>, looks: bool) -> Looked {
-    let looked = flight.detach(looks, Instant::now());
+    let looked = flight.detach(looks, flight.context.now());
     if let Looked::Task(hand) = looked {
         run_in_task(flight.clone(), hand);
     }
@@ -96,9 +105,9 @@ fn detach<H: Host>(flight: &Arc<FlightOf<H>>, looks: bool) -> Looked {
 
 /// Runs the work of a flight to its end, whoever goes away; `hand` is what it was parked for.
 pub(crate) fn run_in_task<H: Host>(flight: Arc<FlightOf<H>>, hand: Hand) {
-    if let Hand::Task(number) = hand {
-        let host = flight.context.clone();
+    let host = flight.context.clone();
+    if let Some(task) = InTask::new(flight, hand) {
         // Without a runtime it is dropped, which passes the flight on.
-        host.spawn(InTask { flight: Some(flight), number });
+        host.spawn(task);
     }
 }

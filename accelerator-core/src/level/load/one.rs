@@ -10,16 +10,14 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::Context;
 
 use crate::error::{CacheError, CacheResult};
 use crate::level::bounds::{Key, Value};
-use crate::level::drive::host::give_up;
-use crate::level::drive::in_task::{move_to_task, run_in_task};
+use crate::level::drive::in_place;
 use crate::level::engine::Engine;
 use crate::level::local::Flight;
-use crate::level::local::commit::{Ending, Held};
-use crate::level::local::host::{InPlace, Led};
+use crate::level::local::host::Led;
 use crate::level::local::outcome::{End, Outcome, Stale};
 use crate::level::local::work::{Limited, Work};
 use crate::level::remote::Remote;
@@ -40,24 +38,18 @@ pub(crate) struct How {
     pub(crate) min_fresh: u64,
 }
 
-/// The work of a flight that was just led.
-pub(crate) fn work<K: Key, V: Value>(
-    engine: &Arc<Engine<K, V>>,
-    flight: &Arc<Flight<K, V>>,
-    how: How,
-) -> Result<Work<V>, CacheError> {
+/// The work of a flight that was just led; or its end, where there is nothing to load with. A panic of the loader's first,
+/// synchronous part is caught.
+fn work<K: Key, V: Value>(engine: &Arc<Engine<K, V>>, flight: &Arc<Flight<K, V>>, how: How) -> Result<Work<V>, End<V>> {
     if engine.remote.is_some() {
         return Ok(Work::Full(Box::pin(fly(engine.clone(), flight.clone(), how))));
     }
-    work_without_l2(engine, flight.key())
-}
-
-/// Only the loader; a panic of its first, synchronous part is caught.
-fn work_without_l2<K: Key, V: Value>(engine: &Arc<Engine<K, V>>, key: &K) -> Result<Work<V>, CacheError> {
-    match catch_unwind(AssertUnwindSafe(|| engine.sources.start(key.clone()))) {
+    let _inside = engine.local.tasks.enter();
+    let failed = |error| End::Failed { error, stale: None };
+    match catch_unwind(AssertUnwindSafe(|| engine.sources.start(flight.key().clone()))) {
         Ok(Some(load)) => Ok(Work::Load(Limited::new(load))),
-        Ok(None) => Err(no_loader()),
-        Err(payload) => Err(CacheError::panic("the loader", &*payload)),
+        Ok(None) => Err(failed(no_loader())),
+        Err(payload) => Err(failed(CacheError::panic("the loader", &*payload))),
     }
 }
 
@@ -90,24 +82,7 @@ pub(crate) fn launch<K: Key, V: Value>(
     how: How,
     cx: &mut Context<'_>,
 ) -> Result<Outcome<V>, Arc<Flight<K, V>>> {
-    let _inside = engine.local.tasks.enter();
-    let mut work = match work(engine, &flight, how) {
-        Ok(work) => work,
-        Err(error) => return Ok(engine.local.finish(flight, End::Failed { error, stale: None })),
-    };
-    match work.poll(&engine.local.tasks, &engine.local.overdue, cx) {
-        Poll::Ready(end) => {
-            let ending = Ending::new(&engine.local, Held::Flight(flight));
-            work.end();
-            Ok(ending.end_alone(end))
-        }
-        Poll::Pending => {
-            if let Some(hand) = flight.park(work, cx.waker()) {
-                run_in_task(flight.clone(), hand);
-            }
-            Err(flight)
-        }
-    }
+    in_place::launch(&engine.local, flight, |flight| work(engine, flight, how), cx)
 }
 
 /// Polls the work in place until it is over (`Ok`) or has moved into a task (`Err`).
@@ -116,29 +91,7 @@ pub(crate) async fn lead_in_place<K: Key, V: Value>(
     led: Led<K, V>,
     how: How,
 ) -> Result<Outcome<V>, Option<Arc<Flight<K, V>>>> {
-    let mut led = Some(led);
-    let first = std::future::poll_fn(|cx| {
-        let flight = led.take().and_then(Led::take);
-        Poll::Ready(flight.map(|flight| {
-            // It may have been a ticket before, and others may hold tickets still.
-            if flight.start_work() {
-                return launch(engine, flight, how, cx);
-            }
-            give_up(&flight, false);
-            Err(flight)
-        }))
-    });
-    match first.await {
-        None => Err(None),
-        Some(Ok(outcome)) => Ok(outcome),
-        Some(Err(flight)) => {
-            // Others wait since a leader before us disappeared.
-            if flight.is_awaited() {
-                move_to_task(&flight);
-            }
-            InPlace::new(&engine.local, flight).await
-        }
-    }
+    in_place::lead_in_place(&engine.local, led, |flight| work(engine, flight, how)).await
 }
 
 pub(crate) fn no_loader() -> CacheError {

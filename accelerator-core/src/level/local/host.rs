@@ -62,6 +62,10 @@ impl<K: Key, V: Value> Host for Arc<Local<K, V>> {
         run.move_to_task(looks, Instant::now(), self.tasks.spawns())
     }
 
+    fn now(&self) -> Instant {
+        Instant::now()
+    }
+
     fn has_runtime(&self) -> bool {
         self.tasks.handle().is_some()
     }
