@@ -1,7 +1,11 @@
-//! How it works: the engine, one file per path of the data.
+//! How it works: rooms along the data, each with a few words on what it does, who calls it and what it may call.
 //!
-//! `read → refresh → load → write → invalidate` are the paths. `engine` is what they all extend; the other files serve
-//! them.
+//! ```text
+//! api → ticket, read → load, write → engine → remote → wire, local → drive, time → flight, stats
+//! ```
+//! A room uses what stands to the right of it, never the other way (`tests/tidy/` holds it to that). A hit ends in
+//! `read/hit.rs`. A miss goes through `read/one.rs` and `load/one.rs`, a look into L2 is in `remote/look.rs`, and every call
+//! of the store in `remote/calls.rs`. A delete is in `write/delete.rs`, a wait in `drive/wait.rs`.
 
 mod answers;
 mod api;
@@ -13,7 +17,6 @@ mod load;
 mod local;
 mod read;
 mod remote;
-mod shutdown;
 mod source;
 mod stats;
 mod ticket;

@@ -1,4 +1,6 @@
-//! TODO
+//! Reads: a hit of L1, one key that is missing, many keys, a caller who accepts nothing that is cached, refresh-ahead.
+//!
+//! The verbs of `api` call it. A read that L1 can't answer joins a flight or leads one; who leads goes on in `load`.
 
 pub(crate) mod forced;
 pub(crate) mod hit;

@@ -1,4 +1,6 @@
-//! TODO
+//! What is counted, and what is said in the log now and then.
+//!
+//! Everybody may call it; it calls nobody.
 
 pub(crate) mod counters;
 pub(crate) mod overdue;

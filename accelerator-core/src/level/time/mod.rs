@@ -1,4 +1,6 @@
-//! TODO
+//! Lives, limits and waits: all arithmetic of time, one timer for all limits, the runtimes that work is done in.
+//!
+//! Everybody above may call it. It reads clocks and knows no level.
 
 pub(crate) mod background;
 pub(crate) mod deadline;
