@@ -16,7 +16,7 @@ use crate::rig::{Cache, Flight, InPlace, KEY, Outcome, Stage, Step, Wire, Work};
 
 type Started<'c> = Result<Outcome, Stage<'c>>;
 
-/// As `finish.rs`: what a latent leader owes to those who followed. Dropped before its end, it fails for them.
+/// As `local/commit.rs`: what a latent leader owes to those who followed. Dropped before its end, it fails for them.
 struct Ending {
     cache: Arc<Cache>,
     latent: Option<Latent>,
@@ -64,7 +64,7 @@ fn ending(cache: &Arc<Cache>, joined: Join<u64, Latent, Arc<Flight>>) -> Ending 
     }
 }
 
-/// As `Engine::launch_latent`.
+/// As `load/one_inline.rs`.
 fn launch<'c>(cache: &'c Arc<Cache>, latent: Latent, wire: &Arc<Wire>, cx: &mut std::task::Context<'_>) -> Started<'c> {
     let mut ending = Ending { cache: cache.clone(), latent: Some(latent) };
     let mut work = Work::new(wire);
@@ -80,7 +80,7 @@ fn launch<'c>(cache: &'c Arc<Cache>, latent: Latent, wire: &Arc<Wire>, cx: &mut 
     Err(Stage::Leading(InPlace::new(cache, flight)))
 }
 
-/// As `Engine::get_missed` without L2.
+/// As `get_missed` of `read/one.rs`, without L2.
 async fn get(cache: &Arc<Cache>, wire: &Arc<Wire>) -> Outcome {
     if let Some(value) = cache.l1() {
         return Outcome::Value(value);
@@ -203,7 +203,7 @@ pub(crate) fn latent_panic_releases_everybody() {
     cache.is_empty();
 }
 
-/// As `ticket.rs`: the holder of a ticket loads by itself, and those who followed wait for it.
+/// As `ticket/hold.rs`: the holder of a ticket loads by itself, and those who followed wait for it.
 fn holds_ticket(cache: &Arc<Cache>) -> Ending {
     let joined = cache.table.join_latent(&KEY, None, By::Ticket, cache, || cache.generation(), || cache.l1());
     ending(cache, joined)
@@ -231,7 +231,7 @@ pub(crate) fn latent_ticket_hands_over() {
     let holder = {
         let cache = cache.clone();
         thread::spawn(move || {
-            // As `Engine::give_up_latent`.
+            // As `Local::give_up_latent`.
             let latent = ticket.latent.take().expect("not ended");
             if let Some(flight) = cache.table.leave(&KEY, &latent) {
                 give_up(&flight, false);

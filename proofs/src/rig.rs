@@ -169,7 +169,7 @@ impl Cache {
         self.finish(led, Outcome::Value(value))
     }
 
-    /// As `Engine::l2_fill`.
+    /// As `Remote::l2_fill`.
     fn fill(&self, flight: &Flight, value: u64) {
         if self.l2.is_some() {
             let sealed = self.seal(value);
@@ -180,7 +180,7 @@ impl Cache {
         }
     }
 
-    /// As `Engine::finish`.
+    /// As `Local::finish`.
     pub(crate) fn finish(&self, led: Led, outcome: Outcome) -> Outcome {
         led.take().map_or(outcome, |flight| self.end_flight(flight, outcome))
     }
@@ -294,7 +294,7 @@ impl Cache {
         drop(turn);
     }
 
-    /// As `Engine::clear_all`.
+    /// As `write/delete.rs`.
     pub(crate) fn clear(&self) {
         let mut before = self.generation.fetch_add(1, SeqCst);
         if self.l2.is_some() {
@@ -510,7 +510,7 @@ pub(crate) fn spawn(task: impl Future<Output = ()> + Send + 'static) {
     shuttle::thread::spawn(move || block_on(task));
 }
 
-/// As `read.rs`: where a read stands.
+/// As `read/one.rs`: where a read stands.
 pub(crate) enum Stage<'c> {
     Joined(Step),
     Leading(InPlace<'c>),
@@ -563,7 +563,7 @@ impl Cache {
     }
 }
 
-/// As `Engine::get_first`: nobody can have waited for this flight before.
+/// As `get_first` of `read/one.rs`: nobody can have waited for this flight before.
 pub(crate) async fn launch_first<'c>(
     cache: &'c Arc<Cache>,
     flight: Arc<Flight>,

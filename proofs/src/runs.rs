@@ -20,7 +20,7 @@ use crate::level::flight::shared_run::Report;
 use crate::level::flight::token::Latent;
 use crate::rig::{BatchRun, Cache, Flight, KEY, Load, Outcome, Stage, Step, Wire, poll_once, spawn};
 
-/// As `batch_run.rs`: the key of the batch, which reports to the leader when it is dropped.
+/// As `local/batch_run.rs`: the key of the batch, which reports to the leader when it is dropped.
 struct Wants {
     cache: Arc<Cache>,
     latent: Option<Latent>,
@@ -61,7 +61,7 @@ impl Wants {
 impl Drop for Wants {
     fn drop(&mut self) {
         if let Some(latent) = self.latent.take() {
-            // As `Engine::give_up_latent`.
+            // As `Local::give_up_latent`.
             if let Some(flight) = self.cache.table.leave(&KEY, &latent) {
                 give_up(&flight, false);
             }
@@ -70,7 +70,7 @@ impl Drop for Wants {
     }
 }
 
-/// As `batch_run.rs`.
+/// As `local/batch_run.rs`.
 struct Leading {
     run: Arc<BatchRun>,
     report: Arc<Report<Option<Outcome>>>,
@@ -110,7 +110,7 @@ fn join(cache: &Arc<Cache>, run: Option<&Arc<BatchRun>>) -> Joined {
     )
 }
 
-/// As `Engine::read_missing`, with one key.
+/// As `read/many.rs`, with one key.
 async fn get(cache: &Arc<Cache>, wire: &Arc<Wire>) -> Outcome {
     let run = BatchRun::new();
     let flight = match join(cache, Some(&run)) {
@@ -212,7 +212,7 @@ pub(crate) fn held_leader_of_a_run_holds_nobody() {
     });
 }
 
-/// As `batch_latent.rs`: the load was tried in place, where somebody may have followed, and goes on as a run.
+/// As `read/many_inline.rs`: the load was tried in place, where somebody may have followed, and goes on as a run.
 pub(crate) fn run_that_begins_late_holds_nobody() {
     held_until_followed(|cache, wire, until| {
         let latent = leads(cache, None);

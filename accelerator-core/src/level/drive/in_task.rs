@@ -2,8 +2,8 @@
 //!
 //! A task may stand still: it is in a current-thread runtime that lives and is not inside of `block_on`. Nobody can tell
 //! from outside. So whoever waits for work in a task looks at it now and then (`watch.rs`): the task is woken, and if that
-//! changes nothing, another one in the runtime of who looks takes its place (`place.rs`). The work goes on where it was;
-//! its limits move with it (`ticker.rs`).
+//! changes nothing, another one in the runtime of who looks takes its place (`flight/handoff.rs`). The work goes on where it was;
+//! its limits move with it (`time/ticker.rs`).
 
 use std::future::Future;
 use std::pin::Pin;

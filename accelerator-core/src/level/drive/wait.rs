@@ -70,7 +70,7 @@ impl<H: Host> Follow<H> {
         Waited::TooLong
     }
 
-    /// Waits for a caller's own load, which may never end: see `patience.rs`.
+    /// Waits for a caller's own load, which may never end: see `flight/patience.rs`.
     fn wait_patiently(&mut self, cx: &mut Context<'_>) -> Poll<Waited<H>> {
         let Self { seat, heir, flight: slot, waits, watch } = self;
         let Some(flight) = slot.as_ref() else { return Poll::Ready(Waited::Restart) };

@@ -1,4 +1,4 @@
-//! Load for a batch: the steps of `load.rs`, one L2 read, one call of the batch loader and one fill per chunk.
+//! Load for a batch: the steps of `one.rs`, one L2 read, one call of the batch loader and one fill per chunk.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};

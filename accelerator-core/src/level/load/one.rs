@@ -4,7 +4,7 @@
 //! 2. a hit ends the flight
 //! 3. ask the source, under `loader_timeout`
 //! 4. store the answer in L2
-//! 5. commit to L1 under the fence and tell all who wait (`Engine::finish`)
+//! 5. commit to L1 under the fence and tell all who wait (`Local::finish`)
 //!
 //! Without L2 only 3 and 5 are left, and the loader's own box is the work.
 

@@ -37,7 +37,7 @@ impl<K: Key, V: Value> Drop for Led<'_, K, V> {
     }
 }
 
-/// `launch` of `load.rs`, for a flight that is made only if the load is not ready at once.
+/// `launch` of `one.rs`, for a flight that is made only if the load is not ready at once.
 pub(crate) fn launch_latent<K: Key, V: Value>(
     engine: &Arc<Engine<K, V>>,
     key: &K,

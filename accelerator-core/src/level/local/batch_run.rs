@@ -1,6 +1,6 @@
 //! The run of a batch: what becomes of its keys, and how its leader and those who follow hear of it.
 //!
-//! Its keys are led without flights (`latent.rs`). Whoever follows one makes its flight, finds the run there, and moves it
+//! Its keys are led without flights (`flight/reservation.rs`). Whoever follows one makes its flight, finds the run there, and moves it
 //! into a task as a whole.
 
 use std::future::Future;

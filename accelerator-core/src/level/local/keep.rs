@@ -1,7 +1,7 @@
 //! What goes into L1 and out of it, where user code may panic: a weigher, a `Clone` of the key, a store.
 //!
 //! Whatever panics there, L1 never keeps what was to be replaced or removed: the key is removed once more. The panic goes
-//! on to the operation that it belongs to, which ends with an error where it has one ([`Engine::caught`]).
+//! on to the operation that it belongs to, which ends with an error where it has one ([`Local::caught`]).
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;

@@ -2,7 +2,7 @@
 //!
 //! 1. probe L1 for all in one pass; where keys are missing, note the others' places in the slot table before each look
 //! 2. the missing keys: lead or follow, each its own flight; L1 is probed again, but where nothing can have come meanwhile
-//! 3. load all that are led, as one run (`batch_load.rs`)
+//! 3. load all that are led, as one run (`load/many.rs`)
 //! 4. only then wait for those that others lead
 //! 5. each key has its own outcome
 
@@ -57,7 +57,7 @@ pub(crate) async fn read_many<'k, K: Key, V: Value, L1: L1Store<K, V>>(
     Answers { keys, values }
 }
 
-/// Whether the load of a batch (of one call) may be over in one poll: see `batch_latent.rs`.
+/// Whether the load of a batch (of one call) may be over in one poll: see `many_inline.rs`.
 fn leads_in_place<K: Key, V: Value>(engine: &Arc<Engine<K, V>>, options: ReadOptions) -> bool {
     engine.remote.is_none() && engine.sources.many.is_some() && !options.disable_load
 }

@@ -1,10 +1,10 @@
 //! Read: many keys without L2, by a batch loader: no flight is made for a load that is ready at once.
 //!
 //! ```text
-//! lead    each missing key, latent (`latent.rs`)
+//! lead    each missing key, latent (`flight/reservation.rs`)
 //! load    polled once, in place
 //! ready   each key ends; those who followed hear of it
-//! else    the load goes on as a run (`batch_run.rs`)
+//! else    the load goes on as a run (`local/batch_run.rs`)
 //! ```
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -63,7 +63,7 @@ impl<K: Key, V: Value> Drop for Led<'_, K, V> {
     }
 }
 
-/// Steps 2 and 3 of `batch.rs`; what is ready at once is in `values`.
+/// Steps 2 and 3 of `many.rs`; what is ready at once is in `values`.
 pub(crate) fn begin_latent<K: Key, V: Value>(
     engine: &Arc<Engine<K, V>>,
     keys: &[K],

@@ -4,7 +4,7 @@
 //! 2. fresh: answer; inside the refresh window also start a refresh
 //! 3. join the key's flight, or lead a new one
 //! 4. (under the table's lock) probe L1 again
-//! 5. leading: the work of `load.rs`, polled in place
+//! 5. leading: the work of `load/one.rs`, polled in place
 //! 6. following: wait; if the leader disappears, take over; if it is late and gives no sign of life, lead beside it
 
 use std::sync::Arc;

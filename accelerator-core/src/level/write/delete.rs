@@ -3,7 +3,7 @@
 //! 1. purge L1 under the fence, at the call: loads in progress can't fill any more
 //! 2. (in a task, in turn with other writers of the key) delete in L2
 //! 3. purge L1 again: a reader may have taken the old value from L2 in between
-//! 4. L2 did not confirm: read past L2 for the key, send the delete again (`recovery.rs`), say so
+//! 4. L2 did not confirm: read past L2 for the key, send the delete again (`remote/bypass.rs`), say so
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
