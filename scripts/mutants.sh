@@ -3,11 +3,12 @@
 #
 #   scripts/mutants.sh [--only NAME] [--list] [-h]
 #
-# A weakening is a `#[cfg(accelerator_mutant = "NAME")]` in accelerator-core; the names are read from its source. First
-# the proofs must pass without any. Then each is built (nothing but the workspace's own crates is built anew) and must
-# make a proof fail, or hang until the time limit. Prints one line each and `killed n/n`.
+# A weakening is a file proofs/mutants/NAME.diff (proofs/src/mutants.rs says how to write one). The tree is copied, and
+# the proofs are built and run there: first without any, which must pass. Then each is put into the copy, and must make a
+# proof fail, or hang until the time limit. Prints one line each and `killed n/n`. The source that ships knows of none.
 #
-# Exit: 0 all caught; 1 a survivor, or the proofs fail without a weakening; 2 a weakening doesn't compile, or bad usage.
+# Exit: 0 all caught; 1 a survivor, or the proofs fail without a weakening; 2 a weakening doesn't fit or doesn't compile,
+# or bad usage.
 #
 # ACCELERATOR_SCHEDULES  schedules of one run, default 24000
 # MUTANTS_SECONDS        time limit of one run, default 60
@@ -17,22 +18,14 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 usage() { sed -n '2,/^set /p' "${BASH_SOURCE[0]}" | sed '$d; s/^# \{0,1\}//'; }
 
-# `grep` on each occurrence, so that several on one line count.
-mutants() {
-    grep -rhoE 'accelerator_mutant = "[a-z0-9-]+"' accelerator-core/src | sed 's/.*"\(.*\)"/\1/' | sort -u
-}
-
-only=
+only='' list=''
 while (($#)); do
     case $1 in
     --only)
         only=${2:?--only needs a name}
         shift
         ;;
-    --list)
-        mutants
-        exit
-        ;;
+    --list) list=1 ;;
     -h | --help)
         usage
         exit
@@ -45,7 +38,28 @@ while (($#)); do
     shift
 done
 
-mapfile -t names < <(mutants)
+root=$PWD
+folder=$(realpath -m "${CARGO_TARGET_DIR:-target}")/mutants
+export CARGO_TARGET_DIR=$folder
+# Nobody debugs these builds.
+export CARGO_PROFILE_DEV_DEBUG=0 CARGO_INCREMENTAL=0
+export ACCELERATOR_SCHEDULES=${ACCELERATOR_SCHEDULES:-24000} RUST_BACKTRACE=0
+seconds=${MUTANTS_SECONDS:-60}
+logs=$folder/logs
+# The tree as it was when this began, and the copy that is built.
+source=$folder/source copy=$folder/copy
+mkdir -p "$logs"
+
+cargo build --quiet --package accelerator-proofs --bin mutate
+# The proofs in the copy have a program of the same name.
+cp "$folder/debug/mutate" "$folder/mutate"
+mutate=$folder/mutate
+
+mapfile -t names < <("$mutate" list "$root")
+[[ -z $list ]] || {
+    printf '%s\n' "${names[@]}"
+    exit
+}
 if [[ -n $only ]]; then
     printf '%s\n' "${names[@]}" | grep -qxF -- "$only" || {
         echo "no mutant $only; see --list" >&2
@@ -53,51 +67,46 @@ if [[ -n $only ]]; then
     }
     names=("$only")
 fi
+((${#names[@]} > 0)) || {
+    echo "there are no mutants" >&2
+    exit 2
+}
 
-export CARGO_TARGET_DIR=$PWD/target/mutants
-export ACCELERATOR_SCHEDULES=${ACCELERATOR_SCHEDULES:-24000}
-# Nobody debugs these builds; the scheduler is worth optimizing, as it is built once.
-export CARGO_PROFILE_DEV_DEBUG=0 CARGO_INCREMENTAL=0
-export RUST_BACKTRACE=0
-seconds=${MUTANTS_SECONDS:-60}
-logs=$CARGO_TARGET_DIR/logs
-mkdir -p "$logs"
-
-# Cargo calls it for the workspace's own crates only: their dependencies are built once for all mutants.
-wrapper=$CARGO_TARGET_DIR/with-mutant
-cat >"$wrapper" <<'WRAPPER'
-#!/usr/bin/env bash
-exec "$@" ${ACCELERATOR_MUTANT:+--cfg "accelerator_mutant=\"$ACCELERATOR_MUTANT\""}
-WRAPPER
-chmod +x "$wrapper"
+# What git knows or would take, as it is now. Each file is new to cargo: it goes by their times, and the last build here
+# may have been one with a mutant.
+rm -rf "$source" "$copy"
+mkdir -p "$source"
+git ls-files -z --cached --others --exclude-standard |
+    while IFS= read -r -d '' file; do if [[ -f $file ]]; then printf '%s\0' "$file"; fi; done |
+    tar --null --files-from=- --create --file=- | tar --extract --touch --file=- --directory="$source"
+cp -r "$source" "$copy"
 
 # The tests of the table come first: they catch most, and leave the engine's unbuilt.
 targets=(--lib "--test engine_races")
 
-# Builds the tests $2 with the mutant $1 (none, if empty) and prints the program.
+# Builds the tests $2 of the copy, for the mutant $1, and prints the program.
 build() {
-    local mine=$wrapper-${1:-none} log=$logs/${1:-none}.build
-    # A name of its own: cargo tells builds apart by the wrapper's path.
-    ln -sf with-mutant "$mine"
+    local log=$logs/$1.build
+    # The scheduler is worth optimizing, as it is built once.
     # shellcheck disable=SC2086
-    ACCELERATOR_MUTANT=$1 RUSTC_WORKSPACE_WRAPPER=$mine cargo test -p accelerator-proofs $2 --no-run \
-        --config 'profile.dev.package."*".opt-level=2' --message-format=json-render-diagnostics 2>"$log" |
+    (cd "$copy" && cargo test -p accelerator-proofs $2 --no-run \
+        --config 'profile.dev.package."*".opt-level=2' --message-format=json-render-diagnostics) 2>"$log" |
         sed -n 's/.*"executable":"\([^"]*\)".*/\1/p' || {
         cat "$log" >&2
-        echo "${1:-without a mutant}: does not compile" >&2
+        echo "$1: does not compile" >&2
         return 1
     }
 }
 
-# Whether all tests pass in time, with the mutant $1 (none, if empty).
+# Whether all tests of the copy pass in time; $1: the mutant in it.
 passes() {
-    local log=$logs/${1:-none}.run target program status=0
+    local log=$logs/$1.run target program status=0
     : >"$log"
     for target in "${targets[@]}"; do
+        # More than one line: the program of the package that its own tests may run.
         program=$(build "$1" "$target") || exit 2
-        (cd proofs && timeout --kill-after=5 "$seconds" "$program") >>"$log" 2>&1 || status=$?
-        # Each is some megabytes.
-        rm -f "$program"
+        program=${program##*$'\n'}
+        (cd "$copy/proofs" && timeout --kill-after=5 "$seconds" "$program") >>"$log" 2>&1 || status=$?
         ((status == 0)) || return 1
     done
 }
@@ -108,7 +117,7 @@ catchers() {
         awk 'NR <= 2 { printf "%s%s", sep, $0; sep = ", " } END { if (NR > 2) printf " and %d more", NR - 2 }'
 }
 
-passes '' || {
+passes none || {
     cat "$logs/none.run" >&2
     echo "the proofs fail without a mutant" >&2
     exit 1
@@ -117,6 +126,10 @@ printf '%-32s passes\n' '(none)'
 
 killed=0
 for name in "${names[@]}"; do
+    changed=$("$mutate" apply "$name" "$source" "$copy") || {
+        echo "$name: does not fit" >&2
+        exit 2
+    }
     if passes "$name"; then
         printf '%-32s SURVIVES\n' "$name"
     else
@@ -124,6 +137,7 @@ for name in "${names[@]}"; do
         by=$(catchers "$name")
         printf '%-32s killed by %s\n' "$name" "${by:-the time limit}"
     fi
+    while IFS= read -r file; do cp "$source/$file" "$copy/$file"; done <<<"$changed"
 done
 
 echo "killed $killed/${#names[@]}"

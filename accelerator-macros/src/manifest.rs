@@ -1,8 +1,8 @@
 //! The little of TOML that says under which name a package depends on another: every key with its value, where that is
 //! a text or a word.
 //!
-//! The TOML libraries cost the default features one to six crates more than they are allowed; this reads what cargo has
-//! accepted already, so it reports no errors and skips what it does not know.
+//! No TOML library, so that whoever compiles the library compiles none (ADR 0038). This reads what cargo has accepted
+//! already, so it reports no errors and skips what it does not know; the tests hold it against a TOML library.
 
 /// A path of keys, and the text there; empty for the header of a table.
 pub(crate) type Line = (Vec<String>, String);
@@ -156,7 +156,11 @@ impl<'a> Reader<'a> {
 
 #[cfg(test)]
 mod tests {
-    use super::read;
+    use std::path::Path;
+
+    use toml::{Table, Value};
+
+    use super::{Line, read};
 
     fn get(text: &str, path: &str) -> Option<String> {
         read(text).into_iter().find(|(keys, _)| keys.join("/") == path).map(|(_, value)| value)
@@ -186,6 +190,44 @@ mod tests {
         assert_eq!(get(text, "dependencies/a"), None);
         assert_eq!(get(text, "no"), None);
         assert_eq!(get(text, "target/cfg(unix)/dependencies/z/workspace").as_deref(), Some("true"));
+    }
+
+    /// Every text and word below `table`, but for what is in arrays.
+    fn flatten(path: &[String], table: &Table, found: &mut Vec<Line>) {
+        for (key, value) in table {
+            let path: Vec<String> = path.iter().chain([key]).cloned().collect();
+            match value {
+                Value::Table(table) => flatten(&path, table, found),
+                Value::Array(_) => {}
+                Value::String(text) => found.push((path, text.clone())),
+                other => found.push((path, other.to_string())),
+            }
+        }
+    }
+
+    /// What was read, without headers, what is in arrays, and texts that have more to them than their letters.
+    fn plain(lines: Vec<Line>) -> Vec<Line> {
+        let is_plain = |(path, text): &Line| {
+            path.first().is_some_and(|key| key != "[[") && !text.is_empty() && !text.contains(['\n', '\\', '"'])
+        };
+        let mut lines: Vec<Line> = lines.into_iter().filter(is_plain).collect();
+        lines.sort_unstable();
+        lines
+    }
+
+    #[test]
+    fn every_manifest_of_the_workspace_is_read_as_by_a_toml_library() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let folders = std::fs::read_dir(&root).expect("the root").flatten().map(|entry| entry.path());
+        let mut manifests = 0;
+        for folder in folders.chain([root]) {
+            let Ok(text) = std::fs::read_to_string(folder.join("Cargo.toml")) else { continue };
+            let mut theirs = Vec::new();
+            flatten(&[], &text.parse().expect("TOML"), &mut theirs);
+            assert_eq!(plain(read(&text)), plain(theirs), "{}", folder.display());
+            manifests += 1;
+        }
+        assert!(manifests > 5, "only {manifests} manifests were found");
     }
 
     #[test]

@@ -14,8 +14,12 @@
 //! preemptions at random places); each scenario prints what has been run so far, so the last `schedules=` is the sum.
 //! `ACCELERATOR_SEED` draws other schedules.
 //!
+//! [`mutants`] are weakenings of that code, which the proofs must catch.
+//!
 //! What shuttle can't see (reads and writes of the engine around the table, over a real L2 interface) is tested in
 //! `tests/engine_races.rs`, one forced interleaving per test.
+
+pub mod mutants;
 
 #[cfg(test)]
 mod besides;

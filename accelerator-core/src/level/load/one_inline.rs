@@ -1,4 +1,13 @@
-//! Load: one key without L2. No flight is made for a load that is ready at once.
+//! Ready at once, one key: serves the leader of a miss without L2 whose load is over in its first poll (a map, a
+//! computation, a client with the answer at hand). Nobody can have followed, so no flight is made (ADR 0039).
+//! `read/many_inline.rs` is the same for many keys.
+//!
+//! ```text
+//! lead    the missing key, latent (`flight/reservation.rs`)
+//! load    polled once, in place
+//! ready   the key ends; those who followed in that moment hear of it
+//! else    the load goes on as the work of a flight (`flight/handoff.rs`)
+//! ```
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;

@@ -1,9 +1,11 @@
-//! Read: many keys without L2, by a batch loader: no flight is made for a load that is ready at once.
+//! Ready at once, many keys: serves the caller of a batch without L2 whose batch loader is over in its first poll (a map,
+//! a computation, a client with the answers at hand). Nobody can have followed, so no flights are made (ADR 0039).
+//! `load/one_inline.rs` is the same for one key.
 //!
 //! ```text
 //! lead    each missing key, latent (`flight/reservation.rs`)
-//! load    polled once, in place
-//! ready   each key ends; those who followed hear of it
+//! load    polled once, in place, for all of them
+//! ready   each key ends; those who followed in that moment hear of it
 //! else    the load goes on as a run (`local/batch_run.rs`)
 //! ```
 
