@@ -32,6 +32,7 @@ mod skew;
 mod slow_line;
 mod stale;
 mod stats;
+mod stuck;
 mod trials;
 mod types;
 mod values;
