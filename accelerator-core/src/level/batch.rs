@@ -21,6 +21,7 @@ use crate::level::answers::Answers;
 use crate::level::batch_latent::Begun;
 use crate::level::batch_load::batch_work;
 use crate::level::batch_run::{BatchRun, Wanted, Wants};
+use crate::level::busy::Busy;
 use crate::level::engine::{Engine, Flight, Key, Value};
 use crate::level::finish::{Ending, Held};
 use crate::level::join::{Join, Seen};
@@ -332,7 +333,12 @@ impl<K: Key, V: Value> Engine<K, V> {
         CacheFuture::boxed(async move {
             let mut looks = self.inside(self.look_for_tickets(remote, &led)).await;
             self.keep_alive(looks.iter_mut().map(|look| &mut look.permit), self.longest_ticket());
+            let mut busy = Vec::new();
             for ((i, leads), look) in led.into_iter().zip(looks) {
+                if look.busy && !cfg!(accelerator_mutant = "busy-tickets-load-too") {
+                    busy.push((i, leads));
+                    continue;
+                }
                 match leads.begin(Some(look)) {
                     Begin::Hit(value) => batch.hits.push((i, value)),
                     begin => {
@@ -340,6 +346,11 @@ impl<K: Key, V: Value> Engine<K, V> {
                         batch.led.push((i, ticket_of(begin)));
                     }
                 }
+            }
+            if !busy.is_empty() {
+                batch.led.extend(Busy::tickets(self, busy));
+                // In the order of the call again.
+                batch.led.sort_unstable_by_key(|(i, _)| *i);
             }
             batch
         })

@@ -217,7 +217,7 @@ async fn load_and_fill<K: Key, V: Value>(
     if how.l2.is_first() {
         engine.counters.one(Count::L2Miss);
     }
-    let Look { found: stale, mut permit, held } = look;
+    let Look { found: stale, mut permit, held, .. } = look;
     if stale.is_some()
         && engine.policy.stale > 0
         && let Some(Some(error)) = engine.throttle.get(key, engine.now())

@@ -10,6 +10,7 @@ mod batch_load;
 mod batch_run;
 mod borrow;
 mod builder;
+mod busy;
 mod cells;
 mod claim;
 mod cleared;

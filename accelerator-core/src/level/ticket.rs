@@ -50,7 +50,7 @@ impl<K: Key, V: Value> FlightOps<V> for Flight<K, V> {
 }
 
 /// What a look into L2 gave to the holder of a ticket.
-struct FromL2<K: Key, V: Value> {
+pub(crate) struct FromL2<K: Key, V: Value> {
     // Taken by the first who needs it. What is left when the ticket is gone gives its lease back.
     permit: Mutex<Option<Permit<K, V>>>,
     /// A writer holds the key: neither level gets the value.
@@ -134,10 +134,19 @@ impl<'a, K: Key, V: Value> Leads<'a, K, V> {
         }
     }
 
-    fn ticket(mut self, l2: Option<Box<FromL2<K, V>>>) -> LoadTicket<V> {
+    fn ticket(self, l2: Option<Box<FromL2<K, V>>>) -> LoadTicket<V> {
+        LoadTicket::new(Arc::new(self.latently(l2)))
+    }
+
+    pub(crate) fn latently(mut self, l2: Option<Box<FromL2<K, V>>>) -> Latently<K, V> {
         let key = self.key.clone();
         let latent = Mutex::new(self.latent.take());
-        LoadTicket::new(Arc::new(Latently { engine: self.engine.clone(), key, latent, l2 }))
+        Latently { engine: self.engine.clone(), key, latent, l2 }
+    }
+
+    /// Whether the duty is still there.
+    pub(crate) fn leads(&self) -> bool {
+        self.latent.is_some()
     }
 
     fn end(&mut self, end: End<V>) -> Option<Outcome<V>> {
@@ -158,15 +167,15 @@ impl<K: Key, V: Value> Drop for Leads<'_, K, V> {
 }
 
 /// The ticket of a flight that is made when somebody follows it.
-struct Latently<K: Key, V: Value> {
+pub(crate) struct Latently<K: Key, V: Value> {
     engine: Arc<Engine<K, V>>,
-    key: K,
+    pub(crate) key: K,
     latent: Mutex<Option<Latent>>,
     l2: Option<Box<FromL2<K, V>>>,
 }
 
 impl<K: Key, V: Value> Latently<K, V> {
-    fn leads(&self) -> Leads<'_, K, V> {
+    pub(crate) fn leads(&self) -> Leads<'_, K, V> {
         Leads { engine: &self.engine, key: &self.key, latent: lock(&self.latent).take(), answered: false }
     }
 }

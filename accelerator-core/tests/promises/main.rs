@@ -4,6 +4,7 @@ mod any;
 mod batch;
 mod bombs;
 mod builder;
+mod busy;
 mod common;
 mod deploys;
 mod endings;
