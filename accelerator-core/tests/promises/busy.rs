@@ -1,8 +1,11 @@
 //! Tickets of keys that other processes load: who doesn't ask uses them as any other, who asks waits for all of them
 //! together.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
+use accelerator_core::memoize::repeat::Often;
+use accelerator_core::memoize::{self, Read, sharing};
 use accelerator_core::testkit::{Fault, Faulty, MemoryL2, Op, settle};
 use accelerator_core::{
     Batch, Begin, Cache, CacheError, ErrorKind, L2Read, L2Store, LeaseToken, LoadTicket, Lookup, StoreErrorKind,
@@ -140,17 +143,26 @@ async fn tickets_that_nobody_else_loads_are_not_waited_for() {
 #[tokio::test(start_paused = true)]
 async fn a_wait_answers_the_tickets_of_its_batch() {
     let w = world();
-    let tokens = [lease(&w, 1).await, lease(&w, 2).await];
+    let mut tokens = Vec::new();
+    for key in 1..=4 {
+        tokens.push(lease(&w, key).await);
+    }
     let cache = ok(w.no_loader());
-    let (_, mut first) = begin(&cache, &[1]).await;
-    let (_, second) = begin(&cache, &[2]).await;
-    first.extend(second.into_iter().map(|(_, ticket)| (9, ticket)));
-    release(&w, 1, tokens[0]).await;
+    let (_, mut mixed) = begin(&cache, &[1, 2]).await;
+    let (_, second) = begin(&cache, &[3, 4]).await;
+    for (i, ticket) in second {
+        mixed.insert(1, (i + 2, ticket));
+    }
+    assert_eq!(places(&mixed), [0, 3, 2, 1]);
     release(&w, 2, tokens[1]).await;
-    let known = LoadTicket::wait(&mut first).await;
-    assert!(matches!(known[..], [(0, Begin::Lead(_))]), "{known:?}");
-    let known = LoadTicket::wait(&mut first).await;
-    assert!(matches!(known[..], [(9, Begin::Lead(_))]), "{known:?}");
+    let known = LoadTicket::wait(&mut mixed).await;
+    assert!(matches!(known[..], [(1, Begin::Lead(_))]), "{known:?}");
+    drop(known);
+    // Of the first batch nothing is left.
+    mixed.remove(0);
+    release(&w, 4, tokens[3]).await;
+    let known = LoadTicket::wait(&mut mixed).await;
+    assert!(matches!(known[..], [(3, Begin::Lead(_))]), "{known:?}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -218,4 +230,34 @@ async fn a_wait_gives_signs_of_life() {
     pass(&w, ms(100)).await;
     waits.await.unwrap();
     assert!(matches!(follower.await.unwrap(), Begin::Hit(Some(7))));
+}
+
+/// The same while a body runs for other keys, and the wait is to come.
+#[tokio::test(start_paused = true)]
+async fn a_body_gives_signs_of_life_for_the_keys_that_are_waited_for_after_it() {
+    let w = world();
+    let token = lease(&w, 1).await;
+    let cache = ok(w.no_loader().loader_timeout(ms(100)).lease_wait(secs(5)));
+    let batch = tokio::spawn({
+        let (cache, source) = (cache.clone(), w.source.clone());
+        async move {
+            let (read, body) = (Read::new(), move |keys| source.clone().load_many(keys));
+            let begun = memoize::begin_batch(&cache, &[1, 2], &read).await;
+            let body = async |keys| body(keys).await.map(|found| found.into_iter().collect::<HashMap<_, _>>());
+            memoize::cacheable_batch_in_rounds(begun, read, sharing::Alone, Often, body).await
+        }
+    });
+    w.source.slow(secs(1));
+    settle().await;
+    let follower = tokio::spawn({
+        let cache = cache.clone();
+        async move { cache.begin(&1).await }
+    });
+    pass(&w, ms(900)).await;
+    assert!(!follower.is_finished(), "it leads beside one who is alive");
+    release(&w, 1, token).await;
+    pass(&w, ms(1300)).await;
+    assert!(matches!(follower.await.unwrap(), Begin::Hit(Some(1001))));
+    assert_eq!(batch.await.unwrap(), Ok(HashMap::from([(1, Some(1001)), (2, Some(2001))])));
+    assert_eq!(w.source.calls(), [[2], [1]]);
 }
