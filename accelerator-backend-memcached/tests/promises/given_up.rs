@@ -166,11 +166,11 @@ async fn one_node_loads_for_all_however_long_it_takes() {
 #[tokio::test]
 async fn each_key_of_batches_that_overlap_is_loaded_by_one_node_however_long_it_takes() {
     let Some(server) = MemcachedServer::start() else { return };
-    let (loads, none) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicUsize::new(0)));
+    let (loads, none) = (Arc::new(Mutex::new(Vec::<u64>::new())), Arc::new(AtomicUsize::new(0)));
     let takes = Duration::from_millis(2600);
     let mut calls = Vec::new();
     for first in (0..8).map(|node| node * 10) {
-        let (node, loads) = (node(&server, takes, &none).await.build().expect("a cache"), loads.clone());
+        let (node, loads) = (node(&server, Duration::ZERO, &none).await.build().expect("a cache"), loads.clone());
         node.get(&(1000 + first)).await.expect("a connection");
         let body = move |keys: Vec<u64>| {
             loads.lock().expect("no panic").extend(&keys);
