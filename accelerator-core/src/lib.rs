@@ -20,7 +20,7 @@ mod traits;
 mod wake;
 mod watch;
 
-pub use cache::{Batch, Begin, BoxFuture, Cache, CacheFuture, FlightOps, LoadTicket};
+pub use cache::{Batch, Begin, BoxFuture, BusyOps, Cache, CacheFuture, FlightOps, LoadTicket};
 #[cfg(feature = "json")]
 pub use codecs::json::Json;
 #[cfg(feature = "msgpack")]

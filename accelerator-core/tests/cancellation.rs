@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
+use accelerator_core::memoize::repeat::Often;
 use accelerator_core::memoize::{self, Read, Write, sharing};
 use accelerator_core::testkit::{Fault, Faulty, ManualClock, MemoryL1, MemoryL2};
 use accelerator_core::{
@@ -287,6 +288,14 @@ fn ops() -> Vec<(&'static str, Op)> {
                 let begun = memoize::begin_batch(&e.cache, &KEYS, &read).await;
                 let body = |keys| e.source.clone().load_many(keys);
                 drop(memoize::cacheable_batch(begun, read, sharing::Alone, body).await);
+            })
+        }),
+        ("memoize::cacheable_batch_in_rounds", |e| {
+            Box::pin(async move {
+                let read = Read::new();
+                let begun = memoize::begin_batch(&e.cache, &KEYS, &read).await;
+                let body = |keys| e.source.clone().load_many(keys);
+                drop(memoize::cacheable_batch_in_rounds(begun, read, sharing::Alone, Often, body).await);
             })
         }),
         ("memoize::cache_put", |e| {

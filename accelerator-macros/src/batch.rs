@@ -94,9 +94,26 @@ pub(crate) fn expand(options: &Options, keys: &Keys, mut function: Function, mem
     let (settings, begun) = read::begin_or(options, &function, &begin, &bypass, memoize);
     let share = read::sharing(memoize, &function.ret);
     let mutability = function.freeze(keys.root());
-    let body = function.future(Some(Default::default()), &again(keys, mutability, memoize));
-    let call = emit!(at ret; #returned::cacheable_batch(__begun, __read, #share, move |mut __missing| #body).await);
-    function.with_body(emit!('__cached: { #settings #begun #call }))
+    let (repeat, taken) = repeating(keys, &function, memoize);
+    let again = again(keys, mutability, memoize);
+    let body = function.future(Some(Default::default()), &emit!(#taken #again));
+    let body = emit!(move |mut __missing| #body);
+    let call = emit!(at ret; #returned::cacheable_batch_in_rounds(__begun, __read, #share, __repeat, #body).await);
+    function.with_body(emit!('__cached: { #settings #begun let __repeat = #repeat; #call }))
+}
+
+/// Whether the body can be copied, told by the arguments that it takes along; see `memoize::repeat`. And a statement that
+/// makes it take along all of each, not a part that may be copied or not when the argument is the other.
+fn repeating(keys: &Keys, function: &Function, memoize: &TokenStream) -> (TokenStream, TokenStream) {
+    let is_bound_again = |name: &Ident| matches!(keys, Keys::Argument { pat, .. } if pat.ident == *name);
+    let names = function.bindings().into_iter().filter(|(name, _)| !is_bound_again(name));
+    let names = names.map(|(name, _)| function.localize(name.into_token_stream()));
+    let taken: Vec<_> = names.filter(|name| names::mentions(&function.body, &name.to_string())).collect();
+    let repeat = emit! {{
+        use #memoize::repeat::{AsClone as _, AsIs as _};
+        (&&#memoize::repeat::Arguments::new() #(.and(&#taken))*).repeat()
+    }};
+    (repeat, emit!(#(let _ = &#taken;)*))
 }
 
 /// Binds the argument once more, with the missing keys.

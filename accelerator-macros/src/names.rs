@@ -22,6 +22,16 @@ pub(crate) fn uses(tokens: TokenStream, name: &str) -> Option<TokenTree> {
     })
 }
 
+/// Whether the name occurs at all, also where it is none of a variable.
+pub(crate) fn mentions(tokens: &TokenStream, name: &str) -> bool {
+    let is_it = |token: TokenTree| match token {
+        TokenTree::Ident(ident) => ident == name,
+        TokenTree::Group(group) => mentions(&group.stream(), name),
+        TokenTree::Punct(_) | TokenTree::Literal(_) => false,
+    };
+    tokens.clone().into_iter().any(is_it) || uses(tokens.clone(), name).is_some()
+}
+
 /// Not a field, a method, a part of a path, or the name of a field in a struct expression.
 fn is_variable(tokens: &[TokenTree], at: usize) -> bool {
     let punct = |at: Option<usize>| match at.and_then(|at| tokens.get(at)) {

@@ -7,6 +7,7 @@ mod batch;
 mod crowd;
 mod failures;
 mod fake;
+mod fleet;
 mod log;
 mod reads;
 mod slow;

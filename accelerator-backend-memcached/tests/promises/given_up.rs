@@ -1,9 +1,12 @@
 //! What a pause of the server leaves behind: nothing. And one load for all nodes, however long it takes.
 
-use std::sync::Arc;
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use accelerator_core::memoize::repeat::Often;
+use accelerator_core::memoize::{self, Read, sharing};
 use accelerator_core::testkit::server::MemcachedServer;
 use accelerator_core::{Builder, L2Read, L2Store, LevelCache};
 use tokio::time::{sleep, timeout};
@@ -157,4 +160,38 @@ async fn one_node_loads_for_all_however_long_it_takes() {
     }
     assert_eq!(loads.load(SeqCst), 1, "loads of all nodes");
     assert_eq!(nodes.iter().map(|node| node.stats().fills_lost).sum::<u64>(), 0);
+}
+
+/// What `#[cacheable_batch]` expands to, on nodes that want each other's keys: each shares half of its keys with the next.
+#[tokio::test]
+async fn each_key_of_batches_that_overlap_is_loaded_by_one_node_however_long_it_takes() {
+    let Some(server) = MemcachedServer::start() else { return };
+    let (loads, none) = (Arc::new(Mutex::new(Vec::<u64>::new())), Arc::new(AtomicUsize::new(0)));
+    let takes = Duration::from_millis(2600);
+    let mut calls = Vec::new();
+    for first in (0..8).map(|node| node * 10) {
+        let (node, loads) = (node(&server, Duration::ZERO, &none).await.build().expect("a cache"), loads.clone());
+        node.get(&(1000 + first)).await.expect("a connection");
+        let body = move |keys: Vec<u64>| {
+            loads.lock().expect("no panic").extend(&keys);
+            async move {
+                sleep(takes).await;
+                keys.into_iter().map(|key| (key, Some(key))).collect::<HashMap<_, _>>()
+            }
+        };
+        calls.push(tokio::spawn(async move {
+            let (keys, read): (Vec<u64>, _) = ((first..first + 20).collect(), Read::new());
+            let begun = memoize::begin_batch(&node, &keys, &read).await;
+            let found = memoize::cacheable_batch_in_rounds(begun, read, sharing::Alone, Often, body).await;
+            (keys, found, node.stats().fills_lost)
+        }));
+    }
+    for call in calls {
+        let (keys, found, lost) = call.await.expect("no panic");
+        assert!(keys.iter().all(|key| found[key] == Some(*key)) && found.len() == 20, "{found:?}");
+        assert_eq!(lost, 0);
+    }
+    let mut loads = loads.lock().expect("no panic").clone();
+    loads.sort_unstable();
+    assert_eq!(loads, (0..90).collect::<Vec<_>>(), "each once");
 }

@@ -2,7 +2,7 @@
 //!
 //! A cached read comes in two halves: [`begin`] asks the cache, and keeps no borrow of it or of the key; [`cacheable`]
 //! answers, or runs the body and hands its outcome to all who wait. [`begin_batch`] and [`cacheable_batch`] do the same
-//! for many keys. Who leads may run the body itself, after [`Begun::lead`] and before [`hand_in`], which spares a hop.
+//! for many keys, [`cacheable_batch_in_rounds`] for a body that may run again. Who leads may run the body itself, after [`Begun::lead`] and before [`hand_in`], which spares a hop.
 //! [`hit_or_begin`] and [`hits_or_begin`] are first halves that answer hits at once. After a write,
 //! [`cache_put`], [`cache_evict`] and [`cache_evict_batch`] pass the body's outcome on and act only where it is `Ok`.
 //!
@@ -30,7 +30,6 @@ mod batch;
 mod ignored;
 mod keys;
 mod options;
-mod rebind;
 mod returned;
 pub mod sharing;
 mod single;
@@ -39,10 +38,12 @@ mod write;
 use crate::error::{CacheError, ErrorKind};
 
 pub use alive::{Alive, alive};
-pub use batch::{BegunBatch, Hits, begin_batch, bypass_batch, cacheable_batch, hits_or_begin};
+pub use batch::rebind::Rebind;
+pub use batch::repeat;
+pub use batch::rounds::{cacheable_batch, cacheable_batch_in_rounds};
+pub use batch::{BegunBatch, Hits, begin_batch, bypass_batch, hits_or_begin};
 pub use keys::{Keys, keys_of};
 pub use options::{Ignore, OnCacheError, Propagate, Read, Write};
-pub use rebind::Rebind;
 pub use returned::{Done, Found, FromCacheError, Returned, ReturnedMap};
 pub use single::{Beginning, Begun, begin, bypass, cacheable, hand_in, hit_or_begin};
 pub use write::{cache_evict, cache_evict_batch, cache_put, evict_batch_first, evict_first, owned};

@@ -492,9 +492,19 @@ impl<L1: L1Store<u32, Val> + Clone> Env<L1> {
         for (i, value) in batch.hits {
             self.world.answered(starts[i], value, true);
         }
-        for (i, ticket) in batch.led {
+        // What another node loads is waited for, or not.
+        let waits = rng.u8(..4) > 0;
+        let (mut busy, ours): (Vec<_>, _) = batch.led.into_iter().partition(|(_, ticket)| waits && ticket.is_busy());
+        for (i, ticket) in ours {
             self.lead(rng, starts[i], node, keys[i], ticket).await;
         }
+        while !busy.is_empty() {
+            let Some(known) = cut(LoadTicket::wait(&mut busy), Cut::any(rng)).await else { break };
+            for (i, begun) in known {
+                self.begun(rng, starts[i], node, keys[i], begun).await;
+            }
+        }
+        drop(busy);
         for (i, followed) in batch.followed {
             let end = Cut::any(rng);
             if let Some(begun) = cut(followed, end).await {

@@ -7,10 +7,10 @@ use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::task::{Context, Poll, Waker};
 
-use accelerator_core::testkit::{MemoryL1, MemoryL2, settle};
-use accelerator_core::{Codec, Entry, ErrorKind, L1Stats, L1Store, LevelCache, LoadError, Lookup};
+use accelerator_core::testkit::{Fault, MemoryL1, MemoryL2, Op, settle};
+use accelerator_core::{Codec, Entry, ErrorKind, L1Stats, L1Store, LevelCache, LoadError, Lookup, StoreErrorKind};
 
-use crate::common::{TTL, World, lock, ok};
+use crate::common::{TTL, World, lock, ms, ok, secs};
 use crate::rude::{self, UNLUCKY, Value};
 
 #[test]
@@ -303,4 +303,63 @@ async fn a_value_that_is_replaced_may_delete_another_in_both_levels() {
     assert!(matches!(cache.try_get(&3), Lookup::Miss), "deleted before the call returned");
     settle().await;
     assert!(matches!(cache.lookup(&3).await, Lookup::Miss));
+}
+
+/// Panics when it is given what is unlucky.
+#[derive(Clone, Default)]
+struct Superstitious(MemoryL1<u64, u64>);
+
+impl L1Store<u64, u64> for Superstitious {
+    fn get(&self, key: &u64) -> Option<Entry<u64>> {
+        self.0.get(key)
+    }
+    fn insert(&self, key: u64, entry: Entry<u64>) {
+        if entry.value() == Some(&13) {
+            rude::unlucky();
+        }
+        self.0.insert(key, entry);
+    }
+    fn remove(&self, key: &u64) {
+        self.0.remove(key);
+    }
+    fn clear(&self) {
+        self.0.clear();
+    }
+    fn stats(&self) -> L1Stats {
+        self.0.stats()
+    }
+}
+
+/// A panic on the way into L1 is this node's business; that L2 may have an older value is everybody's. So that is told, and
+/// the delete that corrects it is queued, in whatever order and in however many chunks the two came.
+#[tokio::test(start_paused = true)]
+async fn a_panic_beside_a_write_that_l2_did_not_confirm_hides_nothing() {
+    const DOWN: Fault = Fault::Error(StoreErrorKind::Unavailable);
+    for max_batch in [64, 1] {
+        for fails_first in [true, false] {
+            let w = World::new();
+            let cache = ok(w.bare().l1_ttl(TTL).l1(Superstitious::default()).l2(w.l2.clone()).max_batch(max_batch));
+            cache.mset([(1, Some(1)), (2, Some(1))]).await.unwrap();
+            let mut items = [(1, Some(13)), (2, Some(7))];
+            if fails_first {
+                items.reverse();
+            }
+            let at = usize::from(!fails_first);
+            match max_batch {
+                1 => (0..2).for_each(|n| w.l2.push_for(Op::Set, if n == at { DOWN } else { Fault::Delay(ms(0)) })),
+                _ => w.l2.push_for(Op::Set, Fault::at([at], DOWN)),
+            }
+            w.l2.always_for(Op::Del, Some(DOWN));
+            let how = format!("chunks of {max_batch}, the failure first: {fails_first}");
+            let error = cache.mset(items).await.unwrap_err();
+            assert!(error.kind() == ErrorKind::Unconfirmed && error.is_queued(), "{how}: {error}");
+            assert_eq!(cache.stats().unconfirmed, 1, "{how}");
+            assert_eq!((cache.try_get(&1), cache.lookup(&2).await), (Lookup::Miss, Lookup::Unavailable), "{how}");
+            assert_eq!(w.in_l2(1).await, Some(Some(13)), "{how}: L2 confirmed this one");
+            w.l2.heal();
+            w.clock.advance(secs(1)).await;
+            settle().await;
+            assert_eq!((cache.stats().unconfirmed, w.in_l2(2).await), (0, None), "{how}");
+        }
+    }
 }

@@ -174,3 +174,55 @@ async fn many_keys_are_evicted() {
     send(evict_pair(&cache, 2)).await.expect("ok");
     fill(11).await;
 }
+
+/// What can't be copied is taken along all the same.
+struct Unique(u64);
+
+struct Pair {
+    left: String,
+    right: Unique,
+}
+
+impl Clone for Pair {
+    fn clone(&self) -> Self {
+        Self { left: self.left.clone(), right: Unique(self.right.0) }
+    }
+}
+
+#[cacheable_batch(cache = cache, keys = ids)]
+async fn of_a_part_that_cannot_be_copied(cache: &Dyn, ids: &[u64], runs: &Runs, pair: Pair) -> Map {
+    let right = pair.right;
+    assert_eq!(right.0, 3);
+    all(runs, ids)
+}
+
+#[cacheable_batch(cache = cache, keys = ids)]
+async fn of_what_cannot_be_copied(cache: &Dyn, ids: &[u64], runs: &Runs, one: Unique, count: &mut u64) -> Map {
+    let moved = one;
+    *count += moved.0;
+    all(runs, ids)
+}
+
+#[cacheable_batch(cache = cache, keys = ids)]
+async fn of_a_generic_argument<T: Send>(cache: &Dyn, ids: &[u64], runs: &Runs, what: T) -> Map {
+    drop(what);
+    all(runs, ids)
+}
+
+#[cacheable_batch(cache = cache, keys = ids)]
+async fn of_patterns(cache: &Dyn, ids: &[u64], runs: &Runs, (left, Unique(right)): (String, Unique)) -> Map {
+    assert_eq!(format!("{left}{right}"), "a1");
+    all(runs, ids)
+}
+
+#[tokio::test]
+async fn a_body_takes_along_what_it_likes_whether_that_can_be_copied_or_not() {
+    let (runs, cache, mut count) = (Runs::default(), dynamic(), 0);
+    let pair = Pair { left: String::new(), right: Unique(3) };
+    assert_eq!(pair.clone().left, "");
+    assert_eq!(send(of_a_part_that_cannot_be_copied(&cache, &[1], &runs, pair)).await.len(), 1);
+    assert_eq!(send(of_what_cannot_be_copied(&cache, &[2], &runs, Unique(5), &mut count)).await.len(), 1);
+    assert_eq!(count, 5);
+    assert_eq!(send(of_a_generic_argument(&cache, &[3], &runs, Unique(1))).await.len(), 1);
+    assert_eq!(send(of_patterns(&cache, &[4], &runs, ("a".to_owned(), Unique(1)))).await.len(), 1);
+}

@@ -1,7 +1,12 @@
 //! The same with leases: two nodes, one L2.
 
+use std::collections::HashMap;
+
 use accelerator_core::L2Store;
+use accelerator_core::memoize::repeat::Often;
+use accelerator_core::memoize::{Read, begin_batch, cacheable_batch_in_rounds, sharing};
 use accelerator_core::testkit::{Op, settle};
+use tokio::sync::mpsc::unbounded_channel;
 
 use super::{KEY, Lookup, Rig, Source, within};
 
@@ -57,6 +62,34 @@ async fn holder_loads_for_all_nodes() {
         held.answer.notify_one();
         assert_eq!((first.await.unwrap().unwrap(), second.await.unwrap().unwrap()), (Some(1), Some(1)));
         assert_eq!(other.cache.stats().loads(), 0);
+    })
+    .await;
+}
+
+/// A cached batch loads its own keys while another node loads the rest, and waits for that one afterwards.
+#[tokio::test]
+async fn batch_by_a_body_loads_its_own_and_waits_for_the_holder() {
+    within(async {
+        let (holder, other) = nodes();
+        let held = holder.source.hold();
+        let get = holder.get();
+        held.asked.notified().await;
+        let (runs, mut ran) = unbounded_channel();
+        let batch = tokio::spawn(async move {
+            let read = Read::new();
+            let begun = begin_batch(&other.cache, &[KEY, 8], &read).await;
+            let body = move |keys: Vec<u64>| {
+                runs.send(keys.clone()).unwrap();
+                async move { keys.into_iter().map(|key| (key, Some(2))).collect::<HashMap<_, _>>() }
+            };
+            cacheable_batch_in_rounds(begun, read, sharing::Alone, Often, body).await
+        });
+        assert_eq!(ran.recv().await, Some(vec![8]));
+        assert!(!batch.is_finished());
+        held.answer.notify_one();
+        assert_eq!(get.await.unwrap().unwrap(), Some(1));
+        assert_eq!(batch.await.unwrap(), HashMap::from([(KEY, Some(1)), (8, Some(2))]));
+        assert_eq!(ran.recv().await, None, "it ran once");
     })
     .await;
 }

@@ -136,7 +136,7 @@ async fn load_and_fill<K: Key, V: Value>(
     if how.l2.is_first() {
         local.counters.one(Count::L2Miss);
     }
-    let Look { found: stale, mut permit, held } = look;
+    let Look { found: stale, mut permit, held, .. } = look;
     if stale.is_some()
         && local.policy.stale > 0
         && let Some(Some(error)) = local.throttle.get(key, local.now())

@@ -61,6 +61,8 @@ pub(crate) struct Look<K: Key, V: Value> {
     pub(crate) permit: Permit<K, V>,
     /// A writer holds the key: what is loaded goes into neither level.
     pub(crate) held: bool,
+    /// Somebody else loads it: what is loaded here is not stored in L2.
+    pub(crate) busy: bool,
 }
 
 impl<K: Key, V: Value> Look<K, V> {
@@ -105,11 +107,12 @@ impl<K: Key, V: Value> Remote<K, V> {
     }
 
     pub(crate) fn look(self: &Arc<Self>, name: Name, leased: Leased<V>) -> Look<K, V> {
+        let busy = matches!(leased, Leased::Busy);
         let (found, may, held) = match leased {
             Leased::Look { found, may, held } => (found, may, held),
             Leased::Busy | Leased::Failed => (None, May::Nothing, false),
         };
-        Look { found, permit: Permit::new(self, name, may), held }
+        Look { found, permit: Permit::new(self, name, may), held, busy }
     }
 
     /// Reads one key.

@@ -16,6 +16,7 @@ use crate::level::remote::look::Look;
 use crate::level::remote::permit::L2Use;
 use crate::level::stats::counters::Count;
 use crate::level::ticket::begin::begin_on;
+use crate::level::ticket::busy::Busy;
 use crate::level::ticket::hold::Leads;
 
 /// Reads L2 for many tickets, in chunks of one call each.
@@ -82,7 +83,12 @@ pub(crate) fn begin_missing<'a, K: Key, V: Value>(
     CacheFuture::boxed(async move {
         let mut looks = engine.local.tasks.inside(look_for_tickets(remote, &led)).await;
         remote.keep_alive(looks.iter_mut().map(|look| &mut look.permit), remote.local.policy.longest_ticket());
+        let mut busy = Vec::new();
         for ((i, leads), look) in led.into_iter().zip(looks) {
+            if look.busy && !cfg!(accelerator_mutant = "busy-tickets-load-too") {
+                busy.push((i, leads));
+                continue;
+            }
             match leads.begin(Some((remote, look))) {
                 Begin::Hit(value) => batch.hits.push((i, value)),
                 begin => {
@@ -90,6 +96,11 @@ pub(crate) fn begin_missing<'a, K: Key, V: Value>(
                     batch.led.push((i, ticket_of(begin)));
                 }
             }
+        }
+        if !busy.is_empty() {
+            batch.led.extend(Busy::tickets(remote, busy));
+            // In the order of the call again.
+            batch.led.sort_unstable_by_key(|(i, _)| *i);
         }
         batch
     })

@@ -31,7 +31,7 @@ pub(crate) fn ticket<K: Key, V: Value>(
 }
 
 /// What a look into L2 gave to the holder of a ticket.
-struct FromL2<K: Key, V: Value> {
+pub(crate) struct FromL2<K: Key, V: Value> {
     remote: Arc<Remote<K, V>>,
     // Taken by the first who needs it. What is left when the ticket is gone gives its lease back.
     permit: Mutex<Option<Permit<K, V>>>,
@@ -110,10 +110,19 @@ impl<'a, K: Key, V: Value> Leads<'a, K, V> {
         }
     }
 
-    fn ticket(mut self, l2: Option<Box<FromL2<K, V>>>) -> LoadTicket<V> {
+    fn ticket(self, l2: Option<Box<FromL2<K, V>>>) -> LoadTicket<V> {
+        LoadTicket::new(Arc::new(self.latently(l2)))
+    }
+
+    pub(crate) fn latently(mut self, l2: Option<Box<FromL2<K, V>>>) -> Latently<K, V> {
         let key = self.key.clone();
         let latent = Mutex::new(self.latent.take());
-        LoadTicket::new(Arc::new(Latently { local: self.local.clone(), key, latent, l2 }))
+        Latently { local: self.local.clone(), key, latent, l2 }
+    }
+
+    /// Whether the duty is still there.
+    pub(crate) fn leads(&self) -> bool {
+        self.latent.is_some()
     }
 
     fn end(&mut self, end: End<V>) -> Option<Outcome<V>> {
@@ -134,15 +143,15 @@ impl<K: Key, V: Value> Drop for Leads<'_, K, V> {
 }
 
 /// The ticket of a flight that is made when somebody follows it.
-struct Latently<K: Key, V: Value> {
+pub(crate) struct Latently<K: Key, V: Value> {
     local: Arc<Local<K, V>>,
-    key: K,
+    pub(crate) key: K,
     latent: Mutex<Option<Latent>>,
     l2: Option<Box<FromL2<K, V>>>,
 }
 
 impl<K: Key, V: Value> Latently<K, V> {
-    fn leads(&self) -> Leads<'_, K, V> {
+    pub(crate) fn leads(&self) -> Leads<'_, K, V> {
         Leads { local: &self.local, key: &self.key, latent: lock(&self.latent).take(), answered: false }
     }
 }

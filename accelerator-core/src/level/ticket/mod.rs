@@ -5,4 +5,5 @@
 
 pub(crate) mod begin;
 pub(crate) mod begin_many;
+pub(crate) mod busy;
 pub(crate) mod hold;

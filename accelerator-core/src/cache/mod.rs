@@ -1,5 +1,6 @@
 //! `Cache<K, V>`: the object-safe face of a cache, for macros, services that don't want to name stores, and fakes.
 
+mod busy;
 mod future;
 
 use std::fmt;
@@ -9,6 +10,8 @@ use crate::error::{CacheError, CacheResult};
 use crate::options::{ReadOptions, WriteOptions};
 use crate::traits::loader::Loaded;
 
+pub use busy::BusyOps;
+pub(crate) use busy::Waiting;
 pub use future::{BoxFuture, CacheFuture};
 
 /// What [`Cache::begin`] found.
@@ -30,7 +33,7 @@ pub enum Begin<V> {
 pub struct Batch<'a, V> {
     /// In the cache; a key that was asked for twice may be here twice.
     pub hits: Vec<(usize, Option<V>)>,
-    /// The caller's turn to load.
+    /// The caller's turn to load. Of these another process may load some just now: see [`LoadTicket::is_busy`].
     pub led: Vec<(usize, LoadTicket<V>)>,
     /// Somebody else is loading; await these after the led ones are filled, never before.
     pub followed: Vec<(usize, CacheFuture<'a, Begin<V>>)>,
@@ -56,6 +59,11 @@ pub trait FlightOps<V>: Send + Sync {
     fn stale(&self) -> Option<Option<V>>;
     /// Where those who wait look for the pulse of this load, to know that it is alive. The provided method says nowhere.
     fn pulse_point(&self) -> Option<crate::PulsePoint> {
+        None
+    }
+    /// The keys of its batch that other processes load, and which of them this one is. The provided method says that it is
+    /// none.
+    fn busy(&self) -> Option<(Arc<dyn BusyOps<V>>, usize)> {
         None
     }
 }
