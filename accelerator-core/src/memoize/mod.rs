@@ -38,7 +38,7 @@ mod write;
 
 use crate::error::{CacheError, ErrorKind};
 
-pub use alive::{Alive, alive};
+pub use alive::{Alive, Lead, alive};
 pub use batch::{BegunBatch, Hits, begin_batch, bypass_batch, cacheable_batch, hits_or_begin};
 pub use keys::{Keys, keys_of};
 pub use options::{Ignore, OnCacheError, Propagate, Read, Write};
