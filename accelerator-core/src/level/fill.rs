@@ -1,5 +1,7 @@
 //! Fill: what was loaded goes into L2, as far as its permit allows.
 
+use std::future::Future;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -69,9 +71,15 @@ impl<K: Key, V: Value> Engine<K, V> {
     /// somebody writes the key right now. Failures are counted; the loaded value reaches its callers all the same.
     ///
     /// `false`: what was to be replaced, or our lease, was gone: somebody was faster, and L1 must not keep the value.
-    pub(crate) async fn l2_fill(self: &Arc<Self>, remote: &Remote<K, V>, fill: Fill<'_, K, V>) -> bool {
+    pub(crate) fn l2_fill<'f>(
+        self: &'f Arc<Self>,
+        remote: &'f Remote<K, V>,
+        fill: Fill<'_, K, V>,
+    ) -> impl Future<Output = bool> + Send + use<'f, K, V> {
+        // Before there is a future: it is moved into a task, and has no room for what is to be prepared.
         let mut outgoing = Outgoing::default();
-        !self.l2_prepare(remote, fill, &mut outgoing) || self.l2_send(remote, outgoing).await.is_empty()
+        let sends = self.l2_prepare(remote, fill, &mut outgoing);
+        async move { !sends || self.l2_send(remote, outgoing).await.is_empty() }
     }
 
     /// The first half of [`l2_fill`](Self::l2_fill). `false`: there is nothing to be sent.
@@ -138,23 +146,35 @@ impl<K: Key, V: Value> Engine<K, V> {
             let limit =
                 self.write_limit(items.len(), items.iter().map(|(wire, bytes, _)| wire.len() + bytes.len()).sum());
             let mut outcomes = Outcomes::new(items.len());
-            let ended = self.timed(limit, remote.set_all(items, &mut outcomes)).await;
-            self.all_outcomes(remote, limit, ended, outcomes);
+            let ended = {
+                // Pinned here, as what an `async fn` is given takes its room twice.
+                let set = pin!(remote.set_all(items, &mut outcomes));
+                self.timed(limit, set).await
+            };
+            self.count_outcomes(remote, limit, &ended, &outcomes);
         }
         if !gone.is_empty() {
             let mut outcomes = Outcomes::new(gone.len());
             let limit = self.write_limit(gone.len(), 0);
-            let ended = self.timed(limit, remote.del_all(&gone, &mut outcomes)).await;
-            self.all_outcomes(remote, limit, ended, outcomes);
+            let ended = {
+                let del = pin!(remote.del_all(&gone, &mut outcomes));
+                self.timed(limit, del).await
+            };
+            self.count_outcomes(remote, limit, &ended, &outcomes);
         }
     }
 
     async fn fill_leased(&self, remote: &Remote<K, V>, fills: Vec<Leased<K, V>>) -> Vec<usize> {
         let (keep, gone): (Vec<_>, Vec<_>) = fills.into_iter().partition(|(.., sealed, _)| sealed.is_some());
         // A lease that is not needed goes back by itself; a value that was seen must go, while the others are written.
-        let seen = gone.iter().filter(|(permit, ..)| matches!(permit.may, May::Replace(_)));
-        let removals = seen.map(|(permit, token, ..)| self.l2_release(permit.name.wire(), *token));
-        join(self.fill_under(remote, keep), join_parts(removals)).await.0
+        let is_seen = |(permit, ..): &&Leased<K, V>| matches!(permit.may, May::Replace(_));
+        if !gone.iter().any(|one| is_seen(&one)) {
+            return self.fill_under(remote, keep).await;
+        }
+        let removals =
+            gone.iter().filter(is_seen).map(|(permit, token, ..)| self.l2_release(permit.name.wire(), *token));
+        // In a box of its own: most fills have no use for its room.
+        Box::pin(join(self.fill_under(remote, keep), join_parts(removals))).await.0
     }
 
     async fn fill_under(&self, remote: &Remote<K, V>, mut fills: Vec<Leased<K, V>>) -> Vec<usize> {
@@ -163,7 +183,10 @@ impl<K: Key, V: Value> Engine<K, V> {
             permit.name.wire().len() + sealed.as_ref().map_or(0, |it| it.bytes.len())
         };
         let limit = self.write_limit(fills.len(), fills.iter().map(size).sum());
-        let left = self.settle(&mut fills, limit).await;
+        let mut left = limit;
+        if fills.iter().any(|(permit, ..)| permit.life.is_some()) {
+            left = Box::pin(self.settle(&mut fills, limit)).await;
+        }
         let items = fills.iter().filter_map(|(permit, token, sealed, _)| {
             sealed.as_ref().map(|sealed| (permit.name.wire(), *token, sealed.bytes.clone(), sealed.ttl))
         });
@@ -172,7 +195,10 @@ impl<K: Key, V: Value> Engine<K, V> {
             return lost;
         }
         let mut outcomes = Outcomes::new(items.len());
-        let ended = self.timed(left, remote.fill_all(items, &mut outcomes)).await;
+        let ended = {
+            let fill = pin!(remote.fill_all(items, &mut outcomes));
+            self.timed(left, fill).await
+        };
         for ((permit, .., at), filled) in fills.iter_mut().zip(self.all_outcomes(remote, limit, ended, outcomes)) {
             match filled {
                 Ok(Filled::Stored) => permit.spend(),
@@ -194,9 +220,6 @@ impl<K: Key, V: Value> Engine<K, V> {
     /// Ends the renewals of leases whose values are stored now: the tokens may be others by then. How long is left to store
     /// them.
     async fn settle(&self, fills: &mut [Leased<K, V>], limit: Duration) -> Duration {
-        if fills.iter().all(|(permit, ..)| permit.life.is_none()) {
-            return limit;
-        }
         let begun = Instant::now();
         let settling = async {
             for (permit, token, ..) in fills {

@@ -80,9 +80,25 @@ impl<K: Key, V: Value> Engine<K, V> {
         ended: StoreResult<()>,
         outcomes: Outcomes<T>,
     ) -> Vec<StoreResult<T>> {
-        let kind = ended.as_ref().map_or_else(StoreError::kind, |()| StoreErrorKind::Protocol);
         let all_or_none = cfg!(accelerator_mutant = "late-outcome-takes-all") && outcomes.missing() > 0;
         let outcomes = if all_or_none { Outcomes::new(outcomes.len()) } else { outcomes };
+        let kind = self.count_outcomes(remote, limit, &ended, &outcomes);
+        outcomes.into_vec(|| match &ended {
+            Ok(()) => StoreError::new(kind, "a batch was not answered in full"),
+            Err(why) => StoreError::new(kind, why.to_string()),
+        })
+    }
+
+    /// The half of [`all_outcomes`](Self::all_outcomes) that counts. What is missing is a failure of the kind that it
+    /// answers.
+    pub(crate) fn count_outcomes<T>(
+        &self,
+        remote: &Remote<K, V>,
+        limit: Duration,
+        ended: &StoreResult<()>,
+        outcomes: &Outcomes<T>,
+    ) -> StoreErrorKind {
+        let kind = ended.as_ref().map_or_else(StoreError::kind, |()| StoreErrorKind::Protocol);
         let missing = outcomes.missing();
         if missing > 0 {
             self.counters.l2_error(kind);
@@ -93,10 +109,7 @@ impl<K: Key, V: Value> Engine<K, V> {
             remote.tell_too_large(limit);
         }
         outcomes.each_error(|error| self.counters.l2_error(error.kind()));
-        outcomes.into_vec(|| match &ended {
-            Ok(()) => StoreError::new(kind, "a batch was not answered in full"),
-            Err(why) => StoreError::new(kind, why.to_string()),
-        })
+        kind
     }
 }
 
