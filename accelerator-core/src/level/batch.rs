@@ -332,8 +332,9 @@ impl<K: Key, V: Value> Engine<K, V> {
         CacheFuture::boxed(async move {
             let mut looks = self.inside(self.look_for_tickets(remote, &led)).await;
             self.keep_alive(looks.iter_mut().map(|look| &mut look.permit), self.longest_ticket());
+            let now = self.now();
             for ((i, leads), look) in led.into_iter().zip(looks) {
-                match leads.begin(Some(look)) {
+                match leads.begin(Some((look, now))) {
                     Begin::Hit(value) => batch.hits.push((i, value)),
                     begin => {
                         self.counters.one(Count::L2Miss);

@@ -88,10 +88,10 @@ impl<K: Key, V: Value> Engine<K, V> {
         error.with_look(move || engine.upgrade()?.fresh(&key))
     }
 
-    /// Reads L2 for a ticket; `None`: there is no L2.
-    pub(crate) async fn l2_for_ticket(self: &Arc<Self>, key: &K, l2: L2Use) -> Option<Look<K, V>> {
+    /// Reads L2 for a ticket, and the clock after it; `None`: there is no L2.
+    pub(crate) async fn l2_for_ticket(self: &Arc<Self>, key: &K, l2: L2Use) -> Option<(Look<K, V>, u64)> {
         let remote = self.remote.as_ref()?;
-        let mut look = std::pin::pin!(self.l2_look(remote, key, remote.name(key), l2));
+        let mut look = std::pin::pin!(self.l2_look(remote, key, l2));
         let (mut pulse, mut suspended) = (Pulse::default(), false);
         let look = std::future::poll_fn(|cx| {
             // Once is a round trip. More often, it waits for the lease of another process, which may take long.
@@ -102,22 +102,23 @@ impl<K: Key, V: Value> Engine<K, V> {
             }
         })
         .await;
-        if l2.is_first() && !look.found.as_ref().is_some_and(|found| found.until.is_fresh(self.now(), 0)) {
+        let now = self.now();
+        if l2.is_first() && !look.found.as_ref().is_some_and(|found| found.until.is_fresh(now, 0)) {
             self.counters.one(Count::L2Miss);
         }
-        Some(look)
+        Some((look, now))
     }
 
     /// What the holder of a ticket gets, given what L2 has; `None`: there is no L2.
-    pub(crate) fn begin_with(&self, led: Led<K, V>, look: Option<Look<K, V>>) -> Begin<V> {
+    pub(crate) fn begin_with(&self, led: Led<K, V>, look: Option<(Look<K, V>, u64)>) -> Begin<V> {
         let Some(flight) = led.take() else { return Begin::Lead(LoadTicket::detached()) };
         // Another leader was faster than the look into L2.
         if let Some(Outcome::Value(value)) = flight.result().cloned() {
             self.give_up(&flight, false);
             return Begin::Hit(value);
         }
-        let Some(mut look) = look else { return Begin::Lead(LoadTicket::new(flight)) };
-        match look.take_fresh(self.now(), 0) {
+        let Some((mut look, now)) = look else { return Begin::Lead(LoadTicket::new(flight)) };
+        match look.take_fresh(now, 0) {
             Some(Stale { value, until }) => match self.finish(flight, End::Found { value, until }) {
                 Outcome::Value(value) => Begin::Hit(value),
                 _ => Begin::Lead(LoadTicket::detached()),

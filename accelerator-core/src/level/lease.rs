@@ -247,12 +247,14 @@ impl<V> Leased<V> {
 impl<K: Key, V: Value> Engine<K, V> {
     /// Reads one key on behalf of a load, and takes the lease where there is one. Waits while somebody else has it, for
     /// `lease_wait` at most.
-    pub(crate) async fn l2_look(self: &Arc<Self>, remote: &Remote<K, V>, key: &K, name: Name, l2: L2Use) -> Look<K, V> {
+    pub(crate) async fn l2_look(self: &Arc<Self>, remote: &Remote<K, V>, key: &K, l2: L2Use) -> Look<K, V> {
+        // Here, as what an `async fn` is given takes its room twice.
+        let name = remote.name(key);
         self.tend(remote);
         if self.guards(remote, key) {
             return self.look(name, Leased::held());
         }
-        if remote.bypass.get(key, self.now()).is_some() {
+        if self.bypasses(remote, key) {
             return self.look(name, Leased::nothing(May::Nothing));
         }
         if !remote.limits.leases {

@@ -197,7 +197,7 @@ pub(crate) async fn fly<K: Key, V: Value>(flight: Arc<Flight<K, V>>, how: How) -
     let Some(remote) = &engine.remote else { return End::Missed };
     let key = flight.key();
     // 1
-    let mut look = engine.l2_look(remote, key, remote.name(key), how.l2).await;
+    let mut look = engine.l2_look(remote, key, how.l2).await;
     // 2
     if let Some(Stale { value, until }) = look.take_fresh(engine.now(), how.min_fresh) {
         return End::Found { value, until };

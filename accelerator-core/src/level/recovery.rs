@@ -41,6 +41,12 @@ impl<K: Key, V: Value> Engine<K, V> {
         }
     }
 
+    /// Whether L2 is read past for this key. The clock is not read where there is no such key.
+    #[inline]
+    pub(crate) fn bypasses(&self, remote: &Remote<K, V>, key: &K) -> bool {
+        !remote.bypass.holds_nothing() && remote.bypass.get(key, self.now()).is_some()
+    }
+
     /// Step 2, unless it is under way. `false`: there is no runtime.
     pub(crate) fn recover(self: &Arc<Self>) -> bool {
         let Some(remote) = &self.remote else { return false };

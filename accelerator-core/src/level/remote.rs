@@ -187,6 +187,7 @@ pub(crate) fn no_runtime() -> StoreError {
 }
 
 impl<K: Key, V: Value> Engine<K, V> {
+    #[inline]
     pub(crate) fn moment(&self) -> Moment {
         let own = self.clock.unix();
         Moment { now: self.now(), unix: self.remote.as_ref().map_or(own, |remote| wall::to_read(&*remote.store, own)) }
@@ -216,7 +217,7 @@ impl<K: Key, V: Value> Engine<K, V> {
     /// Reads one key.
     pub(crate) async fn l2_get(self: &Arc<Self>, remote: &Remote<K, V>, key: &K, name: &Name) -> Found<V> {
         self.tend(remote);
-        if self.guards(remote, key) || remote.bypass.get(key, self.now()).is_some() {
+        if self.guards(remote, key) || self.bypasses(remote, key) {
             return Found::Nothing { fill: false };
         }
         let answer = self.timed(self.policy.l2_read_timeout, remote.store.get(name.wire())).await;

@@ -122,10 +122,10 @@ impl<'a, K: Key, V: Value> Leads<'a, K, V> {
         self.begin(look)
     }
 
-    /// What the caller gets, given what L2 has; `None`: there is no L2.
-    pub(crate) fn begin(mut self, look: Option<Look<K, V>>) -> Begin<V> {
-        let Some(mut look) = look else { return Begin::Lead(self.ticket(None)) };
-        match look.take_fresh(self.engine.now(), 0) {
+    /// What the caller gets, given what L2 had at which time; `None`: there is no L2.
+    pub(crate) fn begin(mut self, look: Option<(Look<K, V>, u64)>) -> Begin<V> {
+        let Some((mut look, now)) = look else { return Begin::Lead(self.ticket(None)) };
+        match look.take_fresh(now, 0) {
             Some(Stale { value, until }) => match self.end(End::Found { value, until }) {
                 Some(Outcome::Value(value)) => Begin::Hit(value),
                 _ => Begin::Lead(LoadTicket::detached()),
@@ -240,7 +240,7 @@ impl<K: Key, V: Value> Engine<K, V> {
         self.spawn_errand(async move {
             let (engine, key) = (&pending.engine, &pending.key);
             let Some(remote) = &engine.remote else { return };
-            if remote.bypass.get(key, engine.now()).is_some() {
+            if engine.bypasses(remote, key) {
                 return;
             }
             let (hash, token) = (pending.at.hash, pending.at.token);
