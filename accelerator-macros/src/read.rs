@@ -31,15 +31,15 @@ pub(crate) fn expand(options: &Options, function: Function, memoize: &TokenStrea
     let share = sharing(memoize, &function.ret);
     let body = function.future(Some(Default::default()), &TokenStream::new());
     // Whoever leads awaits the body here: a state machine more would be moved and polled for nothing.
-    let led = emit!(at at; #located::hand_in(__ticket, __out, &__read, &__share));
+    let led = emit!(at at; #located::hand_in(__lead.into_ticket(), __out, &__read, &__share));
     let call = emit!(at at; #located::cacheable(__begun, __read, __share, __body).await);
     function.with_body(emit!('__cached: {
         #settings #begun
         let __share = #share;
         let __body = move || #body;
         match __begun.lead() {
-            ::core::result::Result::Ok(__ticket) => {
-                let __out = #memoize::alive(&__ticket, ::core::pin::pin!(__body())).await;
+            ::core::result::Result::Ok(mut __lead) => {
+                let __out = #memoize::alive(&mut __lead, ::core::pin::pin!(__body())).await;
                 #led
             }
             ::core::result::Result::Err(__begun) => #call,

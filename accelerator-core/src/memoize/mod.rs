@@ -37,7 +37,7 @@ mod write;
 
 use crate::error::{CacheError, ErrorKind};
 
-pub use alive::{Alive, alive};
+pub use alive::{Alive, Lead, alive};
 pub use batch::rebind::Rebind;
 pub use batch::repeat;
 pub use batch::rounds::{cacheable_batch, cacheable_batch_in_rounds};

@@ -18,7 +18,7 @@ use futures_util::future::Either;
 use crate::cache::{Begin, Cache, CacheFuture, LoadTicket};
 use crate::error::CacheError;
 use crate::inside::forget_panic;
-use crate::memoize::alive::alive;
+use crate::memoize::alive::{Lead, alive};
 use crate::memoize::ignored;
 use crate::memoize::options::{OnCacheError, Read};
 use crate::memoize::returned::{Found, Returned};
@@ -101,14 +101,15 @@ impl<V> Begun<V> {
         }
     }
 
-    /// The turn to load, where this is one: for who runs the body itself, and gives its answer to [`hand_in`].
+    /// The turn to load, where this is one: for who runs the body itself ([`alive`](alive())), and gives its answer
+    /// to [`hand_in`].
     ///
     /// # Errors
     /// A hit, somebody else led, or the cache can't take part: go on with [`cacheable`].
     #[inline]
-    pub fn lead(self) -> Result<LoadTicket<V>, Self> {
+    pub fn lead(self) -> Result<Lead<V>, Self> {
         match self.0 {
-            Some(Begin::Lead(ticket)) => Ok(ticket),
+            Some(Begin::Lead(ticket)) => Ok(Lead::new(ticket)),
             rest => Err(Self(rest)),
         }
     }
@@ -154,8 +155,9 @@ where
     match begun.0 {
         // 3
         Some(Begin::Lead(ticket)) => {
-            let out = alive(&ticket, pin!(body())).await;
-            hand_in(ticket, out, &read, &share)
+            let mut lead = Lead::new(ticket);
+            let out = alive(&mut lead, pin!(body())).await;
+            hand_in(lead.into_ticket(), out, &read, &share)
         }
         // 4
         Some(Begin::Failed(error)) => {

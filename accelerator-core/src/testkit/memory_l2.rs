@@ -1,6 +1,7 @@
 //! An L2 without a network, which behaves like one that has it.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -53,8 +54,12 @@ enum What {
 }
 
 impl Stored {
-    fn value(self) -> Option<Bytes> {
-        if let What::Value(bytes) = self.what { Some(bytes) } else { None }
+    /// The holds that are there and not over.
+    fn holds(&self, now: u64) -> Option<&Holds> {
+        match &self.what {
+            What::Hold(holds) if self.until_ms > now => Some(holds),
+            _ => None,
+        }
     }
 
     fn token(&self) -> LeaseToken {
@@ -128,7 +133,10 @@ impl MemoryL2 {
     /// The bytes under `key`.
     #[must_use]
     pub fn peek(&self, key: &str) -> Option<Bytes> {
-        self.living(key).and_then(Stored::value)
+        match &self.find(&lock(&self.0.contents), key)?.what {
+            What::Value(bytes) => Some(bytes.clone()),
+            _ => None,
+        }
     }
 
     /// Whether somebody holds the lease of `key`.
@@ -164,12 +172,15 @@ impl MemoryL2 {
     }
 
     fn put(&self, contents: &mut HashMap<String, Stored>, key: &str, what: What, ttl: Duration) -> LeaseToken {
-        let number = self.0.writes.fetch_add(1, Ordering::SeqCst);
-        let until_ms = self.0.clock.monotonic_ms().saturating_add(millis(ttl));
-        let stored = Stored { what, number, until_ms };
+        let stored = self.stored(what, self.0.clock.monotonic_ms(), ttl);
         let token = stored.token();
         contents.insert(key.to_owned(), stored);
         token
+    }
+
+    fn stored(&self, what: What, now: u64, ttl: Duration) -> Stored {
+        let number = self.0.writes.fetch_add(1, Ordering::SeqCst);
+        Stored { what, number, until_ms: now.saturating_add(millis(ttl)) }
     }
 
     /// The wire: the operation happens after this. Dropped here, it has not happened.
@@ -196,11 +207,13 @@ impl MemoryL2 {
 
     pub(super) fn set_now(&self, key: &str, value: Bytes, ttl: Duration) -> StoreResult<()> {
         self.check(key, &value)?;
-        let mut contents = lock(&self.0.contents);
-        if self.holds(&contents, key).is_some() {
-            return Err(StoreError::held());
-        }
-        self.put(&mut contents, key, What::Value(value), ttl);
+        let (now, mut contents) = (self.0.clock.monotonic_ms(), lock(&self.0.contents));
+        let stored = self.stored(What::Value(value), now, ttl);
+        // One look for both: what is there, and the place.
+        match contents.entry(key.to_owned()) {
+            Entry::Occupied(there) if there.get().holds(now).is_some() => return Err(StoreError::held()),
+            there => there.insert_entry(stored),
+        };
         Ok(())
     }
 
@@ -221,10 +234,7 @@ impl MemoryL2 {
     }
 
     fn holds<'a>(&self, contents: &'a HashMap<String, Stored>, key: &str) -> Option<&'a Holds> {
-        self.find(contents, key).and_then(|stored| match &stored.what {
-            What::Hold(holds) => Some(holds),
-            _ => None,
-        })
+        contents.get(key)?.holds(self.0.clock.monotonic_ms())
     }
 
     /// Changes the holds of a key, in whose place nothing else stays.

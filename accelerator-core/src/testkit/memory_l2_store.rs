@@ -10,6 +10,7 @@ use super::MemoryL2;
 use crate::error::StoreResult;
 use crate::time::millis;
 use crate::traits::l2::{Filled, HoldOwner, L2Read, L2Store, LeaseToken, Limits};
+use crate::traits::outcomes::Outcomes;
 
 #[async_trait]
 impl L2Store for MemoryL2 {
@@ -29,17 +30,30 @@ impl L2Store for MemoryL2 {
     }
 
     async fn mget(&self, keys: &[&str]) -> Vec<StoreResult<Option<Bytes>>> {
+        let mut out = Outcomes::new(keys.len());
+        self.mget_into(keys, &mut out).await;
+        out.ended()
+    }
+
+    async fn mget_into(&self, keys: &[&str], out: &mut Outcomes<Option<Bytes>>) {
         if !keys.is_empty() {
             self.travel().await;
         }
-        keys.iter().map(|key| self.get_now(key)).collect()
+        keys.iter().enumerate().for_each(|(n, key)| out.put(n, self.get_now(key)));
     }
 
     async fn mset(&self, items: Vec<(&str, Bytes, Duration)>) -> Vec<StoreResult<()>> {
+        let mut out = Outcomes::new(items.len());
+        self.mset_into(items, &mut out).await;
+        out.ended()
+    }
+
+    async fn mset_into(&self, items: Vec<(&str, Bytes, Duration)>, out: &mut Outcomes<()>) {
         if !items.is_empty() {
             self.travel().await;
         }
-        items.into_iter().map(|(key, value, ttl)| self.set_now(key, value, ttl)).collect()
+        let items = items.into_iter().enumerate();
+        items.for_each(|(n, (key, value, ttl))| out.put(n, self.set_now(key, value, ttl)));
     }
 
     async fn mdel(&self, keys: &[&str]) -> Vec<StoreResult<()>> {
@@ -55,10 +69,16 @@ impl L2Store for MemoryL2 {
     }
 
     async fn mget_or_lease(&self, keys: &[&str], lease: Duration) -> Vec<StoreResult<L2Read>> {
+        let mut out = Outcomes::new(keys.len());
+        self.mget_or_lease_into(keys, lease, &mut out).await;
+        out.ended()
+    }
+
+    async fn mget_or_lease_into(&self, keys: &[&str], lease: Duration, out: &mut Outcomes<L2Read>) {
         if !keys.is_empty() {
             self.travel().await;
         }
-        keys.iter().map(|key| self.get_or_lease_now(key, lease)).collect()
+        keys.iter().enumerate().for_each(|(n, key)| out.put(n, self.get_or_lease_now(key, lease)));
     }
 
     async fn fill(&self, key: &str, token: &LeaseToken, value: Bytes, ttl: Duration) -> StoreResult<Filled> {
@@ -67,10 +87,17 @@ impl L2Store for MemoryL2 {
     }
 
     async fn mfill(&self, items: Vec<(&str, LeaseToken, Bytes, Duration)>) -> Vec<StoreResult<Filled>> {
+        let mut out = Outcomes::new(items.len());
+        self.mfill_into(items, &mut out).await;
+        out.ended()
+    }
+
+    async fn mfill_into(&self, items: Vec<(&str, LeaseToken, Bytes, Duration)>, out: &mut Outcomes<Filled>) {
         if !items.is_empty() {
             self.travel().await;
         }
-        items.into_iter().map(|(key, token, value, ttl)| self.fill_now(key, &token, value, ttl)).collect()
+        let items = items.into_iter().enumerate();
+        items.for_each(|(n, (key, token, value, ttl))| out.put(n, self.fill_now(key, &token, value, ttl)));
     }
 
     async fn renew(&self, key: &str, token: &LeaseToken, lease: Duration) -> StoreResult<Option<LeaseToken>> {

@@ -1,6 +1,7 @@
 //! Load for a batch: the steps of `one.rs`, one L2 read, one call of the batch loader and one fill per chunk.
 
 use std::any::Any;
+use std::borrow::Borrow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::task::Poll;
@@ -94,7 +95,7 @@ pub(crate) fn batch_work<K: Key, V: Value>(
         let steps = async {
             let (mut busy, mut limit) = (Vec::new(), engine.local.policy.l2_read_timeout);
             for chunk in keys.chunks_mut(engine.local.policy.max_batch) {
-                let open = read_chunk(engine, chunk.iter_mut(), how, &mut limit, None, &mut busy).await;
+                let open = read_chunk(engine, chunk, how, &mut limit, None, &mut busy).await;
                 if !open.is_empty() {
                     load_chunk(engine, open, how, begun.take()).await;
                 }
@@ -127,7 +128,7 @@ async fn wait_for_others<'b, K: Key, V: Value>(
         let mut again = std::mem::take(&mut busy).into_iter();
         let mut limit = engine.local.policy.l2_read_timeout;
         while again.len() > 0 {
-            let chunk = again.by_ref().take(engine.local.policy.max_batch);
+            let chunk: Vec<_> = again.by_ref().take(engine.local.policy.max_batch).collect();
             let open = read_chunk(engine, chunk, how, &mut limit, Some(&mut wait), &mut busy).await;
             if !open.is_empty() {
                 load_chunk(engine, open, how, None).await;
@@ -147,17 +148,16 @@ async fn wait_for_others<'b, K: Key, V: Value>(
 /// Steps 1 and 2: what is still wanted after the look into L2. What others load is left in `busy`. `limit`: how long L2
 /// may take for it; less for the chunks after one that it did not answer in time. `wait`: they were known to be loaded,
 /// which a look that fails doesn't change.
-async fn read_chunk<'b, K: Key, V: Value>(
+async fn read_chunk<'b, K: Key, V: Value, W: Borrow<Wanted<K, V>>>(
     engine: &'b Arc<Engine<K, V>>,
-    chunk: impl Iterator<Item = &'b mut Wanted<K, V>>,
+    chunk: impl AsRef<[W]> + IntoIterator<Item = &'b mut Wanted<K, V>>,
     how: How,
     limit: &mut Duration,
     mut wait: Option<&mut LeaseWait>,
     busy: &mut Vec<&'b mut Wanted<K, V>>,
 ) -> Vec<Open<'b, K, V>> {
-    let Some(remote) = &engine.remote else { return chunk.map(|one| Open::new(engine, one)).collect() };
-    let chunk: Vec<_> = chunk.collect();
-    let keys = || chunk.iter().map(|one| &one.key);
+    let Some(remote) = &engine.remote else { return chunk.into_iter().map(|one| Open::new(engine, one)).collect() };
+    let keys = || chunk.as_ref().iter().map(|one| &one.borrow().key);
     let names = remote.wire.names(keys());
     let mut looks = match how.loads {
         true => remote.l2_mlook(keys(), &names, lease_of_chunk(engine, names.len()), *limit, how.l2).await,

@@ -115,7 +115,7 @@ pub(crate) async fn fly<K: Key, V: Value>(engine: Arc<Engine<K, V>>, flight: Arc
     let Some(remote) = &engine.remote else { return End::Missed };
     let key = flight.key();
     // 1
-    let mut look = remote.l2_look(key, remote.wire.name(key), how.l2).await;
+    let mut look = remote.l2_look(key, how.l2).await;
     // 2
     if let Some(Stale { value, until }) = look.take_fresh(engine.local.now(), how.min_fresh) {
         return End::Found { value, until };

@@ -156,8 +156,12 @@ impl<'a, K: Key, V: Value> Ending<'a, K, V> {
 
     /// [`end`](Self::end) for a read of this key alone: a panic of user code is the answer of its caller, too.
     pub(crate) fn end_alone(self, end: End<V>) -> Outcome<V> {
-        Local::<K, V>::caught("a Clone, a weigher or the L1 store", || self.end(end))
-            .unwrap_or_else(|error| Outcome::Failed { error, stale: None })
+        // Taken from here: what a closure owns is moved again and again on its way through `catch_unwind`.
+        let mut ends = Some((self, end));
+        let ended = Local::<K, V>::caught("a Clone, a weigher or the L1 store", || {
+            ends.take().map_or(Outcome::Missed, |(ending, end)| ending.end(end))
+        });
+        ended.unwrap_or_else(|error| Outcome::Failed { error, stale: None })
     }
 
     /// It goes on: somebody else has it.

@@ -40,6 +40,7 @@ impl<K: Key, V: Value> Local<K, V> {
     }
 
     /// Runs a part of an operation in which user code may panic; a panic is its error.
+    #[inline]
     pub(crate) fn caught<T>(what: &str, part: impl FnOnce() -> T) -> CacheResult<T> {
         catch_unwind(AssertUnwindSafe(part)).map_err(|payload| {
             let error = CacheError::panic(what, &*payload);

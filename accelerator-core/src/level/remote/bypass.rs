@@ -39,6 +39,12 @@ impl<K: Key, V: Value> Remote<K, V> {
         }
     }
 
+    /// Whether L2 is read past for this key. The clock is not read where there is no such key.
+    #[inline]
+    pub(crate) fn bypasses(&self, key: &K) -> bool {
+        !self.bypass.holds_nothing() && self.bypass.get(key, self.local.now()).is_some()
+    }
+
     /// Whether this node guards the key itself.
     #[inline(always)]
     pub(crate) fn guards(&self, key: &K) -> bool {

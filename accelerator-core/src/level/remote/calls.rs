@@ -9,6 +9,7 @@
 
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::{Pin, pin};
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::Poll;
 use std::time::Duration;
@@ -34,7 +35,7 @@ impl<K: Key, V: Value> Remote<K, V> {
     }
 
     pub(super) async fn get(&self, wire: &str) -> StoreResult<Option<Bytes>> {
-        self.counted(self.timed(self.local.policy.l2_read_timeout, self.store.get(wire)).await)
+        self.counted(self.timed(self.local.policy.l2_read_timeout, pin!(self.store.get(wire))).await)
     }
 
     pub(super) async fn get_or_lease(&self, wire: &str) -> StoreResult<L2Read> {
@@ -42,7 +43,7 @@ impl<K: Key, V: Value> Remote<K, V> {
             let _inside = self.local.tasks.enter();
             self.store.get_or_lease(wire, self.local.policy.lease)
         };
-        self.counted(self.timed(self.local.policy.l2_read_timeout, asked).await)
+        self.counted(self.timed(self.local.policy.l2_read_timeout, pin!(asked)).await)
     }
 
     /// Reads many keys. `true`: not all were answered in time.
@@ -51,7 +52,10 @@ impl<K: Key, V: Value> Remote<K, V> {
             return false;
         }
         let progress = outcomes.progress();
-        let ended = self.timed_read(limit, progress, self.store.mget_into(wires, outcomes)).await;
+        let ended = {
+            let read = pin!(self.store.mget_into(wires, outcomes));
+            self.timed_read(limit, progress, read).await
+        };
         self.has_missing(ended, outcomes)
     }
 
@@ -67,20 +71,41 @@ impl<K: Key, V: Value> Remote<K, V> {
             return false;
         }
         let progress = outcomes.progress();
-        let ended = self.timed_read(limit, progress, self.store.mget_or_lease_into(wires, lease, outcomes)).await;
+        let ended = {
+            let read = pin!(self.store.mget_or_lease_into(wires, lease, outcomes));
+            self.timed_read(limit, progress, read).await
+        };
         self.has_missing(ended, outcomes)
     }
 
     /// Writes all, with this `limit`, of which so much is left.
     pub(crate) async fn set_all(
         &self,
-        mut items: Vec<(&str, Bytes, Duration)>,
+        items: Vec<(&str, Bytes, Duration)>,
         limit: Duration,
         left: Duration,
     ) -> Vec<StoreResult<()>> {
         let mut outcomes = Outcomes::new(items.len());
-        let out = &mut outcomes;
-        let ended = self.timed_write(limit, left, async {
+        let ended = self.send_sets(items, limit, left, &mut outcomes).await;
+        self.all_outcomes(limit, ended, outcomes)
+    }
+
+    /// The same for one who doesn't ask what became of each.
+    pub(super) async fn set_and_count(&self, items: Vec<(&str, Bytes, Duration)>, limit: Duration) {
+        let mut outcomes = Outcomes::new(items.len());
+        let ended = self.send_sets(items, limit, limit, &mut outcomes).await;
+        self.count_outcomes(limit, &ended, &outcomes);
+    }
+
+    async fn send_sets(
+        &self,
+        mut items: Vec<(&str, Bytes, Duration)>,
+        limit: Duration,
+        left: Duration,
+        out: &mut Outcomes<()>,
+    ) -> StoreResult<()> {
+        // Pinned here, as what an `async fn` is given takes its room twice.
+        let write = pin!(async {
             match (items.len(), items.pop()) {
                 (1, Some((wire, bytes, ttl))) => out.put(0, self.store.set(wire, bytes, ttl).await),
                 (_, Some(last)) => {
@@ -90,8 +115,7 @@ impl<K: Key, V: Value> Remote<K, V> {
                 (_, None) => {}
             }
         });
-        let ended = ended.await;
-        self.all_outcomes(limit, ended, outcomes)
+        self.timed_write(limit, left, write).await
     }
 
     /// Writes all like that, each only in place of its token.
@@ -102,18 +126,20 @@ impl<K: Key, V: Value> Remote<K, V> {
         left: Duration,
     ) -> Vec<StoreResult<Filled>> {
         let mut outcomes = Outcomes::new(items.len());
-        let out = &mut outcomes;
-        let ended = self.timed_write(limit, left, async {
-            match (items.len(), items.pop()) {
-                (1, Some((wire, token, bytes, ttl))) => out.put(0, self.store.fill(wire, &token, bytes, ttl).await),
-                (_, Some(last)) => {
-                    items.push(last);
-                    self.store.mfill_into(items, out).await;
+        let ended = {
+            let out = &mut outcomes;
+            let write = pin!(async {
+                match (items.len(), items.pop()) {
+                    (1, Some((wire, token, bytes, ttl))) => out.put(0, self.store.fill(wire, &token, bytes, ttl).await),
+                    (_, Some(last)) => {
+                        items.push(last);
+                        self.store.mfill_into(items, out).await;
+                    }
+                    (_, None) => {}
                 }
-                (_, None) => {}
-            }
-        });
-        let ended = ended.await;
+            });
+            self.timed_write(limit, left, write).await
+        };
         self.all_outcomes(limit, ended, outcomes)
     }
 
@@ -126,15 +152,17 @@ impl<K: Key, V: Value> Remote<K, V> {
         left: Duration,
     ) -> Vec<StoreResult<()>> {
         let mut outcomes = Outcomes::new(wires.len());
-        let out = &mut outcomes;
-        let ended = self.timed_write(limit, left, async {
-            match (owner, wires) {
-                (Some(owner), [one]) => out.put(0, self.store.unhold(one, owner).await),
-                (_, [one]) => out.put(0, self.store.del(one).await),
-                (_, many) => self.store.mdel_into(many, out).await,
-            }
-        });
-        let ended = ended.await;
+        let ended = {
+            let out = &mut outcomes;
+            let write = pin!(async {
+                match (owner, wires) {
+                    (Some(owner), [one]) => out.put(0, self.store.unhold(one, owner).await),
+                    (_, [one]) => out.put(0, self.store.del(one).await),
+                    (_, many) => self.store.mdel_into(many, out).await,
+                }
+            });
+            self.timed_write(limit, left, write).await
+        };
         self.all_outcomes(limit, ended, outcomes)
     }
 
@@ -142,34 +170,38 @@ impl<K: Key, V: Value> Remote<K, V> {
     pub(super) async fn renew_all(&self, mut items: Vec<(&str, LeaseToken)>) -> Vec<StoreResult<Option<LeaseToken>>> {
         let (limit, lease) = (self.write_limit(items.len(), 0), self.local.policy.lease);
         let mut outcomes = Outcomes::new(items.len());
-        let out = &mut outcomes;
-        let ended = self.timed(limit, async {
-            match (items.len(), items.pop()) {
-                (1, Some((wire, token))) => out.put(0, self.store.renew(wire, &token, lease).await),
-                (_, Some(last)) => {
-                    items.push(last);
-                    out.put_all(self.store.mrenew(items, lease).await);
+        let ended = {
+            let out = &mut outcomes;
+            let renewing = pin!(async {
+                match (items.len(), items.pop()) {
+                    (1, Some((wire, token))) => out.put(0, self.store.renew(wire, &token, lease).await),
+                    (_, Some(last)) => {
+                        items.push(last);
+                        out.put_all(self.store.mrenew(items, lease).await);
+                    }
+                    (_, None) => {}
                 }
-                (_, None) => {}
-            }
-        });
-        let ended = ended.await;
+            });
+            self.timed(limit, renewing).await
+        };
         self.all_outcomes(limit, ended, outcomes)
     }
 
     /// Removes a lease, or the value seen, if it is still there.
     pub(super) async fn release(&self, wire: &str, token: LeaseToken) {
-        let _ = self.counted(self.timed(self.local.policy.l2_write_timeout, self.store.release(wire, token)).await);
+        let _ =
+            self.counted(self.timed(self.local.policy.l2_write_timeout, pin!(self.store.release(wire, token))).await);
     }
 
     /// Holds a key for a writer.
     pub(crate) async fn hold(&self, wire: &str, owner: HoldOwner) -> StoreResult<()> {
-        self.counted(self.timed(self.local.policy.l2_write_timeout, self.store.hold(wire, owner, HOLD)).await)
+        self.counted(self.timed(self.local.policy.l2_write_timeout, pin!(self.store.hold(wire, owner, HOLD))).await)
     }
 
     /// Ends a hold.
     pub(crate) async fn unhold(&self, wire: &str, owner: HoldOwner) {
-        let _ = self.counted(self.timed(self.local.policy.l2_write_timeout, self.store.unhold(wire, owner)).await);
+        let _ =
+            self.counted(self.timed(self.local.policy.l2_write_timeout, pin!(self.store.unhold(wire, owner))).await);
     }
 
     /// What the store answered in time; a failure is counted.
@@ -189,11 +221,11 @@ impl<K: Key, V: Value> Remote<K, V> {
     }
 
     /// Runs an L2 operation under `limit`; a runtime is needed for the timer.
-    pub(super) async fn timed<T>(&self, limit: Duration, op: impl Future<Output = T>) -> StoreResult<T> {
+    pub(super) async fn timed<T>(&self, limit: Duration, op: Pin<&mut impl Future<Output = T>>) -> StoreResult<T> {
         if !self.local.tasks.may_have_runtime() {
             return Err(no_runtime());
         }
-        let (mut op, mut over) = (std::pin::pin!(op), Limit::new(&self.local.tasks.ticker, limit));
+        let (mut op, mut over) = (op, Limit::new(&self.local.tasks.ticker, limit));
         poll_fn(|cx| {
             let _inside = self.local.tasks.enter();
             match catch_unwind(AssertUnwindSafe(|| op.as_mut().poll(cx))) {
@@ -210,7 +242,12 @@ impl<K: Key, V: Value> Remote<K, V> {
     }
 
     /// Runs a write with this `limit` for as long as is left of it.
-    async fn timed_write<T>(&self, limit: Duration, left: Duration, op: impl Future<Output = T>) -> StoreResult<T> {
+    async fn timed_write<T>(
+        &self,
+        limit: Duration,
+        left: Duration,
+        op: Pin<&mut impl Future<Output = T>>,
+    ) -> StoreResult<T> {
         self.timed(left, op).await.map_err(|e| match e.kind() {
             StoreErrorKind::Timeout => {
                 StoreError::new(StoreErrorKind::Timeout, format!("L2 did not answer within {limit:?}"))
@@ -220,12 +257,17 @@ impl<K: Key, V: Value> Remote<K, V> {
     }
 
     /// Runs a batch of reads that puts what comes into outcomes with this `progress`.
-    async fn timed_read(&self, limit: Duration, progress: Progress, op: impl Future<Output = ()>) -> StoreResult<()> {
+    async fn timed_read(
+        &self,
+        limit: Duration,
+        progress: Progress,
+        op: Pin<&mut impl Future<Output = ()>>,
+    ) -> StoreResult<()> {
         if !self.local.tasks.may_have_runtime() {
             return Err(no_runtime());
         }
         let (begun, step) = (Instant::now(), limit / PARTS);
-        let (mut op, mut over) = (std::pin::pin!(op), Limit::new(&self.local.tasks.ticker, limit - step));
+        let (mut op, mut over) = (op, Limit::new(&self.local.tasks.ticker, limit - step));
         let mut seen = None;
         poll_fn(|cx| {
             match catch_unwind(AssertUnwindSafe(|| op.as_mut().poll(cx))) {
@@ -258,9 +300,19 @@ impl<K: Key, V: Value> Remote<K, V> {
     /// One outcome per key of a write with this `limit` that `ended` like this; failures are counted, what is missing as
     /// one.
     fn all_outcomes<T>(&self, limit: Duration, ended: StoreResult<()>, outcomes: Outcomes<T>) -> Vec<StoreResult<T>> {
-        let kind = ended.as_ref().map_or_else(StoreError::kind, |()| StoreErrorKind::Protocol);
         let all_or_none = cfg!(accelerator_mutant = "late-outcome-takes-all") && outcomes.missing() > 0;
         let outcomes = if all_or_none { Outcomes::new(outcomes.len()) } else { outcomes };
+        let kind = self.count_outcomes(limit, &ended, &outcomes);
+        outcomes.into_vec(|| match &ended {
+            Ok(()) => StoreError::new(kind, "a batch was not answered in full"),
+            Err(why) => StoreError::new(kind, why.to_string()),
+        })
+    }
+
+    /// The half of [`all_outcomes`](Self::all_outcomes) that counts. What is missing is a failure of the kind that it
+    /// answers.
+    fn count_outcomes<T>(&self, limit: Duration, ended: &StoreResult<()>, outcomes: &Outcomes<T>) -> StoreErrorKind {
+        let kind = ended.as_ref().map_or_else(StoreError::kind, |()| StoreErrorKind::Protocol);
         let missing = outcomes.missing_but(|error| self.local.counters.l2_error(error.kind()));
         if missing > 0 {
             self.local.counters.l2_error(kind);
@@ -270,10 +322,7 @@ impl<K: Key, V: Value> Remote<K, V> {
         if kind == StoreErrorKind::Timeout && is_large && (1..outcomes.len()).contains(&missing) {
             self.tell_too_large(limit);
         }
-        outcomes.into_vec(|| match &ended {
-            Ok(()) => StoreError::new(kind, "a batch was not answered in full"),
-            Err(why) => StoreError::new(kind, why.to_string()),
-        })
+        kind
     }
 }
 

@@ -1,5 +1,6 @@
 //! Fill: what was loaded goes into L2, as far as its permit allows.
 
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -69,9 +70,14 @@ impl<K: Key, V: Value> Remote<K, V> {
     /// somebody writes the key right now. Failures are counted; the loaded value reaches its callers all the same.
     ///
     /// `false`: what was to be replaced, or our lease, was gone: somebody was faster, and L1 must not keep the value.
-    pub(crate) async fn l2_fill(self: &Arc<Self>, fill: Fill<'_, K, V>) -> bool {
+    pub(crate) fn l2_fill<'f>(
+        self: &'f Arc<Self>,
+        fill: Fill<'_, K, V>,
+    ) -> impl Future<Output = bool> + Send + use<'f, K, V> {
+        // Before there is a future: it is moved into a task, and has no room for what is to be prepared.
         let mut outgoing = Outgoing::default();
-        !self.l2_prepare(fill, &mut outgoing) || self.l2_send(outgoing).await.is_empty()
+        let sends = self.l2_prepare(fill, &mut outgoing);
+        async move { !sends || self.l2_send(outgoing).await.is_empty() }
     }
 
     /// The first half of [`l2_fill`](Self::l2_fill). `false`: there is nothing to be sent.
@@ -134,7 +140,7 @@ impl<K: Key, V: Value> Remote<K, V> {
         if !items.is_empty() {
             let limit =
                 self.write_limit(items.len(), items.iter().map(|(wire, bytes, _)| wire.len() + bytes.len()).sum());
-            self.set_all(items, limit, limit).await;
+            self.set_and_count(items, limit).await;
         }
         if !gone.is_empty() {
             let limit = self.write_limit(gone.len(), 0);
@@ -145,9 +151,13 @@ impl<K: Key, V: Value> Remote<K, V> {
     async fn fill_leased(&self, fills: Vec<Leased<K, V>>) -> Vec<usize> {
         let (keep, gone): (Vec<_>, Vec<_>) = fills.into_iter().partition(|(.., sealed, _)| sealed.is_some());
         // A lease that is not needed goes back by itself; a value that was seen must go, while the others are written.
-        let seen = gone.iter().filter(|(permit, ..)| matches!(permit.may, May::Replace(_)));
-        let removals = seen.map(|(permit, token, ..)| self.release(permit.name.wire(), *token));
-        join(self.fill_under(keep), join_parts(removals)).await.0
+        let is_seen = |(permit, ..): &&Leased<K, V>| matches!(permit.may, May::Replace(_));
+        if !gone.iter().any(|one| is_seen(&one)) {
+            return self.fill_under(keep).await;
+        }
+        let removals = gone.iter().filter(is_seen).map(|(permit, token, ..)| self.release(permit.name.wire(), *token));
+        // In a box of its own: most fills have no use for its room.
+        Box::pin(join(self.fill_under(keep), join_parts(removals))).await.0
     }
 
     async fn fill_under(&self, mut fills: Vec<Leased<K, V>>) -> Vec<usize> {
@@ -156,7 +166,10 @@ impl<K: Key, V: Value> Remote<K, V> {
             permit.name.wire().len() + sealed.as_ref().map_or(0, |it| it.bytes.len())
         };
         let limit = self.write_limit(fills.len(), fills.iter().map(size).sum());
-        let left = self.settle(&mut fills, limit).await;
+        let mut left = limit;
+        if fills.iter().any(|(permit, ..)| permit.life.is_some()) {
+            left = Box::pin(self.settle(&mut fills, limit)).await;
+        }
         let items = fills.iter().filter_map(|(permit, token, sealed, _)| {
             sealed.as_ref().map(|sealed| (permit.name.wire(), *token, sealed.bytes.clone(), sealed.ttl))
         });
@@ -186,9 +199,6 @@ impl<K: Key, V: Value> Remote<K, V> {
     /// Ends the renewals of leases whose values are stored now: the tokens may be others by then. How long is left to store
     /// them.
     async fn settle(&self, fills: &mut [Leased<K, V>], limit: Duration) -> Duration {
-        if fills.iter().all(|(permit, ..)| permit.life.is_none()) {
-            return limit;
-        }
         let begun = Instant::now();
         let settling = async {
             for (permit, token, ..) in fills {
@@ -199,7 +209,7 @@ impl<K: Key, V: Value> Remote<K, V> {
             }
         };
         // A renewal has a limit of its own, in a runtime that may not be run.
-        let _ = self.timed(limit, settling).await;
+        let _ = self.timed(limit, std::pin::pin!(settling)).await;
         limit.saturating_sub(begun.elapsed())
     }
 }

@@ -75,12 +75,14 @@ impl<K: Key, V: Value> Look<K, V> {
 impl<K: Key, V: Value> Remote<K, V> {
     /// Reads one key on behalf of a load, and takes the lease where there is one. Waits while somebody else has it, for
     /// `lease_wait` at most.
-    pub(crate) async fn l2_look(self: &Arc<Self>, key: &K, name: Name, l2: L2Use) -> Look<K, V> {
+    pub(crate) async fn l2_look(self: &Arc<Self>, key: &K, l2: L2Use) -> Look<K, V> {
+        // Here, as what an `async fn` is given takes its room twice.
+        let name = self.wire.name(key);
         self.tend();
         if self.guards(key) {
             return self.look(name, Leased::held());
         }
-        if self.bypass.get(key, self.local.now()).is_some() {
+        if self.bypasses(key) {
             return self.look(name, Leased::nothing(May::Nothing));
         }
         if !self.wire.limits.leases {
@@ -118,7 +120,7 @@ impl<K: Key, V: Value> Remote<K, V> {
     /// Reads one key.
     pub(crate) async fn l2_get(self: &Arc<Self>, key: &K, name: &Name) -> Found<V> {
         self.tend();
-        if self.guards(key) || self.bypass.get(key, self.local.now()).is_some() {
+        if self.guards(key) || self.bypasses(key) {
             return Found::Nothing { fill: false };
         }
         let answer = self.get(name.wire()).await;

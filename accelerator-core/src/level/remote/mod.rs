@@ -84,6 +84,7 @@ impl<K: Key, V: Value> Remote<K, V> {
         self.wire.limits.leases && !self.grants.refused()
     }
 
+    #[inline]
     pub(crate) fn moment(&self) -> Moment {
         let own = self.local.clock.unix();
         Moment { now: self.local.now(), unix: wall_clock::to_read(&*self.store, own) }

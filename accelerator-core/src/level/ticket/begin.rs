@@ -96,17 +96,17 @@ fn with_look<K: Key, V: Value>(engine: &Arc<Engine<K, V>>, key: &K, error: Cache
 /// Reads L2 where there is one; the value, or the ticket.
 pub(crate) async fn look_and_begin<K: Key, V: Value>(engine: &Arc<Engine<K, V>>, leads: Leads<'_, K, V>) -> Begin<V> {
     let look = l2_for_ticket(engine, leads.key(), L2Use::Read).await;
-    leads.begin(engine.remote.as_ref().zip(look))
+    leads.begin(engine.remote.as_ref().zip(look).map(|(remote, (look, now))| (remote, look, now)))
 }
 
-/// Reads L2 for a ticket; `None`: there is no L2.
+/// Reads L2 for a ticket, and the clock after it; `None`: there is no L2.
 pub(crate) async fn l2_for_ticket<K: Key, V: Value>(
     engine: &Arc<Engine<K, V>>,
     key: &K,
     l2: L2Use,
-) -> Option<Look<K, V>> {
+) -> Option<(Look<K, V>, u64)> {
     let remote = engine.remote.as_ref()?;
-    let mut look = std::pin::pin!(remote.l2_look(key, remote.wire.name(key), l2));
+    let mut look = std::pin::pin!(remote.l2_look(key, l2));
     let (mut pulse, mut suspended) = (Pulse::default(), false);
     let look = std::future::poll_fn(|cx| {
         // Once is a round trip. More often, it waits for the lease of another process, which may take long.
@@ -117,17 +117,18 @@ pub(crate) async fn l2_for_ticket<K: Key, V: Value>(
         }
     })
     .await;
-    if l2.is_first() && !look.found.as_ref().is_some_and(|found| found.until.is_fresh(engine.local.now(), 0)) {
+    let now = engine.local.now();
+    if l2.is_first() && !look.found.as_ref().is_some_and(|found| found.until.is_fresh(now, 0)) {
         engine.local.counters.one(Count::L2Miss);
     }
-    Some(look)
+    Some((look, now))
 }
 
 /// What the holder of a ticket gets, given what L2 has; `None`: there is no L2.
 pub(crate) fn begin_with<K: Key, V: Value>(
     engine: &Arc<Engine<K, V>>,
     led: Led<K, V>,
-    look: Option<Look<K, V>>,
+    look: Option<(Look<K, V>, u64)>,
 ) -> Begin<V> {
     let Some(flight) = led.take() else { return Begin::Lead(LoadTicket::detached()) };
     // Another leader was faster than the look into L2.
@@ -135,8 +136,8 @@ pub(crate) fn begin_with<K: Key, V: Value>(
         give_up(&flight, false);
         return Begin::Hit(value);
     }
-    let Some(mut look) = look else { return Begin::Lead(ticket(flight, None, None)) };
-    match look.take_fresh(engine.local.now(), 0) {
+    let Some((mut look, now)) = look else { return Begin::Lead(ticket(flight, None, None)) };
+    match look.take_fresh(now, 0) {
         Some(Stale { value, until }) => match engine.local.finish(flight, End::Found { value, until }) {
             Outcome::Value(value) => Begin::Hit(value),
             _ => Begin::Lead(LoadTicket::detached()),

@@ -83,13 +83,13 @@ pub(crate) fn begin_missing<'a, K: Key, V: Value>(
     CacheFuture::boxed(async move {
         let mut looks = engine.local.tasks.inside(look_for_tickets(remote, &led)).await;
         remote.keep_alive(looks.iter_mut().map(|look| &mut look.permit), remote.local.policy.longest_ticket());
-        let mut busy = Vec::new();
+        let (mut busy, now) = (Vec::new(), engine.local.now());
         for ((i, leads), look) in led.into_iter().zip(looks) {
             if look.busy && !cfg!(accelerator_mutant = "busy-tickets-load-too") {
                 busy.push((i, leads));
                 continue;
             }
-            match leads.begin(Some((remote, look))) {
+            match leads.begin(Some((remote, look, now))) {
                 Begin::Hit(value) => batch.hits.push((i, value)),
                 begin => {
                     engine.local.counters.one(Count::L2Miss);

@@ -102,7 +102,7 @@ impl<K: Key, V: Value> Busy<K, V> {
                 };
                 let look = remote.look(names.name(n), leased);
                 // Without a ticket nobody waits for it any more; a lease goes back.
-                known.extend(self.take(at).map(|leads| (at, leads.begin(Some((remote, look))))));
+                known.extend(self.take(at).map(|leads| (at, leads.begin(Some((remote, look, remote.local.now()))))));
             }
         }
         known

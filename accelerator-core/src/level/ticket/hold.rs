@@ -98,10 +98,10 @@ impl<'a, K: Key, V: Value> Leads<'a, K, V> {
         self.key
     }
 
-    /// What the caller gets, given what L2 has; `None`: there is no L2.
-    pub(crate) fn begin(mut self, l2: Option<(&Arc<Remote<K, V>>, Look<K, V>)>) -> Begin<V> {
-        let Some((remote, mut look)) = l2 else { return Begin::Lead(self.ticket(None)) };
-        match look.take_fresh(self.local.now(), 0) {
+    /// What the caller gets, given what L2 had at which time; `None`: there is no L2.
+    pub(crate) fn begin(mut self, l2: Option<(&Arc<Remote<K, V>>, Look<K, V>, u64)>) -> Begin<V> {
+        let Some((remote, mut look, now)) = l2 else { return Begin::Lead(self.ticket(None)) };
+        match look.take_fresh(now, 0) {
             Some(Stale { value, until }) => match self.end(End::Found { value, until }) {
                 Some(Outcome::Value(value)) => Begin::Hit(value),
                 _ => Begin::Lead(LoadTicket::detached()),
@@ -241,7 +241,7 @@ fn fill_in_task<K: Key, V: Value>(
     let filling = remote.clone();
     remote.local.tasks.spawn_errand(async move {
         let (remote, key) = (&filling, &pending.key);
-        if remote.bypass.get(key, remote.local.now()).is_some() {
+        if remote.bypasses(key) {
             return;
         }
         let (hash, token) = (pending.at.hash, pending.at.token);

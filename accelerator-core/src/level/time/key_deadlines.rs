@@ -125,10 +125,13 @@ impl<K: Hash + Eq + Clone, T: Clone> Remembered<K, T> {
     }
 
     /// The payload, while it holds; `Some(None)` where it holds for all keys.
+    #[inline]
     pub(crate) fn get(&self, key: &K, now: u64) -> Option<Option<T>> {
-        if self.holds_nothing() {
-            return None;
-        }
+        if self.holds_nothing() { None } else { self.get_from_map(key, now) }
+    }
+
+    #[cold]
+    fn get_from_map(&self, key: &K, now: u64) -> Option<Option<T>> {
         let mut inner = enter(&self.inner);
         let found = match inner.find(self.hasher.hash_one(key), key) {
             Some(at) if inner.items[at].until > now => Some(Some(inner.items[at].payload.clone())),
@@ -198,6 +201,7 @@ impl<K: Hash + Eq + Clone, T: Clone> Remembered<K, T> {
     }
 
     /// Whether nothing holds for any key.
+    #[inline]
     pub(crate) fn holds_nothing(&self) -> bool {
         self.len.load(Relaxed) == 0
     }
