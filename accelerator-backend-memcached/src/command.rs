@@ -16,11 +16,12 @@ pub(crate) const LONGEST_KEY: usize = 250 - OF_HOLDS.len();
 /// One request. Each is answered by one reply.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Command<'a> {
-    /// Reads a key; with a time, whoever misses gets the lease for so many seconds.
+    /// Reads a key, with what it lives and was given to live; with a time, whoever misses gets the lease for so many
+    /// seconds.
     Read { key: &'a str, lease: Option<u32> },
     /// Reads a key, and its CAS number.
     See { key: &'a str },
-    /// Stores a value for `ttl` seconds; with a CAS number, only in place of the item that has it.
+    /// Stores a value for `ttl` seconds, with them as its flags; with a CAS number, only in place of the item that has it.
     Store { key: &'a str, value: &'a [u8], ttl: u32, cas: Option<u64> },
     /// Deletes a key; with a CAS number, only the item that has it.
     Delete { key: &'a str, cas: Option<u64> },
@@ -77,15 +78,19 @@ impl<'a> Command<'a> {
             out.extend_from_slice(part.as_bytes());
         }
         match self {
-            Self::Read { lease: None, .. } => out.extend_from_slice(b" v"),
+            Self::Read { lease: None, .. } => out.extend_from_slice(b" v t f"),
             Self::Read { lease: Some(seconds), .. } => {
-                out.extend_from_slice(b" v c");
+                out.extend_from_slice(b" v t f c");
                 number(b" N", u64::from(*seconds), out);
             }
             Self::See { .. } => out.extend_from_slice(b" v c"),
             Self::Store { value, ttl, .. } | Self::Hold { what: OfHold::Store { value, ttl, .. }, .. } => {
                 number(b" ", value.len() as u64, out);
                 number(b" T", u64::from(*ttl), out);
+                if let Self::Store { .. } = self {
+                    // For whoever reads it: what is left of it says how old it is.
+                    number(b" F", u64::from(*ttl), out);
+                }
             }
             Self::Delete { .. } | Self::Hold { what: OfHold::Delete { .. }, .. } => {}
             Self::Hold { what: OfHold::Look, .. } => out.extend_from_slice(b" v"),
@@ -159,12 +164,12 @@ mod tests {
     #[test]
     fn commands_are_written_as_memcached_reads_them() {
         let key = "k";
-        assert_eq!(wire(&Command::Read { key, lease: None }), "mg p.k v O7\r\n");
-        assert_eq!(wire(&Command::Read { key, lease: Some(3) }), "mg p.k v c N3 O7\r\n");
+        assert_eq!(wire(&Command::Read { key, lease: None }), "mg p.k v t f O7\r\n");
+        assert_eq!(wire(&Command::Read { key, lease: Some(3) }), "mg p.k v t f c N3 O7\r\n");
         assert_eq!(wire(&Command::See { key }), "mg p.k v c O7\r\n");
         let store = |cas| Command::Store { key, value: b"a\r\n", ttl: 60, cas };
-        assert_eq!(wire(&store(None)), "ms p.k 3 T60 O7\r\na\r\n\r\n");
-        assert_eq!(wire(&store(Some(u64::MAX))), "ms p.k 3 T60 C18446744073709551615 O7\r\na\r\n\r\n");
+        assert_eq!(wire(&store(None)), "ms p.k 3 T60 F60 O7\r\na\r\n\r\n");
+        assert_eq!(wire(&store(Some(u64::MAX))), "ms p.k 3 T60 F60 C18446744073709551615 O7\r\na\r\n\r\n");
         assert_eq!(wire(&Command::Delete { key, cas: None }), "md p.k O7\r\n");
         assert_eq!(wire(&Command::Delete { key, cas: Some(0) }), "md p.k C0 O7\r\n");
         let hold = |what| wire(&Command::Hold { key, what });

@@ -51,6 +51,7 @@
 //!   the old value, as the server does where its limit is the smaller one: nobody reads an old value any more.
 //! - TTLs are whole seconds, rounded up, from 1 s to 30 days; leases last at least 2 s.
 
+mod age;
 mod builder;
 mod command;
 mod connection;

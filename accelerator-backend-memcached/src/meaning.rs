@@ -122,7 +122,7 @@ mod tests {
 
     fn value(bytes: &[u8]) -> Reply {
         let value = Bytes::copy_from_slice(bytes);
-        Reply { status: Status::Value, value, cas: 5, left: 0, won: false, leased: false, stale: false }
+        Reply { status: Status::Value, value, cas: 5, left: 0, flags: 0, won: false, leased: false, stale: false }
     }
 
     fn only(status: Status) -> Reply {

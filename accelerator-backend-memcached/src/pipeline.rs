@@ -1,6 +1,7 @@
 //! From commands to replies: over which connection, for how long, and for batches over which servers.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use accelerator_core::{Outcomes, StoreErrorKind, StoreResult};
 use futures_util::future::join_all;
@@ -144,14 +145,14 @@ impl Servers {
         both.map_err(|why| why.of(&server.name))
     }
 
-    /// [`one_and_hold`](Self::one_and_hold) for many. `both` makes the outcome at a position of what was meant and of whether
-    /// the key is held; `None`: it is the caller's to put into `out`.
+    /// [`one_and_hold`](Self::one_and_hold) for many. `both` makes the outcome at a position, and what is known of its
+    /// age, of what was meant and of whether the key is held; `None`: it is the caller's to put into `out`.
     pub(crate) async fn many_and_hold<T: Send, U: Send>(
         &self,
         commands: Vec<Command<'_>>,
         out: &mut Outcomes<U>,
         meaning: impl Fn(usize, Reply, &Server, Which) -> Result<T, Fault> + Sync,
-        both: impl Fn(usize, T, bool) -> Option<StoreResult<U>> + Sync,
+        both: impl Fn(usize, T, bool) -> Option<(StoreResult<U>, Option<Duration>)> + Sync,
     ) {
         let mut pairs = Vec::with_capacity(2 * commands.len());
         for command in commands {
@@ -167,8 +168,8 @@ impl Servers {
                 }
             }
             Ok(Part::Held(held)) => {
-                if let Some(outcome) = half(at / 2).and_then(|of| both(at / 2, of, held)) {
-                    out.put(at / 2, outcome);
+                if let Some((outcome, age)) = half(at / 2).and_then(|of| both(at / 2, of, held)) {
+                    out.put_aged(at / 2, outcome, age);
                 }
             }
             Err(why) => out.put(at / 2, Err(why)),
@@ -233,7 +234,11 @@ impl<'a, T> Shared<'a, T> {
     }
 
     pub(crate) fn put(&self, position: usize, outcome: StoreResult<T>) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).put(position, outcome);
+        self.put_aged(position, outcome, None);
+    }
+
+    fn put_aged(&self, position: usize, outcome: StoreResult<T>, age: Option<Duration>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).put_aged(position, outcome, age);
     }
 }
 

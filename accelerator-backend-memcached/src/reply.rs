@@ -41,6 +41,9 @@ pub(crate) struct Reply {
     pub(crate) cas: u64,
     /// What the item has to live, in seconds. Zero where it was not asked for, and where it has no end.
     pub(crate) left: u32,
+    /// The client flags of the item: what it was given to live, in seconds. Zero where it was not asked for, and in items
+    /// that are not of this store.
+    pub(crate) flags: u32,
     /// `W`: whoever asked now has the lease.
     pub(crate) won: bool,
     /// `Z`: somebody else has it.
@@ -126,7 +129,8 @@ fn header(line: &[u8], opaque: u32) -> Result<(Reply, Option<usize>), Fault> {
         b"SERVER_ERROR" => Status::Refused,
         _ => return Err(error(line)),
     };
-    let mut reply = Reply { status, value: Bytes::new(), cas: 0, left: 0, won: false, leased: false, stale: false };
+    let mut reply =
+        Reply { status, value: Bytes::new(), cas: 0, left: 0, flags: 0, won: false, leased: false, stale: false };
     if line.starts_with(b"SERVER_ERROR") {
         return Ok((reply, None));
     }
@@ -148,6 +152,9 @@ fn header(line: &[u8], opaque: u32) -> Result<(Reply, Option<usize>), Fault> {
             }
             [b't', digits @ ..] => {
                 reply.left = number(digits).and_then(|n| u32::try_from(n).ok()).unwrap_or_default();
+            }
+            [b'f', digits @ ..] => {
+                reply.flags = number(digits).and_then(|n| u32::try_from(n).ok()).unwrap_or_default();
             }
             [b'O', digits @ ..] => echoed = number(digits),
             _ => {}

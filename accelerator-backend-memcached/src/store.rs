@@ -15,11 +15,11 @@ use crate::builder::MemcachedStoreBuilder;
 use crate::command::{Command, LONGEST_KEY, SHORTEST_LEASE, lease_seconds, seconds};
 use crate::fault::Fault;
 use crate::lease::Proof;
-use crate::meaning;
 use crate::pipeline::Servers;
 use crate::pool::Which;
 use crate::reply::Reply;
 use crate::server::Server;
+use crate::{age, meaning};
 
 /// An [`L2Store`] on one memcached or several, with leases.
 ///
@@ -95,11 +95,16 @@ fn leased(reply: Reply, server: &Server, witnesses: Which) -> Result<L2Read, Fau
     meaning::read_or_lease(reply, |cas| Proof { server: server.hash, witnesses, cas, leased: false })
 }
 
+/// What a read means, and how old it is at most.
+fn aged<T>(reply: Reply, meaning: impl FnOnce(Reply) -> Result<T, Fault>) -> Result<(T, Option<Duration>), Fault> {
+    let age = age::most(&reply);
+    Ok((meaning(reply)?, age))
+}
+
 #[async_trait]
 impl L2Store for MemcachedStore {
     async fn get(&self, key: &str) -> StoreResult<Option<Bytes>> {
-        let (value, held) = self.0.one_and_hold(read(key), |reply, _, _| meaning::read(reply)).await?;
-        Ok(value.filter(|_| !held))
+        Ok(self.get_aged(key).await?.0)
     }
 
     async fn set(&self, key: &str, value: Bytes, ttl: Duration) -> StoreResult<()> {
@@ -124,8 +129,8 @@ impl L2Store for MemcachedStore {
 
     async fn mget_into(&self, keys: &[&str], out: &mut Outcomes<Option<Bytes>>) {
         let commands = keys.iter().map(|key| read(key)).collect();
-        let unless_held = |_, value: Option<Bytes>, held: bool| Some(Ok(value.filter(|_| !held)));
-        self.0.many_and_hold(commands, out, |_, reply, _, _| meaning::read(reply), unless_held).await;
+        let unless_held = |_, (value, age): (Option<Bytes>, _), held: bool| Some((Ok(value.filter(|_| !held)), age));
+        self.0.many_and_hold(commands, out, |_, reply, _, _| aged(reply, meaning::read), unless_held).await;
     }
 
     async fn mset(&self, items: Vec<(&str, Bytes, Duration)>) -> Vec<StoreResult<()>> {
@@ -138,7 +143,7 @@ impl L2Store for MemcachedStore {
         let commands = items.iter().map(|(key, value, ttl)| self.set_command(key, value, *ttl)).collect();
         let held = Mutex::new(Vec::new());
         let stored = |at, (), is_held| match is_held {
-            false => Some(Ok(())),
+            false => Some((Ok(()), None)),
             true => {
                 held.lock().unwrap_or_else(PoisonError::into_inner).push(at);
                 None
@@ -165,16 +170,27 @@ impl L2Store for MemcachedStore {
         self.0.many(commands, out, |_, reply, _, _| meaning::deleted(&reply)).await;
     }
 
+    async fn get_aged(&self, key: &str) -> StoreResult<(Option<Bytes>, Option<Duration>)> {
+        let read = self.0.one_and_hold(read(key), |reply, _, _| aged(reply, meaning::read));
+        let ((value, age), held) = read.await?;
+        Ok((value.filter(|_| !held), age))
+    }
+
     async fn get_or_lease(&self, key: &str, lease: Duration) -> StoreResult<L2Read> {
+        Ok(self.get_or_lease_aged(key, lease).await?.0)
+    }
+
+    async fn get_or_lease_aged(&self, key: &str, lease: Duration) -> StoreResult<(L2Read, Option<Duration>)> {
         let command = Command::Read { key, lease: Some(lease_seconds(lease)) };
+        let leased = |reply, server: &Server, witnesses| aged(reply, |reply| leased(reply, server, witnesses));
         match self.0.one_and_hold(command, leased).await? {
             (read, false) => Ok(read),
-            (read, true) => {
+            ((read, _), true) => {
                 if let L2Read::Leased { token, .. } = read {
                     // It is worth nothing; what is not given back ends by itself.
                     let _ = self.0.release(key, &token).await;
                 }
-                Ok(L2Read::Held)
+                Ok((L2Read::Held, None))
             }
         }
     }
@@ -190,18 +206,17 @@ impl L2Store for MemcachedStore {
         let commands = keys.iter().map(|key| Command::Read { key, lease }).collect();
         // Leases of held keys go back: they are worth nothing.
         let back = Mutex::new(Vec::new());
-        let unless_held = |at, read, held| match (read, held) {
-            (read, false) => Some(Ok(read)),
+        let unless_held = |at, (read, age), held| match (read, held) {
+            (read, false) => Some((Ok(read), age)),
             (read, true) => {
                 if let L2Read::Leased { token, .. } = read {
                     back.lock().unwrap_or_else(PoisonError::into_inner).push((at, token));
                 }
-                Some(Ok(L2Read::Held))
+                Some((Ok(L2Read::Held), None))
             }
         };
-        self.0
-            .many_and_hold(commands, out, |_, reply, server, witnesses| leased(reply, server, witnesses), unless_held)
-            .await;
+        let leased = |_, reply, server: &Server, witnesses| aged(reply, |reply| leased(reply, server, witnesses));
+        self.0.many_and_hold(commands, out, leased, unless_held).await;
         let back = back.into_inner().unwrap_or_else(PoisonError::into_inner);
         // What is not given back ends by itself.
         join_all(back.iter().map(|(at, token): &(usize, LeaseToken)| self.0.release(keys[*at], token))).await;
@@ -252,6 +267,7 @@ impl L2Store for MemcachedStore {
             .max_value_bytes(settings.max_value_bytes)
             .ttl_granularity(Duration::from_secs(1))
             .leases(true)
+            .ages(true)
             .shortest_lease(Duration::from_secs(u64::from(SHORTEST_LEASE)))
     }
 }

@@ -16,6 +16,7 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use crate::error::{StoreErrorKind, StoreResult};
+use crate::level::age::{Asked, told};
 use crate::level::engine::{Engine, Key, Stale, Value};
 use crate::level::envelope::Unreadable;
 use crate::level::names::Name;
@@ -264,10 +265,11 @@ impl<K: Key, V: Value> Engine<K, V> {
         loop {
             let asked = {
                 let _inside = self.enter();
-                remote.store.get_or_lease(name.wire(), self.policy.lease)
+                Asked::get_or_lease(remote, &name, self.policy.lease)
             };
-            let answer = self.timed(self.policy.l2_read_timeout, asked).await;
-            match self.understand_lease(remote, &name.full, answer.and_then(|a| a), l2, self.moment()) {
+            let asked_at = self.asked_at(remote);
+            let (answer, age) = told(self.timed(self.policy.l2_read_timeout, asked).await.and_then(|a| a));
+            match self.understand_lease(remote, &name.full, answer, l2, self.moment().aged(age, asked_at)) {
                 Leased::Busy if l2.waits() && !cfg!(accelerator_mutant = "busy-loads-too") => {
                     waits.get_or_insert_with(|| LeaseWait::new(self.policy.lease_wait)).sees_it();
                 }
@@ -343,7 +345,7 @@ impl<K: Key, V: Value> Engine<K, V> {
         bytes: &Bytes,
         at: Moment,
     ) -> Result<Option<Stale<V>>, Unreadable> {
-        match remote.open(full, bytes, at.unix) {
+        match remote.open(full, bytes, at) {
             Ok(found) => Ok(found.map(|(value, left)| Stale { value, until: left.from(at.now) })),
             Err(why) => {
                 match why {

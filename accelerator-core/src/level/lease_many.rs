@@ -29,6 +29,8 @@ pub(crate) struct Looks<'a, K: Key, V: Value> {
     passed: Vec<Passed>,
     l2: L2Use,
     pub(crate) at: Moment,
+    /// When L2 was asked, by the cache's clock, where it tells ages.
+    asked_at: u64,
     /// Not all was answered in time.
     pub(crate) gave_up: bool,
 }
@@ -68,7 +70,8 @@ impl<'a, K: Key, V: Value> Looks<'a, K, V> {
             asked: 0,
             passed,
             l2,
-            at: Moment { now: 0, unix: 0 },
+            at: Moment { now: 0, unix: 0, least_age: 0 },
+            asked_at: engine.asked_at(remote),
             gave_up: false,
         }
     }
@@ -98,11 +101,13 @@ impl<'a, K: Key, V: Value> Looks<'a, K, V> {
         // What is missing was counted, once for all.
         let leased = match &mut self.answers {
             Answers::Leased(answers) => {
-                let read = |it| engine.understand_lease(remote, full, it, self.l2, self.at);
+                let at = self.at.aged(answers.age(place), self.asked_at);
+                let read = |it| engine.understand_lease(remote, full, it, self.l2, at);
                 Some(answers.take(place).map_or(Leased::Failed, read))
             }
             Answers::Plain(answers) => {
-                answers.take(place).map(|answer| without_leases(Some(engine.understand(remote, full, answer, self.at))))
+                let at = self.at.aged(answers.age(place), self.asked_at);
+                answers.take(place).map(|answer| without_leases(Some(engine.understand(remote, full, answer, at))))
             }
             Answers::NotAsked => Some(without_leases(None)),
         };
@@ -180,6 +185,7 @@ impl<K: Key, V: Value> Engine<K, V> {
             return looks;
         }
         let (mut outcomes, mut gave_up) = (Outcomes::new(wires.len()), false);
+        let asked_at = self.asked_at(remote);
         if !wires.is_empty() {
             let progress = outcomes.progress();
             let asked = remote.store.mget_into(&wires, &mut outcomes);
@@ -187,7 +193,7 @@ impl<K: Key, V: Value> Engine<K, V> {
             gave_up = self.has_missing(ended, outcomes.missing());
         }
         let mut looks = Looks::new(self, remote, names, Answers::Plain(outcomes), passed, l2);
-        (looks.at, looks.gave_up) = (self.moment(), gave_up);
+        (looks.at, looks.asked_at, looks.gave_up) = (self.moment(), asked_at, gave_up);
         looks
     }
 

@@ -3,6 +3,7 @@
 //! `read → refresh → load → write → invalidate` are the paths. `engine` is what they all extend; the other files serve
 //! them.
 
+mod age;
 mod answers;
 mod batch;
 mod batch_latent;

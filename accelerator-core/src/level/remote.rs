@@ -11,6 +11,7 @@ use bytes::Bytes;
 
 use crate::codecs::trial::{Lost, comes_back};
 use crate::error::{CacheError, ErrorKind, LoadError, StoreError, StoreErrorKind, StoreResult};
+use crate::level::age::{Asked, told};
 use crate::level::cleared::Cleared;
 use crate::level::engine::{Engine, Key, Stale, Value};
 use crate::level::envelope::{self, Meta, Unreadable};
@@ -60,6 +61,8 @@ pub(crate) struct Moment {
     pub(crate) now: u64,
     /// Unix milliseconds.
     pub(crate) unix: u64,
+    /// The value is taken for at least so old, in milliseconds: as the store told. Zero where it doesn't.
+    pub(crate) least_age: u64,
 }
 
 /// What an L2 read means.
@@ -154,9 +157,9 @@ impl<K: Key, V: Value> Remote<K, V> {
         Duration::from_millis(u64::from(ms).div_ceil(grain).saturating_mul(grain))
     }
 
-    /// What the bytes mean at `now` (Unix milliseconds).
+    /// What the bytes mean that were read at that moment.
     #[inline(always)]
-    pub(crate) fn open(&self, full: &str, bytes: &[u8], now: u64) -> Result<Option<(Option<V>, Life)>, Unreadable> {
+    pub(crate) fn open(&self, full: &str, bytes: &[u8], at: Moment) -> Result<Option<(Option<V>, Life)>, Unreadable> {
         if bytes.len() > MAX_VALUE_BYTES {
             return Err(Unreadable::Garbage);
         }
@@ -165,7 +168,7 @@ impl<K: Key, V: Value> Remote<K, V> {
             let codec = meta.codec != self.codec.id();
             return Err(Unreadable::Foreign(if codec { Origin::Codec } else { Origin::Schema }));
         }
-        let left = meta.left(now);
+        let left = meta.left(at.unix, at.least_age);
         if left.useful == 0 || self.cleared.covers(meta.written_at) {
             return Ok(None);
         }
@@ -189,7 +192,8 @@ pub(crate) fn no_runtime() -> StoreError {
 impl<K: Key, V: Value> Engine<K, V> {
     pub(crate) fn moment(&self) -> Moment {
         let own = self.clock.unix();
-        Moment { now: self.now(), unix: self.remote.as_ref().map_or(own, |remote| wall::to_read(&*remote.store, own)) }
+        let unix = self.remote.as_ref().map_or(own, |remote| wall::to_read(&*remote.store, own));
+        Moment { now: self.now(), unix, least_age: 0 }
     }
 
     /// Runs an L2 operation under `limit`; a runtime is needed for the timer.
@@ -219,8 +223,10 @@ impl<K: Key, V: Value> Engine<K, V> {
         if self.guards(remote, key) || remote.bypass.get(key, self.now()).is_some() {
             return Found::Nothing { fill: false };
         }
-        let answer = self.timed(self.policy.l2_read_timeout, remote.store.get(name.wire())).await;
-        self.understand(remote, &name.full, answer.and_then(|a| a), self.moment())
+        let asked_at = self.asked_at(remote);
+        let answer = self.timed(self.policy.l2_read_timeout, Asked::get(remote, name)).await.and_then(|a| a);
+        let (answer, age) = told(answer);
+        self.understand(remote, &name.full, answer, self.moment().aged(age, asked_at))
     }
 
     pub(crate) fn understand(

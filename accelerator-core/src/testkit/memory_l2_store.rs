@@ -10,12 +10,37 @@ use super::MemoryL2;
 use crate::error::StoreResult;
 use crate::time::millis;
 use crate::traits::l2::{Filled, HoldOwner, L2Read, L2Store, LeaseToken, Limits};
+use crate::traits::outcomes::Outcomes;
 
 #[async_trait]
 impl L2Store for MemoryL2 {
     async fn get(&self, key: &str) -> StoreResult<Option<Bytes>> {
         self.travel().await;
         self.get_now(key)
+    }
+
+    async fn get_aged(&self, key: &str) -> StoreResult<(Option<Bytes>, Option<Duration>)> {
+        self.travel().await;
+        Ok((self.get_now(key)?, self.age(key)))
+    }
+
+    async fn get_or_lease_aged(&self, key: &str, lease: Duration) -> StoreResult<(L2Read, Option<Duration>)> {
+        self.travel().await;
+        Ok((self.get_or_lease_now(key, lease)?, self.age(key)))
+    }
+
+    async fn mget_into(&self, keys: &[&str], out: &mut Outcomes<Option<Bytes>>) {
+        let answers = self.mget(keys).await;
+        for (at, (key, answer)) in keys.iter().zip(answers).enumerate() {
+            out.put_aged(at, answer, self.age(key));
+        }
+    }
+
+    async fn mget_or_lease_into(&self, keys: &[&str], lease: Duration, out: &mut Outcomes<L2Read>) {
+        let answers = self.mget_or_lease(keys, lease).await;
+        for (at, (key, answer)) in keys.iter().zip(answers).enumerate() {
+            out.put_aged(at, answer, self.age(key));
+        }
     }
 
     async fn set(&self, key: &str, value: Bytes, ttl: Duration) -> StoreResult<()> {
