@@ -22,6 +22,9 @@ impl MemcachedStoreBuilder {
     /// The servers: `host:port`, `memcache://host:port`, or several of them with commas between. The port is 11211 unless
     /// given.
     ///
+    /// A login is not taken. Of a list that was not understood nothing is shown, but which of its names it was; what reads
+    /// as `host:port` is shown as that (`app:1234` is a host and its port).
+    ///
     /// All nodes must name the same servers in the same words: the name decides which keys a server gets. Their order
     /// doesn't matter. A name must mean one memcached process, not a balancer with several behind it.
     #[must_use]

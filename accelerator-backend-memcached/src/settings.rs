@@ -94,8 +94,10 @@ pub(crate) fn shown(given: &[String]) -> Vec<String> {
     all_names(given).unwrap_or_else(|_| vec![HIDDEN.to_owned()])
 }
 
-fn all_names(given: &[String]) -> Result<Vec<String>, &'static str> {
-    apart(given).map(name).collect()
+/// All names, or what is wrong with one, and which it is.
+fn all_names(given: &[String]) -> Result<Vec<String>, String> {
+    let which = |at: usize, why| format!("{why} in name {} of {}", at + 1, apart(given).count());
+    apart(given).enumerate().map(|(at, text)| name(text).map_err(|why| which(at, why))).collect()
 }
 
 fn apart(given: &[String]) -> impl Iterator<Item = &str> {
@@ -208,7 +210,8 @@ mod tests {
             match names(&["good:1", given]) {
                 Ok(_) => assert_eq!(why, "", "{given}: a host like any other"),
                 Err(error) => {
-                    assert!(error.starts_with(&format!("servers = (not shown): {why}; takes")), "{given}: {error}");
+                    let says = format!("servers = (not shown): {why} in name 2 of 2; takes");
+                    assert!(error.starts_with(&says), "{given}: {error}");
                     assert!(!error.contains("secret"), "{given}: {error}");
                     assert_eq!(shown(&["good:1".to_owned(), given.to_owned()]), [HIDDEN]);
                 }

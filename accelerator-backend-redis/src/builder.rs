@@ -61,6 +61,10 @@ impl RedisStoreBuilder {
     /// `rediss://` is the same over TLS and takes the feature `tls` (`redis-tls` of the facade). `unix:///path` is a
     /// socket of this machine, with `db`, `user` and `pass` as parameters. What is special in URLs is percent-encoded.
     /// `valkey` may stand for `redis`.
+    ///
+    /// The server is shown in errors, in `Debug` and in the log, the login never, and of a URL that was not understood
+    /// nothing at all. Don't leave the host out: `redis://app:1234` is the host `app` with the port 1234, and is shown as
+    /// that, whatever it was meant to be.
     pub fn url(mut self, url: impl Into<String>) -> Self {
         self.url = Some(url.into());
         self

@@ -108,7 +108,7 @@ fn fault(url: &str) -> &'static str {
     let behind = server.rsplit_once(']').map_or(server, |(_, behind)| behind);
     match behind.rsplit_once(':') {
         Some((_, port)) if !port.is_empty() && port.parse::<u16>().is_err() => {
-            "bad port (or a login without @ and a host)"
+            "bad port: it takes a number up to 65535 (or this is a login without @ and a host)"
         }
         _ => "bad host",
     }
