@@ -12,16 +12,29 @@ use accelerator_core::{
 use futures_util::future::join_all;
 
 use crate::builder::MemcachedStoreBuilder;
-use crate::command::{Command, LONGEST_KEY, SHORTEST_LEASE, lease_seconds, seconds};
-use crate::fault::Fault;
-use crate::lease::Proof;
-use crate::pipeline::Servers;
-use crate::pool::Which;
-use crate::reply::Reply;
-use crate::server::Server;
-use crate::{age, meaning};
+use crate::commands::command::{Command, LONGEST_KEY, SHORTEST_LEASE, lease_seconds, seconds};
+use crate::commands::exchange::Servers;
+use crate::commands::reply::Reply;
+use crate::commands::{age, interpret};
+use crate::connection::pool::Which;
+use crate::connection::server::Server;
+use crate::error::Fault;
+use crate::token::Proof;
 
 /// An [`L2Store`] on one memcached or several, with leases.
+///
+/// ```no_run
+/// use accelerator_backend_memcached::MemcachedStore;
+/// use accelerator_core::{L2Store, StoreResult};
+/// use std::time::Duration;
+///
+/// async fn example() -> StoreResult<()> {
+///     let store = MemcachedStore::builder().servers(["127.0.0.1:11211"]).key_prefix("shop:").connect().await?;
+///     store.set("greeting", "hello".into(), Duration::from_secs(60)).await?;
+///     assert_eq!(store.get("greeting").await?.as_deref(), Some(&b"hello"[..]));
+///     Ok(())
+/// }
+/// ```
 ///
 /// A cheap handle: clones share connections. Calls need a tokio runtime with I/O and time enabled; without one they are
 /// [`Unavailable`](accelerator_core::StoreErrorKind::Unavailable). A store may outlive the runtimes that it is used on.
@@ -37,8 +50,7 @@ use crate::{age, meaning};
 pub struct MemcachedStore(Arc<Servers>);
 
 impl MemcachedStore {
-    /// Begins to configure a store.
-    #[must_use]
+    /// Begins a store; its servers are all it needs.
     pub fn builder() -> MemcachedStoreBuilder {
         MemcachedStoreBuilder::default()
     }
@@ -75,7 +87,11 @@ impl MemcachedStore {
     }
 
     fn set_meaning(&self, value: &[u8], reply: &Reply) -> Result<(), Fault> {
-        if self.fits(value) { meaning::stored(reply) } else { meaning::deleted(reply).and(Err(meaning::too_large())) }
+        if self.fits(value) {
+            interpret::stored(reply)
+        } else {
+            interpret::deleted(reply).and(Err(interpret::too_large()))
+        }
     }
 
     fn fits(&self, value: &[u8]) -> bool {
@@ -92,7 +108,7 @@ fn delete(key: &str) -> Command<'_> {
 }
 
 fn leased(reply: Reply, server: &Server, witnesses: Which) -> Result<L2Read, Fault> {
-    meaning::read_or_lease(reply, |cas| Proof { server: server.hash, witnesses, cas, leased: false })
+    interpret::read_or_lease(reply, |cas| Proof { server: server.hash, witnesses, cas, leased: false })
 }
 
 /// What a read means, and how old it is at most.
@@ -118,7 +134,7 @@ impl L2Store for MemcachedStore {
     }
 
     async fn del(&self, key: &str) -> StoreResult<()> {
-        self.0.one(delete(key), |reply, _, _| meaning::deleted(&reply)).await
+        self.0.one(delete(key), |reply, _, _| interpret::deleted(&reply)).await
     }
 
     async fn mget(&self, keys: &[&str]) -> Vec<StoreResult<Option<Bytes>>> {
@@ -130,7 +146,7 @@ impl L2Store for MemcachedStore {
     async fn mget_into(&self, keys: &[&str], out: &mut Outcomes<Option<Bytes>>) {
         let commands = keys.iter().map(|key| read(key)).collect();
         let unless_held = |_, (value, age): (Option<Bytes>, _), held: bool| Some((Ok(value.filter(|_| !held)), age));
-        self.0.many_and_hold(commands, out, |_, reply, _, _| aged(reply, meaning::read), unless_held).await;
+        self.0.many_and_hold(commands, out, |_, reply, _, _| aged(reply, interpret::read), unless_held).await;
     }
 
     async fn mset(&self, items: Vec<(&str, Bytes, Duration)>) -> Vec<StoreResult<()>> {
@@ -167,11 +183,11 @@ impl L2Store for MemcachedStore {
 
     async fn mdel_into(&self, keys: &[&str], out: &mut Outcomes<()>) {
         let commands = keys.iter().map(|key| delete(key)).collect();
-        self.0.many(commands, out, |_, reply, _, _| meaning::deleted(&reply)).await;
+        self.0.many(commands, out, |_, reply, _, _| interpret::deleted(&reply)).await;
     }
 
     async fn get_aged(&self, key: &str) -> StoreResult<(Option<Bytes>, Option<Duration>)> {
-        let read = self.0.one_and_hold(read(key), |reply, _, _| aged(reply, meaning::read));
+        let read = self.0.one_and_hold(read(key), |reply, _, _| aged(reply, interpret::read));
         let ((value, age), held) = read.await?;
         Ok((value.filter(|_| !held), age))
     }

@@ -2,7 +2,7 @@
 
 use accelerator_core::{Outcomes, StoreError};
 
-use crate::refusal;
+use crate::server_error;
 
 /// The most keys of one round trip: long enough to make it cheap, short enough not to keep others waiting.
 const MOST_KEYS: usize = 512;
@@ -12,7 +12,7 @@ const MOST_BYTES: usize = 4 << 20;
 /// One error for many keys.
 pub(crate) fn fail<T>(out: &mut Outcomes<T>, positions: &[usize], error: &StoreError) {
     for &position in positions {
-        out.put(position, Err(refusal::again(error)));
+        out.put(position, Err(server_error::again(error)));
     }
 }
 

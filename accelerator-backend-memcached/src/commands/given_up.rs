@@ -11,10 +11,10 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 
-use crate::command::Command;
+use crate::commands::command::Command;
+use crate::commands::reply::Reply;
 use crate::connection::Connection;
-use crate::reply::Reply;
-use crate::server::{Lent, Server};
+use crate::connection::server::{Lent, Server};
 use crate::settings::Settings;
 
 /// How long the replies of a read that was given up are waited for. A lease that comes later ends by itself.

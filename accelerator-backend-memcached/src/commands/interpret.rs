@@ -3,9 +3,9 @@
 use accelerator_core::head::{Head, Kind};
 use accelerator_core::{Bytes, Filled, L2Read, StoreErrorKind};
 
-use crate::fault::Fault;
-use crate::lease::Proof;
-use crate::reply::{Reply, Status};
+use crate::commands::reply::{Reply, Status};
+use crate::error::Fault;
+use crate::token::Proof;
 
 /// A plain read: a value, but no placeholder of a lease, no mark of the protocol, nothing that was invalidated softly.
 pub(crate) fn read(reply: Reply) -> Result<Option<Bytes>, Fault> {
@@ -118,7 +118,7 @@ fn unexpected(reply: &Reply) -> Fault {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pool::Which;
+    use crate::connection::pool::Which;
 
     fn value(bytes: &[u8]) -> Reply {
         let value = Bytes::copy_from_slice(bytes);

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use crate::reply::Reply;
+use crate::commands::reply::Reply;
 
 /// An item was stored within one tick, and is read within another.
 const TICK_MS: u64 = 1_000;
@@ -26,7 +26,7 @@ pub(crate) fn most(reply: &Reply) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::reply::Status;
+    use crate::commands::reply::Status;
     use accelerator_core::Bytes;
 
     fn age(flags: u32, left: u32) -> Option<u64> {

@@ -13,11 +13,11 @@ use accelerator_core::head::{HEAD_LEN, Head, Kind};
 use accelerator_core::{LeaseToken, Outcomes, StoreResult};
 use xxhash_rust::xxh3::Xxh3;
 
-use crate::command::{Command, lease_seconds};
-use crate::fill::Conditional;
-use crate::lease::Proof;
-use crate::meaning;
-use crate::pipeline::{Servers, Shared};
+use crate::commands::command::{Command, lease_seconds};
+use crate::commands::exchange::{Servers, Shared};
+use crate::commands::interpret;
+use crate::commands::lease::Conditional;
+use crate::token::Proof;
 
 impl Servers {
     pub(crate) async fn renew(
@@ -38,13 +38,13 @@ impl Servers {
         });
         let mut marked = Outcomes::new(items.len());
         let out = Shared::new(&mut marked);
-        self.conditional(marks.collect(), |at, outcome| out.put(at, outcome), meaning::filled).await;
+        self.conditional(marks.collect(), |at, outcome| out.put(at, outcome), interpret::filled).await;
         // 2
         let read = places.iter().map(|&at| Command::See { key: items[at].0 }).collect();
         let mut seen = Outcomes::new(places.len());
         self.many(read, &mut seen, |n, reply, server, witnesses| {
             let mine = places.get(n).is_some_and(|&at| reply.value == heads[at][..]);
-            meaning::seen(&reply)?;
+            interpret::seen(&reply)?;
             Ok(mine.then(|| Proof { server: server.hash, witnesses, cas: reply.cas, leased: true }.token()))
         })
         .await;

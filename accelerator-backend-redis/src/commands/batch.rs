@@ -5,12 +5,12 @@ use std::time::Duration;
 use accelerator_core::{Bytes, Filled, LeaseToken, Outcomes, StoreResult};
 use redis::{Pipeline, Value};
 
-use crate::chunks::{chunks, fail};
-use crate::command::{self, Op, ScriptCall};
-use crate::hold::stored;
-use crate::lease::{filled, renewed};
-use crate::refusal::{self, Refusal};
-use crate::script::{self, Script};
+use crate::commands::chunks::{chunks, fail};
+use crate::commands::command::{self, Op, ScriptCall};
+use crate::commands::hold::stored;
+use crate::commands::lease::{filled, renewed};
+use crate::commands::script::{self, Script};
+use crate::server_error::{self, Refusal};
 use crate::store::Inner;
 use crate::token;
 
@@ -20,7 +20,7 @@ impl Inner {
             self.read_many(keys, &chunk, answers, |answer| match answer {
                 Value::BulkString(string) => Ok(token::plain_read(string)),
                 Value::Nil => Ok(None),
-                other => Err(refusal::unexpected(command::MGET, &other)),
+                other => Err(server_error::unexpected(command::MGET, &other)),
             })
             .await;
         }
@@ -53,7 +53,7 @@ impl Inner {
             match self.run_many_or(command::DEL, &script::DELETE, &calls, plain).await {
                 Ok(values) => {
                     for (at, value) in chunk.into_iter().zip(values) {
-                        answers.put(at, refusal::done(command::DEL, &value));
+                        answers.put(at, server_error::done(command::DEL, &value));
                     }
                 }
                 Err(error) => fail(answers, &chunk, &error),
@@ -64,7 +64,7 @@ impl Inner {
     pub(crate) async fn mfill(&self, items: &[(&str, LeaseToken, Bytes, Duration)], answers: &mut Outcomes<Filled>) {
         for mut chunk in self.chunks(items.iter().map(|(key, _, value, _)| (*key, value.len())), answers) {
             let mut args: Vec<[&[u8]; 2]> = Vec::with_capacity(chunk.len());
-            let cooling = self.line.signs.is_cooling();
+            let cooling = self.shared.health.is_cooling();
             chunk.retain(|&at| {
                 let (_, token, value, _) = &items[at];
                 match token::seen(token) {
@@ -129,7 +129,7 @@ impl Inner {
                 Err(error) => fail(&mut answers, &chunk, &error),
             }
         }
-        answers.into_vec(|| refusal::nonsense(command::RENEW))
+        answers.into_vec(|| server_error::nonsense(command::RENEW))
     }
 
     /// One `MGET`, each of whose answers is read by `read`.
@@ -151,7 +151,7 @@ impl Inner {
         let asked: Vec<&str> = chunk.iter().map(|&at| keys[at]).collect();
         match self.ask(command::MGET, self.commands.mget(&asked)).await? {
             Value::Array(values) if values.len() == chunk.len() => Ok(values),
-            other => Err(refusal::unexpected(command::MGET, &other)),
+            other => Err(server_error::unexpected(command::MGET, &other)),
         }
     }
 
@@ -163,7 +163,7 @@ impl Inner {
             pipeline.add_command(self.commands.script(script, false, call));
         }
         let mut values = self.ask_all(op, pipeline).await?;
-        let unknown = |value: &Value| refusal::of(value) == Some(Refusal::NoScript);
+        let unknown = |value: &Value| server_error::of(value) == Some(Refusal::NoScript);
         let missed: Vec<usize> = (0..calls.len()).filter(|&at| unknown(&values[at])).collect();
         if missed.is_empty() {
             return Ok(values);

@@ -1,19 +1,14 @@
 //! What calls and the task of the connection let each other know without a lock: signs of life, and what the server is
 //! like.
 
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
+
+use crate::connection::mget_first::MgetFirst;
 
 /// How long nothing is written after the server refused to.
 const COOL_DOWN: Duration = Duration::from_secs(1);
-/// Batches that found all their keys, for which one may take a round trip more.
-const PRICE: i32 = 32;
-/// More of them are not saved up.
-const MOST_EARNED: i32 = 2 * PRICE;
-/// Batches that were under way together may all have to pay. No deeper debt is remembered.
-const MOST_OWED: i32 = -(PRICE << 16);
-
-pub(crate) struct Signs {
+pub(crate) struct Health {
     born: Instant,
     /// Calls that wait for their answer.
     in_flight: AtomicUsize,
@@ -33,8 +28,8 @@ pub(crate) struct Signs {
     looked: AtomicU64,
     /// Until when nothing is written, in the same; zero: not at all.
     cool_until: AtomicU64,
-    /// Batches that found all their keys, less what is to be paid.
-    earned: AtomicI32,
+    /// Whether batches may read first.
+    pub(crate) mget_first: MgetFirst,
 }
 
 /// What happened since the last look.
@@ -44,7 +39,7 @@ pub(crate) struct Look {
     pub(crate) replica: bool,
 }
 
-impl Signs {
+impl Health {
     pub(crate) fn new() -> Self {
         Self {
             born: Instant::now(),
@@ -57,7 +52,7 @@ impl Signs {
             told: AtomicBool::new(false),
             looked: AtomicU64::new(0),
             cool_until: AtomicU64::new(0),
-            earned: AtomicI32::new(0),
+            mget_first: MgetFirst::default(),
         }
     }
 
@@ -110,7 +105,7 @@ impl Signs {
         self.scriptless.store(false, Ordering::Relaxed);
         self.replica.store(false, Ordering::Relaxed);
         self.cool_until.store(0, Ordering::Relaxed);
-        self.earned.store(0, Ordering::Relaxed);
+        self.mget_first.reset();
     }
 
     /// Nothing is written for a moment: the server refused to.
@@ -121,27 +116,6 @@ impl Signs {
     pub(crate) fn is_cooling(&self) -> bool {
         let until = self.cool_until.load(Ordering::Relaxed);
         until != 0 && self.now() < until
-    }
-
-    /// Whether a batch may read first and lease then, which is cheaper where nothing is missing: of those that do, and
-    /// then find something missing, there is in the long run at most one for `PRICE` that found everything.
-    pub(crate) fn expects_hits(&self) -> bool {
-        self.earned.load(Ordering::Relaxed) >= PRICE
-    }
-
-    /// A batch has found all its keys.
-    pub(crate) fn earn(&self) {
-        self.change_earned(|earned| (earned < MOST_EARNED).then_some(earned + 1));
-    }
-
-    /// A batch that read first has missed.
-    pub(crate) fn pay(&self) {
-        self.change_earned(|earned| Some((earned - PRICE).max(MOST_OWED)));
-    }
-
-    fn change_earned(&self, change: impl Fn(i32) -> Option<i32>) {
-        // Where there is nothing to change, nothing is.
-        let _ = self.earned.fetch_update(Ordering::Relaxed, Ordering::Relaxed, change);
     }
 
     pub(crate) fn note_replica(&self) {

@@ -12,8 +12,8 @@ use accelerator_core::StoreErrorKind;
 use redis::aio::MultiplexedConnection;
 use tokio::time::{MissedTickBehavior, interval_at};
 
-use crate::dial::Connected;
-use crate::line::{Missing, Tenure};
+use crate::connection::dial::Connected;
+use crate::connection::{EpochGuard, Missing};
 
 /// The longest wait before the first retry; each failure doubles it.
 const FIRST_WAIT: Duration = Duration::from_millis(25);
@@ -31,16 +31,16 @@ const REPLICA: Duration = Duration::from_secs(10);
 const CROWD: usize = 4;
 
 /// Connects and stays connected, until it is dropped. A connection that is there already is published.
-pub(crate) async fn keep(tenure: Tenure, mut first: Option<Connected>) {
-    let target = &tenure.line.dialer.target;
+pub(crate) async fn stay_connected(guard: EpochGuard, mut first: Option<Connected>) {
+    let target = &guard.shared.dialer.target;
     let mut failures = 0_u32;
     let mut said = String::new();
     loop {
         // 1
         let connected = match first.take() {
             Some(connected) => Ok(connected),
-            None => match tenure.line.dialer.dial().await {
-                Ok(connected) if !tenure.up(connected.connection.clone()) => return,
+            None => match guard.shared.dialer.dial().await {
+                Ok(connected) if !guard.up(connected.connection.clone()) => return,
                 dialed => dialed,
             },
         };
@@ -50,7 +50,7 @@ pub(crate) async fn keep(tenure: Tenure, mut first: Option<Connected>) {
                 tracing::info!(server = %target, "connected to Redis");
                 let since = Instant::now();
                 // 2
-                let Some(end) = attend(&tenure, connected).await else { return };
+                let Some(end) = attend(&guard, connected).await else { return };
                 if since.elapsed() >= GOOD {
                     failures = 0;
                 }
@@ -69,7 +69,7 @@ pub(crate) async fn keep(tenure: Tenure, mut first: Option<Connected>) {
             tracing::warn!(server = %target, "not connected to Redis: {says}");
             said = says;
         }
-        if !tenure.down(missing) {
+        if !guard.down(missing) {
             return;
         }
         // 3 full jitter: a fleet that lost its server doesn't come back as one
@@ -83,16 +83,16 @@ pub(crate) async fn keep(tenure: Tenure, mut first: Option<Connected>) {
 /// the server is asked for a sign of life; without one until the next look the connection is given up.
 ///
 /// Says why the connection is over. None, if another task has taken over.
-async fn attend(tenure: &Tenure, connected: Connected) -> Option<Missing> {
-    let line = &tenure.line;
+async fn attend(guard: &EpochGuard, connected: Connected) -> Option<Missing> {
+    let shared = &guard.shared;
     let since = Instant::now();
     let Connected { connection, mut driver } = connected;
-    let mut looks = interval_at(tokio::time::Instant::now() + line.silence, line.silence);
+    let mut looks = interval_at(tokio::time::Instant::now() + shared.silence, shared.silence);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let (mut ping, mut received) = (None, line.dialer.received.load(Ordering::Relaxed));
+    let (mut ping, mut received) = (None, shared.dialer.received.load(Ordering::Relaxed));
     let mut gave_way = false;
     let end = poll_fn(|cx| {
-        gave_way = !gave_way && line.signs.in_flight() >= CROWD;
+        gave_way = !gave_way && shared.health.in_flight() >= CROWD;
         if gave_way {
             cx.waker().wake_by_ref();
             return Poll::Pending;
@@ -101,11 +101,11 @@ async fn attend(tenure: &Tenure, connected: Connected) -> Option<Missing> {
             return Poll::Ready(Some(Missing::Closed));
         }
         while looks.poll_tick(cx).is_ready() {
-            let before = mem::replace(&mut received, line.dialer.received.load(Ordering::Relaxed));
+            let before = mem::replace(&mut received, shared.dialer.received.load(Ordering::Relaxed));
             if received != before {
-                line.signs.hear();
+                shared.health.hear();
             }
-            let Some(look) = tenure.look() else { return Poll::Ready(None) };
+            let Some(look) = guard.look() else { return Poll::Ready(None) };
             if look.replica && since.elapsed() >= REPLICA {
                 return Poll::Ready(Some(Missing::Replica));
             } else if look.heard {
@@ -118,13 +118,13 @@ async fn attend(tenure: &Tenure, connected: Connected) -> Option<Missing> {
         }
         if ping.as_mut().is_some_and(|ping| ping.as_mut().poll(cx).is_ready()) {
             ping = None;
-            line.signs.hear();
+            shared.health.hear();
         }
         Poll::Pending
     })
     .await;
     // Before the driver goes and its calls with it: they tell their callers why.
-    end.filter(|end| tenure.down(end.clone()))
+    end.filter(|end| guard.down(end.clone()))
 }
 
 /// Any answer is one.

@@ -10,10 +10,10 @@ use accelerator_core::head::{HEAD_LEN, Head, Kind};
 use accelerator_core::{Filled, L2Read, LeaseToken, StoreResult};
 use redis::Value;
 
-use crate::command::{self, Op, ScriptCall};
-use crate::owed::Asking;
-use crate::refusal::{self, Refusal};
-use crate::script::{self, Script};
+use crate::commands::command::{self, Op, ScriptCall};
+use crate::commands::given_up::Asking;
+use crate::commands::script::{self, Script};
+use crate::server_error::{self, Refusal};
 use crate::store::Inner;
 use crate::token;
 
@@ -21,7 +21,7 @@ impl Inner {
     pub(crate) async fn get_or_lease(self: &Arc<Self>, key: &str, lease: Duration) -> StoreResult<L2Read> {
         self.check(key, 0)?;
         // 1
-        if self.line.signs.is_cooling() {
+        if self.shared.health.is_cooling() {
             return self.read_without_lease(key).await;
         }
         // The nonce is this attempt's own: with one that is used again, a fill that comes late would look like ours.
@@ -35,7 +35,7 @@ impl Inner {
             }
         };
         asking.answered();
-        match refusal::of(&answer) {
+        match server_error::of(&answer) {
             Some(Refusal::Writes) => self.read_without_lease(key).await,
             _ => leased(&head, answer),
         }
@@ -43,12 +43,12 @@ impl Inner {
 
     async fn read_or_lease(&self, key: &str, head: &[u8; HEAD_LEN], lease: Duration) -> StoreResult<Value> {
         // 2
-        if !self.line.signs.is_old() {
+        if !self.shared.health.is_old() {
             let answer = self.ask(command::LEASE, self.commands.read_or_lease(key, head, lease)).await?;
-            if refusal::of(&answer) != Some(Refusal::Syntax) {
+            if server_error::of(&answer) != Some(Refusal::Syntax) {
                 return Ok(answer);
             }
-            self.line.signs.note_old();
+            self.shared.health.note_old();
         }
         // 3
         let call = ScriptCall { key, args: &[head], ttl: Some(lease) };
@@ -63,7 +63,7 @@ impl Inner {
     pub(crate) async fn fill(&self, key: &str, token: &LeaseToken, value: &[u8], ttl: Duration) -> StoreResult<Filled> {
         self.check(key, value.len())?;
         let Some(seen) = token::seen(token) else { return Ok(Filled::Lost) };
-        if self.line.signs.is_cooling() {
+        if self.shared.health.is_cooling() {
             return Ok(Filled::Refused);
         }
         let call = ScriptCall { key, args: &[seen, value], ttl: Some(ttl) };
@@ -89,13 +89,13 @@ impl Inner {
         let Some(seen) = token::seen(token) else { return Ok(()) };
         let call = ScriptCall { key, args: &[seen], ttl: None };
         let answer = self.run(command::RELEASE, &script::RELEASE, &call).await?;
-        refusal::done(command::RELEASE, &answer)
+        server_error::done(command::RELEASE, &answer)
     }
 
     /// Runs a script by its hash. A server that doesn't know it is told once.
     pub(crate) async fn run(&self, op: Op, script: &Script, call: &ScriptCall<'_>) -> StoreResult<Value> {
         let answer = self.ask(op, self.commands.script(script, false, call)).await?;
-        match refusal::of(&answer) {
+        match server_error::of(&answer) {
             Some(Refusal::NoScript) => self.ask(op, self.commands.script(script, true, call)).await,
             _ => Ok(answer),
         }
@@ -107,7 +107,7 @@ pub(crate) fn leased(head: &[u8; HEAD_LEN], answer: Value) -> StoreResult<L2Read
     match answer {
         Value::Nil => Ok(L2Read::Leased { token: token::token(head), stale: None }),
         Value::BulkString(string) => Ok(token::leased_read(string)),
-        other => Err(refusal::unexpected(command::LEASE, &other)),
+        other => Err(server_error::unexpected(command::LEASE, &other)),
     }
 }
 
@@ -116,7 +116,7 @@ pub(crate) fn unleased(answer: Value) -> StoreResult<L2Read> {
     match answer {
         Value::Nil => Ok(L2Read::NoLease),
         Value::BulkString(string) => Ok(token::leased_read(string)),
-        other => Err(refusal::unexpected(command::GET, &other)),
+        other => Err(server_error::unexpected(command::GET, &other)),
     }
 }
 
@@ -124,16 +124,16 @@ pub(crate) fn unleased(answer: Value) -> StoreResult<L2Read> {
 pub(crate) fn renewed(answer: &Value) -> StoreResult<bool> {
     match answer {
         Value::Int(stands) => Ok(*stands == 1),
-        other => Err(refusal::unexpected(command::RENEW, other)),
+        other => Err(server_error::unexpected(command::RENEW, other)),
     }
 }
 
 /// What became of a fill.
 pub(crate) fn filled(answer: &Value) -> StoreResult<Filled> {
-    match (answer, refusal::of(answer)) {
+    match (answer, server_error::of(answer)) {
         (Value::Int(1), _) => Ok(Filled::Stored),
         (Value::Int(0), _) => Ok(Filled::Lost),
         (_, Some(Refusal::Writes)) => Ok(Filled::Refused),
-        (other, _) => Err(refusal::unexpected(command::FILL, other)),
+        (other, _) => Err(server_error::unexpected(command::FILL, other)),
     }
 }

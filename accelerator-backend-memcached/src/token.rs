@@ -2,7 +2,7 @@
 
 use accelerator_core::LeaseToken;
 
-use crate::pool::Which;
+use crate::connection::pool::Which;
 
 /// A CAS number, and the connections over which it means something.
 ///

@@ -6,7 +6,7 @@ use std::time::Duration;
 use accelerator_core::head::HEAD_LEN;
 use redis::{Cmd, RedisWrite};
 
-use crate::script::Script;
+use crate::commands::script::Script;
 
 /// The longest TTL that is sent; nobody caches for longer, and servers refuse what overflows their clock.
 const LONGEST_MS: u64 = 365 * 24 * 3600 * 1000;

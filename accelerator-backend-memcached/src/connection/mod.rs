@@ -1,5 +1,10 @@
 //! One connection: requests out, replies in, and whether it is still fit for the next exchange.
 
+mod handshake;
+pub(crate) mod pool;
+pub(crate) mod reconnect;
+pub(crate) mod server;
+
 use std::io;
 use std::net::SocketAddr;
 use std::ops::Range;
@@ -12,10 +17,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use tokio::net::TcpStream;
 use tokio::runtime::{Handle, Id};
 
-use crate::command::Command;
-use crate::fault::Fault;
-use crate::hold;
-use crate::reply::{self, Reply};
+use crate::commands::command::Command;
+use crate::commands::hold;
+use crate::commands::reply::{self, Reply};
+use crate::error::Fault;
 
 /// How much is read at once, and how much is written ahead.
 const CHUNK: usize = 8 << 10;

@@ -13,14 +13,14 @@ const HIDDEN: &str = "(not shown)";
 const WITH_HOST: [&str; 4] = ["redis", "rediss", "valkey", "valkeys"];
 
 /// A server and a login. Shown without the login.
-pub(crate) struct Target {
+pub(crate) struct ServerUrl {
     pub(crate) addr: ConnectionAddr,
     pub(crate) login: RedisConnectionInfo,
     /// The scheme asks for TLS.
     pub(crate) tls: bool,
 }
 
-impl Target {
+impl ServerUrl {
     /// Reads a URL; an error says what is wrong with it, without repeating any of it.
     pub(crate) fn parse(url: &str) -> Result<Self, String> {
         if is_cut_short(url) {
@@ -60,7 +60,7 @@ impl Target {
     }
 }
 
-impl fmt::Display for Target {
+impl fmt::Display for ServerUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let scheme = match (&self.addr, self.tls) {
             (ConnectionAddr::Unix(_), _) => "unix",
@@ -83,7 +83,7 @@ impl fmt::Display for Target {
 
 /// A URL without its login; nothing of one that was not understood.
 pub(crate) fn shown(url: &str) -> String {
-    Target::parse(url).map_or_else(|_| HIDDEN.to_owned(), |target| target.to_string())
+    ServerUrl::parse(url).map_or_else(|_| HIDDEN.to_owned(), |target| target.to_string())
 }
 
 /// Scheme and the rest of a URL with a host.
@@ -120,7 +120,7 @@ mod tests {
 
     #[test]
     fn a_url_says_where_and_who() {
-        let target = Target::parse("redis://user:p%40ss@cache.example:7000/3").unwrap();
+        let target = ServerUrl::parse("redis://user:p%40ss@cache.example:7000/3").unwrap();
         assert_eq!(target.to_string(), "redis://cache.example:7000/3");
         let login = &target.login;
         assert_eq!((login.username(), login.password(), login.db()), (Some("user"), Some("p@ss"), 3));
@@ -131,7 +131,7 @@ mod tests {
             ("valkey://:pw@h/1", "redis://h:6379/1"),
             ("unix:///run/redis.sock?db=2&pass=pw", "unix:///run/redis.sock/2"),
         ] {
-            assert_eq!(Target::parse(url).unwrap().to_string(), shown);
+            assert_eq!(ServerUrl::parse(url).unwrap().to_string(), shown);
         }
     }
 
@@ -152,7 +152,7 @@ mod tests {
             "unix:///s?protocol=resp3",
             "unix:///s?db=x",
         ] {
-            assert!(Target::parse(url).is_err(), "{url}");
+            assert!(ServerUrl::parse(url).is_err(), "{url}");
         }
     }
 
@@ -172,7 +172,7 @@ mod tests {
             ("rediss://user:12#x@host", "before the @"),
             ("valkey://user:1/2@host", "before the @"),
         ] {
-            let why = Target::parse(url).err().unwrap_or_default();
+            let why = ServerUrl::parse(url).err().unwrap_or_default();
             assert!(why.contains(says), "{url}: {why:?}");
         }
     }

@@ -3,7 +3,7 @@
 use accelerator_core::{Bytes, StoreErrorKind};
 use bytes::{Buf, BytesMut};
 
-use crate::fault::Fault;
+use crate::error::Fault;
 
 /// The longest line of a reply. The replies that we ask for stay far below.
 const LONGEST_LINE: usize = 2048;
@@ -85,15 +85,15 @@ pub(crate) fn next(buffer: &mut BytesMut, opaque: u32, limit: usize) -> Result<O
 }
 
 /// A line at the beginning of a buffer, without and with its end.
-pub(crate) struct Line {
+pub(crate) struct TextLine {
     pub(crate) length: usize,
     pub(crate) whole: usize,
 }
 
 /// The first line of `buffer`, once it is there.
-pub(crate) fn line(buffer: &[u8]) -> Result<Option<Line>, Fault> {
+pub(crate) fn line(buffer: &[u8]) -> Result<Option<TextLine>, Fault> {
     match buffer.iter().take(LONGEST_LINE).position(|byte| *byte == b'\n') {
-        Some(end) if end > 0 && buffer[end - 1] == b'\r' => Ok(Some(Line { length: end - 1, whole: end + 1 })),
+        Some(end) if end > 0 && buffer[end - 1] == b'\r' => Ok(Some(TextLine { length: end - 1, whole: end + 1 })),
         Some(_) => Err(Fault::protocol("a line doesn't end as lines do")),
         None if buffer.len() >= LONGEST_LINE => Err(Fault::protocol("a line doesn't end")),
         None => Ok(None),

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use accelerator_core::{Filled, LeaseToken, Outcomes, StoreResult};
 use futures_util::future::join_all;
 
-use crate::command::Command;
-use crate::fault::Fault;
-use crate::lease::Proof;
-use crate::meaning;
-use crate::pipeline::{End, Servers, Shared};
-use crate::pool::Which;
-use crate::reply::Reply;
-use crate::server::Server;
+use crate::commands::command::Command;
+use crate::commands::exchange::{End, Servers, Shared};
+use crate::commands::interpret;
+use crate::commands::reply::Reply;
+use crate::connection::pool::Which;
+use crate::connection::server::Server;
+use crate::error::Fault;
+use crate::token::Proof;
 
 /// The part of a batch that one server has, with the places of the answers.
 type Share<'a> = Vec<(usize, Conditional<'a>)>;
@@ -93,7 +93,7 @@ impl Servers {
         let mut sent = Vec::with_capacity(items.len());
         for (position, (key, token, value, ttl)) in items.into_iter().enumerate() {
             if value.len() > most {
-                out.put(position, Err(meaning::over_the_limit().of(&self.of(key).name)));
+                out.put(position, Err(interpret::over_the_limit().of(&self.of(key).name)));
                 continue;
             }
             let proof = Proof::of(&token);
@@ -104,7 +104,7 @@ impl Servers {
         let put = |position, filled: StoreResult<Option<Filled>>| {
             out.put(position, filled.map(|filled| filled.unwrap_or(Filled::Lost)));
         };
-        self.conditional(sent, put, meaning::filled).await;
+        self.conditional(sent, put, interpret::filled).await;
     }
 
     /// Gives a lease back. One that nobody vouches for any more is gone, or ends by itself.
@@ -114,7 +114,7 @@ impl Servers {
         let mut out = Outcomes::new(1);
         let answer = Shared::new(&mut out);
         let put = |position, gone: StoreResult<Option<()>>| answer.put(position, gone.map(drop));
-        self.conditional(vec![(0, item)], put, meaning::deleted).await;
+        self.conditional(vec![(0, item)], put, interpret::deleted).await;
         out.take(0).unwrap_or(Ok(()))
     }
 }

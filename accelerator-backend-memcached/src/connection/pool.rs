@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use crate::connection::Connection;
-use crate::fault::Fault;
-use crate::probe::Probe;
+use crate::connection::reconnect::Probe;
+use crate::error::Fault;
 
 /// Kept under a lock that is never held while anybody waits. What is to be closed is handed out, to be closed outside.
 #[derive(Debug, Default)]

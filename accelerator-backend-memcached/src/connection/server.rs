@@ -10,9 +10,9 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
 
 use crate::connection::Connection;
-use crate::fault::Fault;
-use crate::greeting;
-use crate::pool::{Lookup, Pool, Which};
+use crate::connection::handshake;
+use crate::connection::pool::{Lookup, Pool, Which};
+use crate::error::Fault;
 use crate::settings::Settings;
 
 /// Connections of this process so far, to all servers.
@@ -190,7 +190,7 @@ impl Server {
             match timeout(share, Connection::open(address)).await {
                 Ok(Ok(mut connection)) => {
                     let (version, noop) = connection.greet().await?;
-                    greeting::check(&version, &noop)?;
+                    handshake::check(&version, &noop)?;
                     return Ok(connection);
                 }
                 Ok(Err(error)) => why = refused(error),
@@ -268,7 +268,7 @@ impl Server {
 struct Prober(Weak<Server>, u64);
 
 impl Prober {
-    /// See [`Probe::promise`](crate::probe::Probe::promise). `false` as well where the store is gone.
+    /// See [`Probe::promise`](crate::connection::reconnect::Probe::promise). `false` as well where the store is gone.
     fn promises(&self, within: Duration) -> bool {
         self.0.upgrade().is_some_and(|server| server.pool().probe.promise(self.1, within))
     }

@@ -3,7 +3,7 @@
 use accelerator_core::{StoreError, StoreErrorKind, StoreResult};
 use redis::{RedisError, ServerError, Value};
 
-use crate::command::Op;
+use crate::commands::command::Op;
 
 /// The longest part of a server's own words that an error repeats.
 const WORDS: usize = 200;
@@ -192,7 +192,7 @@ mod tests {
 
     #[test]
     fn an_error_repeats_no_arguments_and_not_too_much() {
-        let op = crate::command::DEL;
+        let op = crate::commands::command::DEL;
         let unknown = error(op, &said("ERR unknown command `UNLINK`, with args beginning with: `secret`, "));
         assert_eq!(unknown.to_string(), "del: the server refused: ERR unknown command `UNLINK`");
         assert!(error(op, &said(&"x".repeat(9_000))).to_string().len() < 300);

@@ -13,9 +13,9 @@ use accelerator_core::{StoreError, StoreErrorKind};
 use tokio::runtime::Handle;
 use tokio::time::sleep;
 
-use crate::command::{self, ScriptCall};
-use crate::refusal;
-use crate::script;
+use crate::commands::command::{self, ScriptCall};
+use crate::commands::script;
+use crate::server_error;
 use crate::store::Inner;
 
 /// More are not remembered: they end by themselves.
@@ -165,7 +165,8 @@ impl Paying {
             let pairs = debts.iter().zip(&args);
             let calls: Vec<_> = pairs.map(|(debt, args)| ScriptCall { key: &debt.key, args, ttl: None }).collect();
             let answers = self.inner.run_many(command::RELEASE, &script::RELEASE, &calls).await.unwrap_or_default();
-            let is_done = |at: usize| answers.get(at).is_some_and(|it| refusal::done(command::RELEASE, it).is_ok());
+            let is_done =
+                |at: usize| answers.get(at).is_some_and(|it| server_error::done(command::RELEASE, it).is_ok());
             let failed: Vec<Debt> =
                 debts.into_iter().enumerate().filter(|(at, _)| !is_done(*at)).map(|(_, debt)| debt).collect();
             if !failed.is_empty() {

@@ -1,9 +1,18 @@
 //! The connection of one store, as its calls see it: there or not. Only the end of a task's first try is waited for: until
 //! then nobody knows whether there is a server.
 //!
-//! One task of the store (`keeper`) connects, carries the connection and connects again. It runs on the runtime in which
+//! One task of the store (`reconnect`) connects, carries the connection and connects again. It runs on the runtime in which
 //! the store was built, or of whichever call first found nobody at it, and dies with that runtime; the next call then
 //! starts another.
+
+pub(crate) mod clock;
+pub(crate) mod dial;
+mod handshake;
+pub(crate) mod health;
+pub(crate) mod mget_first;
+mod reconnect;
+#[cfg(feature = "tls")]
+pub(crate) mod tls;
 
 use std::fmt;
 use std::mem;
@@ -19,20 +28,20 @@ use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
-use crate::dial::{Connected, Dialer};
-use crate::keeper;
-use crate::signs::{Look, Signs};
+use crate::connection::dial::{Connected, Dialer};
+use crate::connection::health::{Health, Look};
 
 /// A task that has missed this many of its regular looks isn't run any more.
 const MISSED_LOOKS: u32 = 4;
 /// How much later than its limit a first try may end on a busy runtime.
 const SLACK: Duration = Duration::from_millis(50);
 
-pub(crate) struct Line {
+/// What the task of a store and its calls share: the connection, if there is one, and why there is none.
+pub(crate) struct SharedConnection {
     pub(crate) dialer: Dialer,
     /// How long the server may be silent while calls wait.
     pub(crate) silence: Duration,
-    pub(crate) signs: Signs,
+    pub(crate) health: Health,
     state: RwLock<State>,
     /// Told when a first try has ended, however.
     tried: Notify,
@@ -86,19 +95,19 @@ impl fmt::Display for Missing {
     }
 }
 
-impl Line {
+impl SharedConnection {
     pub(crate) fn new(dialer: Dialer, silence: Duration) -> Self {
         let state = State { epoch: 0, task: Task::None, first_try: None, connection: None, missing: Missing::NotTried };
-        Self { dialer, silence, signs: Signs::new(), state: RwLock::new(state), tried: Notify::new() }
+        Self { dialer, silence, health: Health::new(), state: RwLock::new(state), tried: Notify::new() }
     }
 
     /// The connection, if there is one now. If there isn't and nobody is at it, a task starts to connect.
     pub(crate) fn connection(self: &Arc<Self>) -> StoreResult<MultiplexedConnection> {
         if let Some(connection) = &self.read().connection {
-            self.signs.ask();
+            self.health.ask();
             return Ok(connection.clone());
         }
-        self.leave_asleep(self.dialer.limit + keeper::LONGEST_REFUSED_WAIT);
+        self.leave_asleep(self.dialer.limit + reconnect::LONGEST_REFUSED_WAIT);
         self.start(None);
         Err(self.unavailable())
     }
@@ -116,7 +125,7 @@ impl Line {
                 let state = self.read();
                 match (&state.connection, state.first_try) {
                     (Some(connection), _) => {
-                        self.signs.ask();
+                        self.health.ask();
                         return Ok(connection.clone());
                     }
                     (None, None) => break,
@@ -173,9 +182,11 @@ impl Line {
             state.epoch
         };
         let Ok(runtime) = runtime else { return };
-        self.signs.pulse();
+        self.health.pulse();
         // Outside of the lock: a runtime that shuts down drops the task at once, and that takes the lock.
-        let task = runtime.spawn(keeper::keep(Tenure { line: Arc::clone(self), epoch }, first)).abort_handle();
+        let task = runtime
+            .spawn(reconnect::stay_connected(EpochGuard { shared: Arc::clone(self), epoch }, first))
+            .abort_handle();
         let mut state = self.write();
         if state.epoch == epoch {
             state.task = Task::Running(task);
@@ -211,7 +222,7 @@ impl Line {
     /// starts another. `more` is what else the task may have been waiting for.
     fn leave_asleep(&self, more: Duration) {
         let epoch = self.read().epoch;
-        if self.signs.without_pulse() > self.silence * MISSED_LOOKS + more {
+        if self.health.without_pulse() > self.silence * MISSED_LOOKS + more {
             self.end(epoch, Missing::Asleep);
         }
     }
@@ -226,15 +237,15 @@ impl Line {
 }
 
 /// A task's right to say what the state is, until it is dropped or another has taken its place.
-pub(crate) struct Tenure {
-    pub(crate) line: Arc<Line>,
+pub(crate) struct EpochGuard {
+    pub(crate) shared: Arc<SharedConnection>,
     epoch: u64,
 }
 
-impl Tenure {
+impl EpochGuard {
     /// There is a connection. False, if this task's time is over.
     pub(crate) fn up(&self, connection: MultiplexedConnection) -> bool {
-        self.line.signs.forget_server();
+        self.shared.health.forget_server();
         self.put(Some(connection), Missing::Connecting)
     }
 
@@ -244,8 +255,8 @@ impl Tenure {
     }
 
     fn put(&self, connection: Option<MultiplexedConnection>, missing: Missing) -> bool {
-        self.line.signs.pulse();
-        let mut state = self.line.write();
+        self.shared.health.pulse();
+        let mut state = self.shared.write();
         if state.epoch != self.epoch {
             return false;
         }
@@ -253,33 +264,33 @@ impl Tenure {
         state.missing = missing;
         state.first_try = None;
         drop(state);
-        self.line.tried.notify_waiters();
+        self.shared.tried.notify_waiters();
         drop(before);
         true
     }
 
     /// A regular look at what happened since the last. None, if this task's time is over.
     pub(crate) fn look(&self) -> Option<Look> {
-        (self.line.read().epoch == self.epoch).then(|| self.line.signs.look())
+        (self.shared.read().epoch == self.epoch).then(|| self.shared.health.look())
     }
 }
 
-impl Drop for Tenure {
+impl Drop for EpochGuard {
     fn drop(&mut self) {
-        self.line.end(self.epoch, Missing::Asleep);
+        self.shared.end(self.epoch, Missing::Asleep);
     }
 }
 
 /// A call that waits for its answer.
 pub(crate) struct Waiting<'a> {
-    line: &'a Line,
+    shared: &'a SharedConnection,
     answered: bool,
 }
 
 impl<'a> Waiting<'a> {
-    pub(crate) fn new(line: &'a Line) -> Self {
-        line.signs.wait();
-        Self { line, answered: false }
+    pub(crate) fn new(shared: &'a SharedConnection) -> Self {
+        shared.health.wait();
+        Self { shared, answered: false }
     }
 
     pub(crate) fn answered(mut self) {
@@ -289,10 +300,10 @@ impl<'a> Waiting<'a> {
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        self.line.signs.wait_no_more();
+        self.shared.health.wait_no_more();
         // Given up: where the task isn't run, no answer will ever come.
         if !self.answered {
-            self.line.leave_asleep(Duration::ZERO);
+            self.shared.leave_asleep(Duration::ZERO);
         }
     }
 }

@@ -18,12 +18,12 @@ use std::time::Duration;
 use accelerator_core::head::{HEAD_LEN, Head, Kind};
 use accelerator_core::{HoldOwner, Outcomes, StoreErrorKind, StoreResult};
 
-use crate::command::{Command, OfHold, seconds};
-use crate::fault::Fault;
-use crate::fill::Conditional;
-use crate::lease::Proof;
-use crate::pipeline::{Servers, Shared};
-use crate::reply::{Reply, Status};
+use crate::commands::command::{Command, OfHold, seconds};
+use crate::commands::exchange::{Servers, Shared};
+use crate::commands::lease::Conditional;
+use crate::commands::reply::{Reply, Status};
+use crate::error::Fault;
+use crate::token::Proof;
 
 /// The most holds of one key at once.
 const MOST_HOLDS: usize = 256;
@@ -103,7 +103,7 @@ impl Servers {
             let (proof, reply) = item.await?;
             match (reply.status, hold) {
                 (Status::Missing, None) => {
-                    return self.one(delete, |reply, _, _| crate::meaning::deleted(&reply)).await;
+                    return self.one(delete, |reply, _, _| crate::commands::interpret::deleted(&reply)).await;
                 }
                 (Status::Missing, Some(_)) => {
                     return fail(Fault::new(StoreErrorKind::Rejected, "out of memory: the key is not held"));

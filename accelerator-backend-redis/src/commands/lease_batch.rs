@@ -2,7 +2,7 @@
 //!
 //! The steps are those of `lease.rs`, with one after the first: where batches have found all their keys lately, `MGET` comes
 //! first, and leases are asked for what it doesn't find: a third off for a batch that is all there, a round trip more for
-//! one that isn't (ADR 0018). So it has to be earned: `Signs::expects_hits`.
+//! one that isn't (ADR 0018). So it has to be earned: `MgetFirst`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,12 +11,12 @@ use accelerator_core::head::{Head, Kind};
 use accelerator_core::{L2Read, Outcomes, StoreErrorKind};
 use redis::{Pipeline, Value};
 
-use crate::chunks::fail;
-use crate::command::{self, ScriptCall};
-use crate::lease::{leased, unleased};
-use crate::owed::Asking;
-use crate::refusal::{self, Refusal};
-use crate::script;
+use crate::commands::chunks::fail;
+use crate::commands::command::{self, ScriptCall};
+use crate::commands::given_up::Asking;
+use crate::commands::lease::{leased, unleased};
+use crate::commands::script;
+use crate::server_error::{self, Refusal};
 use crate::store::Inner;
 
 impl Inner {
@@ -29,8 +29,8 @@ impl Inner {
         let mut asking = Asking::many(self, lease);
         for mut chunk in self.chunks(keys.iter().map(|key| (*key, 0)), answers) {
             // 1
-            if !self.line.signs.is_cooling() {
-                if self.line.signs.expects_hits() {
+            if !self.shared.health.is_cooling() {
+                if self.shared.health.mget_first.is_earned() {
                     chunk = self.read_first(keys, chunk, answers).await;
                 }
                 if !chunk.is_empty() {
@@ -50,7 +50,7 @@ impl Inner {
             Ok(values) => values,
             // No right to it, or keys of several slots: the pipeline needs neither.
             Err(error) if error.kind() == StoreErrorKind::Rejected => {
-                self.line.signs.pay();
+                self.shared.health.mget_first.pay();
                 return chunk;
             }
             Err(error) => {
@@ -68,9 +68,9 @@ impl Inner {
             None => false,
         });
         if chunk.is_empty() {
-            self.line.signs.earn()
+            self.shared.health.mget_first.earn()
         } else {
-            self.line.signs.pay()
+            self.shared.health.mget_first.pay()
         }
         chunk
     }
@@ -87,7 +87,7 @@ impl Inner {
         let lease = asking.lease();
         let from = asking.sends(chunk.iter().map(|&at| keys[at]).zip(heads.iter().copied()));
         // 2
-        let values = if self.line.signs.is_old() {
+        let values = if self.shared.health.is_old() {
             None
         } else {
             let mut pipeline = Pipeline::with_capacity(chunk.len());
@@ -95,9 +95,9 @@ impl Inner {
                 pipeline.add_command(self.commands.read_or_lease(keys[at], head, lease));
             }
             let values = self.ask_all(command::LEASE, pipeline).await;
-            let is_old = |values: &Vec<Value>| values.iter().any(|v| refusal::of(v) == Some(Refusal::Syntax));
+            let is_old = |values: &Vec<Value>| values.iter().any(|v| server_error::of(v) == Some(Refusal::Syntax));
             if values.as_ref().is_ok_and(is_old) {
-                self.line.signs.note_old();
+                self.shared.health.note_old();
                 None
             } else {
                 Some(values)
@@ -123,12 +123,12 @@ impl Inner {
         };
         asking.heard(from);
         if values.iter().all(|value| matches!(value, Value::BulkString(_))) {
-            self.line.signs.earn();
+            self.shared.health.mget_first.earn();
         }
         let mut outcomes = heads.iter().zip(values);
         chunk.retain(|&at| {
             let Some((head, value)) = outcomes.next() else { return false };
-            let refused = refusal::of(&value) == Some(Refusal::Writes);
+            let refused = server_error::of(&value) == Some(Refusal::Writes);
             if !refused {
                 answers.put(at, leased(head, value));
             }

@@ -12,9 +12,9 @@ use accelerator_core::head::{Head, Kind};
 use accelerator_core::{HoldOwner, StoreError, StoreErrorKind, StoreResult};
 use redis::{Cmd, Pipeline, Value};
 
-use crate::command::{self, Op, ScriptCall};
-use crate::refusal;
-use crate::script::{self, Script};
+use crate::commands::command::{self, Op, ScriptCall};
+use crate::commands::script::{self, Script};
+use crate::server_error;
 use crate::store::Inner;
 
 impl Inner {
@@ -29,7 +29,7 @@ impl Inner {
         self.check(key, 0)?;
         let call = ScriptCall { key, args: &[], ttl: None };
         let plain = || self.commands.unlink(key);
-        refusal::done(command::DEL, &self.run_or(command::DEL, &script::DELETE, &call, plain).await?)
+        server_error::done(command::DEL, &self.run_or(command::DEL, &script::DELETE, &call, plain).await?)
     }
 
     pub(crate) async fn hold(&self, key: &str, owner: HoldOwner, hold: Duration) -> StoreResult<()> {
@@ -38,14 +38,14 @@ impl Inner {
         let call = ScriptCall { key, args: &[&head, &owner.0.to_le_bytes()], ttl: Some(hold) };
         match self.run(command::HOLD, &script::HOLD, &call).await? {
             Value::Int(0) => Err(StoreError::new(StoreErrorKind::Rejected, "hold: too many writers hold the key")),
-            answer => refusal::done(command::HOLD, &answer),
+            answer => server_error::done(command::HOLD, &answer),
         }
     }
 
     pub(crate) async fn unhold(&self, key: &str, owner: HoldOwner) -> StoreResult<()> {
         self.check(key, 0)?;
         let call = ScriptCall { key, args: &[&owner.0.to_le_bytes()], ttl: None };
-        refusal::done(command::UNHOLD, &self.run(command::UNHOLD, &script::UNHOLD, &call).await?)
+        server_error::done(command::UNHOLD, &self.run(command::UNHOLD, &script::UNHOLD, &call).await?)
     }
 
     /// Runs a script, or where the server runs none for us, the plain command.
@@ -56,12 +56,12 @@ impl Inner {
         call: &ScriptCall<'_>,
         plain: impl FnOnce() -> Cmd,
     ) -> StoreResult<Value> {
-        let signs = &self.line.signs;
-        if signs.is_scriptless() {
+        let health = &self.shared.health;
+        if health.is_scriptless() {
             return self.ask(op, plain()).await;
         }
         let answer = self.run(op, script, call).await?;
-        if !refusal::is_of_scripts(&answer) {
+        if !server_error::is_of_scripts(&answer) {
             return Ok(answer);
         }
         let answer = self.ask(op, plain()).await?;
@@ -83,11 +83,11 @@ impl Inner {
                 pipeline
             })
         };
-        if self.line.signs.is_scriptless() {
+        if self.shared.health.is_scriptless() {
             return self.ask_all(op, all(&mut calls.iter())).await;
         }
         let mut values = self.run_many(op, script, calls).await?;
-        let refused: Vec<usize> = (0..calls.len()).filter(|&at| refusal::is_of_scripts(&values[at])).collect();
+        let refused: Vec<usize> = (0..calls.len()).filter(|&at| server_error::is_of_scripts(&values[at])).collect();
         if !refused.is_empty() {
             let answers = self.ask_all(op, all(&mut refused.iter().map(|&at| &calls[at]))).await?;
             for (at, answer) in refused.into_iter().zip(answers) {
@@ -100,7 +100,7 @@ impl Inner {
 
     /// A plain command was answered whose script was refused.
     fn note_plain(&self, answer: &Value) {
-        if refusal::of(answer).is_none() && self.line.signs.note_scriptless() {
+        if server_error::of(answer).is_none() && self.shared.health.note_scriptless() {
             tracing::warn!(
                 target: "accelerator::l2",
                 "Redis runs no scripts for this user, so its writes and deletes end the holds of write guards; it needs {}",
@@ -114,7 +114,7 @@ impl Inner {
 pub(crate) fn stored(answer: &Value) -> StoreResult<()> {
     match answer {
         Value::Int(0) => Err(StoreError::held()),
-        answer => refusal::done(command::SET, answer),
+        answer => server_error::done(command::SET, answer),
     }
 }
 

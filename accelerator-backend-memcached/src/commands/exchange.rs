@@ -7,14 +7,14 @@ use accelerator_core::{Outcomes, StoreErrorKind, StoreResult};
 use futures_util::future::join_all;
 use tokio::runtime::Handle;
 
-use crate::command::{Command, OfHold, check_key};
-use crate::fault::Fault;
-use crate::hold::is_held;
-use crate::owed::Asked;
-use crate::pool::Which;
-use crate::reply::Reply;
+use crate::commands::command::{Command, OfHold, check_key};
+use crate::commands::given_up::Asked;
+use crate::commands::hold::is_held;
+use crate::commands::reply::Reply;
+use crate::connection::pool::Which;
+use crate::connection::server::Server;
+use crate::error::Fault;
 use crate::route;
-use crate::server::Server;
 use crate::settings::Settings;
 
 /// All servers, and how to speak to them.

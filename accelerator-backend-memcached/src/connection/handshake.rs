@@ -1,7 +1,7 @@
 //! What a server says when a connection is new.
 
-use crate::fault::Fault;
-use crate::reply;
+use crate::commands::reply;
+use crate::error::Fault;
 
 /// The first version whose meta commands are those of today: before, `ms` was written differently, and `HD` was `OK`.
 const OLDEST: [u32; 3] = [1, 6, 10];
