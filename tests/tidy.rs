@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 const LONGEST: usize = 400;
 
 /// The order inside the core: a file may use what stands before it, never what comes after.
-const LAYERS: [&str; 18] = [
+const LAYERS: [&str; 19] = [
     "error",
     "time",
+    "backoff",
     "inside",
     "entry",
     "key",

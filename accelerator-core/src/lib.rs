@@ -2,6 +2,7 @@
 //!
 //! Users depend on the facade crate `accelerator`; authors of stores depend on this crate alone.
 
+mod backoff;
 mod cache;
 mod codecs;
 mod entry;
@@ -19,6 +20,7 @@ mod time;
 mod traits;
 mod watch;
 
+pub use backoff::Backoff;
 pub use cache::{Batch, Begin, BoxFuture, Cache, CacheFuture, FlightOps, LoadTicket};
 #[cfg(feature = "json")]
 pub use codecs::json::Json;

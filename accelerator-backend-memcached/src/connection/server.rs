@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
+use accelerator_core::Backoff;
 use tokio::net::lookup_host;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
@@ -17,9 +18,8 @@ use crate::settings::Settings;
 
 /// Connections of this process so far, to all servers.
 static MADE: AtomicU64 = AtomicU64::new(0);
-/// How long the first pause is at most between two tries to reach a server that is down, and how long later ones are. Each
-/// is chosen at random, up to a limit that doubles.
-const PAUSES_MS: (u64, u64) = (50, 1000);
+/// How long the first pause is at most between two tries to reach a server that is down, and how long later ones are.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
 
 /// One server and its connections.
 #[derive(Debug)]
@@ -221,9 +221,9 @@ impl Server {
         // Outside of the lock: a runtime that ends drops the task at once.
         let prober = Prober(Arc::downgrade(self), number);
         runtime.spawn(async move {
-            for attempt in 0.. {
-                let most = PAUSES_MS.0.saturating_mul(1 << attempt.min(16)).min(PAUSES_MS.1);
-                let pause = Duration::from_millis(fastrand::u64(0..=most));
+            let mut backoff = Backoff::new(PAUSES.0, PAUSES.1);
+            loop {
+                let pause = backoff.pause();
                 if !prober.promises(pause) {
                     return;
                 }

@@ -8,14 +8,14 @@ use std::sync::atomic::Ordering;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use accelerator_core::StoreErrorKind;
+use accelerator_core::{Backoff, StoreErrorKind};
 use redis::aio::MultiplexedConnection;
 use tokio::time::{MissedTickBehavior, interval_at};
 
 use crate::connection::dial::Connected;
 use crate::connection::{EpochGuard, Missing};
 
-/// The longest wait before the first retry; each failure doubles it.
+/// The longest wait before the first retry.
 const FIRST_WAIT: Duration = Duration::from_millis(25);
 /// The longest wait between two tries: a server that is back is found again within this and a round trip.
 const LONGEST_WAIT: Duration = Duration::from_millis(500);
@@ -33,7 +33,7 @@ const CROWD: usize = 4;
 /// Connects and stays connected, until it is dropped. A connection that is there already is published.
 pub(crate) async fn stay_connected(guard: EpochGuard, mut first: Option<Connected>) {
     let target = &guard.shared.dialer.target;
-    let mut failures = 0_u32;
+    let mut backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
     let mut said = String::new();
     loop {
         // 1
@@ -52,7 +52,7 @@ pub(crate) async fn stay_connected(guard: EpochGuard, mut first: Option<Connecte
                 // 2
                 let Some(end) = attend(&guard, connected).await else { return };
                 if since.elapsed() >= GOOD {
-                    failures = 0;
+                    backoff.reset();
                 }
                 said.clear();
                 end
@@ -72,10 +72,8 @@ pub(crate) async fn stay_connected(guard: EpochGuard, mut first: Option<Connecte
         if !guard.down(missing) {
             return;
         }
-        // 3 full jitter: a fleet that lost its server doesn't come back as one
-        let most = (FIRST_WAIT * 2_u32.saturating_pow(failures)).min(longest);
-        failures = failures.saturating_add(1).min(10);
-        tokio::time::sleep(most.mul_f64(fastrand::f64())).await;
+        // 3
+        tokio::time::sleep(backoff.pause_within(longest)).await;
     }
 }
 
