@@ -115,18 +115,9 @@ impl<'a> Command<'a> {
     }
 }
 
-fn number(before: &[u8], mut n: u64, out: &mut Vec<u8>) {
+fn number(before: &[u8], n: u64, out: &mut Vec<u8>) {
     out.extend_from_slice(before);
-    let (mut digits, mut at) = ([0; 20], 20);
-    loop {
-        at -= 1;
-        digits[at] = b'0' + (n % 10) as u8;
-        n /= 10;
-        if n == 0 {
-            break;
-        }
-    }
-    out.extend_from_slice(&digits[at..]);
+    out.extend_from_slice(itoa::Buffer::new().format(n).as_bytes());
 }
 
 /// A TTL in whole seconds: rounded up, at least one, at most thirty days.
