@@ -98,7 +98,7 @@ async fn where_the_clocks_agree_two_seconds_are_lost_at_most() {
 #[tokio::test]
 async fn items_without_an_age_are_read() {
     let Some(addr) = memcached_addr() else { return };
-    let store = connect(addr.clone()).await;
+    let store = connect(addr).await;
     let (key, bytes) = (format!("clocks{:x}", fastrand::u64(..)), value("v"));
     store.set(&key, bytes.clone(), LONG).await.expect("set");
     let (read, age) = store.get_aged(&key).await.expect("get");
@@ -106,7 +106,7 @@ async fn items_without_an_age_are_read() {
     assert!(age.is_some_and(|age| age >= Duration::from_secs(1)), "{age:?}");
     for (flags, lives) in [(0, 600), (600, 900), (600, 0)] {
         let text = format!("ms {key} 1 T{lives} F{flags}\r\nx\r\n");
-        crate::tools::raw(&addr, &text, "\r\n");
+        crate::tools::raw(addr, &text, "\r\n");
         let (read, age) = store.get_aged(&key).await.expect("get");
         assert_eq!((read.as_deref(), age), (Some(&b"x"[..]), None), "{flags} {lives}");
     }

@@ -45,7 +45,7 @@ async fn what_reads_as_a_server_is_named() {
         (vec!["a:1", "b:1234567", "c"], "bad port in name 2 of 3"),
         (vec!["a:1,b,c:secret"], "bad port in name 3 of 3"),
         (vec!["a:1", "secret c"], "bad host in name 2 of 2"),
-        (vec!["a:-1"], "bad port in name 1 of 1"),
+        (vec!["a:-1"], "bad port; takes"),
     ] {
         let servers: Vec<String> = given.iter().map(|&name| name.to_owned()).collect();
         let said = said(&servers).await;
