@@ -6,13 +6,28 @@ use std::time::Duration;
 
 use accelerator_core::{CacheResult, StoreError, StoreErrorKind, StoreResult};
 
-use crate::pipeline::Servers;
-use crate::server::Server;
-use crate::settings::{Settings, server_names, shown};
+use crate::commands::exchange::Servers;
+use crate::connection::server::Server;
+use crate::settings::Settings;
 use crate::store::MemcachedStore;
+use crate::url::{server_names, shown};
 
-/// Configures a [`MemcachedStore`]. Only `servers` has no default.
+/// Sets a [`MemcachedStore`] up; `servers` is all it needs. Nothing is checked before [`build`](Self::build) or
+/// [`connect`](Self::connect).
+///
+/// ```
+/// use accelerator_backend_memcached::MemcachedStore;
+/// use std::time::Duration;
+/// let store = MemcachedStore::builder()
+///     .servers(["cache-1:11211", "cache-2:11211"])
+///     .key_prefix("shop:")
+///     .connect_timeout(Duration::from_millis(500))
+///     .build()?; // outside of a runtime the first call connects
+/// # let _ = store;
+/// # Ok::<(), accelerator_core::CacheError>(())
+/// ```
 #[derive(Clone, Default)]
+#[must_use]
 pub struct MemcachedStoreBuilder {
     servers: Vec<String>,
     settings: Settings,
@@ -22,62 +37,58 @@ impl MemcachedStoreBuilder {
     /// The servers: `host:port`, `memcache://host:port`, or several of them with commas between. The port is 11211 unless
     /// given.
     ///
+    /// A login is not taken. Of a list that was not understood nothing is shown, but which of its names it was; what reads
+    /// as `host:port` is shown as that (`app:1234` is a host and its port).
+    ///
     /// All nodes must name the same servers in the same words: the name decides which keys a server gets. Their order
     /// doesn't matter. A name must mean one memcached process, not a balancer with several behind it.
-    #[must_use]
     pub fn servers<S: Into<String>>(mut self, servers: impl IntoIterator<Item = S>) -> Self {
         self.servers = servers.into_iter().map(Into::into).collect();
         self
     }
 
-    /// Stands before every key, to keep applications on one server apart. Up to 185 ASCII characters without spaces; empty
-    /// unless given.
-    #[must_use]
+    /// What all keys of this store begin with, where a server serves others too. Up to 185 bytes of visible ASCII; nothing
+    /// by default.
     pub fn key_prefix(mut self, prefix: impl Into<String>) -> Self {
         self.settings.key_prefix = prefix.into();
         self
     }
 
-    /// How long a new connection may take, greeting included. At most 60 s; 500 ms unless given.
-    #[must_use]
+    /// How long connecting may take, first answer included: up to 60 s, by default 500 ms.
     pub fn connect_timeout(mut self, limit: Duration) -> Self {
         self.settings.connect_timeout = limit;
         self
     }
 
-    /// How long a call may take as a whole, batches and the wait for a connection included. At most 60 s; 1 s unless given.
-    /// A cache has limits of its own for each call, which are shorter by default.
-    #[must_use]
+    /// How long a call may take as a whole, batches and the wait for a connection included: up to 60 s, by default 1 s. Each
+    /// call of the cache has a shorter limit of its own.
     pub fn response_timeout(mut self, limit: Duration) -> Self {
         self.settings.response_timeout = limit;
         self
     }
 
-    /// Most connections to one server, and so most calls to it at the same time: the next ones wait. 1 to 65,536; 64 unless
-    /// given.
+    /// Most connections to one server, and so most calls to it at the same time: the next ones wait. 1 to 65,536, by default
+    /// 64.
     ///
     /// memcached itself takes 1024 from all nodes together unless it was started with another `-c`.
-    #[must_use]
     pub fn max_connections(mut self, most: usize) -> Self {
         self.settings.max_connections = most;
         self
     }
 
-    /// Most connections to one server that are kept while nobody uses them. 1 to `max_connections`, and that many unless
-    /// given: fewer means that connections are made again and again.
+    /// Most connections to one server that are kept while nobody uses them. 1 to `max_connections`, by
+    /// default as many: fewer means that connections are made again and again.
     ///
     /// A connection that was idle for 60 s is closed.
-    #[must_use]
     pub fn max_idle(mut self, most: usize) -> Self {
         self.settings.max_idle = Some(most);
         self
     }
 
-    /// Longest value in bytes that is stored or read. 1 to 1,073,741,824 (1 GiB); 1,048,064 unless given: what memcached
+    /// Longest value in bytes that is stored or read. 1 to 1,073,741,824 (1 GiB), by default 1,048,064: what memcached
     /// takes by default (1 MiB) without the overhead of an item. For more, start the servers with a larger `-I`.
     ///
     /// The engine of the cache doesn't send values of more than 1 MiB, whatever stands here.
-    #[must_use]
     pub fn max_value_bytes(mut self, most: usize) -> Self {
         self.settings.max_value_bytes = most;
         self

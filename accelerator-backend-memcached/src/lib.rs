@@ -52,24 +52,14 @@
 //! - TTLs are whole seconds, rounded up, from 1 s to 30 days; leases last at least 2 s.
 
 mod builder;
-mod command;
+mod commands;
 mod connection;
-mod fault;
-mod fill;
-mod greeting;
-mod hold;
-mod lease;
-mod meaning;
-mod owed;
-mod pipeline;
-mod pool;
-mod probe;
-mod renew;
-mod reply;
+mod error;
 mod route;
-mod server;
 mod settings;
 mod store;
+mod token;
+mod url;
 
 pub use crate::builder::MemcachedStoreBuilder;
 pub use crate::store::MemcachedStore;

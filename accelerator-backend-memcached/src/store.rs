@@ -12,16 +12,29 @@ use accelerator_core::{
 use futures_util::future::join_all;
 
 use crate::builder::MemcachedStoreBuilder;
-use crate::command::{Command, LONGEST_KEY, SHORTEST_LEASE, lease_seconds, seconds};
-use crate::fault::Fault;
-use crate::lease::Proof;
-use crate::meaning;
-use crate::pipeline::Servers;
-use crate::pool::Which;
-use crate::reply::Reply;
-use crate::server::Server;
+use crate::commands::command::{Command, LONGEST_KEY, SHORTEST_LEASE, lease_seconds, seconds};
+use crate::commands::exchange::Servers;
+use crate::commands::reply::Reply;
+use crate::commands::{age, interpret};
+use crate::connection::pool::Which;
+use crate::connection::server::Server;
+use crate::error::Fault;
+use crate::token::Proof;
 
 /// An [`L2Store`] on one memcached or several, with leases.
+///
+/// ```no_run
+/// use accelerator_backend_memcached::MemcachedStore;
+/// use accelerator_core::{L2Store, StoreResult};
+/// use std::time::Duration;
+///
+/// async fn example() -> StoreResult<()> {
+///     let store = MemcachedStore::builder().servers(["127.0.0.1:11211"]).key_prefix("shop:").connect().await?;
+///     store.set("greeting", "hello".into(), Duration::from_secs(60)).await?;
+///     assert_eq!(store.get("greeting").await?.as_deref(), Some(&b"hello"[..]));
+///     Ok(())
+/// }
+/// ```
 ///
 /// A cheap handle: clones share connections. Calls need a tokio runtime with I/O and time enabled; without one they are
 /// [`Unavailable`](accelerator_core::StoreErrorKind::Unavailable). A store may outlive the runtimes that it is used on.
@@ -37,8 +50,7 @@ use crate::server::Server;
 pub struct MemcachedStore(Arc<Servers>);
 
 impl MemcachedStore {
-    /// Begins to configure a store.
-    #[must_use]
+    /// Begins a store; its servers are all it needs.
     pub fn builder() -> MemcachedStoreBuilder {
         MemcachedStoreBuilder::default()
     }
@@ -75,7 +87,11 @@ impl MemcachedStore {
     }
 
     fn set_meaning(&self, value: &[u8], reply: &Reply) -> Result<(), Fault> {
-        if self.fits(value) { meaning::stored(reply) } else { meaning::deleted(reply).and(Err(meaning::too_large())) }
+        if self.fits(value) {
+            interpret::stored(reply)
+        } else {
+            interpret::deleted(reply).and(Err(interpret::too_large()))
+        }
     }
 
     fn fits(&self, value: &[u8]) -> bool {
@@ -92,14 +108,19 @@ fn delete(key: &str) -> Command<'_> {
 }
 
 fn leased(reply: Reply, server: &Server, witnesses: Which) -> Result<L2Read, Fault> {
-    meaning::read_or_lease(reply, |cas| Proof { server: server.hash, witnesses, cas, leased: false })
+    interpret::read_or_lease(reply, |cas| Proof { server: server.hash, witnesses, cas, leased: false })
+}
+
+/// What a read means, and how old it is at most.
+fn aged<T>(reply: Reply, meaning: impl FnOnce(Reply) -> Result<T, Fault>) -> Result<(T, Option<Duration>), Fault> {
+    let age = age::most(&reply);
+    Ok((meaning(reply)?, age))
 }
 
 #[async_trait]
 impl L2Store for MemcachedStore {
     async fn get(&self, key: &str) -> StoreResult<Option<Bytes>> {
-        let (value, held) = self.0.one_and_hold(read(key), |reply, _, _| meaning::read(reply)).await?;
-        Ok(value.filter(|_| !held))
+        Ok(self.get_aged(key).await?.0)
     }
 
     async fn set(&self, key: &str, value: Bytes, ttl: Duration) -> StoreResult<()> {
@@ -113,7 +134,7 @@ impl L2Store for MemcachedStore {
     }
 
     async fn del(&self, key: &str) -> StoreResult<()> {
-        self.0.one(delete(key), |reply, _, _| meaning::deleted(&reply)).await
+        self.0.one(delete(key), |reply, _, _| interpret::deleted(&reply)).await
     }
 
     async fn mget(&self, keys: &[&str]) -> Vec<StoreResult<Option<Bytes>>> {
@@ -124,8 +145,8 @@ impl L2Store for MemcachedStore {
 
     async fn mget_into(&self, keys: &[&str], out: &mut Outcomes<Option<Bytes>>) {
         let commands = keys.iter().map(|key| read(key)).collect();
-        let unless_held = |_, value: Option<Bytes>, held: bool| Some(Ok(value.filter(|_| !held)));
-        self.0.many_and_hold(commands, out, |_, reply, _, _| meaning::read(reply), unless_held).await;
+        let unless_held = |_, (value, age): (Option<Bytes>, _), held: bool| Some((Ok(value.filter(|_| !held)), age));
+        self.0.many_and_hold(commands, out, |_, reply, _, _| aged(reply, interpret::read), unless_held).await;
     }
 
     async fn mset(&self, items: Vec<(&str, Bytes, Duration)>) -> Vec<StoreResult<()>> {
@@ -138,7 +159,7 @@ impl L2Store for MemcachedStore {
         let commands = items.iter().map(|(key, value, ttl)| self.set_command(key, value, *ttl)).collect();
         let held = Mutex::new(Vec::new());
         let stored = |at, (), is_held| match is_held {
-            false => Some(Ok(())),
+            false => Some((Ok(()), None)),
             true => {
                 held.lock().unwrap_or_else(PoisonError::into_inner).push(at);
                 None
@@ -162,19 +183,30 @@ impl L2Store for MemcachedStore {
 
     async fn mdel_into(&self, keys: &[&str], out: &mut Outcomes<()>) {
         let commands = keys.iter().map(|key| delete(key)).collect();
-        self.0.many(commands, out, |_, reply, _, _| meaning::deleted(&reply)).await;
+        self.0.many(commands, out, |_, reply, _, _| interpret::deleted(&reply)).await;
+    }
+
+    async fn get_aged(&self, key: &str) -> StoreResult<(Option<Bytes>, Option<Duration>)> {
+        let read = self.0.one_and_hold(read(key), |reply, _, _| aged(reply, interpret::read));
+        let ((value, age), held) = read.await?;
+        Ok((value.filter(|_| !held), age))
     }
 
     async fn get_or_lease(&self, key: &str, lease: Duration) -> StoreResult<L2Read> {
+        Ok(self.get_or_lease_aged(key, lease).await?.0)
+    }
+
+    async fn get_or_lease_aged(&self, key: &str, lease: Duration) -> StoreResult<(L2Read, Option<Duration>)> {
         let command = Command::Read { key, lease: Some(lease_seconds(lease)) };
+        let leased = |reply, server: &Server, witnesses| aged(reply, |reply| leased(reply, server, witnesses));
         match self.0.one_and_hold(command, leased).await? {
             (read, false) => Ok(read),
-            (read, true) => {
+            ((read, _), true) => {
                 if let L2Read::Leased { token, .. } = read {
                     // It is worth nothing; what is not given back ends by itself.
                     let _ = self.0.release(key, &token).await;
                 }
-                Ok(L2Read::Held)
+                Ok((L2Read::Held, None))
             }
         }
     }
@@ -190,18 +222,17 @@ impl L2Store for MemcachedStore {
         let commands = keys.iter().map(|key| Command::Read { key, lease }).collect();
         // Leases of held keys go back: they are worth nothing.
         let back = Mutex::new(Vec::new());
-        let unless_held = |at, read, held| match (read, held) {
-            (read, false) => Some(Ok(read)),
+        let unless_held = |at, (read, age), held| match (read, held) {
+            (read, false) => Some((Ok(read), age)),
             (read, true) => {
                 if let L2Read::Leased { token, .. } = read {
                     back.lock().unwrap_or_else(PoisonError::into_inner).push((at, token));
                 }
-                Some(Ok(L2Read::Held))
+                Some((Ok(L2Read::Held), None))
             }
         };
-        self.0
-            .many_and_hold(commands, out, |_, reply, server, witnesses| leased(reply, server, witnesses), unless_held)
-            .await;
+        let leased = |_, reply, server: &Server, witnesses| aged(reply, |reply| leased(reply, server, witnesses));
+        self.0.many_and_hold(commands, out, leased, unless_held).await;
         let back = back.into_inner().unwrap_or_else(PoisonError::into_inner);
         // What is not given back ends by itself.
         join_all(back.iter().map(|(at, token): &(usize, LeaseToken)| self.0.release(keys[*at], token))).await;
@@ -252,6 +283,7 @@ impl L2Store for MemcachedStore {
             .max_value_bytes(settings.max_value_bytes)
             .ttl_granularity(Duration::from_secs(1))
             .leases(true)
+            .ages(true)
             .shortest_lease(Duration::from_secs(u64::from(SHORTEST_LEASE)))
     }
 }

@@ -11,6 +11,8 @@ mod builder;
 mod cache_trips;
 #[path = "promises/cancellation.rs"]
 mod cancellation;
+#[path = "promises/clocks.rs"]
+mod clocks;
 #[path = "promises/given_up.rs"]
 mod given_up;
 #[path = "promises/holds.rs"]

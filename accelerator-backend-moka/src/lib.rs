@@ -9,6 +9,8 @@
 //! thread calls next, so neither has a thread of its own. Both are cheap handles: clones share the entries.
 
 #[cfg(any(feature = "moka", feature = "mini-moka"))]
+mod builder;
+#[cfg(any(feature = "moka", feature = "mini-moka"))]
 mod clearing;
 #[cfg(feature = "mini-moka")]
 mod mini_moka;

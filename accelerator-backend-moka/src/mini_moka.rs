@@ -6,8 +6,9 @@ use std::marker::PhantomData;
 
 use accelerator_core::{Entry, L1Stats, L1Store};
 use foldhash::fast::RandomState;
-use mini_moka::sync::{Cache, CacheBuilder, ConcurrentCacheExt};
+use mini_moka::sync::{Cache, ConcurrentCacheExt};
 
+use crate::builder::builder;
 use crate::clearing::Clearing;
 
 /// An [`L1Store`] on [mini-moka](https://docs.rs/mini-moka): bounded by entries or by weight, evicting by TinyLFU. It
@@ -32,58 +33,7 @@ pub struct MiniMokaL1<K, V, S = RandomState> {
     holds_nothing: bool,
 }
 
-impl<K, V> MiniMokaL1<K, V>
-where
-    K: Hash + Eq + Send + Sync + 'static,
-    V: Clone + Send + Sync + 'static,
-{
-    /// A store of up to `capacity` entries; zero stores nothing.
-    #[must_use]
-    pub fn new(capacity: u64) -> Self {
-        Self::builder().capacity(capacity).build()
-    }
-
-    /// A store with a weigher or a hasher of its own. It asks for a bound first: there are no unbounded stores.
-    #[must_use]
-    pub fn builder() -> MiniMokaL1Start<K, V> {
-        MiniMokaL1Start(PhantomData)
-    }
-}
-
-/// The first step of [`MiniMokaL1::builder`]: what bounds the store.
-pub struct MiniMokaL1Start<K, V>(PhantomData<fn() -> (K, V)>);
-
-impl<K, V> MiniMokaL1Start<K, V>
-where
-    K: Hash + Eq + Send + Sync + 'static,
-    V: Clone + Send + Sync + 'static,
-{
-    /// Bounded by a number of entries; zero stores nothing.
-    pub fn capacity(self, entries: u64) -> MiniMokaL1Builder<K, V> {
-        let inner = Cache::builder().max_capacity(entries);
-        MiniMokaL1Builder { inner, hasher: RandomState::default(), weighs: false, holds_nothing: entries == 0 }
-    }
-
-    /// Bounded by weight: the `weigher` says what an entry weighs, in bytes or any unit, and together they stay below
-    /// `max`. A weight of zero counts as one, so that nothing is stored for nothing. It must always say the same of
-    /// the same entry, and must not call the cache.
-    pub fn weigher<F>(self, max: u64, weigher: F) -> MiniMokaL1Builder<K, V>
-    where
-        F: Fn(&K, &Entry<V>) -> u32 + Send + Sync + 'static,
-    {
-        let inner = Cache::builder().max_capacity(max).weigher(move |key, entry| weigher(key, entry).max(1));
-        MiniMokaL1Builder { inner, hasher: RandomState::default(), weighs: true, holds_nothing: max == 0 }
-    }
-}
-
-/// The second step of [`MiniMokaL1::builder`].
-#[must_use]
-pub struct MiniMokaL1Builder<K, V, S = RandomState> {
-    inner: CacheBuilder<K, Entry<V>, Cache<K, Entry<V>>>,
-    hasher: S,
-    weighs: bool,
-    holds_nothing: bool,
-}
+builder!(MiniMokaL1, MiniMokaL1Start, MiniMokaL1Builder, mini_moka, ());
 
 impl<K, V, S> MiniMokaL1Builder<K, V, S>
 where
@@ -91,18 +41,11 @@ where
     V: Clone + Send + Sync + 'static,
     S: BuildHasher + Clone + Send + Sync + 'static,
 {
-    /// Another hasher than foldhash's.
-    pub fn hasher<T>(self, hasher: T) -> MiniMokaL1Builder<K, V, T> {
-        let Self { inner, weighs, holds_nothing, .. } = self;
-        MiniMokaL1Builder { inner, hasher, weighs, holds_nothing }
-    }
-
     /// The store.
     #[must_use]
     pub fn build(self) -> MiniMokaL1<K, V, S> {
-        let Self { inner, hasher, weighs, holds_nothing } = self;
-        let (cache, clearing) = (inner.build_with_hasher(hasher), Clearing::default());
-        MiniMokaL1 { cache, clearing, weighs, holds_nothing }
+        let cache = self.inner.build_with_hasher(self.hasher);
+        MiniMokaL1 { cache, clearing: Clearing::default(), weighs: self.weighs, holds_nothing: self.max == 0 }
     }
 }
 

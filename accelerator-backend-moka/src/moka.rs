@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 use accelerator_core::{Entry, L1Stats, L1Store};
 use foldhash::fast::RandomState;
 use moka::Expiry;
-use moka::sync::{Cache, CacheBuilder};
+use moka::sync::Cache;
 
+use crate::builder::builder;
 use crate::clearing::Clearing;
 
 /// The longest life moka is told: it counts nanoseconds in 64 bits, and nobody measures a century.
@@ -36,63 +37,7 @@ pub struct MokaL1<K, V, S = RandomState> {
     weighs: bool,
 }
 
-impl<K, V> MokaL1<K, V>
-where
-    K: Hash + Eq + Send + Sync + 'static,
-    V: Clone + Send + Sync + 'static,
-{
-    /// A store of up to `capacity` entries; zero stores nothing.
-    #[must_use]
-    pub fn new(capacity: u64) -> Self {
-        Self::builder().capacity(capacity).build()
-    }
-
-    /// A store with a weigher or a hasher of its own. It asks for a bound first: there are no unbounded stores.
-    #[must_use]
-    pub fn builder() -> MokaL1Start<K, V> {
-        MokaL1Start(PhantomData)
-    }
-}
-
-/// The first step of [`MokaL1::builder`]: what bounds the store.
-pub struct MokaL1Start<K, V>(PhantomData<fn() -> (K, V)>);
-
-impl<K, V> MokaL1Start<K, V>
-where
-    K: Hash + Eq + Send + Sync + 'static,
-    V: Clone + Send + Sync + 'static,
-{
-    /// Bounded by a number of entries; zero stores nothing.
-    pub fn capacity(self, entries: u64) -> MokaL1Builder<K, V> {
-        MokaL1Builder::new(Cache::builder().max_capacity(entries), false)
-    }
-
-    /// Bounded by weight: the `weigher` says what an entry weighs, in bytes or any unit, and together they stay below
-    /// `max`. A weight of zero counts as one, so that nothing is stored for nothing. It must always say the same of
-    /// the same entry, and must not call the cache.
-    pub fn weigher<F>(self, max: u64, weigher: F) -> MokaL1Builder<K, V>
-    where
-        F: Fn(&K, &Entry<V>) -> u32 + Send + Sync + 'static,
-    {
-        let inner = Cache::builder().max_capacity(max).weigher(move |key, entry| weigher(key, entry).max(1));
-        MokaL1Builder::new(inner, true)
-    }
-}
-
-/// The second step of [`MokaL1::builder`].
-#[must_use]
-pub struct MokaL1Builder<K, V, S = RandomState> {
-    inner: CacheBuilder<K, Entry<V>, Cache<K, Entry<V>>>,
-    hasher: S,
-    weighs: bool,
-    longest_life: Option<Duration>,
-}
-
-impl<K, V> MokaL1Builder<K, V> {
-    fn new(inner: CacheBuilder<K, Entry<V>, Cache<K, Entry<V>>>, weighs: bool) -> Self {
-        Self { inner, hasher: RandomState::default(), weighs, longest_life: None }
-    }
-}
+builder!(MokaL1, MokaL1Start, MokaL1Builder, moka, Option<Duration>);
 
 impl<K, V, S> MokaL1Builder<K, V, S>
 where
@@ -100,11 +45,6 @@ where
     V: Clone + Send + Sync + 'static,
     S: BuildHasher + Clone + Send + Sync + 'static,
 {
-    /// Another hasher than foldhash's.
-    pub fn hasher<T>(self, hasher: T) -> MokaL1Builder<K, V, T> {
-        MokaL1Builder { inner: self.inner, hasher, weighs: self.weighs, longest_life: self.longest_life }
-    }
-
     /// One age at which entries leave, in place of a life for each: none stays longer than `life`, and those whose own
     /// life is shorter may stay dead until then. (The cache never serves a dead entry.) moka does less on a read then:
     /// a hit takes a fifth fewer instructions.
@@ -121,14 +61,14 @@ where
     /// # let _ = store;
     /// ```
     pub fn longest_life(mut self, life: Duration) -> Self {
-        self.longest_life = Some(life.min(LONGEST));
+        self.extra = Some(life.min(LONGEST));
         self
     }
 
     /// The store.
     #[must_use]
     pub fn build(self) -> MokaL1<K, V, S> {
-        let inner = match self.longest_life {
+        let inner = match self.extra {
             Some(life) => self.inner.time_to_live(life),
             None => self.inner.expire_after(ByLife),
         };

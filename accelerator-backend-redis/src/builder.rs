@@ -7,13 +7,13 @@ use std::time::Duration;
 use accelerator_core::{CacheError, CacheResult, ErrorKind, StoreError, StoreErrorKind, StoreResult};
 
 use crate::RedisStore;
-use crate::clock::ServerClock;
-use crate::command::Commands;
-use crate::dial::Dialer;
-use crate::line::Line;
-use crate::target::{self, Target};
+use crate::commands::command::Commands;
+use crate::connection::SharedConnection;
+use crate::connection::clock::ServerClock;
+use crate::connection::dial::Dialer;
 #[cfg(feature = "tls")]
-use crate::tls::Tls;
+use crate::connection::tls::Tls;
+use crate::url::{self, ServerUrl};
 
 /// The longest prefix of keys, in bytes.
 const LONGEST_PREFIX: usize = 256;
@@ -61,6 +61,10 @@ impl RedisStoreBuilder {
     /// `rediss://` is the same over TLS and takes the feature `tls` (`redis-tls` of the facade). `unix:///path` is a
     /// socket of this machine, with `db`, `user` and `pass` as parameters. What is special in URLs is percent-encoded.
     /// `valkey` may stand for `redis`.
+    ///
+    /// The server is shown in errors, in `Debug` and in the log, the login never, and of a URL that was not understood
+    /// nothing at all. Don't leave the host out: `redis://app:1234` is the host `app` with the port 1234, and is shown as
+    /// that, whatever it was meant to be.
     pub fn url(mut self, url: impl Into<String>) -> Self {
         self.url = Some(url.into());
         self
@@ -116,10 +120,9 @@ impl RedisStoreBuilder {
     }
 
     fn assemble(self) -> CacheResult<RedisStore> {
-        let url = self.url.as_deref().ok_or_else(|| invalid("url", "(not set)", target::ACCEPTED))?;
-        let refused =
-            |why: &str| invalid("url", target::shown(url), &format!("{why}; accepted is {}", target::ACCEPTED));
-        let target = Target::parse(url).map_err(|why| refused(&why))?;
+        let url = self.url.as_deref().ok_or_else(|| invalid("url", "(not set)", url::ACCEPTED))?;
+        let refused = |why: &str| invalid("url", url::shown(url), &format!("{why}; accepted is {}", url::ACCEPTED));
+        let target = ServerUrl::parse(url).map_err(|why| refused(&why))?;
         if self.key_prefix.len() > LONGEST_PREFIX || !self.key_prefix.bytes().all(|byte| byte.is_ascii_graphic()) {
             let accepted = format!("up to {LONGEST_PREFIX} bytes of visible ASCII");
             return Err(invalid("key_prefix", format!("{:?}", self.key_prefix), &accepted));
@@ -144,12 +147,12 @@ impl RedisStoreBuilder {
             received: Arc::default(),
             clock: ServerClock::new(),
         };
-        let line = Arc::new(Line::new(dialer, self.response_timeout));
-        Ok(RedisStore::new(line, Commands { prefix: self.key_prefix }))
+        let shared = Arc::new(SharedConnection::new(dialer, self.response_timeout));
+        Ok(RedisStore::new(shared, Commands { prefix: self.key_prefix }))
     }
 
     #[cfg(feature = "tls")]
-    fn tls(&self, target: &Target) -> CacheResult<Option<Tls>> {
+    fn tls(&self, target: &ServerUrl) -> CacheResult<Option<Tls>> {
         let ca = self.tls_ca.as_deref();
         if !target.tls {
             return match ca {
@@ -186,7 +189,7 @@ impl RedisStoreBuilder {
 impl fmt::Debug for RedisStoreBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RedisStoreBuilder")
-            .field("url", &self.url.as_deref().map(target::shown))
+            .field("url", &self.url.as_deref().map(url::shown))
             .field("key_prefix", &self.key_prefix)
             .field("connect_timeout", &self.connect_timeout)
             .field("response_timeout", &self.response_timeout)

@@ -43,25 +43,12 @@
 //! | `tls` | `rediss://` URLs and `RedisStoreBuilder::tls_ca`, on rustls |
 
 mod builder;
-mod chunks;
-mod clock;
-mod command;
-mod dial;
-mod hold;
-mod keeper;
-mod lease;
-mod lease_many;
-mod line;
-mod many;
-mod owed;
-mod refusal;
-mod script;
-mod signs;
+mod commands;
+mod connection;
+mod server_error;
 mod store;
-mod target;
-#[cfg(feature = "tls")]
-mod tls;
 mod token;
+mod url;
 
 pub use builder::RedisStoreBuilder;
 pub use store::RedisStore;

@@ -13,10 +13,10 @@ use async_trait::async_trait;
 use redis::{Cmd, Pipeline, RedisError, Value};
 
 use crate::builder::RedisStoreBuilder;
-use crate::command::{self, Commands, Op};
-use crate::line::{Line, Missing, Waiting};
-use crate::owed::Owed;
-use crate::refusal::{self, Refusal};
+use crate::commands::command::{self, Commands, Op};
+use crate::commands::given_up::Owed;
+use crate::connection::{Missing, SharedConnection, Waiting};
+use crate::server_error::{self, Refusal};
 use crate::token;
 
 /// The longest key with its prefix, in bytes. Servers take longer ones; nobody wants them in memory.
@@ -55,16 +55,16 @@ pub struct RedisStore(Arc<Inner>);
 const SHORTEST_LEASE: Duration = Duration::from_secs(1);
 
 pub(crate) struct Inner {
-    pub(crate) line: Arc<Line>,
+    pub(crate) shared: Arc<SharedConnection>,
     pub(crate) commands: Commands,
     /// Leases that nobody knows of who got them.
     pub(crate) owed: Owed,
 }
 
-/// The task of the connection holds the line; the handles hold this.
+/// The task of the connection holds what is shared with it; the handles hold this.
 impl Drop for Inner {
     fn drop(&mut self) {
-        self.line.close();
+        self.shared.close();
     }
 }
 
@@ -74,28 +74,28 @@ impl RedisStore {
         RedisStoreBuilder::new()
     }
 
-    pub(crate) fn new(line: Arc<Line>, commands: Commands) -> Self {
-        Self(Arc::new(Inner { line, commands, owed: Owed::default() }))
+    pub(crate) fn new(shared: Arc<SharedConnection>, commands: Commands) -> Self {
+        Self(Arc::new(Inner { shared, commands, owed: Owed::default() }))
     }
 
     /// Whether there is a connection at the moment: for health pages. Asking doesn't connect.
     #[must_use]
     pub fn is_connected(&self) -> bool {
-        self.0.line.is_connected()
+        self.0.shared.is_connected()
     }
 
     /// Begins to connect, where there is a runtime.
     pub(crate) fn begin(&self) {
         if tokio::runtime::Handle::try_current().is_ok() {
-            self.0.line.start(None);
+            self.0.shared.start(None);
         }
     }
 
     /// One try to connect; the task takes over what comes of it.
     pub(crate) async fn connect(&self) -> StoreResult<()> {
-        let line = &self.0.line;
-        let stream = line.dialer.dial().await?;
-        line.start(Some(stream));
+        let shared = &self.0.shared;
+        let stream = shared.dialer.dial().await?;
+        shared.start(Some(stream));
         Ok(())
     }
 
@@ -107,7 +107,7 @@ impl RedisStore {
 impl fmt::Debug for RedisStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RedisStore")
-            .field("server", &format_args!("{}", self.0.line.dialer.target))
+            .field("server", &format_args!("{}", self.0.shared.dialer.target))
             .field("key_prefix", &self.0.commands.prefix)
             .field("connected", &self.is_connected())
             .finish_non_exhaustive()
@@ -117,11 +117,11 @@ impl fmt::Debug for RedisStore {
 impl Inner {
     /// Sends one command and waits for its answer, a refusal included.
     pub(crate) async fn ask(&self, op: Op, cmd: Cmd) -> StoreResult<Value> {
-        let mut connection = match self.line.connection() {
+        let mut connection = match self.shared.connection() {
             Ok(connection) => connection,
-            Err(_) => Box::pin(self.line.first_connection()).await?,
+            Err(_) => Box::pin(self.shared.first_connection()).await?,
         };
-        let waiting = Waiting::new(&self.line);
+        let waiting = Waiting::new(&self.shared);
         let answer = connection.send_packed_command(&cmd).await;
         waiting.answered();
         let answer = self.heard(op, answer)?;
@@ -131,41 +131,41 @@ impl Inner {
 
     /// Sends commands in one go and waits for all their answers.
     pub(crate) async fn ask_all(&self, op: Op, commands: Pipeline) -> StoreResult<Vec<Value>> {
-        let mut connection = match self.line.connection() {
+        let mut connection = match self.shared.connection() {
             Ok(connection) => connection,
-            Err(_) => Box::pin(self.line.first_connection()).await?,
+            Err(_) => Box::pin(self.shared.first_connection()).await?,
         };
         let count = commands.len();
-        let waiting = Waiting::new(&self.line);
+        let waiting = Waiting::new(&self.shared);
         let answers = connection.send_packed_commands(&commands, 0, count).await;
         waiting.answered();
         let answers = self.heard(op, answers)?;
         answers.iter().for_each(|answer| self.note(answer));
-        if answers.len() == count { Ok(answers) } else { Err(refusal::nonsense(op)) }
+        if answers.len() == count { Ok(answers) } else { Err(server_error::nonsense(op)) }
     }
 
     fn heard<T>(&self, op: Op, answer: Result<T, RedisError>) -> StoreResult<T> {
         match answer {
             Ok(answer) => {
-                self.line.signs.hear();
+                self.shared.health.hear();
                 Ok(answer)
             }
-            Err(_) if matches!(self.line.missing(), Missing::Silent) => {
-                let context = format!("{}: the server was silent for {:?}", op.name, self.line.silence);
+            Err(_) if matches!(self.shared.missing(), Missing::Silent) => {
+                let context = format!("{}: the server was silent for {:?}", op.name, self.shared.silence);
                 Err(StoreError::new(StoreErrorKind::Timeout, context))
             }
-            Err(error) => Err(refusal::broken(op, error)),
+            Err(error) => Err(server_error::broken(op, error)),
         }
     }
 
     /// Notes what a refusal means for the next calls.
     fn note(&self, answer: &Value) {
         let Value::ServerError(said) = answer else { return };
-        if refusal::class(said) == Refusal::Writes {
-            self.line.signs.cool_down();
+        if server_error::class(said) == Refusal::Writes {
+            self.shared.health.cool_down();
         }
-        if refusal::is_replica(said) {
-            self.line.signs.note_replica();
+        if server_error::is_replica(said) {
+            self.shared.health.note_replica();
         }
     }
 
@@ -192,7 +192,7 @@ impl L2Store for RedisStore {
         match inner.ask(command::GET, inner.commands.get(key)).await? {
             Value::BulkString(string) => Ok(token::plain_read(string)),
             Value::Nil => Ok(None),
-            other => Err(refusal::unexpected(command::GET, &other)),
+            other => Err(server_error::unexpected(command::GET, &other)),
         }
     }
 
@@ -211,7 +211,7 @@ impl L2Store for RedisStore {
     }
 
     async fn mget_into(&self, keys: &[&str], out: &mut Outcomes<Option<Bytes>>) {
-        out.count_bytes(&self.inner().line.dialer.received);
+        out.count_bytes(&self.inner().shared.dialer.received);
         self.inner().mget(keys, out).await;
     }
 
@@ -246,7 +246,7 @@ impl L2Store for RedisStore {
     }
 
     async fn mget_or_lease_into(&self, keys: &[&str], lease: Duration, out: &mut Outcomes<L2Read>) {
-        out.count_bytes(&self.inner().line.dialer.received);
+        out.count_bytes(&self.inner().shared.dialer.received);
         self.0.mget_or_lease(keys, lease, out).await;
     }
 
@@ -285,7 +285,7 @@ impl L2Store for RedisStore {
     }
 
     fn unix_ms(&self) -> Option<RangeInclusive<u64>> {
-        self.inner().line.dialer.clock.now()
+        self.inner().shared.dialer.clock.now()
     }
 
     fn limits(&self) -> Limits {

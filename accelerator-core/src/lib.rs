@@ -2,6 +2,7 @@
 //!
 //! Users depend on the facade crate `accelerator`; authors of stores depend on this crate alone.
 
+mod backoff;
 mod cache;
 mod codecs;
 mod entry;
@@ -20,6 +21,7 @@ mod traits;
 mod wake;
 mod watch;
 
+pub use backoff::Backoff;
 pub use cache::{Batch, Begin, BoxFuture, BusyOps, Cache, CacheFuture, FlightOps, LoadTicket};
 #[cfg(feature = "json")]
 pub use codecs::json::Json;

@@ -1,5 +1,7 @@
 //! The library's own stores, codec and keys keep the laws; and each law catches what it is there for.
 
+#[path = "laws/catch_age.rs"]
+mod catch_age;
 #[path = "laws/catch_codec_key.rs"]
 mod catch_codec_key;
 #[path = "laws/catch_hold.rs"]
@@ -29,6 +31,7 @@ accelerator_core::l1_laws!(memory_l1_bounded, MemoryL1::with_capacity(1000));
 
 accelerator_core::l2_laws!(memory_l2, MemoryL2::new());
 accelerator_core::l2_laws!(memory_l2_leasing, MemoryL2::new().with_leases());
+accelerator_core::l2_laws!(memory_l2_in_seconds, MemoryL2::new().with_leases().counting_seconds());
 accelerator_core::l2_laws!(leasing_l2, LeasingL2::new(ManualClock::new()), advance = |l2, by| l2.clock.tick(by));
 // A store whose server isn't there: its laws are skipped.
 accelerator_core::l2_laws!(absent_l2, {
@@ -117,6 +120,7 @@ fn every_law_is_on_its_list() {
         (l1, l1),
         (l1, include_str!("../src/testkit/laws/l1_removal.rs")),
         (l2, l2),
+        (l2, include_str!("../src/testkit/laws/l2_age.rs")),
         (l2, include_str!("../src/testkit/laws/l2_batch.rs")),
         (l2, include_str!("../src/testkit/laws/l2_hold.rs")),
         (l2, include_str!("../src/testkit/laws/l2_lease.rs")),
@@ -144,9 +148,13 @@ fn every_law_is_on_its_list() {
 #[test]
 fn every_law_of_an_l2_catches_a_defect() {
     let list = include_str!("../src/testkit/laws/l2.rs");
-    let catches =
-        [include_str!("laws/catch_hold.rs"), include_str!("laws/catch_l2.rs"), include_str!("laws/catch_lease.rs")]
-            .concat();
+    let catches = [
+        include_str!("laws/catch_age.rs"),
+        include_str!("laws/catch_hold.rs"),
+        include_str!("laws/catch_l2.rs"),
+        include_str!("laws/catch_lease.rs"),
+    ]
+    .concat();
     let laws = list.lines().filter_map(|line| line.strip_prefix("            ")?.strip_suffix(','));
     let laws: Vec<&str> = laws.filter(|law| law.chars().all(|c| c == '_' || c.is_ascii_lowercase())).collect();
     assert!(laws.len() > 50, "only {} laws were found", laws.len());

@@ -39,6 +39,9 @@ impl L2Store for NoLeases {
     async fn get(&self, key: &str) -> StoreResult<Option<Bytes>> {
         self.0.get(key).await
     }
+    async fn get_aged(&self, key: &str) -> StoreResult<(Option<Bytes>, Option<Duration>)> {
+        self.0.get_aged(key).await
+    }
     async fn set(&self, key: &str, value: Bytes, ttl: Duration) -> StoreResult<()> {
         self.0.set(key, value, ttl).await
     }

@@ -12,9 +12,10 @@ const LONGEST: usize = 400;
 
 /// The order inside the core: a file may use what stands before it, never what comes after. Of `level` each room has a
 /// place of its own.
-const ORDER: [&str; 31] = [
+const ORDER: [&str; 32] = [
     "error",
     "time",
+    "backoff",
     "inside",
     "entry",
     "key",

@@ -28,6 +28,32 @@ async fn a_login_is_refused_by_its_kind() {
     }
 }
 
+/// What reads as a server is one, and is named: nobody can tell a port from a password of digits.
+#[tokio::test]
+async fn what_reads_as_a_server_is_named() {
+    for (given, shown) in [
+        ("app:1234", "app:1234"),
+        ("memcache://app:1234", "app:1234"),
+        ("APP", "app:11211"),
+        ("[::1]:65535", "[::1]:65535"),
+    ] {
+        let builder = MemcachedStore::builder().servers([given]);
+        let told = format!("{builder:?} {:?}", builder.clone().build().expect("a store"));
+        assert_eq!(told.matches(shown).count(), 2, "{given}: {told}");
+    }
+    for (given, says) in [
+        (vec!["a:1", "b:1234567", "c"], "bad port in name 2 of 3"),
+        (vec!["a:1,b,c:secret"], "bad port in name 3 of 3"),
+        (vec!["a:1", "secret c"], "bad host in name 2 of 2"),
+        (vec!["a:-1"], "bad port; takes"),
+    ] {
+        let servers: Vec<String> = given.iter().map(|&name| name.to_owned()).collect();
+        let said = said(&servers).await;
+        assert!(said.contains(says), "{given:?}: {said}");
+        assert!(!said.contains("secret") && !said.contains("1234567"), "{given:?}: {said}");
+    }
+}
+
 #[tokio::test]
 async fn a_secret_is_in_no_text_wherever_it_stands() {
     let mut random = fastrand::Rng::with_seed(14);

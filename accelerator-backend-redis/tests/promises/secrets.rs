@@ -84,6 +84,29 @@ fn of_a_url_that_was_understood_the_server_is_shown() {
     }
 }
 
+/// What reads as a server is one, and is named: nobody can tell a port from a password of digits. What can't be a port is
+/// not shown.
+#[test]
+fn what_reads_as_a_server_is_named() {
+    for (url, says) in [
+        ("redis://app:1234", "redis://app:1234/0"),
+        ("redis://app:65535/3", "redis://app:65535/3"),
+        ("valkey://[::1]:1234", "redis://[::1]:1234/0"),
+        ("unix:///app:1234", "unix:///app:1234/0"),
+    ] {
+        let said = said(url);
+        assert_eq!(said.matches(says).count(), 2, "{url}: {said}");
+    }
+    for scheme in ["redis", "rediss", "valkey", "valkeys"] {
+        for rest in ["app:1234567", "app:65536", "app:1234x", "[::1]:1234567", "u:p@app:1234567"] {
+            let url = format!("{scheme}://{rest}");
+            let said = said(&url);
+            assert!(said.contains("bad port: it takes a number up to 65535"), "{url}: {said}");
+            assert!(!said.contains("app:") && !said.contains("1234567"), "{url}: {said}");
+        }
+    }
+}
+
 #[test]
 fn a_secret_is_in_no_text_wherever_it_stands() {
     let mut random = fastrand::Rng::with_seed(14);

@@ -27,11 +27,15 @@ pub struct MemoryL2(Arc<Inner>);
 
 /// As short as on a server that counts milliseconds.
 const SHORTEST_LEASE: Duration = Duration::from_secs(1);
+/// In milliseconds.
+const SECOND: u64 = 1_000;
 
 struct Inner {
     clock: Arc<dyn Clock>,
     // Of a store in real time nobody's but its users'.
     wall: Option<ManualClock>,
+    // In milliseconds.
+    tick: u64,
     limits: Limits,
     contents: Mutex<HashMap<String, Stored>>,
     round_trips: AtomicU64,
@@ -43,6 +47,7 @@ struct Stored {
     what: What,
     // Of the write that put it there: what a token proves.
     number: u64,
+    put_ms: u64,
     until_ms: u64,
 }
 
@@ -73,19 +78,27 @@ impl MemoryL2 {
     /// An empty store whose TTLs run in real time.
     #[must_use]
     pub fn new() -> Self {
-        Self::build(Arc::new(RealTime(Instant::now())), None, Limits::default())
+        Self::build(Arc::new(RealTime(Instant::now())), None, 1, Limits::default())
     }
 
     /// An empty store whose TTLs run with `clock`, and which tells its wall time.
     #[must_use]
     pub fn with_clock(clock: ManualClock) -> Self {
-        Self::build(Arc::new(clock.clone()), Some(clock), Limits::default())
+        Self::build(Arc::new(clock.clone()), Some(clock), 1, Limits::default())
     }
 
     /// An empty store on the same clock, with other limits; it has leases where they say so.
     #[must_use]
     pub fn with_limits(self, limits: Limits) -> Self {
-        Self::build(Arc::clone(&self.0.clock), self.0.wall.clone(), limits)
+        Self::build(Arc::clone(&self.0.clock), self.0.wall.clone(), self.0.tick, limits)
+    }
+
+    /// An empty store on the same clock, of which it sees whole seconds only, as memcached does. It tells no wall time,
+    /// but how old the values are that it reads.
+    #[must_use]
+    pub fn counting_seconds(self) -> Self {
+        let limits = self.0.limits.ttl_granularity(Duration::from_millis(SECOND)).ages(true);
+        Self::build(Arc::clone(&self.0.clock), None, SECOND, limits)
     }
 
     /// An empty store on the same clock, with leases.
@@ -95,9 +108,9 @@ impl MemoryL2 {
         self.with_limits(limits)
     }
 
-    fn build(clock: Arc<dyn Clock>, wall: Option<ManualClock>, limits: Limits) -> Self {
+    fn build(clock: Arc<dyn Clock>, wall: Option<ManualClock>, tick: u64, limits: Limits) -> Self {
         let (contents, round_trips, writes) = (Mutex::default(), AtomicU64::new(0), AtomicU64::new(1));
-        Self(Arc::new(Inner { clock, wall, limits, contents, round_trips, writes }))
+        Self(Arc::new(Inner { clock, wall, tick, limits, contents, round_trips, writes }))
     }
 
     /// How many operations went over the imagined wire: a batch counts once, an empty batch not at all.
@@ -172,15 +185,31 @@ impl MemoryL2 {
     }
 
     fn put(&self, contents: &mut HashMap<String, Stored>, key: &str, what: What, ttl: Duration) -> LeaseToken {
-        let stored = self.stored(what, self.0.clock.monotonic_ms(), ttl);
+        let stored = self.stored(what, self.ticked_ms(), ttl);
         let token = stored.token();
         contents.insert(key.to_owned(), stored);
         token
     }
 
-    fn stored(&self, what: What, now: u64, ttl: Duration) -> Stored {
+    fn stored(&self, what: What, put_ms: u64, ttl: Duration) -> Stored {
         let number = self.0.writes.fetch_add(1, Ordering::SeqCst);
-        Stored { what, number, until_ms: now.saturating_add(millis(ttl)) }
+        Stored { what, number, put_ms, until_ms: put_ms.saturating_add(millis(ttl)) }
+    }
+
+    /// What the clock says that the store sees.
+    fn ticked_ms(&self) -> u64 {
+        let now = self.0.clock.monotonic_ms();
+        now - now % self.0.tick
+    }
+
+    /// How long ago the value under `key` was stored, at most, where the store tells.
+    pub(super) fn age(&self, key: &str) -> Option<Duration> {
+        if !self.0.limits.ages {
+            return None;
+        }
+        let passed = self.ticked_ms().saturating_sub(self.living(key)?.put_ms);
+        // It was stored at the beginning of its tick, and this one is nearly over.
+        Some(Duration::from_millis(passed + self.0.tick))
     }
 
     /// The wire: the operation happens after this. Dropped here, it has not happened.
@@ -208,7 +237,7 @@ impl MemoryL2 {
     pub(super) fn set_now(&self, key: &str, value: Bytes, ttl: Duration) -> StoreResult<()> {
         self.check(key, &value)?;
         let (now, mut contents) = (self.0.clock.monotonic_ms(), lock(&self.0.contents));
-        let stored = self.stored(What::Value(value), now, ttl);
+        let stored = self.stored(What::Value(value), now - now % self.0.tick, ttl);
         // One look for both: what is there, and the place.
         match contents.entry(key.to_owned()) {
             Entry::Occupied(there) if there.get().holds(now).is_some() => return Err(StoreError::held()),

@@ -19,6 +19,16 @@ impl L2Store for MemoryL2 {
         self.get_now(key)
     }
 
+    async fn get_aged(&self, key: &str) -> StoreResult<(Option<Bytes>, Option<Duration>)> {
+        self.travel().await;
+        Ok((self.get_now(key)?, self.age(key)))
+    }
+
+    async fn get_or_lease_aged(&self, key: &str, lease: Duration) -> StoreResult<(L2Read, Option<Duration>)> {
+        self.travel().await;
+        Ok((self.get_or_lease_now(key, lease)?, self.age(key)))
+    }
+
     async fn set(&self, key: &str, value: Bytes, ttl: Duration) -> StoreResult<()> {
         self.travel().await;
         self.set_now(key, value, ttl)
@@ -39,7 +49,7 @@ impl L2Store for MemoryL2 {
         if !keys.is_empty() {
             self.travel().await;
         }
-        keys.iter().enumerate().for_each(|(n, key)| out.put(n, self.get_now(key)));
+        keys.iter().enumerate().for_each(|(n, key)| out.put_aged(n, self.get_now(key), self.age(key)));
     }
 
     async fn mset(&self, items: Vec<(&str, Bytes, Duration)>) -> Vec<StoreResult<()>> {
@@ -78,7 +88,7 @@ impl L2Store for MemoryL2 {
         if !keys.is_empty() {
             self.travel().await;
         }
-        keys.iter().enumerate().for_each(|(n, key)| out.put(n, self.get_or_lease_now(key, lease)));
+        keys.iter().enumerate().for_each(|(n, key)| out.put_aged(n, self.get_or_lease_now(key, lease), self.age(key)));
     }
 
     async fn fill(&self, key: &str, token: &LeaseToken, value: Bytes, ttl: Duration) -> StoreResult<Filled> {

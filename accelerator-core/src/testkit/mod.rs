@@ -15,6 +15,8 @@ mod clock;
 mod fault;
 mod faulty;
 mod faulty_store;
+#[cfg(all(unix, feature = "testkit-server"))]
+pub mod fleet;
 mod gate;
 mod granted;
 mod holds;

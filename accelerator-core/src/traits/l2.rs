@@ -86,6 +86,9 @@ pub struct Limits {
     /// The shortest lease that surely stands for a while, where [`renew`](L2Store::renew) works: holders take leases of
     /// this length and renew them. `None`: there is no `renew`; a lease is taken for as long as a load may take.
     pub shortest_lease: Option<Duration>,
+    /// Whether reads tell how old a value is: [`get_aged`](L2Store::get_aged), [`get_or_lease_aged`](L2Store::get_or_lease_aged),
+    /// and [`Outcomes::put_aged`] in batches.
+    pub ages: bool,
 }
 
 impl Default for Limits {
@@ -97,6 +100,7 @@ impl Default for Limits {
             ttl_granularity: Duration::from_millis(1),
             leases: false,
             shortest_lease: None,
+            ages: false,
         }
     }
 }
@@ -134,6 +138,13 @@ impl Limits {
     #[must_use]
     pub fn shortest_lease(mut self, lease: Duration) -> Self {
         self.shortest_lease = Some(lease);
+        self
+    }
+
+    /// Says that reads tell how old a value is.
+    #[must_use]
+    pub fn ages(mut self, yes: bool) -> Self {
+        self.ages = yes;
         self
     }
 }
@@ -239,6 +250,24 @@ pub trait L2Store: Send + Sync + 'static {
         out.put_all(self.mget_or_lease(keys, lease).await);
     }
 
+    /// [`get`](L2Store::get), and how long ago the value was stored: at most so long, by the store's own clock. The engine
+    /// calls this one where [`Limits::ages`] says so, and takes no value for younger than that, whatever the clocks of the
+    /// nodes say.
+    ///
+    /// `None`, as provided: the store can't tell.
+    async fn get_aged(&self, key: &str) -> StoreResult<(Option<Bytes>, Option<Duration>)> {
+        Ok((self.get(key).await?, None))
+    }
+
+    /// [`get_or_lease`](L2Store::get_or_lease), and how long ago the value was stored, as in [`get_aged`](L2Store::get_aged).
+    ///
+    /// # Cancel safety
+    ///
+    /// As `get_or_lease`.
+    async fn get_or_lease_aged(&self, key: &str, lease: Duration) -> StoreResult<(L2Read, Option<Duration>)> {
+        Ok((self.get_or_lease(key, lease).await?, None))
+    }
+
     /// Stores `value` only where the lease (or the value seen) behind `token` still stands: nothing was written, deleted
     /// or held since. A token proves one lease of one key, and nothing after a restart of the server.
     async fn fill(&self, key: &str, token: &LeaseToken, value: Bytes, ttl: Duration) -> StoreResult<Filled> {
@@ -311,8 +340,8 @@ pub trait L2Store: Send + Sync + 'static {
     /// can tell without asking. `None`, as provided: it can't.
     ///
     /// The engine holds its own clock against it when it stamps a value and when it counts how long one has lived, so that
-    /// no machine's clock lengthens a life. Where it isn't known, the clock of a writer that is up to 5 s ahead does, by
-    /// as much as it is ahead.
+    /// no machine's clock lengthens a life. Where it isn't known, and reads don't tell ages either ([`Limits::ages`]), the
+    /// clock of a writer that is up to 5 s ahead does, by as much as it is ahead.
     fn unix_ms(&self) -> Option<RangeInclusive<u64>> {
         None
     }
@@ -360,6 +389,12 @@ impl<S: L2Store + ?Sized> L2Store for Arc<S> {
     }
     async fn mget_or_lease_into(&self, keys: &[&str], lease: Duration, out: &mut Outcomes<L2Read>) {
         (**self).mget_or_lease_into(keys, lease, out).await;
+    }
+    async fn get_aged(&self, key: &str) -> StoreResult<(Option<Bytes>, Option<Duration>)> {
+        (**self).get_aged(key).await
+    }
+    async fn get_or_lease_aged(&self, key: &str, lease: Duration) -> StoreResult<(L2Read, Option<Duration>)> {
+        (**self).get_or_lease_aged(key, lease).await
     }
     async fn fill(&self, key: &str, token: &LeaseToken, value: Bytes, ttl: Duration) -> StoreResult<Filled> {
         (**self).fill(key, token, value, ttl).await

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use crate::error::{StoreError, StoreErrorKind, StoreResult};
 
@@ -22,6 +23,8 @@ use crate::error::{StoreError, StoreErrorKind, StoreResult};
 /// ```
 pub struct Outcomes<T> {
     places: Vec<Option<StoreResult<T>>>,
+    /// Of the key at a position, what its value is old at most; as long as what was told.
+    ages: Vec<Option<Duration>>,
     /// Made when somebody looks.
     progress: Option<Progress>,
 }
@@ -30,7 +33,7 @@ impl<T> Outcomes<T> {
     /// So many empty places.
     #[must_use]
     pub fn new(keys: usize) -> Self {
-        Self { places: (0..keys).map(|_| None).collect(), progress: None }
+        Self { places: (0..keys).map(|_| None).collect(), ages: Vec::new(), progress: None }
     }
 
     /// How many places there are.
@@ -55,11 +58,36 @@ impl<T> Outcomes<T> {
         }
     }
 
+    /// [`put`](Self::put) for a read of a value that was stored at most `age` ago, by the store's own clock. `None`: the
+    /// store can't tell. See [`Limits::ages`](crate::Limits::ages).
+    pub fn put_aged(&mut self, position: usize, outcome: StoreResult<T>, age: Option<Duration>) {
+        if position < self.places.len() {
+            self.note_age(position, age);
+        }
+        self.put(position, outcome);
+    }
+
+    fn note_age(&mut self, position: usize, age: Option<Duration>) {
+        if self.ages.len() <= position && age.is_some() {
+            self.ages.resize(self.places.len(), None);
+        }
+        if let Some(place) = self.ages.get_mut(position) {
+            *place = age;
+        }
+    }
+
+    /// What was told of the age of the value at `position`.
+    #[must_use]
+    pub fn age(&self, position: usize) -> Option<Duration> {
+        self.ages.get(position).copied().flatten()
+    }
+
     /// The outcomes of all keys, in their order. Of another number than there are places nothing is kept: nobody could
     /// say whose they are.
     pub fn put_all(&mut self, outcomes: Vec<StoreResult<T>>) {
         if outcomes.len() == self.places.len() {
             self.places = outcomes.into_iter().map(Some).collect();
+            self.ages.clear();
         }
     }
 

@@ -27,13 +27,27 @@ fn node(w: &World, l2: &MemoryL2, l1: &L1, skew: i64, stale: Duration) -> Builde
     builder.stale_on_error(stale).loader(move |key| source.clone().load(key))
 }
 
+/// A store that knows its wall clock, or one that sees whole seconds only, at whatever part of a second it is now.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Server {
+    TellsTheTime,
+    TellsAges { phase: u64 },
+}
+
 /// Writes by one node, reads `after` by another, and looks on until nothing can be there any more.
-async fn lives(writer: i64, reader: i64, after: Duration, way: u64) {
-    let what = format!("writer {writer} ms, reader {reader} ms, read after {after:?}, way {way}");
+async fn lives(server: Server, writer: i64, reader: i64, after: Duration, way: u64) {
+    let what = format!("{server:?}, writer {writer} ms, reader {reader} ms, read after {after:?}, way {way}");
     let w = World::new();
     let stale = if way.is_multiple_of(2) { Duration::ZERO } else { secs(20) };
     let l2 = MemoryL2::with_clock(w.clock.clone());
     let l2 = if way.is_multiple_of(3) { l2.with_leases() } else { l2 };
+    let l2 = match server {
+        Server::TellsTheTime => l2,
+        Server::TellsAges { phase } => {
+            w.clock.tick(ms(phase));
+            l2.counting_seconds()
+        }
+    };
     let writes = ok(node(&w, &l2, &MemoryL1::new(), writer, stale));
     if way.is_multiple_of(5) {
         writes.clear().await.expect("L2 works");
@@ -74,13 +88,18 @@ async fn no_clock_lengthens_a_life_whenever_it_is_read() {
     for writer in skews {
         for reader in [0, -4_000, 4_000, -10_000, 10_000] {
             for after in [0, 1, 999, 3_000, 5_000, 8_000, 55_000, 57_000, 58_001, 59_999, 60_000, 62_000, 79_000] {
-                lives(writer, reader, ms(after), random.u64(..840)).await;
+                lives(Server::TellsTheTime, writer, reader, ms(after), random.u64(..840)).await;
+                let server = Server::TellsAges { phase: random.u64(..1_000) };
+                lives(server, writer, reader, ms(after), random.u64(..840)).await;
             }
         }
     }
     for _ in 0..500 {
         let (writer, reader) = (random.i64(-70_000..70_000), random.i64(-70_000..70_000));
-        lives(writer, reader, ms(random.u64(..82_000)), random.u64(..840)).await;
+        let after = ms(random.u64(..82_000));
+        lives(Server::TellsTheTime, writer, reader, after, random.u64(..840)).await;
+        let server = Server::TellsAges { phase: random.u64(..1_000) };
+        lives(server, writer, reader, after, random.u64(..840)).await;
     }
 }
 
@@ -101,6 +120,35 @@ async fn where_the_clocks_agree_nothing_is_lost() {
             assert_eq!(reads.lookup(&1).await, Lookup::Hit(7));
             let life = L1Store::<u64, u64>::get(&l1, &1).map(|entry| entry.life());
             assert_eq!(life, Some(TTL - ms(after)));
+        }
+    }
+}
+
+/// What whole seconds cost: two at most, and only what is read from L2.
+#[tokio::test(start_paused = true)]
+async fn where_ages_are_told_in_seconds_two_of_them_are_lost_at_most() {
+    for phase in [0, 1, 500, 999] {
+        for after in [0, 1, 499, 30_000, 57_999] {
+            for way in [0, 1, 2, 3] {
+                let w = World::new();
+                w.clock.tick(ms(phase));
+                let l2 = MemoryL2::with_clock(w.clock.clone());
+                let l2 = if way % 2 == 0 { l2 } else { l2.with_leases() }.counting_seconds();
+                let (own, l1) = (MemoryL1::new(), MemoryL1::new());
+                let writes = ok(node(&w, &l2, &own, 0, Duration::ZERO));
+                writes.mset([(1, Some(7)), (2, Some(8))]).await.expect("L2 works");
+                let life = L1Store::<u64, u64>::get(&own, &1).map(|entry| entry.life());
+                assert_eq!(life, Some(TTL), "what was written here was not read");
+                w.clock.tick(ms(after));
+                let reads = ok(node(&w, &l2, &l1, 0, Duration::ZERO));
+                match way {
+                    0 | 1 => assert_eq!(reads.get(&1).await.expect("L2 works"), Some(7)),
+                    _ => assert_eq!(reads.mget(&[1, 3]).await.into_values().expect("L2 works")[0], Some(7)),
+                }
+                let life = L1Store::<u64, u64>::get(&l1, &1).map(|entry| entry.life()).unwrap_or_default();
+                let lost = (TTL - ms(after)).checked_sub(life).expect("it lives for too long");
+                assert!(lost <= ms(2_000), "{phase} {after} {way}: {lost:?} lost");
+            }
         }
     }
 }

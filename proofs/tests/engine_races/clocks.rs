@@ -1,4 +1,4 @@
-//! Two nodes whose clocks don't agree, and an L2 that knows what time it is.
+//! Two nodes whose clocks don't agree, and an L2 that knows what time it is, or how old its values are.
 
 use std::time::Duration;
 
@@ -22,7 +22,11 @@ impl Clock for Wrong {
 /// How long L1 of the reader keeps what the writer wrote 58 s ago.
 async fn left_after_58s(writer: i64, reader: i64) -> Option<Duration> {
     let clock = ManualClock::new();
-    let (l1, l2) = (MemoryL1::<u64, u64>::new(), MemoryL2::with_clock(clock.clone()));
+    left_of(MemoryL2::with_clock(clock.clone()), clock, writer, reader).await
+}
+
+async fn left_of(l2: MemoryL2, clock: ManualClock, writer: i64, reader: i64) -> Option<Duration> {
+    let l1 = MemoryL1::<u64, u64>::new();
     let node =
         |skew| LevelCache::<u64, u64>::builder().area("c").ttl(TTL).clock(Wrong(clock.clone(), skew)).l2(l2.clone());
     node(writer).build().unwrap().set(&1, 5).await.unwrap();
@@ -42,4 +46,15 @@ async fn writer_that_is_ahead_lengthens_no_life() {
 #[tokio::test]
 async fn reader_that_is_behind_lengthens_no_life() {
     assert_eq!(left_after_58s(0, -3_000).await, Some(Duration::from_secs(2)));
+}
+
+/// An L2 that counts seconds says how old the value is, whoever's clock is wrong.
+#[tokio::test]
+async fn where_l2_tells_ages_no_clock_lengthens_a_life() {
+    for (writer, reader) in [(3_000, 0), (0, -3_000), (5_000, -5_000)] {
+        let clock = ManualClock::new();
+        let l2 = MemoryL2::with_clock(clock.clone()).counting_seconds();
+        let left = left_of(l2, clock, writer, reader).await;
+        assert!(left <= Some(Duration::from_secs(2)), "{writer} {reader}: {left:?}");
+    }
 }

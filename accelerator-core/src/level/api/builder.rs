@@ -17,7 +17,7 @@ use crate::level::flight::patience::Limits;
 use crate::level::flight::slots::SlotTable;
 use crate::level::local::Local;
 use crate::level::local::claim::Claim;
-use crate::level::remote::guarded::Guarded;
+use crate::level::local::guarded::Guarded;
 use crate::level::remote::{Grants, Remote};
 use crate::level::source::{ByTrait, FromFn};
 use crate::level::stats::counters::Counters;

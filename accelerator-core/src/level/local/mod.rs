@@ -6,6 +6,7 @@
 pub(crate) mod batch_run;
 pub(crate) mod claim;
 pub(crate) mod commit;
+pub(crate) mod guarded;
 pub(crate) mod host;
 pub(crate) mod keep;
 pub(crate) mod outcome;

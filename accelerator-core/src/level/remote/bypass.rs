@@ -10,6 +10,7 @@
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use crate::backoff::Backoff;
 use crate::level::bounds::{Key, Value};
 use crate::level::local::registration::Registration;
 use crate::level::remote::Remote;
@@ -115,12 +116,13 @@ struct Recovering<K: Key, V: Value> {
 impl<K: Key, V: Value> Recovering<K, V> {
     async fn run(mut self) {
         let (first, longest) = RECOVERY_PAUSE;
-        let (mut pause, mut next, mut from) = (first, first, 0);
+        let (mut backoff, mut from) = (Backoff::new(first, longest), 0);
+        let mut pause = backoff.pause();
         loop {
             if pause.is_zero() {
                 tokio::task::yield_now().await;
             } else {
-                let Some(timer) = self.timer(jittered(pause)) else { return };
+                let Some(timer) = self.timer(pause) else { return };
                 timer.await;
             }
             let Some(remote) = self.remote.upgrade() else { return };
@@ -140,11 +142,10 @@ impl<K: Key, V: Value> Recovering<K, V> {
             let round = remote.delete_again(keys).await;
             // What was confirmed is gone, and others are in its place.
             from = from.wrapping_add(round.left);
-            (pause, next) = match round {
-                Round { confirmed: 0, .. } => ((next * 2).min(longest), (next * 2).min(longest)),
-                Round { left: 0, .. } => (Duration::ZERO, first),
-                _ => (first, first),
-            };
+            if round.confirmed > 0 {
+                backoff.reset();
+            }
+            pause = if round.left == 0 { Duration::ZERO } else { backoff.pause() };
         }
     }
 }
@@ -163,9 +164,4 @@ impl<K: Key, V: Value> Drop for Recovering<K, V> {
             remote.recovering.end(self.number);
         }
     }
-}
-
-/// Full jitter: nodes that lost the same server don't come back to it at the same time.
-fn jittered(pause: Duration) -> Duration {
-    pause.mul_f64(fastrand::f64())
 }

@@ -20,6 +20,7 @@ use tokio::time::Instant;
 use crate::error::{StoreError, StoreErrorKind, StoreResult};
 use crate::level::bounds::{Key, Value};
 use crate::level::remote::Remote;
+use crate::level::remote::age::{Asked, told};
 use crate::level::time::policy::{BYTES_PER_KEY, HOLD, MOST_PATIENCE, SLOWEST_RATE};
 use crate::level::time::ticker::{Limit, NoRuntime};
 use crate::traits::l2::{Filled, HoldOwner, L2Read, LeaseToken};
@@ -34,16 +35,19 @@ impl<K: Key, V: Value> Remote<K, V> {
         self.local.policy.l2_write_timeout.saturating_add(travel_time(keys, bytes))
     }
 
-    pub(super) async fn get(&self, wire: &str) -> StoreResult<Option<Bytes>> {
-        self.counted(self.timed(self.local.policy.l2_read_timeout, pin!(self.store.get(wire))).await)
+    /// Reads one key, and how old what it has is, where the store tells.
+    pub(super) async fn get(&self, wire: &str) -> (StoreResult<Option<Bytes>>, Option<Duration>) {
+        let asked = pin!(Asked::get(self, wire));
+        told(self.counted(self.timed(self.local.policy.l2_read_timeout, asked).await))
     }
 
-    pub(super) async fn get_or_lease(&self, wire: &str) -> StoreResult<L2Read> {
+    /// The same, and the lease where there is nothing.
+    pub(super) async fn get_or_lease(&self, wire: &str) -> (StoreResult<L2Read>, Option<Duration>) {
         let asked = {
             let _inside = self.local.tasks.enter();
-            self.store.get_or_lease(wire, self.local.policy.lease)
+            Asked::get_or_lease(self, wire, self.local.policy.lease)
         };
-        self.counted(self.timed(self.local.policy.l2_read_timeout, pin!(asked)).await)
+        told(self.counted(self.timed(self.local.policy.l2_read_timeout, pin!(asked)).await))
     }
 
     /// Reads many keys. `true`: not all were answered in time.

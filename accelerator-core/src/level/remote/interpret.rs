@@ -5,11 +5,12 @@ use bytes::Bytes;
 use crate::error::StoreResult;
 use crate::level::bounds::{Key, Value};
 use crate::level::local::outcome::Stale;
+use crate::level::remote::Remote;
 use crate::level::remote::permit::{L2Use, May};
-use crate::level::remote::{Moment, Remote};
 use crate::level::stats::counters::Count;
 use crate::level::time::policy::Until;
 use crate::level::wire::envelope::Unreadable;
+use crate::level::wire::moment::Moment;
 use crate::traits::l2::L2Read;
 
 /// What an L2 read means.
@@ -96,7 +97,7 @@ impl<K: Key, V: Value> Remote<K, V> {
     /// What the bytes of a hit mean; what can't be read is counted.
     #[inline(always)]
     fn open(&self, full: &str, bytes: &Bytes, at: Moment) -> Result<Option<Stale<V>>, Unreadable> {
-        match self.wire.open(full, bytes, at.unix) {
+        match self.wire.open(full, bytes, at) {
             Ok(found) => Ok(found.map(|(value, left)| Stale { value, until: left.from(at.now) })),
             Err(why) => {
                 match why {

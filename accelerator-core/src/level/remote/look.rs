@@ -92,8 +92,9 @@ impl<K: Key, V: Value> Remote<K, V> {
         // Both from the first time on that somebody else has it: most reads have no use for them.
         let mut waits: Option<LeaseWait> = None;
         loop {
-            let answer = self.get_or_lease(name.wire()).await;
-            match self.understand_lease(&name.full, answer, l2, self.moment()) {
+            let asked_at = self.asked_at();
+            let (answer, age) = self.get_or_lease(name.wire()).await;
+            match self.understand_lease(&name.full, answer, l2, self.moment().aged(age, asked_at)) {
                 Leased::Busy if l2.waits() && !cfg!(accelerator_mutant = "busy-loads-too") => {
                     waits.get_or_insert_with(|| LeaseWait::new(self.local.policy.lease_wait)).sees_it();
                 }
@@ -123,7 +124,8 @@ impl<K: Key, V: Value> Remote<K, V> {
         if self.guards(key) || self.bypasses(key) {
             return Found::Nothing { fill: false };
         }
-        let answer = self.get(name.wire()).await;
-        self.understand(&name.full, answer, self.moment())
+        let asked_at = self.asked_at();
+        let (answer, age) = self.get(name.wire()).await;
+        self.understand(&name.full, answer, self.moment().aged(age, asked_at))
     }
 }

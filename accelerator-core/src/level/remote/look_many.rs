@@ -8,10 +8,11 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::level::bounds::{Key, Value};
+use crate::level::remote::Remote;
 use crate::level::remote::interpret::{Leased, without_leases};
 use crate::level::remote::look::Look;
 use crate::level::remote::permit::{L2Use, May, Permit};
-use crate::level::remote::{Moment, Remote};
+use crate::level::wire::moment::Moment;
 use crate::level::wire::wire_key::Names;
 use crate::traits::l2::L2Read;
 use crate::traits::outcomes::Outcomes;
@@ -29,6 +30,8 @@ pub(crate) struct Looks<'a, K: Key, V: Value> {
     passed: Vec<Passed>,
     l2: L2Use,
     pub(crate) at: Moment,
+    /// When L2 was asked, by the cache's clock, where it tells ages.
+    asked_at: u64,
     /// Not all was answered in time.
     pub(crate) gave_up: bool,
 }
@@ -52,7 +55,18 @@ enum Answers {
 
 impl<'a, K: Key, V: Value> Looks<'a, K, V> {
     fn new(remote: &'a Arc<Remote<K, V>>, names: &'a Names, answers: Answers, passed: Vec<Passed>, l2: L2Use) -> Self {
-        Self { remote, names, answers, next: 0, asked: 0, passed, l2, at: Moment { now: 0, unix: 0 }, gave_up: false }
+        Self {
+            remote,
+            names,
+            answers,
+            next: 0,
+            asked: 0,
+            passed,
+            l2,
+            at: Moment { now: 0, unix: 0, least_age: 0 },
+            asked_at: remote.asked_at(),
+            gave_up: false,
+        }
     }
 
     /// The index of the next key, and its place among the answers; or why it is read past L2.
@@ -80,11 +94,13 @@ impl<'a, K: Key, V: Value> Looks<'a, K, V> {
         // What is missing was counted, once for all.
         let leased = match &mut self.answers {
             Answers::Leased(answers) => {
-                let read = |it| remote.understand_lease(full, it, self.l2, self.at);
+                let at = self.at.aged(answers.age(place), self.asked_at);
+                let read = |it| remote.understand_lease(full, it, self.l2, at);
                 Some(answers.take(place).map_or(Leased::Failed, read))
             }
             Answers::Plain(answers) => {
-                answers.take(place).map(|answer| without_leases(Some(remote.understand(full, answer, self.at))))
+                let at = self.at.aged(answers.age(place), self.asked_at);
+                answers.take(place).map(|answer| without_leases(Some(remote.understand(full, answer, at))))
             }
             Answers::NotAsked => Some(without_leases(None)),
         };
@@ -156,10 +172,10 @@ impl<K: Key, V: Value> Remote<K, V> {
             looks.at = self.moment();
             return looks;
         }
-        let mut outcomes = Outcomes::new(wires.len());
+        let (mut outcomes, asked_at) = (Outcomes::new(wires.len()), self.asked_at());
         let gave_up = self.mget(&wires, limit, &mut outcomes).await;
         let mut looks = Looks::new(self, names, Answers::Plain(outcomes), passed, l2);
-        (looks.at, looks.gave_up) = (self.moment(), gave_up);
+        (looks.at, looks.asked_at, looks.gave_up) = (self.moment(), asked_at, gave_up);
         looks
     }
 

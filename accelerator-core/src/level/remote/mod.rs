@@ -4,10 +4,10 @@
 //! limit; every failure is counted, and is a miss to whoever reads. The room calls `wire` for names and bytes, and `local`
 //! for the clock, the counters and the fence.
 
+pub(crate) mod age;
 pub(crate) mod bypass;
 pub(crate) mod calls;
 pub(crate) mod fill;
-pub(crate) mod guarded;
 pub(crate) mod interpret;
 pub(crate) mod look;
 pub(crate) mod look_many;
@@ -20,10 +20,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crate::error::{StoreErrorKind, StoreResult};
 use crate::level::bounds::{Key, Value};
 use crate::level::local::Local;
-use crate::level::remote::guarded::Guarded;
+use crate::level::local::guarded::Guarded;
 use crate::level::time::background::Background;
 use crate::level::time::key_deadlines::Remembered;
 use crate::level::wire::Wire;
+use crate::level::wire::moment::Moment;
 use crate::level::wire::wall_clock;
 use crate::traits::l2::{L2Read, L2Store};
 
@@ -41,15 +42,6 @@ pub(crate) struct Remote<K, V> {
     pub(crate) recovering: Background,
     /// Whether it was said that a batch can't be read or written in time.
     pub(crate) told_too_large: AtomicBool,
-}
-
-/// When an answer of L2 came: read from the clocks once, however many keys it is about.
-#[derive(Clone, Copy)]
-pub(crate) struct Moment {
-    /// Milliseconds of the cache's clock.
-    pub(crate) now: u64,
-    /// Unix milliseconds.
-    pub(crate) unix: u64,
 }
 
 /// Whether a store that has leases gives them: a server that was set up without may be found out by the first call.
@@ -87,6 +79,12 @@ impl<K: Key, V: Value> Remote<K, V> {
     #[inline]
     pub(crate) fn moment(&self) -> Moment {
         let own = self.local.clock.unix();
-        Moment { now: self.local.now(), unix: wall_clock::to_read(&*self.store, own) }
+        Moment { now: self.local.now(), unix: wall_clock::to_read(&*self.store, own), least_age: 0 }
+    }
+
+    /// When a read of L2 begins, by the cache's clock; zero where the store tells no ages.
+    #[inline]
+    pub(crate) fn asked_at(&self) -> u64 {
+        if self.wire.limits.ages { self.local.now() } else { 0 }
     }
 }

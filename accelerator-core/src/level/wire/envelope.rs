@@ -95,10 +95,11 @@ pub(crate) fn parse<'a>(bytes: &'a [u8], key: &str) -> Result<(Meta, &'a [u8]), 
 }
 
 impl Meta {
-    /// What is left of the life at `now` (Unix milliseconds). Another machine's clock can shorten it, never lengthen.
-    pub(crate) fn left(&self, now: u64) -> Life {
+    /// What is left of the life at `now` (Unix milliseconds), of a value that is at least so old. Another machine's clock
+    /// can shorten it, never lengthen.
+    pub(crate) fn left(&self, now: u64, least_age: u64) -> Life {
         let ahead = self.written_at > now.saturating_add(MAX_AHEAD_MS);
-        let age = now.saturating_sub(self.written_at);
+        let age = now.saturating_sub(self.written_at).max(least_age);
         let fresh = if ahead { 0 } else { u64::from(self.soft_ttl).saturating_sub(age) };
         Life { fresh, useful: u64::from(self.hard_ttl).saturating_sub(age) }
     }

@@ -5,6 +5,7 @@
 
 pub(crate) mod cleared;
 pub(crate) mod envelope;
+pub(crate) mod moment;
 pub(crate) mod schema;
 pub(crate) mod seal;
 pub(crate) mod trials;

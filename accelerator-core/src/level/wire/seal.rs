@@ -13,6 +13,7 @@ use crate::level::time::policy::{Life, MAX_VALUE_BYTES};
 use crate::level::wire::Wire;
 use crate::level::wire::envelope;
 use crate::level::wire::envelope::{Meta, Unreadable};
+use crate::level::wire::moment::Moment;
 use crate::level::wire::wall_clock;
 use crate::level::wire::wire_key::Name;
 use crate::traits::head::{Head, Kind};
@@ -104,9 +105,9 @@ impl<K: Key, V: Value> Wire<K, V> {
         Duration::from_millis(u64::from(ms).div_ceil(grain).saturating_mul(grain))
     }
 
-    /// What the bytes mean at `now` (Unix milliseconds).
+    /// What the bytes mean that were read at that moment.
     #[inline(always)]
-    pub(crate) fn open(&self, full: &str, bytes: &[u8], now: u64) -> Result<Option<(Option<V>, Life)>, Unreadable> {
+    pub(crate) fn open(&self, full: &str, bytes: &[u8], at: Moment) -> Result<Option<(Option<V>, Life)>, Unreadable> {
         if bytes.len() > MAX_VALUE_BYTES {
             return Err(Unreadable::Garbage);
         }
@@ -115,7 +116,7 @@ impl<K: Key, V: Value> Wire<K, V> {
             let codec = meta.codec != self.codec.id();
             return Err(Unreadable::Foreign(if codec { Origin::Codec } else { Origin::Schema }));
         }
-        let left = meta.left(now);
+        let left = meta.left(at.unix, at.least_age);
         if left.useful == 0 || self.cleared.covers(meta.written_at) {
             return Ok(None);
         }

@@ -1,7 +1,7 @@
 //! Invalidate: a write of the source without a window for readers.
 //!
 //! 1. hold the key in L2: whoever reads it there loads, and fills neither level
-//! 2. enter the key among those that this node guards (`remote/guarded.rs`), then purge L1 under the fence: loads that began
+//! 2. enter the key among those that this node guards (`local/guarded.rs`), then purge L1 under the fence: loads that began
 //!    before can't fill either
 //! 3. (the caller changes the source)
 //! 4. finish: as `del`, which ends this hold in L2 and no other

@@ -140,7 +140,7 @@ fn write_both<K: Key, V: Value>(
             sealed,
         })
         .collect();
-    // What this node guards is a delete, too: asked once it is registered, as a load does (`remote/guarded.rs`).
+    // What this node guards is a delete, too: asked once it is registered, as a load does (`local/guarded.rs`).
     if !remote.guarded.is_empty() {
         let guarded = |write: &Write<K, V>| remote.guards(&write.pending.slot.key);
         let (guarded, pending): (Vec<_>, Vec<_>) = pending.into_iter().partition(guarded);

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::join_all;
 
+pub use super::l2_age::*;
 pub use super::l2_batch::*;
 pub use super::l2_hold::*;
 pub use super::l2_lease::*;
@@ -106,6 +107,7 @@ macro_rules! __l2_law_list {
             a_fill_brings_its_own_ttl,
             a_renewed_lease_stands_longer,
             a_renewal_ends,
+            an_age_is_no_less_than_it_is,
         ] $($arguments)* }
     };
 }

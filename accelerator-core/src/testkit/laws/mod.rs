@@ -10,6 +10,7 @@ pub mod key;
 pub mod l1;
 mod l1_removal;
 pub mod l2;
+mod l2_age;
 mod l2_batch;
 mod l2_hold;
 mod l2_lease;

@@ -31,6 +31,11 @@ impl<'a> Time<'a> {
         }
     }
 
+    /// What has certainly passed since `start`, of a store whose clock was moved by `moved` meanwhile.
+    pub(super) fn passed(&self, start: Instant, moved: Duration) -> Duration {
+        if self.0.is_some() { moved } else { start.elapsed() }
+    }
+
     /// Whether less than `limit` has certainly passed since `start`: a busy machine may have slept through a TTL. A
     /// clock that only the law moves stands where the law put it.
     pub(super) fn is_within(&self, start: Instant, limit: Duration) -> bool {
