@@ -102,11 +102,21 @@ impl<'a, K: Key, V: Value> Leads<'a, K, V> {
     pub(crate) fn begin(mut self, l2: Option<(&Arc<Remote<K, V>>, Look<K, V>, u64)>) -> Begin<V> {
         let Some((remote, mut look, now)) = l2 else { return Begin::Lead(self.ticket(None)) };
         match look.take_fresh(now, 0) {
-            Some(Stale { value, until }) => match self.end(End::Found { value, until }) {
-                Some(Outcome::Value(value)) => Begin::Hit(value),
-                _ => Begin::Lead(LoadTicket::detached()),
-            },
+            Some(found) => self.hit(found, now),
             None => Begin::Lead(self.ticket(Some(Box::new(FromL2::new(remote, look))))),
+        }
+    }
+
+    /// L2 has it. The shortest way to the end of the flight, as for a key of a batch.
+    fn hit(&mut self, found: Stale<V>, now: u64) -> Begin<V> {
+        let Self { local, key, latent, answered } = self;
+        local.counters.one(if found.value.is_none() { Count::L2Absent } else { Count::L2Hit });
+        // From here on a panic of user code is the end of this flight.
+        *answered = true;
+        let land = || local.land_found(key, latent, found, now);
+        match Local::<K, V>::caught("a Clone, a weigher or the L1 store", land) {
+            Ok(value) => Begin::Hit(value),
+            Err(_) => Begin::Lead(LoadTicket::detached()),
         }
     }
 
