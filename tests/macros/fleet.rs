@@ -88,7 +88,7 @@ impl Fleet {
     /// Another node has begun to load this.
     async fn lease(&self, id: u64, lasts: Duration) -> LeaseToken {
         let read = self.l2.inner().get_or_lease(&format!("users.{id}"), lasts).await;
-        let Ok(L2Read::Leased { token, .. }) = read else { panic!("no lease but {read:?}") };
+        let Ok(L2Read::Leased { token, .. }) = read else { unreachable!("no lease but {read:?}") };
         token
     }
 

@@ -122,7 +122,7 @@ where
         if keys.is_empty() { Batch::default() } else { cache.begin_many_with(keys, options).await };
     let waits_for_all =
         led.iter().all(|(_, ticket)| ticket.is_busy()) || cfg!(accelerator_mutant = "batch-waits-while-holding");
-    if followed.is_empty() && !(waits_for_all && !led.is_empty()) {
+    if followed.is_empty() && (led.is_empty() || !waits_for_all) {
         let hits = Hits { keys, found };
         if led.is_empty() {
             return Ok(all(hits));
