@@ -89,9 +89,11 @@ command=${command:-local}
 key_rows='^moka\+none/(single_key|batch)/.*/(manual|macro)'
 only_redis='\+redis/|^limit/redis/'
 only_memcached='\+memcached/|^limit/memcached/'
-bench_profile=bench run_profile=release built=release counted=()
+bench_profile=bench built=release counted=() packages=()
 if [[ -n ${ACCELERATOR_BENCH_QUICK:-} && $ACCELERATOR_BENCH_QUICK != 0 ]]; then
-    runs=1 skip_tests=1 bench_profile=dev run_profile=dev built=debug counted=(--no-instructions)
+    runs=1 skip_tests=1 bench_profile=dev built=debug counted=(--no-instructions)
+    # What the tests of the workspace have built is used.
+    packages=(--workspace --all-features)
     only_redis='^moka\+redis/single_key/' only_memcached='^moka\+memcached/single_key/'
     case $command in
     *redis | *memcached) ;;
@@ -124,7 +126,7 @@ step() {
     last_log=$logs/$command-$((${#steps[@]} + 1)).log
     shift
     last=$(awk -F '\t' -v name="$name" '$1 == name { s = "took " $2 " s last time" } END { print s }' "$times")
-    printf '== %s (%s): %s\n' "$name" "${last:-first time here}" "${shown/#run /cargo run --profile $run_profile --bin }"
+    printf '== %s (%s): %s\n' "$name" "${last:-first time here}" "$shown"
     "$@" 2>&1 | tee "$last_log" | awk '/^row [0-9]+ of |^left out: / { print "   " $0; fflush() }' || status=${PIPESTATUS[0]}
     if ((status == 0)); then
         printf '%s\t%s\n' "$name" $((SECONDS - start)) >>"$times"
@@ -135,18 +137,26 @@ step() {
     return "$status"
 }
 
+cargo_bench() { cargo bench --profile "$bench_profile" "${packages[@]}" --bench cache_path_bench "$@"; }
+
+# The matrix, and with it our programs: built by themselves they would have other features, and all would be built twice.
+build() {
+    [[ -z ${is_built:-} ]] || return 0
+    step build cargo_bench --no-run
+    is_built=1
+}
+
 # Runs the matrix $1 times.
 bench() {
     local i rows
-    step build cargo bench --profile "$bench_profile" --bench cache_path_bench --no-run
-    rows=$(cargo bench --quiet --profile "$bench_profile" --bench cache_path_bench -- --list ${filter:+"$filter"} 2>"$logs/list.log" | wc -l) || {
+    build
+    rows=$(cargo_bench --quiet -- --list ${filter:+"$filter"} 2>"$logs/list.log" | wc -l) || {
         cat "$logs/list.log" >&2
         exit 2
     }
     ((rows > 0)) || refuse "--filter $filter: no row matches"
     for ((i = 1; i <= $1; i++)); do
-        step "benchmark, run $i of $1" cargo bench --profile "$bench_profile" --bench cache_path_bench -- \
-            --sample-size="${samples:-60}" ${filter:+"$filter"}
+        step "benchmark, run $i of $1" cargo_bench -- --sample-size="${samples:-60}" ${filter:+"$filter"}
         sed -n '/^row  *ns /,$p' "$last_log"
     done
 }
@@ -155,12 +165,15 @@ bench() {
 run() {
     local bin=$1
     shift
-    cargo run --quiet --profile "$run_profile" --bin "$bin" -- "$@"
+    "$target/$built/$bin" "$@"
 }
 
 count_into() { run bench_counts --json "${counted[@]}" --filter "$2" >"$1"; }
 
-count() { step counts count_into "$counts" "$filter"; }
+count() {
+    build
+    step counts count_into "$counts" "$filter"
+}
 
 # Where there is no server for one of the stores $@, starts one; it ends with this script, whose end of the pipe it reads.
 start_servers() {
@@ -171,7 +184,7 @@ start_servers() {
     done
     if ((${#missing[@]} > 0)); then
         echo "starting servers: ${missing[*]#--}"
-        step "build of the servers" cargo build --quiet --profile "$run_profile" --bin bench_servers
+        build
         coproc SERVERS { exec "$target/$built/bench_servers" "${missing[@]}"; }
         while read -r line <&"${SERVERS[0]}" && [[ $line != ready ]]; do
             case $line in
@@ -187,22 +200,24 @@ start_servers() {
     export ACCELERATOR_BENCH_REDIS_URL=$redis_url ACCELERATOR_BENCH_MEMCACHED_URL=$memcached_url
 }
 
-# The stores of the latest run that need a server.
-servers_of_run() { grep -oE '\+(redis|memcached)/' "$criterion/cache_path_bench.run.json" | tr -d '+/' | sort -u; }
-
 new_run_if_asked() {
     if [[ -n $run_bench || ! -f $criterion/cache_path_bench.run.json ]]; then bench "${runs:-1}"; fi
 }
 
-# The filter of the latest run: what it did not measure needs no counts.
-take_filter_of_run() {
-    filter=$(sed -n 's/^ *"filter": "\(.*\)",$/\1/p' "$criterion/cache_path_bench.run.json" | sed 's/\\\\/\\/g; s/\\"/"/g')
+# Takes the filter of the latest run, as what it did not measure needs no counts, and starts the servers of its rows.
+follow_run() {
+    local shown servers
+    build
+    shown=$(run export_bench_baseline --show-run)
+    filter=${shown%%$'\n'*}
+    servers=
+    [[ $shown != *$'\n'* ]] || servers=${shown#*$'\n'}
+    # shellcheck disable=SC2086
+    start_servers $servers
 }
 
 export_baseline() {
-    take_filter_of_run
-    # shellcheck disable=SC2046
-    start_servers $(servers_of_run)
+    follow_run
     count
     step "export of the baseline" run export_bench_baseline --counts "$counts"
     tail -n 1 "$last_log"
@@ -211,27 +226,21 @@ export_baseline() {
 # The verdict of the gate, with counts.
 check() {
     local status=0
-    take_filter_of_run
-    # shellcheck disable=SC2046
-    start_servers $(servers_of_run)
+    follow_run
     count
     step gate run check_bench_regression --threshold "$threshold" --counts "$counts" || status=$?
     cat "$last_log"
     return "$status"
 }
 
-# One run of the gate on the key rows, against the baseline $1. Exit 0: nothing found; 1: a regression. The gate itself is
-# the one that was built without an injection; it measures again with it.
+# One run of the gate on the key rows, against the baseline $1. Exit 0: nothing found; 1: a regression.
 selftest_run() {
     selftest_measure "$samples" || return 2
-    "$target/$built/check_bench_regression" --baseline "$1" --threshold "$threshold" --counts "$counts"
+    run check_bench_regression --baseline "$1" --threshold "$threshold" --counts "$counts"
 }
 
-# The benchmark is built together with the programs of its crate, so this is the one that counts the same code; cargo would
-# build it once more for itself, with the features that it alone needs.
 selftest_measure() {
-    cargo bench --quiet --profile "$bench_profile" --bench cache_path_bench -- --sample-size="$1" "$filter" &&
-        "$target/$built/bench_counts" --json "${counted[@]}" --filter "$filter" >"$counts"
+    cargo_bench --quiet -- --sample-size="$1" "$filter" && count_into "$counts" "$filter"
 }
 
 selftest_baseline() {
@@ -256,7 +265,7 @@ selftest() {
     counts=$target/bench-selftest/counts.jsonl
     filter=${filter:-$key_rows}
     samples=${samples:-20}
-    step "build of the gate" cargo build --quiet --profile "$run_profile" --bin check_bench_regression
+    build
     step "selftest, the baseline of this tree" selftest_baseline "$own"
     if [[ -n $inject ]]; then
         word=caught

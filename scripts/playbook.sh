@@ -28,14 +28,15 @@ case ${1:-} in
     ;;
 esac
 
+. scripts/sections.sh
 target=$(realpath -m "${CARGO_TARGET_DIR:-target}")
 folder=$target/playbook
 rm -rf "$folder"
 mkdir -p "$folder"
 # Apart from the runs that users look at.
 export ACCELERATOR_BENCH_QUICK=1 CRITERION_HOME=$folder/criterion
-# Built the faster way, as by test.sh.
-export CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16
+# Built the faster way, as by test.sh, and the same.
+export CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 CARGO_PROFILE_RELEASE_DEBUG=0
 baseline=docs/benchmarks/cache_path_bench.json
 # The commands write a baseline. What was there before comes back, even if that is none.
 if [[ -f $baseline ]]; then cp "$baseline" "$folder/baseline.json"; fi
@@ -70,6 +71,7 @@ lacks() {
     esac
 }
 
+section "the commands of the playbook"
 failed=0 skipped=0
 for i in "${!lines[@]}"; do
     why=$(lacks "${lines[i]}" | head -n 1)
@@ -91,4 +93,5 @@ done
     echo "$failed of ${#lines[@]} commands failed"
     exit 1
 }
+sections_end
 echo "$((${#lines[@]} - skipped)) of ${#lines[@]} commands ran, $skipped skipped"

@@ -14,10 +14,10 @@ fn quick() -> bool {
 }
 
 /// `cargo bench` or `cargo run`, of the workspace as from its root: with the features of one crate alone it would build, and
-/// measure, another program. For a short look, programs are built as the tests are.
+/// measure, another program. For a short look the matrix is built as the tests are, with all features, and used from there.
 fn cargo(command: &str) -> Command {
     let profile = match command {
-        _ if quick() => "dev",
+        "bench" if quick() => "dev",
         "bench" => "bench",
         _ => "release",
     };
@@ -29,6 +29,9 @@ fn cargo(command: &str) -> Command {
         "--manifest-path",
         concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml"),
     ]);
+    if profile == "dev" {
+        cargo.args(["--workspace", "--all-features"]);
+    }
     cargo
 }
 

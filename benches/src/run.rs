@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::rows::L2;
+
 /// What was measured beside a row.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Beside {
@@ -82,6 +84,12 @@ impl Run {
             Some((id.clone(), Measured { mean_ns, median_ns, limit, ratio }))
         };
         self.rows.iter().filter_map(row).collect()
+    }
+
+    /// The L2 stores of its rows that need a server.
+    pub fn servers(&self) -> impl Iterator<Item = &'static str> {
+        let is_there = |name: &str| self.selected.iter().any(|id| id.contains(&format!("+{name}/")));
+        L2.iter().filter(|(_, variable)| variable.is_some()).map(|(name, _)| *name).filter(move |name| is_there(name))
     }
 
     /// What was measured, to be read.

@@ -372,3 +372,16 @@ mod script {
         }
     }
 }
+
+#[test]
+fn a_run_is_shown_by_its_filter_and_the_servers_that_it_needs() {
+    let folder = Folder::new("shown");
+    let filter = r#"^(moka\+none|\"x\"|\\d)/"#;
+    folder
+        .record(filter, &[HIT, "moka+redis/single_key/hit/macro", "limit/memcached/get", "none+redis/batch/hit/macro"]);
+    let (code, said) = outcome(&folder.run_binary(EXPORT, &["--show-run"]));
+    assert_eq!((code, said), (0, format!("{filter}\nredis\n")));
+    folder.record("", &[HIT]);
+    assert_eq!(outcome(&folder.run_binary(EXPORT, &["--show-run"])), (0, "\n\n".to_owned()));
+    assert!(!folder.path("docs").exists(), "nothing is written");
+}

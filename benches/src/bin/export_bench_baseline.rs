@@ -25,6 +25,9 @@ struct Args {
     /// Counts to put in: the output of `bench_counts --json` [default: counted now]
     #[arg(long, value_name = "FILE")]
     counts: Option<PathBuf>,
+    /// Write nothing; print the filter of the run, and on a second line the stores of its rows that need a server
+    #[arg(long)]
+    show_run: bool,
 }
 
 fn main() -> ExitCode {
@@ -46,6 +49,9 @@ fn main() -> ExitCode {
 fn export(args: &Args) -> Result<String, String> {
     let criterion = args.criterion_dir.clone().unwrap_or_else(criterion_dir);
     let run = Run::read(&criterion)?;
+    if args.show_run {
+        return Ok(format!("{}\n{}", run.filter, run.servers().collect::<Vec<_>>().join(" ")));
+    }
     // A run that can't be exported says so before anybody waits for counts.
     let mut baseline = Baseline::of(&run, &criterion, Vec::new())?;
     baseline.counts = match &args.counts {
