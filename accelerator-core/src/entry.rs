@@ -17,7 +17,7 @@ use crate::inside::{dropping, forget_panic, report_panic};
 pub struct Entry<V> {
     value: Option<V>,
     // Until then a hit is nothing but a hit; the window that follows is still fresh, and due for a refresh.
-    calm_until: u64,
+    refresh_at: u64,
     useful_until: u64,
     birth: u64,
     generation: u32,
@@ -33,7 +33,7 @@ impl<V> Entry<V> {
     pub fn new(value: Option<V>, birth: u64, fresh_until: u64, useful_until: u64, generation: u32) -> Self {
         Self {
             value,
-            calm_until: fresh_until,
+            refresh_at: fresh_until,
             useful_until: useful_until.max(fresh_until),
             birth,
             generation,
@@ -70,19 +70,19 @@ impl<V> Entry<V> {
         let fresh_until = self.fresh_until();
         let half = fresh_until.saturating_sub(self.birth) / 2;
         self.window = u32::try_from(window.min(half)).unwrap_or(u32::MAX);
-        self.calm_until = fresh_until - u64::from(self.window);
+        self.refresh_at = fresh_until - u64::from(self.window);
         self
     }
 
     /// Fresh, and not yet due for a refresh: the one comparison of the hit path.
     #[inline]
-    pub(crate) fn is_calm(&self, now: u64) -> bool {
-        now < self.calm_until
+    pub(crate) fn is_plainly_fresh(&self, now: u64) -> bool {
+        now < self.refresh_at
     }
 
     #[inline]
     pub(crate) fn fresh_until(&self) -> u64 {
-        self.calm_until.saturating_add(u64::from(self.window))
+        self.refresh_at.saturating_add(u64::from(self.window))
     }
 
     #[inline]

@@ -8,7 +8,7 @@ use shuttle::sync::atomic::Ordering::SeqCst;
 use shuttle::sync::mpsc::channel;
 use shuttle::thread::{self, JoinHandle};
 
-use crate::level::drive::wait::Heir;
+use crate::level::drive::wait::LoadsWith;
 use crate::level::flight::join::Join;
 use crate::rig::{Cache, Follow, Led, Outcome, Waited, poll_once};
 
@@ -116,7 +116,7 @@ pub(crate) fn dropped_heir_passes_on() {
         thread::spawn(move || match cache.join(true) {
             Join::Follow(flight) => {
                 // Whether it waits or leads, it is gone at once.
-                if let Some(Waited::Over(outcome)) = poll_once(Follow::new(flight, Heir::Body)) {
+                if let Some(Waited::Over(outcome)) = poll_once(Follow::new(flight, LoadsWith::Body)) {
                     assert_eq!(outcome, Outcome::Value(0));
                 }
             }

@@ -28,11 +28,11 @@ mod fence;
 #[cfg(test)]
 mod flights;
 #[cfg(test)]
-mod latents;
-#[cfg(test)]
 mod level;
 #[cfg(test)]
 mod places;
+#[cfg(test)]
+mod reservations;
 #[cfg(test)]
 mod rig;
 #[cfg(test)]

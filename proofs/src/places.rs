@@ -10,7 +10,7 @@ use shuttle::thread::{self, JoinHandle};
 
 use crate::level::drive::host::Host;
 use crate::level::drive::in_task::look_after;
-use crate::level::drive::wait::Heir;
+use crate::level::drive::wait::LoadsWith;
 use crate::level::flight::handoff::{ASLEEP, Looked};
 use crate::level::flight::join::Join;
 use crate::rig::{Cache, Flight, Follow, InTask, Led, Outcome, Waited, Wire, launch_first, poll_once, take_over};
@@ -115,7 +115,7 @@ pub(crate) fn held_heir_holds_nobody() {
         thread::spawn(move || {
             let led = match cache.join(false) {
                 Join::Lead(flight) => Some(Led::new(flight)),
-                Join::Follow(flight) => match block_on(Follow::new(flight, Heir::Loader)) {
+                Join::Follow(flight) => match block_on(Follow::new(flight, LoadsWith::Loader)) {
                     Waited::Lead(led) => Some(led),
                     _ => None,
                 },

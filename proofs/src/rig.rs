@@ -14,11 +14,11 @@ use shuttle::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::SeqCst}
 use crate::level::drive::host::{FlightOf, Host, release};
 use crate::level::drive::in_place::{self, first_poll, launch};
 use crate::level::drive::in_task::move_to_task;
-use crate::level::drive::wait::{self, Heir};
+use crate::level::drive::wait::{self, LoadsWith};
 use crate::level::drive::{in_task, led};
 use crate::level::flight::join::Join;
 use crate::level::flight::patience::Limits;
-use crate::level::flight::shared_run::Run;
+use crate::level::flight::shared_run::SharedRun;
 use crate::level::flight::slots::SlotTable;
 use crate::level::flight::state::{Parked, is_unshared};
 use crate::level::flight::token::{Registered, Token};
@@ -146,7 +146,7 @@ impl Cache {
             let waited = match joined {
                 Join::Hit(value) => return Outcome::Value(value),
                 Join::Lead(flight) => return self.load(Led::new(flight)),
-                Join::Follow(flight) => Follow::new(flight, Heir::Body).await,
+                Join::Follow(flight) => Follow::new(flight, LoadsWith::Body).await,
             };
             joined = match waited {
                 Waited::Over(outcome) => return outcome,
@@ -169,7 +169,7 @@ impl Cache {
         self.finish(led, Outcome::Value(value))
     }
 
-    /// As `Remote::l2_fill`.
+    /// As `Remote::fill`.
     fn fill(&self, flight: &Flight, value: u64) {
         if self.l2.is_some() {
             let sealed = self.seal(value);
@@ -356,7 +356,7 @@ impl Cache {
 /// The work of a flight: a load of its own.
 pub(crate) struct Work(Load);
 
-pub(crate) type BatchRun = Run<Pin<Box<dyn Future<Output = ()> + Send>>>;
+pub(crate) type BatchRun = SharedRun<Pin<Box<dyn Future<Output = ()> + Send>>>;
 
 impl Parked for Work {
     type Run = Arc<BatchRun>;
@@ -513,7 +513,7 @@ pub(crate) fn spawn(task: impl Future<Output = ()> + Send + 'static) {
 /// As `read/one.rs`: where a read stands.
 pub(crate) enum Stage<'c> {
     Joined(Step),
-    Leading(InPlace<'c>),
+    LeadingBatch(InPlace<'c>),
 }
 
 impl Cache {
@@ -522,7 +522,7 @@ impl Cache {
         let stage = match self.join(false) {
             Join::Lead(flight) => match launch_first(self, flight, wire).await {
                 Ok(outcome) => return outcome,
-                Err(in_place) => Stage::Leading(in_place),
+                Err(in_place) => Stage::LeadingBatch(in_place),
             },
             joined => Stage::Joined(Step::new(joined)),
         };
@@ -536,12 +536,12 @@ impl Cache {
                 Stage::Joined(Step::Lead(led)) => match take_over(self, led, wire).await {
                     Ok(outcome) => return outcome,
                     Err(Some(in_place)) => {
-                        stage = Stage::Leading(in_place);
+                        stage = Stage::LeadingBatch(in_place);
                         continue;
                     }
                     Err(None) => None,
                 },
-                Stage::Leading(in_place) => match in_place.await {
+                Stage::LeadingBatch(in_place) => match in_place.await {
                     Ok(outcome) => return outcome,
                     Err(flight) => flight,
                 },
@@ -551,7 +551,7 @@ impl Cache {
                 }
             };
             let waited = match flight {
-                Some(flight) => Follow::new(flight, Heir::Loader).await,
+                Some(flight) => Follow::new(flight, LoadsWith::Loader).await,
                 None => Waited::Restart,
             };
             stage = Stage::Joined(match waited {

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use shuttle::scheduler::{PctScheduler, RandomScheduler};
 use shuttle::{Config, Runner};
 
-use crate::{besides, fence, flights, latents, places, runs};
+use crate::{besides, fence, flights, places, reservations, runs};
 
 /// Of all scenarios together, where `ACCELERATOR_SCHEDULES` says nothing.
 const SCHEDULES: usize = 12_000;
@@ -54,14 +54,14 @@ scenarios! {
     besides::both_leaders_go,
     besides::a_late_leader_ends_nobody_elses_registration,
     besides::a_ticket_ends_the_work_beside_it,
-    latents::latent_one_load_for_all,
-    latents::latent_load_against_del,
-    latents::latent_load_against_clear,
-    latents::latent_newer_readers_wait_for_no_older_flight,
-    latents::latent_panic_releases_everybody,
-    latents::latent_ticket_is_filled_for_all,
-    latents::latent_ticket_hands_over,
-    latents::latent_ticket_holds_no_newer_reader,
+    reservations::latent_one_load_for_all,
+    reservations::latent_load_against_del,
+    reservations::latent_load_against_clear,
+    reservations::latent_newer_readers_wait_for_no_older_flight,
+    reservations::latent_panic_releases_everybody,
+    reservations::latent_ticket_is_filled_for_all,
+    reservations::latent_ticket_hands_over,
+    reservations::latent_ticket_holds_no_newer_reader,
     places::follower_moves_the_work,
     places::dropped_leader_moves_the_work,
     places::dropped_leader_alone,

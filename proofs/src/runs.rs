@@ -15,27 +15,27 @@ use shuttle::thread::{self, JoinHandle};
 use crate::level::drive::host::give_up;
 use crate::level::flight::handoff::ASLEEP;
 use crate::level::flight::join::Join;
-use crate::level::flight::reservation::By;
+use crate::level::flight::reservation::LedBy;
 use crate::level::flight::shared_run::Report;
-use crate::level::flight::token::Latent;
+use crate::level::flight::token::Reservation;
 use crate::rig::{BatchRun, Cache, Flight, KEY, Load, Outcome, Stage, Step, Wire, poll_once, spawn};
 
 /// As `local/batch_run.rs`: the key of the batch, which reports to the leader when it is dropped.
-struct Wants {
+struct BatchKeys {
     cache: Arc<Cache>,
-    latent: Option<Latent>,
+    reserved: Option<Reservation>,
     outcome: Option<Outcome>,
     report: Arc<Report<Option<Outcome>>>,
 }
 
-impl Wants {
-    fn new(cache: &Arc<Cache>, latent: Latent) -> Self {
-        Self { cache: cache.clone(), latent: Some(latent), outcome: None, report: Report::new() }
+impl BatchKeys {
+    fn new(cache: &Arc<Cache>, reserved: Reservation) -> Self {
+        Self { cache: cache.clone(), reserved: Some(reserved), outcome: None, report: Report::new() }
     }
 
-    fn lead(self, run: Arc<BatchRun>, wire: &Arc<Wire>) -> Leading {
+    fn lead(self, run: Arc<BatchRun>, wire: &Arc<Wire>) -> LeadingBatch {
         let (report, wire) = (self.report.clone(), wire.clone());
-        let leading = Leading { run, report };
+        let leading = LeadingBatch { run, report };
         let mut wants = self;
         let work = async move {
             let mut load = Load::new(&wire);
@@ -47,10 +47,10 @@ impl Wants {
     }
 
     fn end(&mut self, value: u64) {
-        let Some(latent) = self.latent.take() else { return };
+        let Some(reserved) = self.reserved.take() else { return };
         let (outcome, mut followed) = (Outcome::Value(value), None);
-        let store = self.cache.store(value, latent.token);
-        self.cache.table.commit_latent(&KEY, &latent, || self.cache.generation(), &mut followed, store);
+        let store = self.cache.store(value, reserved.token);
+        self.cache.table.commit_reserved(&KEY, &reserved, || self.cache.generation(), &mut followed, store);
         if let Some(flight) = followed {
             flight.publish(outcome);
         }
@@ -58,11 +58,11 @@ impl Wants {
     }
 }
 
-impl Drop for Wants {
+impl Drop for BatchKeys {
     fn drop(&mut self) {
-        if let Some(latent) = self.latent.take() {
-            // As `Local::give_up_latent`.
-            if let Some(flight) = self.cache.table.leave(&KEY, &latent) {
+        if let Some(reserved) = self.reserved.take() {
+            // As `Local::give_up_reserved`.
+            if let Some(flight) = self.cache.table.leave(&KEY, &reserved) {
                 give_up(&flight, false);
             }
         }
@@ -71,12 +71,12 @@ impl Drop for Wants {
 }
 
 /// As `local/batch_run.rs`.
-struct Leading {
+struct LeadingBatch {
     run: Arc<BatchRun>,
     report: Arc<Report<Option<Outcome>>>,
 }
 
-impl Future for Leading {
+impl Future for LeadingBatch {
     type Output = Option<Outcome>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Outcome>> {
@@ -87,23 +87,23 @@ impl Future for Leading {
     }
 }
 
-impl Drop for Leading {
+impl Drop for LeadingBatch {
     fn drop(&mut self) {
         self.run.move_to_task(false, Instant::now(), spawn);
     }
 }
 
-type Joined = Join<u64, Latent, Arc<Flight>>;
+type Joined = Join<u64, Reservation, Arc<Flight>>;
 
 fn join(cache: &Arc<Cache>, run: Option<&Arc<BatchRun>>) -> Joined {
-    let seen = cache.table.see(&KEY);
+    let seen = cache.table.observe(&KEY);
     if let Some(value) = cache.l1() {
         return Join::Hit(value);
     }
-    cache.table.join_latent(
+    cache.table.join_reserved(
         &KEY,
         Some(seen),
-        run.map_or(By::Leader, By::Run),
+        run.map_or(LedBy::Leader, LedBy::Run),
         cache,
         || cache.generation(),
         || cache.l1(),
@@ -115,7 +115,7 @@ async fn get(cache: &Arc<Cache>, wire: &Arc<Wire>) -> Outcome {
     let run = BatchRun::new();
     let flight = match join(cache, Some(&run)) {
         Join::Hit(value) => return Outcome::Value(value),
-        Join::Lead(latent) => match Wants::new(cache, latent).lead(run, wire).await {
+        Join::Lead(reserved) => match BatchKeys::new(cache, reserved).lead(run, wire).await {
             Some(outcome) => return outcome,
             None => return cache.get_by_work(wire).await,
         },
@@ -134,9 +134,9 @@ fn answers(wire: &Arc<Wire>) -> JoinHandle<()> {
     thread::spawn(move || wire.answer())
 }
 
-fn leads(cache: &Arc<Cache>, run: Option<&Arc<BatchRun>>) -> Latent {
+fn leads(cache: &Arc<Cache>, run: Option<&Arc<BatchRun>>) -> Reservation {
     match join(cache, run) {
-        Join::Lead(latent) => latent,
+        Join::Lead(reserved) => reserved,
         _ => panic!("nobody else is there yet"),
     }
 }
@@ -179,7 +179,7 @@ pub(crate) fn run_against_clear() {
 /// The leader is dropped where it waits, at the same time as somebody follows.
 pub(crate) fn dropped_leader_of_a_run() {
     let (cache, wire, run) = (Cache::new(), Wire::new(), BatchRun::new());
-    let leading = Wants::new(&cache, leads(&cache, Some(&run))).lead(run, &wire);
+    let leading = BatchKeys::new(&cache, leads(&cache, Some(&run))).lead(run, &wire);
     let leader = thread::spawn(move || {
         let _ = poll_once(leading);
     });
@@ -193,7 +193,7 @@ pub(crate) fn dropped_leader_of_a_run() {
 }
 
 /// Polls once, and then holds the leader's future until it is told to go on.
-fn hold(mut leading: Leading, until: &Receiver<()>) -> Option<Outcome> {
+fn hold(mut leading: LeadingBatch, until: &Receiver<()>) -> Option<Outcome> {
     let first = block_on(std::future::poll_fn(|cx| Poll::Ready(Pin::new(&mut leading).poll(cx))));
     until.recv().unwrap();
     match first {
@@ -206,7 +206,7 @@ fn hold(mut leading: Leading, until: &Receiver<()>) -> Option<Outcome> {
 pub(crate) fn held_leader_of_a_run_holds_nobody() {
     held_until_followed(|cache, wire, until| {
         let run = BatchRun::new();
-        let wants = Wants::new(cache, leads(cache, Some(&run)));
+        let wants = BatchKeys::new(cache, leads(cache, Some(&run)));
         let wire = wire.clone();
         thread::spawn(move || hold(wants.lead(run, &wire), &until))
     });
@@ -215,11 +215,11 @@ pub(crate) fn held_leader_of_a_run_holds_nobody() {
 /// As `read/many_inline.rs`: the load was tried in place, where somebody may have followed, and goes on as a run.
 pub(crate) fn run_that_begins_late_holds_nobody() {
     held_until_followed(|cache, wire, until| {
-        let latent = leads(cache, None);
+        let reserved = leads(cache, None);
         let (cache, wire) = (cache.clone(), wire.clone());
         thread::spawn(move || {
-            let (run, wants) = (BatchRun::new(), Wants::new(&cache, latent));
-            let flight = cache.table.go_on(&KEY, &latent, run.clone());
+            let (run, wants) = (BatchRun::new(), BatchKeys::new(&cache, reserved));
+            let flight = cache.table.go_on(&KEY, &reserved, run.clone());
             let awaited = flight.is_some_and(|flight| flight.park_part(run.clone()));
             let leading = wants.lead(run, &wire);
             if awaited {
@@ -247,7 +247,7 @@ fn held_until_followed(lead: impl FnOnce(&Arc<Cache>, &Arc<Wire>, Receiver<()>) 
 /// The runtime ends, and the work with it: those who followed take over, and the leader begins anew.
 pub(crate) fn run_that_is_given_up_hands_over() {
     let (cache, wire, run) = (Cache::new(), Wire::new(), BatchRun::new());
-    let wants = Wants::new(&cache, leads(&cache, Some(&run)));
+    let wants = BatchKeys::new(&cache, leads(&cache, Some(&run)));
     let report = wants.report.clone();
     let gone = thread::spawn(move || drop(wants));
     let readers = [reader(&cache, &wire), reader(&cache, &wire)];
@@ -266,7 +266,7 @@ pub(crate) fn run_that_is_given_up_hands_over() {
 /// The runtime of the run's task stands still: whoever waits has another task take its place.
 pub(crate) fn run_that_sleeps_is_replaced() {
     let (cache, wire, run) = (Cache::new(), Wire::new(), BatchRun::new());
-    let leading = Wants::new(&cache, leads(&cache, Some(&run))).lead(run.clone(), &wire);
+    let leading = BatchKeys::new(&cache, leads(&cache, Some(&run))).lead(run.clone(), &wire);
     let mut asleep = None;
     run.move_to_task(false, Instant::now(), |task| asleep = Some(task));
     let asleep = asleep.expect("it was with its leader");

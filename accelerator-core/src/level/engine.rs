@@ -7,7 +7,7 @@ use crate::level::bounds::{Key, Value};
 use crate::level::local::Local;
 use crate::level::remote::Remote;
 use crate::level::source::Sources;
-use crate::level::stats::counters::{Now, Stats};
+use crate::level::stats::counters::{Gauges, Stats};
 
 pub(crate) struct Engine<K, V> {
     pub(crate) local: Arc<Local<K, V>>,
@@ -25,6 +25,6 @@ impl<K: Key, V: Value> Engine<K, V> {
     pub(crate) fn stats(&self) -> Stats {
         let has_leases = self.remote.as_ref().is_some_and(|remote| remote.has_leases());
         let (flights, unconfirmed) = (self.local.table.len(), self.unconfirmed());
-        self.local.counters.read(Now { flights, unconfirmed, has_leases })
+        self.local.counters.read(Gauges { flights, unconfirmed, has_leases })
     }
 }

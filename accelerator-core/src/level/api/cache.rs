@@ -5,13 +5,13 @@ use crate::error::{CacheError, CacheResult};
 use crate::level::api::handle::LevelCache;
 use crate::level::bounds::{Key, Value};
 use crate::level::flight::join::Join;
-use crate::level::flight::reservation::By;
+use crate::level::flight::reservation::LedBy;
 use crate::level::local::host::Step;
 use crate::level::read::one::get_missed;
 use crate::level::read::pass::probe_all;
 use crate::level::ticket::begin::{begin_on, look_and_begin};
 use crate::level::ticket::begin_many::begin_missing;
-use crate::level::ticket::hold::Leads;
+use crate::level::ticket::hold::TicketToCome;
 use crate::options::{ReadOptions, WriteOptions};
 use crate::traits::l1::L1Store;
 
@@ -76,10 +76,10 @@ impl<K: Key, V: Value, L1: L1Store<K, V>> LevelCache<K, V, L1> {
         if engine.local.is_closed() {
             return CacheFuture::ready(Begin::Unavailable(CacheError::shutdown()));
         }
-        match engine.local.join_latent(key, By::Ticket, true) {
+        match engine.local.join_reserved(key, LedBy::Ticket, true) {
             Join::Hit(value) => CacheFuture::ready(Begin::Hit(value)),
-            Join::Lead(latent) => {
-                let leads = Leads::new(&engine.local, key, latent);
+            Join::Lead(reserved) => {
+                let leads = TicketToCome::new(&engine.local, key, reserved);
                 match engine.remote {
                     None => CacheFuture::ready(leads.begin(None)),
                     Some(_) => CacheFuture::boxed(look_and_begin(engine, leads)),

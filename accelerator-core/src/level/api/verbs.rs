@@ -90,7 +90,7 @@ impl<K: Key, V: Value, L1: L1Store<K, V>> LevelCache<K, V, L1> {
         // Registered before the read, as every backfill is.
         let mut slot = Registration::new(engine.local.clone(), key.clone());
         let name = remote.wire.name(key);
-        match remote.l2_get(key, &name).await {
+        match remote.get_for_read(key, &name).await {
             Found::Hit { value, until } if until.is_fresh(engine.local.now(), 0) => {
                 #[cfg(accelerator_mutant = "begin-after-reply")]
                 let mut slot = Registration::new(engine.local.clone(), key.clone());

@@ -88,7 +88,7 @@ pub(crate) fn unregister<H: Host>(flight: &FlightOf<H>) {
 /// work of the flight, not with a ticket.
 pub(crate) fn give_up<H: Host>(flight: &Arc<FlightOf<H>>, works: bool) {
     match flight.vacate(works) {
-        Left::Heir => {}
+        Left::LoadsWith => {}
         Left::Others => unregister(flight),
         Left::Nobody => release(flight),
     }

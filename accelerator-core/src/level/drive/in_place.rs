@@ -1,4 +1,4 @@
-//! Leading a flight by work of its own, polled in place.
+//! LeadingBatch a flight by work of its own, polled in place.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use crate::level::drive::host::{FlightOf, Host, give_up, unregister};
 use crate::level::drive::in_task::{leave_to_task, move_to_task, run_in_task};
 use crate::level::drive::led::Led;
-use crate::level::flight::handoff::Hand;
+use crate::level::flight::handoff::Poller;
 
 /// Polls the work of a flight for the first time; `make` makes it, or the end of the flight where there is nothing to do.
 /// `Err`: it goes on; wait for it.
@@ -102,14 +102,14 @@ impl<H: Host> Future for InPlace<'_, H> {
         // Somebody who leads beside this caller, with a ticket, has ended the flight; by a miss if it had nothing to load
         // with.
         if let Some(outcome) = flight.result().filter(|result| H::is_answer(result)).cloned()
-            && let Some(work) = flight.unpark(Hand::Leader)
+            && let Some(work) = flight.unpark(Poller::Leader)
         {
             H::drop_work(work);
             unregister(flight);
             *slot = None;
             return Poll::Ready(Ok(outcome));
         }
-        let Some(mut work) = flight.unpark(Hand::Leader) else { return Poll::Ready(Err(slot.take())) };
+        let Some(mut work) = flight.unpark(Poller::Leader) else { return Poll::Ready(Err(slot.take())) };
         match host.poll_work(&mut work, cx) {
             Poll::Ready(end) => {
                 let Some(flight) = slot.take() else { return Poll::Ready(Err(None)) };

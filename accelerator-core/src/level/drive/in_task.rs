@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use crate::level::drive::host::{FlightOf, Host, give_up};
-use crate::level::flight::handoff::{Hand, Looked};
+use crate::level::flight::handoff::{Looked, Poller};
 
 /// A flight's work in a task. Dropped before its end (the runtime shuts down), it passes the flight on, unless another
 /// task has the work by now.
@@ -22,10 +22,10 @@ pub(crate) struct InTask<H: Host> {
 
 impl<H: Host> InTask<H> {
     /// For work that was parked for a task. `None`: it was parked for its leader.
-    pub(crate) fn new(flight: Arc<FlightOf<H>>, hand: Hand) -> Option<Self> {
+    pub(crate) fn new(flight: Arc<FlightOf<H>>, hand: Poller) -> Option<Self> {
         match hand {
-            Hand::Task(number) => Some(Self { flight: Some(flight), number }),
-            Hand::Leader => None,
+            Poller::Task(number) => Some(Self { flight: Some(flight), number }),
+            Poller::Leader => None,
         }
     }
 }
@@ -37,7 +37,7 @@ impl<H: Host> Future for InTask<H> {
         let this = self.get_mut();
         let Some(flight) = this.flight.as_ref() else { return Poll::Ready(()) };
         let host = &flight.context;
-        let Some(mut work) = flight.unpark(Hand::Task(this.number)) else {
+        let Some(mut work) = flight.unpark(Poller::Task(this.number)) else {
             this.flight = None;
             return Poll::Ready(());
         };
@@ -61,7 +61,7 @@ impl<H: Host> Future for InTask<H> {
 impl<H: Host> Drop for InTask<H> {
     fn drop(&mut self) {
         let Some(flight) = self.flight.take() else { return };
-        let Some(work) = flight.let_go(Hand::Task(self.number)) else { return };
+        let Some(work) = flight.let_go(Poller::Task(self.number)) else { return };
         if let Some(work) = work {
             H::drop_work(work);
         }
@@ -104,7 +104,7 @@ fn detach<H: Host>(flight: &Arc<FlightOf<H>>, looks: bool) -> Looked {
 }
 
 /// Runs the work of a flight to its end, whoever goes away; `hand` is what it was parked for.
-pub(crate) fn run_in_task<H: Host>(flight: Arc<FlightOf<H>>, hand: Hand) {
+pub(crate) fn run_in_task<H: Host>(flight: Arc<FlightOf<H>>, hand: Poller) {
     let host = flight.context.clone();
     if let Some(task) = InTask::new(flight, hand) {
         // Without a runtime it is dropped, which passes the flight on.

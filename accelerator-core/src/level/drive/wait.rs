@@ -29,7 +29,7 @@ pub(crate) enum Waited<H: Host> {
 
 /// What a follower would load with, if it led.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Heir {
+pub(crate) enum LoadsWith {
     /// A future of its own.
     Body,
     /// The loader of the cache.
@@ -41,7 +41,7 @@ pub(crate) enum Heir {
 /// Waits for a flight that somebody else leads, or that this caller led until it moved into a task.
 pub(crate) struct Follow<H: Host> {
     seat: Option<usize>,
-    heir: Heir,
+    heir: LoadsWith,
     flight: Option<Arc<FlightOf<H>>>,
     // Since when it waits for a caller's own load, and until when before it does something about it.
     waits: Option<(Instant, H::Limit)>,
@@ -60,7 +60,7 @@ impl<H: Host> Drop for Follow<H> {
 }
 
 impl<H: Host> Follow<H> {
-    pub(crate) fn new(flight: Arc<FlightOf<H>>, heir: Heir) -> Self {
+    pub(crate) fn new(flight: Arc<FlightOf<H>>, heir: LoadsWith) -> Self {
         Self { seat: None, heir, flight: Some(flight), waits: None, watch: Watch::new() }
     }
 
@@ -91,7 +91,7 @@ impl<H: Host> Follow<H> {
                 *until = host.limit(wait);
                 continue;
             }
-            if *heir == Heir::Nothing {
+            if *heir == LoadsWith::Nothing {
                 return Poll::Ready(Waited::TooLong);
             }
             if !host.table().register_beside(flight, || host.generation()) {
@@ -117,7 +117,7 @@ impl<H: Host> Future for Follow<H> {
         let this = self.get_mut();
         let Some(flight) = this.flight.as_ref() else { return Poll::Ready(Waited::Restart) };
         let was_seated = this.seat.is_some();
-        let waited = match flight.poll_wait(&mut this.seat, this.heir != Heir::Loader, cx) {
+        let waited = match flight.poll_wait(&mut this.seat, this.heir != LoadsWith::Loader, cx) {
             Poll::Ready(Turn::Done) => match flight.result() {
                 Some(outcome) => Waited::Over(outcome.clone()),
                 None => Waited::Restart,

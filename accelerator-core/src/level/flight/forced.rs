@@ -1,12 +1,12 @@
-//! Leading the flight of a key for a caller who accepts nothing that is cached.
+//! LeadingBatch the flight of a key for a caller who accepts nothing that is cached.
 
 use std::hash::{BuildHasher, Hash};
 use std::sync::Arc;
 
-use crate::level::flight::reservation::By;
+use crate::level::flight::reservation::LedBy;
 use crate::level::flight::slots::{Shared, Slot, SlotTable, Slots};
 use crate::level::flight::state::{Flight, Parked};
-use crate::level::flight::token::{Latent, Token};
+use crate::level::flight::token::{Reservation, Token};
 use crate::sync::enter;
 
 /// What a call found that accepts nothing that is cached.
@@ -56,12 +56,12 @@ impl<K: Hash + Eq + Clone, R, W: Parked, X: Clone> SlotTable<K, R, W, X> {
     }
 
     /// [`join_forced`](Self::join_forced) for a key of a batch, which always leads.
-    pub(crate) fn lead_forced(&self, key: &K, by: By<&W::Run>, generation: impl FnOnce() -> u32) -> Latent {
+    pub(crate) fn lead_forced(&self, key: &K, by: LedBy<&W::Run>, generation: impl FnOnce() -> u32) -> Reservation {
         let hash = self.hasher.hash_one(key);
         let mut slots = enter(&self.shard_of(hash).slots);
         slots.supersede(key, hash, generation(), |slot, token, id| {
-            slot.flight.lead_latent(id, token.generation, by);
-            Latent { hash, token, id }
+            slot.flight.lead_reserved(id, token.generation, by);
+            Reservation { hash, token, id }
         })
     }
 }

@@ -24,16 +24,16 @@ pub(crate) const ASLEEP: Duration = Duration::from_millis(500);
 
 /// Who polls a piece of work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Hand {
+pub(crate) enum Poller {
     Leader,
     /// The task of this number; a later one has taken its place.
     Task(u32),
 }
 
 /// The place of a piece of work `W`.
-pub(crate) enum Place<W> {
+pub(crate) enum Handoff<W> {
     /// It is polled right now; `detach`: somebody wants it in a task after that.
-    Polling { by: Hand, detach: bool },
+    Polling { by: Poller, detach: bool },
     /// It waits for the leader to be woken. The leader's waker is kept beside it: whoever takes the work away tells the
     /// leader, who then waits like everybody else.
     Parked { work: W, leader: Waker },
@@ -59,7 +59,7 @@ pub(crate) enum Need {
     Polled,
     /// A task for it is to be started. The waker is that of who had it until now: a leader waits like everybody else from
     /// here on, and a task that was replaced ends.
-    Task(Hand, Waker),
+    Task(Poller, Waker),
     /// Its task is to be woken.
     Wake(Waker),
 }
@@ -72,7 +72,7 @@ pub(crate) enum Looked {
     /// It is polled right now, and has been asked to move.
     Polled,
     /// A task for it is to be started.
-    Task(Hand),
+    Task(Poller),
 }
 
 impl Need {
@@ -94,20 +94,20 @@ impl Need {
     }
 }
 
-impl<W> Place<W> {
+impl<W> Handoff<W> {
     /// The leader's first poll is about to come.
     pub(crate) fn polling() -> Self {
-        Self::Polling { by: Hand::Leader, detach: false }
+        Self::Polling { by: Poller::Leader, detach: false }
     }
 
     /// Whoever has it in hand wants to poll again. `None`: somebody else has it, or it is over.
-    pub(crate) fn unpark(&mut self, by: Hand) -> Option<W> {
+    pub(crate) fn unpark(&mut self, by: Poller) -> Option<W> {
         match (std::mem::replace(self, Self::Away), by) {
-            (Self::Parked { work, .. }, Hand::Leader) => {
+            (Self::Parked { work, .. }, Poller::Leader) => {
                 *self = Self::polling();
                 Some(work)
             }
-            (Self::InTask { work, number, .. }, Hand::Task(own)) if number == own => {
+            (Self::InTask { work, number, .. }, Poller::Task(own)) if number == own => {
                 *self = Self::Polling { by, detach: false };
                 Some(work)
             }
@@ -119,7 +119,7 @@ impl<W> Place<W> {
     }
 
     /// The leader polled and it isn't done. `Some`: a task must be started for it now.
-    pub(crate) fn park(&mut self, work: W, leader: Waker) -> Option<Hand> {
+    pub(crate) fn park(&mut self, work: W, leader: Waker) -> Option<Poller> {
         match self {
             Self::Polling { detach: true, .. } if !cfg!(accelerator_mutant = "park-ignores-detach") => {
                 Some(self.begin_task(work, 1))
@@ -136,11 +136,11 @@ impl<W> Place<W> {
         *self = Self::InTask { work, task, number, asked: Asked::No(Instant::now()) };
     }
 
-    fn begin_task(&mut self, work: W, number: u32) -> Hand {
+    fn begin_task(&mut self, work: W, number: u32) -> Poller {
         // Started is woken.
         let asked = Asked::At(Instant::now());
         *self = Self::InTask { work, task: Waker::noop().clone(), number, asked };
-        Hand::Task(number)
+        Poller::Task(number)
     }
 
     /// The leader need not go on: whom to wake, so that it sees that. One that is polling sees it when that poll ends; a
@@ -183,9 +183,9 @@ impl<W> Place<W> {
     }
 
     /// Its task `by` is dropped. `Some`: the work, unless it was in the middle of a poll. `None`: somebody else has it.
-    pub(crate) fn let_go(&mut self, by: Hand) -> Option<Option<W>> {
+    pub(crate) fn let_go(&mut self, by: Poller) -> Option<Option<W>> {
         match (std::mem::replace(self, Self::Away), by) {
-            (Self::InTask { work, number, .. }, Hand::Task(own))
+            (Self::InTask { work, number, .. }, Poller::Task(own))
                 if number == own || cfg!(accelerator_mutant = "replaced-task-gives-up") =>
             {
                 Some(Some(work))

@@ -9,10 +9,10 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed};
 
 use hashbrown::hash_table::Entry;
 
-use crate::level::flight::reservation::{By, Joinable};
+use crate::level::flight::reservation::{KeyFlight, LedBy};
 use crate::level::flight::slots::{Shared, Slot, SlotTable, Slots};
 use crate::level::flight::state::{Flight, Parked};
-use crate::level::flight::token::{Latent, Token};
+use crate::level::flight::token::{Reservation, Token};
 use crate::sync::enter;
 
 /// A key's place in the table, as it was before L1 was asked for the key.
@@ -39,7 +39,7 @@ impl<K: Hash + Eq + Clone, R, W: Parked, X> SlotTable<K, R, W, X> {
     /// To be called before a look into L1 that may find nothing: whoever joins with it is spared the second look where
     /// no operation has ended in between.
     #[inline]
-    pub(crate) fn see(&self, key: &K) -> Seen {
+    pub(crate) fn observe(&self, key: &K) -> Seen {
         let hash = self.hasher.hash_one(key);
         Seen { hash, ended: self.shard_of(hash).ended.load(Acquire) }
     }
@@ -75,15 +75,15 @@ impl<K: Hash + Eq + Clone, R, W: Parked, X> SlotTable<K, R, W, X> {
     /// [`join`](Self::join) with a flight that is made when somebody follows it, or by [`make`](Self::make); `seen`
     /// where it was taken before the caller's look into L1; `by`: who will make it progress.
     #[inline(always)]
-    pub(crate) fn join_latent<P>(
+    pub(crate) fn join_reserved<P>(
         &self,
         key: &K,
         seen: Option<Seen>,
-        by: By<&W::Run>,
+        by: LedBy<&W::Run>,
         context: &X,
         generation: impl FnOnce() -> u32,
         probe: impl FnOnce() -> Option<P>,
-    ) -> Join<P, Latent, Shared<K, R, W, X>>
+    ) -> Join<P, Reservation, Shared<K, R, W, X>>
     where
         X: Clone,
     {
@@ -93,8 +93,8 @@ impl<K: Hash + Eq + Clone, R, W: Parked, X> SlotTable<K, R, W, X> {
         self.join_as(key, hash, context, generation, probe, |slot, hash, token, next_version| {
             *next_version += 1;
             let id = *next_version;
-            slot.lead_latent(id, token.generation, by);
-            Latent { hash, token, id }
+            slot.lead_reserved(id, token.generation, by);
+            Reservation { hash, token, id }
         })
     }
 
@@ -106,7 +106,7 @@ impl<K: Hash + Eq + Clone, R, W: Parked, X> SlotTable<K, R, W, X> {
         context: &X,
         generation: impl FnOnce() -> u32,
         probe: impl FnOnce(u64) -> Option<P>,
-        lead: impl FnOnce(&mut Joinable<Flight<K, R, W, X>, W::Run>, u64, Token, &mut u64) -> L,
+        lead: impl FnOnce(&mut KeyFlight<Flight<K, R, W, X>, W::Run>, u64, Token, &mut u64) -> L,
     ) -> Join<P, L, Shared<K, R, W, X>>
     where
         X: Clone,
@@ -120,9 +120,9 @@ impl<K: Hash + Eq + Clone, R, W: Parked, X> SlotTable<K, R, W, X> {
             let slot = slot.get_mut();
             let token = Token { generation, version: slot.version };
             let followed = |by| match by {
-                By::Leader => Flight::new(key.clone(), hash, token, false, context.clone()),
-                By::Ticket => Flight::new(key.clone(), hash, token, true, context.clone()),
-                By::Run(run) => Flight::part(key.clone(), hash, token, run, context.clone()),
+                LedBy::Leader => Flight::new(key.clone(), hash, token, false, context.clone()),
+                LedBy::Ticket => Flight::new(key.clone(), hash, token, true, context.clone()),
+                LedBy::Run(run) => Flight::part(key.clone(), hash, token, run, context.clone()),
             };
             let of = |flight: &Flight<_, _, _, _>| match cfg!(accelerator_mutant = "join-ignores-generation") {
                 true => generation,
@@ -158,24 +158,24 @@ impl<K: Hash + Eq + Clone, R, W: Parked, X> SlotTable<K, R, W, X> {
     pub(crate) fn make(
         &self,
         key: &K,
-        latent: &Latent,
+        reserved: &Reservation,
         make: impl FnOnce() -> Flight<K, R, W, X>,
     ) -> (Shared<K, R, W, X>, bool) {
-        self.shard(latent.hash).slot(key, latent.hash).flight.make(latent.id, make)
+        self.shard(reserved.hash).slot(key, reserved.hash).flight.make(reserved.id, make)
     }
 
-    /// The load of a latent flight goes on in `run`. The flight, if somebody follows it already.
-    pub(crate) fn go_on(&self, key: &K, latent: &Latent, run: W::Run) -> Option<Shared<K, R, W, X>> {
-        self.shard(latent.hash).slot(key, latent.hash).flight.go_on(latent.id, run)
+    /// The load of a reserved flight goes on in `run`. The flight, if somebody follows it already.
+    pub(crate) fn go_on(&self, key: &K, reserved: &Reservation, run: W::Run) -> Option<Shared<K, R, W, X>> {
+        self.shard(reserved.hash).slot(key, reserved.hash).flight.go_on(reserved.id, run)
     }
 
-    /// The leader of a latent flight gives up. The flight, if somebody follows it: the registration is its own from now
+    /// The leader of a reserved flight gives up. The flight, if somebody follows it: the registration is its own from now
     /// on. Else the registration is over.
-    pub(crate) fn leave(&self, key: &K, latent: &Latent) -> Option<Shared<K, R, W, X>> {
-        let mut slots = self.shard(latent.hash);
-        let mut entry = slots.map.find_entry(latent.hash, |s| s.key == *key).ok()?;
+    pub(crate) fn leave(&self, key: &K, reserved: &Reservation) -> Option<Shared<K, R, W, X>> {
+        let mut slots = self.shard(reserved.hash);
+        let mut entry = slots.map.find_entry(reserved.hash, |s| s.key == *key).ok()?;
         let slot = entry.get_mut();
-        let followed = slot.flight.leave(latent.id);
+        let followed = slot.flight.leave(reserved.id);
         if followed.is_none() {
             slot.registered = slot.registered.saturating_sub(1);
             if slot.registered == 0 {

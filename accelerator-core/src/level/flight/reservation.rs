@@ -4,9 +4,9 @@
 
 use std::sync::Arc;
 
-/// Who makes a latent flight progress.
+/// Who makes a reserved flight progress.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum By<U> {
+pub(crate) enum LedBy<U> {
     /// Its leader, who polls the load right now.
     Leader,
     /// A run, whose leader polls the loads of many keys, or a task.
@@ -15,19 +15,19 @@ pub(crate) enum By<U> {
     Ticket,
 }
 
-impl<U: Clone> By<&U> {
-    fn cloned(self) -> By<U> {
+impl<U: Clone> LedBy<&U> {
+    fn cloned(self) -> LedBy<U> {
         match self {
-            Self::Leader => By::Leader,
-            Self::Run(run) => By::Run(run.clone()),
-            Self::Ticket => By::Ticket,
+            Self::Leader => LedBy::Leader,
+            Self::Run(run) => LedBy::Run(run.clone()),
+            Self::Ticket => LedBy::Ticket,
         }
     }
 }
 
 /// What a slot knows of the flights `F` of its key. `U`: a run that the loads of many keys share.
-pub(crate) struct Joinable<F, U> {
-    now: Now<F, U>,
+pub(crate) struct KeyFlight<F, U> {
+    now: Current<F, U>,
     // Detached while their leaders did not know of them yet; empty but for moments.
     orphans: Option<Box<Orphan<F>>>,
 }
@@ -39,40 +39,40 @@ struct Orphan<F> {
     next: Option<Box<Self>>,
 }
 
-enum Now<F, U> {
+enum Current<F, U> {
     Nothing,
     /// Led; nobody has followed.
-    Latent {
+    Reservation {
         id: u64,
         generation: u32,
-        by: By<U>,
+        by: LedBy<U>,
     },
-    /// `latent`: its leader doesn't know of it yet.
+    /// `reserved`: its leader doesn't know of it yet.
     Made {
         flight: Arc<F>,
-        latent: Option<u64>,
+        reserved: Option<u64>,
     },
 }
 
-impl<F, U: Clone> Joinable<F, U> {
+impl<F, U: Clone> KeyFlight<F, U> {
     pub(crate) fn nothing() -> Self {
-        Self { now: Now::Nothing, orphans: None }
+        Self { now: Current::Nothing, orphans: None }
     }
 
-    /// The flight of `generation` to follow; a latent one is made now.
+    /// The flight of `generation` to follow; a reserved one is made now.
     pub(crate) fn follow(
         &mut self,
         generation_of: impl FnOnce(&F) -> u32,
         generation: u32,
-        make: impl FnOnce(By<U>) -> F,
+        make: impl FnOnce(LedBy<U>) -> F,
     ) -> Option<Arc<F>> {
         match &self.now {
-            Now::Made { flight, .. } => (generation_of(flight) == generation).then(|| flight.clone()),
-            Now::Latent { id, generation: own, by } if *own == generation => {
-                let by = if cfg!(accelerator_mutant = "follower-finds-no-run") { By::Leader } else { by.clone() };
+            Current::Made { flight, .. } => (generation_of(flight) == generation).then(|| flight.clone()),
+            Current::Reservation { id, generation: own, by } if *own == generation => {
+                let by = if cfg!(accelerator_mutant = "follower-finds-no-run") { LedBy::Leader } else { by.clone() };
                 let flight = Arc::new(make(by));
-                let latent = (!cfg!(accelerator_mutant = "follower-hides-flight")).then_some(*id);
-                self.now = Now::Made { flight: flight.clone(), latent };
+                let reserved = (!cfg!(accelerator_mutant = "follower-hides-flight")).then_some(*id);
+                self.now = Current::Made { flight: flight.clone(), reserved };
                 Some(flight)
             }
             _ => None,
@@ -81,30 +81,30 @@ impl<F, U: Clone> Joinable<F, U> {
 
     /// The flight, if there is one already.
     pub(crate) fn made(&self) -> Option<&Arc<F>> {
-        if let Now::Made { flight, .. } = &self.now { Some(flight) } else { None }
+        if let Current::Made { flight, .. } = &self.now { Some(flight) } else { None }
     }
 
     /// A new flight takes the place.
     pub(crate) fn lead(&mut self, flight: Arc<F>) {
         self.detach();
-        self.now = Now::Made { flight, latent: None };
+        self.now = Current::Made { flight, reserved: None };
     }
 
     /// A new flight takes the place, to be made when somebody follows.
-    pub(crate) fn lead_latent(&mut self, id: u64, generation: u32, by: By<&U>) {
+    pub(crate) fn lead_reserved(&mut self, id: u64, generation: u32, by: LedBy<&U>) {
         self.detach();
-        self.now = Now::Latent { id, generation, by: by.cloned() };
+        self.now = Current::Reservation { id, generation, by: by.cloned() };
     }
 
-    /// The load of a latent flight goes on in `run`: whoever follows from now on finds it there. Whoever followed before
+    /// The load of a reserved flight goes on in `run`: whoever follows from now on finds it there. Whoever followed before
     /// has made the flight.
     pub(crate) fn go_on(&mut self, id: u64, run: U) -> Option<Arc<F>> {
         match &mut self.now {
-            Now::Latent { id: own, by, .. } if *own == id => {
-                *by = By::Run(run);
+            Current::Reservation { id: own, by, .. } if *own == id => {
+                *by = LedBy::Run(run);
                 None
             }
-            Now::Made { flight, latent } if *latent == Some(id) => {
+            Current::Made { flight, reserved } if *reserved == Some(id) => {
                 (!cfg!(accelerator_mutant = "run-misses-follower")).then(|| flight.clone())
             }
             _ => self.orphan(id).as_ref().map(|orphan| orphan.flight.clone()),
@@ -114,14 +114,14 @@ impl<F, U: Clone> Joinable<F, U> {
     /// Later readers start their own.
     #[inline]
     pub(crate) fn detach(&mut self) {
-        if !matches!(self.now, Now::Nothing) {
+        if !matches!(self.now, Current::Nothing) {
             self.detach_now();
         }
     }
 
     #[cold]
     fn detach_now(&mut self) {
-        if let Now::Made { flight, latent: Some(id) } = std::mem::replace(&mut self.now, Now::Nothing)
+        if let Current::Made { flight, reserved: Some(id) } = std::mem::replace(&mut self.now, Current::Nothing)
             && !cfg!(accelerator_mutant = "detach-loses-latent")
         {
             let next = self.orphans.take();
@@ -131,42 +131,42 @@ impl<F, U: Clone> Joinable<F, U> {
 
     /// Whether it can be followed.
     pub(crate) fn is(&self, flight: &Arc<F>) -> bool {
-        matches!(&self.now, Now::Made { flight: own, .. } if Arc::ptr_eq(own, flight))
+        matches!(&self.now, Current::Made { flight: own, .. } if Arc::ptr_eq(own, flight))
     }
 
     /// [`detach`](Self::detach), only if `flight` is the one.
     pub(crate) fn detach_own(&mut self, own: impl FnOnce(&Arc<F>) -> bool) {
-        if matches!(&self.now, Now::Made { flight, .. } if own(flight)) {
+        if matches!(&self.now, Current::Made { flight, .. } if own(flight)) {
             self.detach();
         }
     }
 
-    /// The leader of a latent flight ends it; those who followed wait for the answer.
+    /// The leader of a reserved flight ends it; those who followed wait for the answer.
     pub(crate) fn end(&mut self, id: u64) -> Option<Arc<F>> {
         let is_now = match &self.now {
-            Now::Latent { id: own, .. } => *own == id,
-            Now::Made { latent, .. } => *latent == Some(id),
-            Now::Nothing => false,
+            Current::Reservation { id: own, .. } => *own == id,
+            Current::Made { reserved, .. } => *reserved == Some(id),
+            Current::Nothing => false,
         };
         if is_now {
-            return match std::mem::replace(&mut self.now, Now::Nothing) {
-                Now::Made { flight, .. } => Some(flight),
+            return match std::mem::replace(&mut self.now, Current::Nothing) {
+                Current::Made { flight, .. } => Some(flight),
                 _ => None,
             };
         }
         self.adopt(id)
     }
 
-    /// The leader of a latent flight makes it, or takes the one that a follower made. `true`: that one.
+    /// The leader of a reserved flight makes it, or takes the one that a follower made. `true`: that one.
     pub(crate) fn make(&mut self, id: u64, make: impl FnOnce() -> F) -> (Arc<F>, bool) {
         match &mut self.now {
-            Now::Made { flight, latent } if *latent == Some(id) => {
-                *latent = None;
+            Current::Made { flight, reserved } if *reserved == Some(id) => {
+                *reserved = None;
                 (flight.clone(), true)
             }
-            Now::Latent { id: own, .. } if *own == id => {
+            Current::Reservation { id: own, .. } if *own == id => {
                 let flight = Arc::new(make());
-                self.now = Now::Made { flight: flight.clone(), latent: None };
+                self.now = Current::Made { flight: flight.clone(), reserved: None };
                 (flight, false)
             }
             // Detached meanwhile.
@@ -177,15 +177,15 @@ impl<F, U: Clone> Joinable<F, U> {
         }
     }
 
-    /// The leader of a latent flight gives up: it is left to those who followed.
+    /// The leader of a reserved flight gives up: it is left to those who followed.
     pub(crate) fn leave(&mut self, id: u64) -> Option<Arc<F>> {
         match &mut self.now {
-            Now::Made { flight, latent } if *latent == Some(id) => {
-                *latent = None;
+            Current::Made { flight, reserved } if *reserved == Some(id) => {
+                *reserved = None;
                 (!cfg!(accelerator_mutant = "leave-loses-follower")).then(|| flight.clone())
             }
-            Now::Latent { id: own, .. } if *own == id => {
-                self.now = Now::Nothing;
+            Current::Reservation { id: own, .. } if *own == id => {
+                self.now = Current::Nothing;
                 None
             }
             _ => self.adopt(id),

@@ -7,33 +7,33 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
-use crate::level::flight::handoff::{Hand, Looked, Place};
+use crate::level::flight::handoff::{Handoff, Looked, Poller};
 use crate::sync::{Mutex, lock};
 use crate::wake::wake;
 
 /// Where the work `W` of a run is.
-pub(crate) struct Run<W> {
-    place: Mutex<Place<W>>,
+pub(crate) struct SharedRun<W> {
+    place: Mutex<Handoff<W>>,
 }
 
-impl<W> Run<W> {
+impl<W> SharedRun<W> {
     /// Its work is about to [`begin`](Self::begin).
     pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Self { place: Mutex::new(Place::polling()) })
+        Arc::new(Self { place: Mutex::new(Handoff::polling()) })
     }
 
     /// The work is ready to be polled by the leader or, if somebody followed meanwhile, in a task.
-    pub(crate) fn begin(self: &Arc<Self>, work: W, spawn: impl FnOnce(RunTask<W>)) {
+    pub(crate) fn begin(self: &Arc<Self>, work: W, spawn: impl FnOnce(SharedRunTask<W>)) {
         self.park(work, Waker::noop(), spawn);
     }
 
     /// Whether it waits for the leader.
-    fn park(self: &Arc<Self>, work: W, leader: &Waker, spawn: impl FnOnce(RunTask<W>)) -> bool {
+    fn park(self: &Arc<Self>, work: W, leader: &Waker, spawn: impl FnOnce(SharedRunTask<W>)) -> bool {
         let leader = leader.clone();
         let detached = lock(&self.place).park(work, leader);
         let is_parked = detached.is_none();
         if let Some(hand) = detached {
-            spawn(RunTask { run: self.clone(), hand });
+            spawn(SharedRunTask { run: self.clone(), hand });
         }
         is_parked
     }
@@ -44,36 +44,41 @@ impl<W> Run<W> {
         self: &Arc<Self>,
         cx: &mut Context<'_>,
         poll: impl FnOnce(&mut W, &mut Context<'_>) -> Poll<()>,
-        spawn: impl FnOnce(RunTask<W>),
+        spawn: impl FnOnce(SharedRunTask<W>),
     ) -> bool {
-        let unparked = lock(&self.place).unpark(Hand::Leader);
+        let unparked = lock(&self.place).unpark(Poller::Leader);
         let Some(mut work) = unparked else { return false };
         poll(&mut work, cx).is_pending() && self.park(work, cx.waker(), spawn)
     }
 
     /// Somebody depends on it whom the leader doesn't know, or the leader goes away. `looks`: who does so has waited for
     /// a while, until `now`. `true`: it was found in the middle of a poll.
-    pub(crate) fn move_to_task(self: &Arc<Self>, looks: bool, now: Instant, spawn: impl FnOnce(RunTask<W>)) -> bool {
+    pub(crate) fn move_to_task(
+        self: &Arc<Self>,
+        looks: bool,
+        now: Instant,
+        spawn: impl FnOnce(SharedRunTask<W>),
+    ) -> bool {
         let need = lock(&self.place).detach(looks, now);
         let looked = need.wake();
         if let Looked::Task(hand) = looked {
-            spawn(RunTask { run: self.clone(), hand });
+            spawn(SharedRunTask { run: self.clone(), hand });
         }
         looked == Looked::Polled
     }
 }
 
 /// The work of a run in a task. Dropped before its end, it drops the work, unless another task has it by now.
-pub(crate) struct RunTask<W> {
-    run: Arc<Run<W>>,
-    hand: Hand,
+pub(crate) struct SharedRunTask<W> {
+    run: Arc<SharedRun<W>>,
+    hand: Poller,
 }
 
-impl<W: Future<Output = ()> + Unpin> Future for RunTask<W> {
+impl<W: Future<Output = ()> + Unpin> Future for SharedRunTask<W> {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let Hand::Task(number) = self.hand else { return Poll::Ready(()) };
+        let Poller::Task(number) = self.hand else { return Poll::Ready(()) };
         let unparked = lock(&self.run.place).unpark(self.hand);
         // It is over for this task: it was replaced.
         let Some(mut work) = unparked else { return Poll::Ready(()) };
@@ -86,7 +91,7 @@ impl<W: Future<Output = ()> + Unpin> Future for RunTask<W> {
     }
 }
 
-impl<W> Drop for RunTask<W> {
+impl<W> Drop for SharedRunTask<W> {
     fn drop(&mut self) {
         let work = lock(&self.run.place).let_go(self.hand);
         drop(work);
@@ -94,22 +99,22 @@ impl<W> Drop for RunTask<W> {
 }
 
 /// What the leader of a run waits for, wherever the run ends.
-pub(crate) struct Report<T>(Mutex<Told<T>>);
+pub(crate) struct Report<T>(Mutex<ReportState<T>>);
 
-enum Told<T> {
+enum ReportState<T> {
     NotYet(Option<Waker>),
     Over(Option<T>),
 }
 
 impl<T> Report<T> {
     pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Self(Mutex::new(Told::NotYet(None))))
+        Arc::new(Self(Mutex::new(ReportState::NotYet(None))))
     }
 
     /// The run is over.
     pub(crate) fn tell(&self, what: T) {
-        let before = std::mem::replace(&mut *lock(&self.0), Told::Over(Some(what)));
-        if let Told::NotYet(Some(leader)) = before
+        let before = std::mem::replace(&mut *lock(&self.0), ReportState::Over(Some(what)));
+        if let ReportState::NotYet(Some(leader)) = before
             && !cfg!(accelerator_mutant = "report-wakes-nobody")
         {
             wake(leader);
@@ -122,8 +127,8 @@ impl<T> Report<T> {
         let waker = cx.waker().clone();
         let mut told = lock(&self.0);
         match &mut *told {
-            Told::Over(what) => Poll::Ready(what.take()),
-            Told::NotYet(leader) => {
+            ReportState::Over(what) => Poll::Ready(what.take()),
+            ReportState::NotYet(leader) => {
                 let before = leader.replace(waker);
                 drop(told);
                 drop(before);

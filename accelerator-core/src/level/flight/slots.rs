@@ -20,9 +20,9 @@ use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 use tokio::sync::{Mutex as Turn, OwnedMutexGuard};
 
-use crate::level::flight::reservation::Joinable;
+use crate::level::flight::reservation::KeyFlight;
 use crate::level::flight::state::{Flight, Parked};
-use crate::level::flight::token::{Latent, Registered, Token};
+use crate::level::flight::token::{Registered, Reservation, Token};
 use crate::sync::{AtomicU64, Entered, Mutex, enter, peek};
 
 const SHARDS: usize = 64;
@@ -54,7 +54,7 @@ pub(super) struct Slot<K, R, W: Parked, X> {
     pub(super) hash: u64,
     pub(super) version: u64,
     pub(super) registered: u32,
-    pub(super) flight: Joinable<Flight<K, R, W, X>, W::Run>,
+    pub(super) flight: KeyFlight<Flight<K, R, W, X>, W::Run>,
     // Writes called before this number are overtaken by something that was called later.
     overtaken: u64,
     // Who may write L2 for this key; made when first needed.
@@ -106,7 +106,7 @@ impl<K: Hash + Eq + Clone, R, W: Parked, X> SlotTable<K, R, W, X> {
         generation: impl FnOnce() -> u32,
         store: impl FnOnce(bool),
     ) {
-        let end = |joinable: &mut Joinable<_, _>| {
+        let end = |joinable: &mut KeyFlight<_, _>| {
             if let Some(flight) = flight {
                 joinable.detach_own(|own| Arc::ptr_eq(own, flight) || cfg!(accelerator_mutant = "commit-detaches-any"));
             }
@@ -114,18 +114,18 @@ impl<K: Hash + Eq + Clone, R, W: Parked, X> SlotTable<K, R, W, X> {
         self.end(key, hash, token, generation, end, store);
     }
 
-    /// [`commit`](Self::commit) of a latent flight; `followed`: the flight, if somebody follows it. It is there before
+    /// [`commit`](Self::commit) of a reserved flight; `followed`: the flight, if somebody follows it. It is there before
     /// `store` runs, which may panic.
-    pub(crate) fn commit_latent(
+    pub(crate) fn commit_reserved(
         &self,
         key: &K,
-        latent: &Latent,
+        reserved: &Reservation,
         generation: impl FnOnce() -> u32,
         followed: &mut Option<Shared<K, R, W, X>>,
         store: impl FnOnce(bool),
     ) {
-        let end = |joinable: &mut Joinable<_, _>| *followed = joinable.end(latent.id);
-        self.end(key, latent.hash, latent.token, generation, end, store);
+        let end = |joinable: &mut KeyFlight<_, _>| *followed = joinable.end(reserved.id);
+        self.end(key, reserved.hash, reserved.token, generation, end, store);
     }
 
     #[inline(always)]
@@ -135,7 +135,7 @@ impl<K: Hash + Eq + Clone, R, W: Parked, X> SlotTable<K, R, W, X> {
         hash: u64,
         token: Token,
         generation: impl FnOnce() -> u32,
-        flight: impl FnOnce(&mut Joinable<Flight<K, R, W, X>, W::Run>),
+        flight: impl FnOnce(&mut KeyFlight<Flight<K, R, W, X>, W::Run>),
         store: impl FnOnce(bool),
     ) {
         let shard = self.shard_of(hash);
@@ -338,7 +338,7 @@ impl<K, R, W: Parked, X> Drop for Ended<'_, K, R, W, X> {
 impl<K: Clone, R, W: Parked, X> Slot<K, R, W, X> {
     pub(super) fn new(key: &K, hash: u64, next_version: &mut u64) -> Self {
         *next_version += 1;
-        let flight = Joinable::nothing();
+        let flight = KeyFlight::nothing();
         Self {
             key: key.clone(),
             hash,

@@ -11,7 +11,7 @@ use std::task::{Context, Poll, Waker};
 use slab::Slab;
 use tokio::time::Instant;
 
-use crate::level::flight::handoff::{Hand, Looked, Need, Place};
+use crate::level::flight::handoff::{Handoff, Looked, Need, Poller};
 use crate::level::flight::patience::{Limits, Next, Patience};
 use crate::level::flight::token::Token;
 use crate::sync::{Mutex, MutexGuard, lock};
@@ -52,7 +52,7 @@ struct State<W: Parked> {
 
 enum Phase<W: Parked> {
     /// Work with limits of its own.
-    Work(Place<W>),
+    Work(Handoff<W>),
     /// Its part in work that has a place of its own.
     Part(W::Run),
     /// A caller loads.
@@ -67,7 +67,7 @@ enum Phase<W: Parked> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Left {
     /// Somebody who waits takes over, with the registration.
-    Heir,
+    LoadsWith,
     /// Others lead, or the flight is over: the registration ends, and nothing else.
     Others,
     /// Nobody waits: the flight ends with the registration.
@@ -88,7 +88,7 @@ pub(crate) enum Turn {
 impl<K, R, W: Parked, X> Flight<K, R, W, X> {
     /// `borrowed`: the leader holds a ticket; else it is about to poll work.
     pub(crate) fn new(key: K, hash: u64, token: Token, borrowed: bool, context: X) -> Self {
-        let phase = if borrowed { Phase::Ticket } else { Phase::Work(Place::polling()) };
+        let phase = if borrowed { Phase::Ticket } else { Phase::Work(Handoff::polling()) };
         Self::in_phase(key, hash, token, phase, borrowed, context)
     }
 
@@ -132,26 +132,26 @@ impl<K, R, W: Parked, X> Flight<K, R, W, X> {
         lock(&self.state)
     }
 
-    fn place<T>(&self, f: impl FnOnce(&mut Place<W>) -> Option<T>) -> Option<T> {
+    fn place<T>(&self, f: impl FnOnce(&mut Handoff<W>) -> Option<T>) -> Option<T> {
         match &mut self.state().phase {
             Phase::Work(place) => f(place),
             _ => None,
         }
     }
 
-    /// See [`Place::unpark`].
-    pub(crate) fn unpark(&self, by: Hand) -> Option<W> {
+    /// See [`Handoff::unpark`].
+    pub(crate) fn unpark(&self, by: Poller) -> Option<W> {
         self.place(|place| place.unpark(by))
     }
 
-    /// See [`Place::park`].
-    pub(crate) fn park(&self, work: W, leader: &Waker) -> Option<Hand> {
+    /// See [`Handoff::park`].
+    pub(crate) fn park(&self, work: W, leader: &Waker) -> Option<Poller> {
         // Foreign code, and not to be run under the lock.
         let leader = leader.clone();
         self.place(|place| place.park(work, leader))
     }
 
-    /// See [`Place::park_in_task`].
+    /// See [`Handoff::park_in_task`].
     pub(crate) fn park_in_task(&self, work: W, number: u32, task: &Waker) {
         let task = task.clone();
         self.place(|place| {
@@ -163,7 +163,7 @@ impl<K, R, W: Parked, X> Flight<K, R, W, X> {
     /// The leader parks its part in `run`. `true`: somebody wants it in a task.
     pub(crate) fn park_part(&self, run: W::Run) -> bool {
         let before = std::mem::replace(&mut self.state().phase, Phase::Part(run));
-        matches!(before, Phase::Work(Place::Polling { detach: true, .. }))
+        matches!(before, Phase::Work(Handoff::Polling { detach: true, .. }))
     }
 
     /// What its work is a part of.
@@ -174,7 +174,7 @@ impl<K, R, W: Parked, X> Flight<K, R, W, X> {
         }
     }
 
-    /// See [`Place::detach`].
+    /// See [`Handoff::detach`].
     pub(crate) fn detach(&self, looks: bool, now: std::time::Instant) -> Looked {
         let need = match &mut self.state().phase {
             Phase::Work(place) => place.detach(looks, now),
@@ -183,8 +183,8 @@ impl<K, R, W: Parked, X> Flight<K, R, W, X> {
         need.wake()
     }
 
-    /// See [`Place::let_go`].
-    pub(crate) fn let_go(&self, by: Hand) -> Option<Option<W>> {
+    /// See [`Handoff::let_go`].
+    pub(crate) fn let_go(&self, by: Poller) -> Option<Option<W>> {
         self.place(|place| place.let_go(by))
     }
 
@@ -198,7 +198,7 @@ impl<K, R, W: Parked, X> Flight<K, R, W, X> {
     pub(crate) fn start_work(&self) -> bool {
         let mut state = self.state();
         if !state.over {
-            state.phase = Phase::Work(Place::polling());
+            state.phase = Phase::Work(Handoff::polling());
         }
         !state.over
     }
@@ -313,7 +313,7 @@ impl<K, R, W: Parked, X> Flight<K, R, W, X> {
             return Left::Others;
         }
         state.phase = Phase::Vacant;
-        if Self::pass_on(state) { Left::Nobody } else { Left::Heir }
+        if Self::pass_on(state) { Left::Nobody } else { Left::LoadsWith }
     }
 
     fn pass_on(mut state: MutexGuard<'_, State<W>>) -> bool {

@@ -17,7 +17,7 @@ pub(crate) struct Registered {
 
 /// A flight that its leader has not made: what it needs to find its slot, and whoever followed meanwhile.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Latent {
+pub(crate) struct Reservation {
     pub(crate) hash: u64,
     pub(crate) token: Token,
     /// Never used twice in a shard.

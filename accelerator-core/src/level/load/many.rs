@@ -17,10 +17,10 @@ use crate::error::{CacheError, CacheResult};
 use crate::inside::forget_panic;
 use crate::level::bounds::{Key, Value};
 use crate::level::engine::Engine;
-use crate::level::load::one::{How, load_one};
-use crate::level::local::batch_run::{Wanted, Wants};
-use crate::level::local::commit::{Ending, Held};
-use crate::level::local::outcome::{Arrived, End, Outcome, Stale};
+use crate::level::load::one::{LoadMode, load_one};
+use crate::level::local::batch_run::{BatchKey, BatchKeys};
+use crate::level::local::commit::{Ending, LedKey};
+use crate::level::local::outcome::{Dated, End, FromSource, Outcome};
 use crate::level::local::work::Limited;
 use crate::level::remote::Remote;
 use crate::level::remote::fill::{Fill, Outgoing};
@@ -30,7 +30,7 @@ use crate::level::remote::permit::{L2Use, Permit};
 use crate::level::remote::renew::Unseated;
 use crate::level::source::not_loaded;
 use crate::level::stats::counters::Count;
-use crate::level::time::join_parts::Rouse;
+use crate::level::time::join_parts::PartWakers;
 use crate::level::time::policy::BATCH_CONCURRENCY;
 use crate::traits::loader::Loaded;
 
@@ -38,23 +38,23 @@ use crate::traits::loader::Loaded;
 pub(crate) type BatchLoad<K, V> = Limited<Vec<(K, Loaded<V>)>>;
 
 /// A key that L2 could not answer, with what it said.
-struct Open<'b, K: Key, V: Value> {
+struct OpenKey<'b, K: Key, V: Value> {
     engine: &'b Arc<Engine<K, V>>,
-    one: &'b mut Wanted<K, V>,
+    one: &'b mut BatchKey<K, V>,
     permit: Option<Permit<K, V>>,
     /// A writer holds the key: what is loaded goes into neither level.
     held: bool,
-    stale: Option<Stale<V>>,
+    stale: Option<Dated<V>>,
 }
 
-impl<'b, K: Key, V: Value> Open<'b, K, V> {
-    fn new(engine: &'b Arc<Engine<K, V>>, one: &'b mut Wanted<K, V>) -> Self {
+impl<'b, K: Key, V: Value> OpenKey<'b, K, V> {
+    fn new(engine: &'b Arc<Engine<K, V>>, one: &'b mut BatchKey<K, V>) -> Self {
         Self { engine, one, permit: None, held: false, stale: None }
     }
 
     /// What the source answered, and until when it may be cached.
-    fn arrived(&self, loaded: Loaded<V>, at: u64) -> Arrived<V> {
-        let mut loaded = self.engine.local.arrived_at(loaded, at);
+    fn from_source(&self, loaded: Loaded<V>, at: u64) -> FromSource<V> {
+        let mut loaded = self.engine.local.from_source_at(loaded, at);
         if self.held {
             loaded.lives = None;
         }
@@ -62,14 +62,15 @@ impl<'b, K: Key, V: Value> Open<'b, K, V> {
     }
 
     /// What is to be written to L2.
-    fn fill<'f>(&'f mut self, loaded: &'f Arrived<V>) -> Option<Fill<'f, K, V>> {
-        let (latent, permit) = (self.one.latent.as_ref()?, self.permit.take()?);
-        Some(Fill::of(&self.one.key, latent.hash, latent.token, permit, loaded))
+    fn fill<'f>(&'f mut self, loaded: &'f FromSource<V>) -> Option<Fill<'f, K, V>> {
+        let (reserved, permit) = (self.one.reserved.as_ref()?, self.permit.take()?);
+        Some(Fill::of(&self.one.key, reserved.hash, reserved.token, permit, loaded))
     }
 
     fn end(self, end: End<V>) {
-        if let Some(latent) = self.one.latent.take() {
-            self.one.outcome = Some(Ending::new(&self.engine.local, Held::Latent(&self.one.key, latent)).end(end));
+        if let Some(reserved) = self.one.reserved.take() {
+            self.one.outcome =
+                Some(Ending::new(&self.engine.local, LedKey::Reservation(&self.one.key, reserved)).end(end));
         }
     }
 
@@ -80,13 +81,13 @@ impl<'b, K: Key, V: Value> Open<'b, K, V> {
 }
 
 /// A key that was loaded, and is not stored yet.
-type Loading<'b, K, V> = (Open<'b, K, V>, Arrived<V>);
+type Loading<'b, K, V> = (OpenKey<'b, K, V>, FromSource<V>);
 
 /// The work of a batch that was just led. `begun`: the batch load of all its keys, where it has begun.
 pub(crate) fn batch_work<K: Key, V: Value>(
     engine: Arc<Engine<K, V>>,
-    wants: Wants<K, V>,
-    how: How,
+    wants: BatchKeys<K, V>,
+    how: LoadMode,
     mut begun: Option<BatchLoad<K, V>>,
 ) -> BoxFuture<'static, ()> {
     Box::pin(async move {
@@ -113,8 +114,8 @@ pub(crate) fn batch_work<K: Key, V: Value>(
 /// L2 meanwhile is taken; a lease that becomes ours is a load; when the time is over, the rest is loaded, and not stored.
 async fn wait_for_others<'b, K: Key, V: Value>(
     engine: &'b Arc<Engine<K, V>>,
-    mut busy: Vec<&'b mut Wanted<K, V>>,
-    how: How,
+    mut busy: Vec<&'b mut BatchKey<K, V>>,
+    how: LoadMode,
 ) {
     if busy.is_empty() {
         return;
@@ -140,7 +141,7 @@ async fn wait_for_others<'b, K: Key, V: Value>(
     }
     while !busy.is_empty() {
         let rest = busy.split_off(busy.len().min(engine.local.policy.max_batch));
-        let open = std::mem::replace(&mut busy, rest).into_iter().map(|one| Open::new(engine, one)).collect();
+        let open = std::mem::replace(&mut busy, rest).into_iter().map(|one| OpenKey::new(engine, one)).collect();
         load_chunk(engine, open, how, None).await;
     }
 }
@@ -148,20 +149,20 @@ async fn wait_for_others<'b, K: Key, V: Value>(
 /// Steps 1 and 2: what is still wanted after the look into L2. What others load is left in `busy`. `limit`: how long L2
 /// may take for it; less for the chunks after one that it did not answer in time. `wait`: they were known to be loaded,
 /// which a look that fails doesn't change.
-async fn read_chunk<'b, K: Key, V: Value, W: Borrow<Wanted<K, V>>>(
+async fn read_chunk<'b, K: Key, V: Value, W: Borrow<BatchKey<K, V>>>(
     engine: &'b Arc<Engine<K, V>>,
-    chunk: impl AsRef<[W]> + IntoIterator<Item = &'b mut Wanted<K, V>>,
-    how: How,
+    chunk: impl AsRef<[W]> + IntoIterator<Item = &'b mut BatchKey<K, V>>,
+    how: LoadMode,
     limit: &mut Duration,
     mut wait: Option<&mut LeaseWait>,
-    busy: &mut Vec<&'b mut Wanted<K, V>>,
-) -> Vec<Open<'b, K, V>> {
-    let Some(remote) = &engine.remote else { return chunk.into_iter().map(|one| Open::new(engine, one)).collect() };
+    busy: &mut Vec<&'b mut BatchKey<K, V>>,
+) -> Vec<OpenKey<'b, K, V>> {
+    let Some(remote) = &engine.remote else { return chunk.into_iter().map(|one| OpenKey::new(engine, one)).collect() };
     let keys = || chunk.as_ref().iter().map(|one| &one.borrow().key);
     let names = remote.wire.names(keys());
     let mut looks = match how.loads {
-        true => remote.l2_mlook(keys(), &names, lease_of_chunk(engine, names.len()), *limit, how.l2).await,
-        false => remote.l2_mget(keys(), &names, *limit, L2Use::Read).await,
+        true => remote.look_many(keys(), &names, lease_of_chunk(engine, names.len()), *limit, how.l2).await,
+        false => remote.get_many(keys(), &names, *limit, L2Use::Read).await,
     };
     if looks.gave_up {
         *limit = engine.local.policy.later_chunk();
@@ -170,7 +171,7 @@ async fn read_chunk<'b, K: Key, V: Value, W: Borrow<Wanted<K, V>>>(
     for (n, one) in chunk.into_iter().enumerate() {
         let leased = match looks.next_answer() {
             Leased::Look { found: Some(value), .. } if value.until.is_fresh(now, how.min_fresh) => {
-                hits.land(engine, one, value, now);
+                hits.commit(engine, one, value, now);
                 continue;
             }
             Leased::Busy if how.waits() => {
@@ -184,7 +185,7 @@ async fn read_chunk<'b, K: Key, V: Value, W: Borrow<Wanted<K, V>>>(
             }
             other => other,
         };
-        let mut one = Open::new(engine, one);
+        let mut one = OpenKey::new(engine, one);
         if !how.loads {
             engine.local.counters.one(Count::L2Miss);
             one.end(End::Missed);
@@ -217,8 +218,8 @@ struct Hits {
 }
 
 impl Hits {
-    fn land<K: Key, V: Value>(&mut self, engine: &Engine<K, V>, one: &mut Wanted<K, V>, found: Stale<V>, now: u64) {
-        let outcome = engine.local.land_found(&one.key, &mut one.latent, found, now);
+    fn commit<K: Key, V: Value>(&mut self, engine: &Engine<K, V>, one: &mut BatchKey<K, V>, found: Dated<V>, now: u64) {
+        let outcome = engine.local.commit_found(&one.key, &mut one.reserved, found, now);
         self.values += u64::from(outcome.is_some());
         self.absent += u64::from(outcome.is_none());
         one.outcome = Some(Outcome::Value(outcome));
@@ -239,8 +240,8 @@ fn lease_of_chunk<K: Key, V: Value>(engine: &Arc<Engine<K, V>>, keys: usize) -> 
 /// Steps 3 to 5.
 async fn load_chunk<K: Key, V: Value>(
     engine: &Arc<Engine<K, V>>,
-    open: Vec<Open<'_, K, V>>,
-    how: How,
+    open: Vec<OpenKey<'_, K, V>>,
+    how: LoadMode,
     begun: Option<BatchLoad<K, V>>,
 ) {
     if !how.loads {
@@ -258,8 +259,8 @@ async fn load_chunk<K: Key, V: Value>(
 
 /// Steps 3 to 5 where there is no batch loader. What is ready at the same time is stored together, while others are
 /// loaded.
-async fn load_apart<K: Key, V: Value>(engine: &Arc<Engine<K, V>>, open: Vec<Open<'_, K, V>>) {
-    let (most, mut open, rouse) = (open.len(), open, &Rouse::default());
+async fn load_apart<K: Key, V: Value>(engine: &Arc<Engine<K, V>>, open: Vec<OpenKey<'_, K, V>>) {
+    let (most, mut open, rouse) = (open.len(), open, &PartWakers::default());
     let permits = open.iter_mut().filter_map(|open| open.permit.as_mut());
     let longest = engine.local.policy.longest_load(most.div_ceil(BATCH_CONCURRENCY));
     let mut lives = engine.remote.as_ref().map(|remote| Unseated::new(remote, permits, longest));
@@ -296,7 +297,7 @@ async fn end_loaded<K: Key, V: Value>(engine: &Arc<Engine<K, V>>, done: Vec<Load
 async fn store_and_end<K: Key, V: Value>(engine: &Arc<Engine<K, V>>, done: Vec<Loading<'_, K, V>>) {
     let (mut outgoing, mut sent, mut lost) = (Outgoing::default(), Vec::new(), Vec::new());
     for (mut open, loaded) in done {
-        let prepare = |remote: &Arc<Remote<K, V>>| Some(remote.l2_prepare(open.fill(&loaded)?, &mut outgoing));
+        let prepare = |remote: &Arc<Remote<K, V>>| Some(remote.prepare(open.fill(&loaded)?, &mut outgoing));
         match engine.remote.as_ref().and_then(prepare) {
             Some(true) => sent.push((open, loaded)),
             _ => open.end(End::Loaded(loaded)),
@@ -304,7 +305,7 @@ async fn store_and_end<K: Key, V: Value>(engine: &Arc<Engine<K, V>>, done: Vec<L
     }
     if let (Some(remote), false) = (&engine.remote, outgoing.is_empty()) {
         // In a box of its own, which is not there while the source is asked.
-        lost = Box::pin(remote.l2_send(outgoing)).await;
+        lost = Box::pin(remote.send(outgoing)).await;
     }
     for (n, (open, mut loaded)) in sent.into_iter().enumerate() {
         // They are in order.
@@ -316,18 +317,22 @@ async fn store_and_end<K: Key, V: Value>(engine: &Arc<Engine<K, V>>, done: Vec<L
 }
 
 /// Steps 4 and 5 for what was ready at the same time.
-async fn store_part<K: Key, V: Value>(engine: &Arc<Engine<K, V>>, done: Vec<Option<Loading<'_, K, V>>>, rouse: &Rouse) {
+async fn store_part<K: Key, V: Value>(
+    engine: &Arc<Engine<K, V>>,
+    done: Vec<Option<Loading<'_, K, V>>>,
+    rouse: &PartWakers,
+) {
     let store = std::pin::pin!(end_loaded(engine, done.into_iter().flatten().collect()));
     rouse.part(store).await;
 }
 
 /// Step 3 for one key of many.
-async fn load_part<'b, K: Key, V: Value>((open, rouse): (Open<'b, K, V>, &Rouse)) -> Option<Loading<'b, K, V>> {
+async fn load_part<'b, K: Key, V: Value>((open, rouse): (OpenKey<'b, K, V>, &PartWakers)) -> Option<Loading<'b, K, V>> {
     let engine = open.engine;
     let load = std::pin::pin!(load_one(engine, open.one.key.clone()));
     match rouse.part(load).await {
         Ok(loaded) => {
-            let loaded = open.arrived(loaded, open.engine.local.now());
+            let loaded = open.from_source(loaded, open.engine.local.now());
             Some((open, loaded))
         }
         Err(error) => {
@@ -340,13 +345,13 @@ async fn load_part<'b, K: Key, V: Value>((open, rouse): (Open<'b, K, V>, &Rouse)
 /// Each answer with who wants it. What is left out fails; what nobody asked for is dropped.
 fn matched<'b, K: Key, V: Value>(
     engine: &Engine<K, V>,
-    open: Vec<Open<'b, K, V>>,
+    open: Vec<OpenKey<'b, K, V>>,
     found: Vec<(K, Loaded<V>)>,
 ) -> Vec<Loading<'b, K, V>> {
-    let mut open: Vec<Option<Open<'b, K, V>>> = open.into_iter().map(Some).collect();
+    let mut open: Vec<Option<OpenKey<'b, K, V>>> = open.into_iter().map(Some).collect();
     let mut done = Vec::with_capacity(found.len());
     // The index is over the hashes that the keys' places carry anyway.
-    let hash_of = |open: &Option<Open<'b, K, V>>| Some(open.as_ref()?.one.latent.as_ref()?.hash);
+    let hash_of = |open: &Option<OpenKey<'b, K, V>>| Some(open.as_ref()?.one.reserved.as_ref()?.hash);
     let mut index = HashTable::with_capacity(open.len());
     for (n, hash) in open.iter().enumerate().filter_map(|(n, open)| Some((n, hash_of(open)?))) {
         index.insert_unique(hash, (hash, n), |entry: &(u64, usize)| entry.0);
@@ -354,14 +359,14 @@ fn matched<'b, K: Key, V: Value>(
     let now = engine.local.now();
     for (key, loaded) in found {
         let hash = engine.local.table.hash(&key);
-        let asks = |open: &Option<Open<'b, K, V>>| open.as_ref().is_some_and(|open| open.one.key == key);
+        let asks = |open: &Option<OpenKey<'b, K, V>>| open.as_ref().is_some_and(|open| open.one.key == key);
         let mut loaded = Some(loaded);
         while let Some(n) = index.find(hash, |&(_, n)| asks(&open[n])).map(|entry| entry.1) {
             let Some(one) = open[n].take() else { break };
             // More than one where the key was invalidated between two of its occurrences.
             let more = index.find(hash, |&(_, n)| asks(&open[n])).is_some();
             let Some(loaded) = (if more { loaded.clone() } else { loaded.take() }) else { break };
-            let loaded = one.arrived(loaded, now);
+            let loaded = one.from_source(loaded, now);
             done.push((one, loaded));
         }
     }
@@ -371,7 +376,7 @@ fn matched<'b, K: Key, V: Value>(
 
 async fn load_many<K: Key, V: Value>(
     engine: &Arc<Engine<K, V>>,
-    open: &mut [Open<'_, K, V>],
+    open: &mut [OpenKey<'_, K, V>],
     begun: Option<BatchLoad<K, V>>,
 ) -> CacheResult<Vec<(K, Loaded<V>)>> {
     let Some(many) = &engine.sources.many else { return Ok(Vec::new()) };

@@ -18,7 +18,7 @@ use crate::level::drive::in_place;
 use crate::level::engine::Engine;
 use crate::level::local::Flight;
 use crate::level::local::host::Led;
-use crate::level::local::outcome::{End, Outcome, Stale};
+use crate::level::local::outcome::{Dated, End, Outcome};
 use crate::level::local::work::{Limited, Work};
 use crate::level::remote::Remote;
 use crate::level::remote::fill::Fill;
@@ -30,7 +30,7 @@ use futures_util::FutureExt;
 
 /// What a flight makes of L2, and of the source.
 #[derive(Clone, Copy)]
-pub(crate) struct How {
+pub(crate) struct LoadMode {
     pub(crate) l2: L2Use,
     /// Whether the source is asked for what L2 has not. (One flight without a loader is `read_only`.)
     pub(crate) loads: bool,
@@ -40,9 +40,13 @@ pub(crate) struct How {
 
 /// The work of a flight that was just led; or its end, where there is nothing to load with. A panic of the loader's first,
 /// synchronous part is caught.
-fn work<K: Key, V: Value>(engine: &Arc<Engine<K, V>>, flight: &Arc<Flight<K, V>>, how: How) -> Result<Work<V>, End<V>> {
+fn work<K: Key, V: Value>(
+    engine: &Arc<Engine<K, V>>,
+    flight: &Arc<Flight<K, V>>,
+    how: LoadMode,
+) -> Result<Work<V>, End<V>> {
     if engine.remote.is_some() {
-        return Ok(Work::Full(Box::pin(fly(engine.clone(), flight.clone(), how))));
+        return Ok(Work::Full(Box::pin(run_flight(engine.clone(), flight.clone(), how))));
     }
     let _inside = engine.local.tasks.enter();
     let failed = |error| End::Failed { error, stale: None };
@@ -79,7 +83,7 @@ pub(crate) async fn load_alone<K: Key, V: Value>(engine: &Arc<Engine<K, V>>, key
 pub(crate) fn launch<K: Key, V: Value>(
     engine: &Arc<Engine<K, V>>,
     flight: Arc<Flight<K, V>>,
-    how: How,
+    how: LoadMode,
     cx: &mut Context<'_>,
 ) -> Result<Outcome<V>, Arc<Flight<K, V>>> {
     in_place::launch(&engine.local, flight, |flight| work(engine, flight, how), cx)
@@ -89,7 +93,7 @@ pub(crate) fn launch<K: Key, V: Value>(
 pub(crate) async fn lead_in_place<K: Key, V: Value>(
     engine: &Arc<Engine<K, V>>,
     led: Led<K, V>,
-    how: How,
+    how: LoadMode,
 ) -> Result<Outcome<V>, Option<Arc<Flight<K, V>>>> {
     in_place::lead_in_place(&engine.local, led, |flight| work(engine, flight, how)).await
 }
@@ -98,7 +102,7 @@ pub(crate) fn no_loader() -> CacheError {
     CacheError::new(crate::ErrorKind::InvalidConfig, "the cache has no loader")
 }
 
-impl How {
+impl LoadMode {
     /// Whether it waits for what another process loads: who wants what is newer than L2 doesn't.
     pub(crate) fn waits(self) -> bool {
         self.loads && self.l2 != L2Use::Refresh && !cfg!(accelerator_mutant = "busy-loads-too")
@@ -111,13 +115,17 @@ impl How {
 }
 
 /// Steps 1 to 4 of one flight with an L2.
-pub(crate) async fn fly<K: Key, V: Value>(engine: Arc<Engine<K, V>>, flight: Arc<Flight<K, V>>, how: How) -> End<V> {
+pub(crate) async fn run_flight<K: Key, V: Value>(
+    engine: Arc<Engine<K, V>>,
+    flight: Arc<Flight<K, V>>,
+    how: LoadMode,
+) -> End<V> {
     let Some(remote) = &engine.remote else { return End::Missed };
     let key = flight.key();
     // 1
-    let mut look = remote.l2_look(key, how.l2).await;
+    let mut look = remote.look_to_load(key, how.l2).await;
     // 2
-    if let Some(Stale { value, until }) = look.take_fresh(engine.local.now(), how.min_fresh) {
+    if let Some(Dated { value, until }) = look.take_fresh(engine.local.now(), how.min_fresh) {
         return End::Found { value, until };
     }
     // In a box of its own: a hit of L2 has no need for its room.
@@ -130,7 +138,7 @@ async fn load_and_fill<K: Key, V: Value>(
     remote: &Arc<Remote<K, V>>,
     flight: &Flight<K, V>,
     look: Look<K, V>,
-    how: How,
+    how: LoadMode,
 ) -> End<V> {
     let (local, key) = (&engine.local, flight.key());
     if how.l2.is_first() {
@@ -158,7 +166,7 @@ async fn load_and_fill<K: Key, V: Value>(
         answer
     });
     let mut loaded = match answer.await {
-        Ok(loaded) => local.arrived(loaded),
+        Ok(loaded) => local.from_source(loaded),
         Err(error) => return End::Failed { error, stale },
     };
     // 4
@@ -168,7 +176,7 @@ async fn load_and_fill<K: Key, V: Value>(
     let fill = Fill::of(key, flight.hash(), flight.token(), permit, &loaded);
     // In a box of its own, which is not there while the source is asked. `false`: somebody was faster, and L1 must not
     // keep the value.
-    if fill.matters() && !Box::pin(remote.l2_fill(fill)).await {
+    if fill.matters() && !Box::pin(remote.fill(fill)).await {
         loaded.lives = None;
     }
     End::Loaded(loaded)

@@ -3,7 +3,7 @@
 //! `read/many_inline.rs` is the same for many keys.
 //!
 //! ```text
-//! lead    the missing key, latent (`flight/reservation.rs`)
+//! lead    the missing key, reserved (`flight/reservation.rs`)
 //! load    polled once, in place
 //! ready   the key ends; those who followed in that moment hear of it
 //! else    the load goes on as the work of a flight (`flight/handoff.rs`)
@@ -17,9 +17,9 @@ use crate::error::{CacheError, CacheResult};
 use crate::level::bounds::{Key, Value};
 use crate::level::drive::in_task::run_in_task;
 use crate::level::engine::Engine;
-use crate::level::flight::token::Latent;
+use crate::level::flight::token::Reservation;
 use crate::level::load::one::no_loader;
-use crate::level::local::commit::{Ending, Held};
+use crate::level::local::commit::{Ending, LedKey};
 use crate::level::local::outcome::End;
 use crate::level::local::work::{Limited, Work};
 use crate::level::local::{Flight, Local};
@@ -27,34 +27,34 @@ use crate::level::stats::counters::Count;
 use crate::traits::loader::Loaded;
 
 /// The key that is led; dropped with its registration (by a panic), it fails.
-struct Led<'k, K: Key, V: Value> {
+struct LedInline<'k, K: Key, V: Value> {
     local: &'k Local<K, V>,
     key: &'k K,
-    latent: Option<Latent>,
+    reserved: Option<Reservation>,
 }
 
-impl<'k, K: Key, V: Value> Led<'k, K, V> {
+impl<'k, K: Key, V: Value> LedInline<'k, K, V> {
     fn take(&mut self) -> Option<Ending<'k, K, V>> {
-        let held = Held::Latent(self.key, self.latent.take()?);
+        let held = LedKey::Reservation(self.key, self.reserved.take()?);
         Some(Ending::new(self.local, held))
     }
 }
 
-impl<K: Key, V: Value> Drop for Led<'_, K, V> {
+impl<K: Key, V: Value> Drop for LedInline<'_, K, V> {
     fn drop(&mut self) {
         drop(self.take());
     }
 }
 
 /// `launch` of `one.rs`, for a flight that is made only if the load is not ready at once.
-pub(crate) fn launch_latent<K: Key, V: Value>(
+pub(crate) fn launch_reserved<K: Key, V: Value>(
     engine: &Arc<Engine<K, V>>,
     key: &K,
-    latent: Latent,
+    reserved: Reservation,
     allow_stale: bool,
     cx: &mut Context<'_>,
 ) -> Result<CacheResult<Option<V>>, Arc<Flight<K, V>>> {
-    let mut led = Led { local: &engine.local, key, latent: Some(latent) };
+    let mut led = LedInline { local: &engine.local, key, reserved: Some(reserved) };
     let (mut answer, mut unfinished, mut landing, mut landed) = (None, None, false, None);
     let _inside = engine.local.tasks.enter();
     // A load that is over is dropped in here too: its own code may panic then, and has answered nevertheless.
@@ -69,7 +69,7 @@ pub(crate) fn launch_latent<K: Key, V: Value>(
                     // In here, so that user code that panics on the way into L1 is this caller's answer.
                     if let Some(Ok(loaded)) = answer.take_if(|ready| ready.is_ok()) {
                         landing = true;
-                        landed = Some(land_counted(engine, key, &mut led.latent, loaded));
+                        landed = Some(commit_counted(engine, key, &mut led.reserved, loaded));
                     }
                 }
                 Poll::Pending => unfinished = Some(load),
@@ -85,11 +85,11 @@ pub(crate) fn launch_latent<K: Key, V: Value>(
         return Ok(Err(polled.map_or_else(panicked, |()| no_loader())));
     }
     let error = match (answer, unfinished, polled) {
-        (Some(Ok(loaded)), ..) => return Ok(Ok(land_counted(engine, key, &mut led.latent, loaded))),
+        (Some(Ok(loaded)), ..) => return Ok(Ok(commit_counted(engine, key, &mut led.reserved, loaded))),
         (None, Some(load), _) => {
-            let make = || Flight::new(key.clone(), latent.hash, latent.token, false, engine.local.clone());
-            let (flight, _) = engine.local.table.make(key, &latent, make);
-            led.latent = None;
+            let make = || Flight::new(key.clone(), reserved.hash, reserved.token, false, engine.local.clone());
+            let (flight, _) = engine.local.table.make(key, &reserved, make);
+            led.reserved = None;
             if let Some(hand) = flight.park(Work::Load(load), cx.waker()) {
                 run_in_task(flight.clone(), hand);
             }
@@ -104,12 +104,12 @@ pub(crate) fn launch_latent<K: Key, V: Value>(
 }
 
 #[inline(always)]
-fn land_counted<K: Key, V: Value>(
+fn commit_counted<K: Key, V: Value>(
     engine: &Arc<Engine<K, V>>,
     key: &K,
-    latent: &mut Option<Latent>,
+    reserved: &mut Option<Reservation>,
     loaded: Loaded<V>,
 ) -> Option<V> {
     engine.local.counters.one(Count::LoadOk);
-    engine.local.land(key, latent, engine.local.arrived(loaded))
+    engine.local.commit_value(key, reserved, engine.local.from_source(loaded))
 }

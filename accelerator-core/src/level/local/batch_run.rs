@@ -13,39 +13,39 @@ use std::time::Instant;
 use crate::cache::BoxFuture;
 use crate::level::bounds::{Key, Value};
 use crate::level::flight::shared_run::Report;
-use crate::level::flight::token::Latent;
+use crate::level::flight::token::Reservation;
 use crate::level::local::Local;
-use crate::level::local::commit::{Ending, Held};
+use crate::level::local::commit::{Ending, LedKey};
 use crate::level::local::outcome::Outcome;
 use crate::level::local::work::BatchRun;
-use crate::level::time::looks::Looks;
+use crate::level::time::looks::RegularLooks;
 
 /// A key of a batch.
-pub(crate) struct Wanted<K, V> {
+pub(crate) struct BatchKey<K, V> {
     /// Its index among the caller's keys.
     pub(crate) at: usize,
     pub(crate) key: K,
     /// Its place in the slot table, until it has ended.
-    pub(crate) latent: Option<Latent>,
+    pub(crate) reserved: Option<Reservation>,
     /// How it ended; nothing where it was given up.
     pub(crate) outcome: Option<Outcome<V>>,
 }
 
-impl<K, V> Wanted<K, V> {
-    pub(crate) fn new(at: usize, key: K, latent: Latent) -> Self {
-        Self { at, key, latent: Some(latent), outcome: None }
+impl<K, V> BatchKey<K, V> {
+    pub(crate) fn new(at: usize, key: K, reserved: Reservation) -> Self {
+        Self { at, key, reserved: Some(reserved), outcome: None }
     }
 }
 
-impl<K: Key, V: Value> Wanted<K, V> {
+impl<K: Key, V: Value> BatchKey<K, V> {
     /// The run is over, whether this key has ended or not.
     fn leave(&mut self, local: &Arc<Local<K, V>>, panicked: bool) {
-        match self.latent.take() {
-            Some(latent) if panicked => {
+        match self.reserved.take() {
+            Some(reserved) if panicked => {
                 self.outcome = Some(Outcome::panicked());
-                drop(Ending::new(local, Held::Latent(&self.key, latent)));
+                drop(Ending::new(local, LedKey::Reservation(&self.key, reserved)));
             }
-            Some(latent) => local.give_up_latent(&self.key, latent),
+            Some(reserved) => local.give_up_reserved(&self.key, reserved),
             // User code panicked while this key was ending.
             None if self.outcome.is_none() => self.outcome = Some(Outcome::panicked()),
             None => {}
@@ -55,28 +55,37 @@ impl<K: Key, V: Value> Wanted<K, V> {
 
 /// The keys of a batch that are led. Dropped, for whatever reason, it reports to the leader. Keys that have not ended
 /// fail if their own work panicked; else (the runtime ends, something else panics) who waits for them takes over.
-pub(crate) struct Wants<K: Key, V: Value> {
+pub(crate) struct BatchKeys<K: Key, V: Value> {
     pub(crate) local: Arc<Local<K, V>>,
-    pub(crate) keys: Vec<Wanted<K, V>>,
+    pub(crate) keys: Vec<BatchKey<K, V>>,
     /// The work panicked.
     pub(crate) panicked: bool,
-    report: Arc<Report<Vec<Wanted<K, V>>>>,
+    report: Arc<Report<Vec<BatchKey<K, V>>>>,
 }
 
-impl<K: Key, V: Value> Wants<K, V> {
+impl<K: Key, V: Value> BatchKeys<K, V> {
     pub(crate) fn new(local: &Arc<Local<K, V>>, keys: usize) -> Self {
         Self { local: local.clone(), keys: Vec::with_capacity(keys), panicked: false, report: Report::new() }
     }
 
     /// Leads these keys by `work`, which gets them.
-    pub(crate) fn lead(self, run: Arc<BatchRun>, work: impl FnOnce(Self) -> BoxFuture<'static, ()>) -> Leading<K, V> {
-        let leading = Leading { local: self.local.clone(), run, report: self.report.clone(), looks: Looks::default() };
+    pub(crate) fn lead(
+        self,
+        run: Arc<BatchRun>,
+        work: impl FnOnce(Self) -> BoxFuture<'static, ()>,
+    ) -> LeadingBatch<K, V> {
+        let leading = LeadingBatch {
+            local: self.local.clone(),
+            run,
+            report: self.report.clone(),
+            looks: RegularLooks::default(),
+        };
         leading.run.begin(work(self), leading.local.tasks.spawns());
         leading
     }
 }
 
-impl<K: Key, V: Value> Drop for Wants<K, V> {
+impl<K: Key, V: Value> Drop for BatchKeys<K, V> {
     fn drop(&mut self) {
         let mut keys = std::mem::take(&mut self.keys);
         for one in &mut keys {
@@ -89,14 +98,14 @@ impl<K: Key, V: Value> Drop for Wants<K, V> {
 
 /// The leader of a run, who polls it in place or waits for the task that it has moved into. Dropped before its end, the
 /// run moves into a task.
-pub(crate) struct Leading<K: Key, V: Value> {
+pub(crate) struct LeadingBatch<K: Key, V: Value> {
     local: Arc<Local<K, V>>,
     run: Arc<BatchRun>,
-    report: Arc<Report<Vec<Wanted<K, V>>>>,
-    looks: Looks,
+    report: Arc<Report<Vec<BatchKey<K, V>>>>,
+    looks: RegularLooks,
 }
 
-impl<K: Key, V: Value> Leading<K, V> {
+impl<K: Key, V: Value> LeadingBatch<K, V> {
     pub(crate) fn run(&self) -> &Arc<BatchRun> {
         &self.run
     }
@@ -106,10 +115,10 @@ impl<K: Key, V: Value> Leading<K, V> {
     }
 }
 
-impl<K: Key, V: Value> Future for Leading<K, V> {
-    type Output = Vec<Wanted<K, V>>;
+impl<K: Key, V: Value> Future for LeadingBatch<K, V> {
+    type Output = Vec<BatchKey<K, V>>;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Vec<Wanted<K, V>>> {
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Vec<BatchKey<K, V>>> {
         let this = self.get_mut();
         let _inside = this.local.tasks.enter();
         if this.run.poll(cx, |work, cx| work.as_mut().poll(cx), this.local.tasks.spawns()) {
@@ -127,7 +136,7 @@ impl<K: Key, V: Value> Future for Leading<K, V> {
     }
 }
 
-impl<K: Key, V: Value> Drop for Leading<K, V> {
+impl<K: Key, V: Value> Drop for LeadingBatch<K, V> {
     fn drop(&mut self) {
         self.move_to_task();
     }

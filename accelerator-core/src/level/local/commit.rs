@@ -6,38 +6,38 @@ use crate::entry::Entry;
 use crate::level::bounds::{Key, Value};
 use crate::level::drive::host::give_up;
 use crate::level::flight::state::is_unshared;
-use crate::level::flight::token::{Latent, Token};
-use crate::level::local::outcome::{Arrived, End, Outcome, Stale};
+use crate::level::flight::token::{Reservation, Token};
+use crate::level::local::outcome::{Dated, End, FromSource, Outcome};
 use crate::level::local::{Flight, Local};
 use crate::level::stats::counters::Count;
 use crate::level::time::policy::{Life, RETRY_AFTER};
 use crate::time::millis;
 
 /// What a leader holds: its flight, or, where it never made one, its place in the key's slot.
-pub(crate) enum Held<'k, K: Key, V: Value> {
+pub(crate) enum LedKey<'k, K: Key, V: Value> {
     Flight(Arc<Flight<K, V>>),
-    Latent(&'k K, Latent),
+    Reservation(&'k K, Reservation),
 }
 
-impl<K: Key, V: Value> Held<'_, K, V> {
+impl<K: Key, V: Value> LedKey<'_, K, V> {
     pub(crate) fn key(&self) -> &K {
         match self {
             Self::Flight(flight) => flight.key(),
-            Self::Latent(key, _) => key,
+            Self::Reservation(key, _) => key,
         }
     }
 
     pub(crate) fn hash(&self) -> u64 {
         match self {
             Self::Flight(flight) => flight.hash(),
-            Self::Latent(_, latent) => latent.hash,
+            Self::Reservation(_, reserved) => reserved.hash,
         }
     }
 
     pub(crate) fn token(&self) -> Token {
         match self {
             Self::Flight(flight) => flight.token(),
-            Self::Latent(_, latent) => latent.token,
+            Self::Reservation(_, reserved) => reserved.token,
         }
     }
 }
@@ -53,20 +53,20 @@ enum Change<V> {
 impl<K: Key, V: Value> Local<K, V> {
     /// Commits what a flight found, under the fence; tells all who wait; ends the flight.
     pub(crate) fn finish(&self, flight: Arc<Flight<K, V>>, end: End<V>) -> Outcome<V> {
-        Ending::new(self, Held::Flight(flight)).end_alone(end)
+        Ending::new(self, LedKey::Flight(flight)).end_alone(end)
     }
 
-    /// [`give_up`] for a latent flight.
+    /// [`give_up`] for a reserved flight.
     #[cold]
-    pub(crate) fn give_up_latent(&self, key: &K, latent: Latent) {
-        if let Some(flight) = self.table.leave(key, &latent) {
+    pub(crate) fn give_up_reserved(&self, key: &K, reserved: Reservation) {
+        if let Some(flight) = self.table.leave(key, &reserved) {
             give_up(&flight, false);
         }
     }
 
     /// A stale value that may be served instead of the error of a flight: young enough, and not invalidated since the
     /// flight began.
-    pub(crate) fn stale_at(&self, key: &K, hash: u64, token: Token, from_l2: Option<Stale<V>>) -> Option<Option<V>> {
+    pub(crate) fn stale_at(&self, key: &K, hash: u64, token: Token, from_l2: Option<Dated<V>>) -> Option<Option<V>> {
         if self.policy.stale == 0 {
             return None;
         }
@@ -81,36 +81,47 @@ impl<K: Key, V: Value> Local<K, V> {
 }
 
 impl<K: Key, V: Value> Local<K, V> {
-    /// Commits what the source answered to a latent flight: [`Ending::end`] for the way that most keys of a batch take.
-    /// Until it is committed, `latent` is the caller's, who ends it if user code panics; the caller counts the load.
+    /// Commits what the source answered to a reserved flight: [`Ending::end`] for the way that most keys of a batch take.
+    /// Until it is committed, `reserved` is the caller's, who ends it if user code panics; the caller counts the load.
     #[inline(always)]
-    pub(crate) fn land(&self, key: &K, latent: &mut Option<Latent>, arrived: Arrived<V>) -> Option<V> {
-        let Arrived { value, lives, at } = arrived;
+    pub(crate) fn commit_value(
+        &self,
+        key: &K,
+        reserved: &mut Option<Reservation>,
+        arrived: FromSource<V>,
+    ) -> Option<V> {
+        let FromSource { value, lives, at } = arrived;
         self.throttle.remove(key, at);
-        self.land_in_l1(key, latent, value, lives.map(|(life, _)| life), at)
+        self.commit_to_l1(key, reserved, value, lives.map(|(life, _)| life), at)
     }
 
     /// [`land`](Self::land) for what L2 answered.
     #[inline(always)]
-    pub(crate) fn land_found(&self, key: &K, latent: &mut Option<Latent>, found: Stale<V>, now: u64) -> Option<V> {
+    pub(crate) fn commit_found(
+        &self,
+        key: &K,
+        reserved: &mut Option<Reservation>,
+        found: Dated<V>,
+        now: u64,
+    ) -> Option<V> {
         let life = self.policy.backfill(found.until.left(now));
-        self.land_in_l1(key, latent, found.value, Some(life), now)
+        self.commit_to_l1(key, reserved, found.value, Some(life), now)
     }
 
     #[inline(always)]
-    fn land_in_l1(
+    fn commit_to_l1(
         &self,
         key: &K,
-        latent: &mut Option<Latent>,
+        reserved: &mut Option<Reservation>,
         value: Option<V>,
         life: Option<Life>,
         at: u64,
     ) -> Option<V> {
-        let Some(generation) = latent.as_ref().map(|latent| latent.token.generation) else { return value };
+        let Some(generation) = reserved.as_ref().map(|reserved| reserved.token.generation) else { return value };
         let entry = life.map(|life| self.policy.entry(value.clone(), life, at, generation));
-        let Some(own) = latent.take() else { return value };
-        let mut followed = Telling(None);
-        self.table.commit_latent(
+        let Some(own) = reserved.take() else { return value };
+        let mut followed = WaitersToTell(None);
+        self.table.commit_reserved(
             key,
             &own,
             || self.generation(),
@@ -134,22 +145,22 @@ impl<K: Key, V: Value> Local<K, V> {
 /// for all who wait, and leaves nothing behind.
 pub(crate) struct Ending<'a, K: Key, V: Value> {
     local: &'a Local<K, V>,
-    held: Option<Held<'a, K, V>>,
+    held: Option<LedKey<'a, K, V>>,
 }
 
 impl<'a, K: Key, V: Value> Ending<'a, K, V> {
-    pub(crate) fn new(local: &'a Local<K, V>, held: Held<'a, K, V>) -> Self {
+    pub(crate) fn new(local: &'a Local<K, V>, held: LedKey<'a, K, V>) -> Self {
         Self { local, held: Some(held) }
     }
 
     /// What ends.
-    pub(crate) fn held(&self) -> Option<&Held<'a, K, V>> {
+    pub(crate) fn held(&self) -> Option<&LedKey<'a, K, V>> {
         self.held.as_ref()
     }
 
     /// Commits what the flight found, tells all who wait, and is over.
     pub(crate) fn end(self, end: End<V>) -> Outcome<V> {
-        let (change, outcome) = self.see(end);
+        let (change, outcome) = self.decide(end);
         self.commit(change, &outcome);
         outcome
     }
@@ -170,14 +181,14 @@ impl<'a, K: Key, V: Value> Ending<'a, K, V> {
     }
 
     /// What to do with L1, and what to answer.
-    fn see(&self, end: End<V>) -> (Change<V>, Outcome<V>) {
+    fn decide(&self, end: End<V>) -> (Change<V>, Outcome<V>) {
         let local = self.local;
         // Held until `commit`.
         let Some(held) = &self.held else { return (Change::Nothing, Outcome::Missed) };
         let generation = held.token().generation;
         match end {
-            End::Answered(loaded) => self.see(End::Loaded(local.arrived(loaded))),
-            End::Loaded(Arrived { value, lives, at }) => {
+            End::Answered(loaded) => self.decide(End::Loaded(local.from_source(loaded))),
+            End::Loaded(FromSource { value, lives, at }) => {
                 local.counters.one(Count::LoadOk);
                 local.throttle.remove(held.key(), at);
                 let entry = |life| Change::Insert(local.policy.entry(value.clone(), life, at, generation));
@@ -210,14 +221,14 @@ impl<'a, K: Key, V: Value> Ending<'a, K, V> {
         let Some(held) = self.held.take() else { return };
         let local = self.local;
         match held {
-            Held::Latent(key, latent) => {
-                let mut followed = Telling(None);
+            LedKey::Reservation(key, reserved) => {
+                let mut followed = WaitersToTell(None);
                 let store = |valid| local.store(key, change, valid);
-                local.table.commit_latent(key, &latent, || local.generation(), &mut followed.0, store);
+                local.table.commit_reserved(key, &reserved, || local.generation(), &mut followed.0, store);
                 followed.tell(outcome);
             }
-            Held::Flight(flight) => {
-                let telling = Telling(Some(flight));
+            LedKey::Flight(flight) => {
+                let telling = WaitersToTell(Some(flight));
                 if let Some(flight) = &telling.0 {
                     let store = |valid| local.store(flight.key(), change, valid);
                     let (key, token) = (flight.key(), flight.token());
@@ -251,9 +262,9 @@ impl<K: Key, V: Value> Drop for Ending<'_, K, V> {
 }
 
 /// A flight whose end those who wait must hear of, whatever happens.
-struct Telling<K: Key, V: Value>(Option<Arc<Flight<K, V>>>);
+struct WaitersToTell<K: Key, V: Value>(Option<Arc<Flight<K, V>>>);
 
-impl<K: Key, V: Value> Telling<K, V> {
+impl<K: Key, V: Value> WaitersToTell<K, V> {
     fn tell(mut self, outcome: &Outcome<V>) {
         if self.0.as_ref().is_some_and(|flight| !is_unshared(flight)) {
             let outcome = outcome.clone();
@@ -265,7 +276,7 @@ impl<K: Key, V: Value> Telling<K, V> {
     }
 }
 
-impl<K: Key, V: Value> Drop for Telling<K, V> {
+impl<K: Key, V: Value> Drop for WaitersToTell<K, V> {
     fn drop(&mut self) {
         if let Some(flight) = self.0.take() {
             flight.publish(Outcome::panicked());

@@ -11,7 +11,7 @@ use crate::level::drive::in_place;
 use crate::level::drive::led;
 use crate::level::drive::wait;
 use crate::level::flight::patience::Limits;
-use crate::level::local::commit::{Ending, Held};
+use crate::level::local::commit::{Ending, LedKey};
 use crate::level::local::outcome::{End, Outcome};
 use crate::level::local::work::{BatchRun, Work};
 use crate::level::local::{Flight, Local, Table};
@@ -49,7 +49,7 @@ impl<K: Key, V: Value> Host for Arc<Local<K, V>> {
     }
 
     fn end(&self, flight: Arc<Flight<K, V>>, end: End<V>, alone: bool) -> Outcome<V> {
-        let ending = Ending::new(self, Held::Flight(flight));
+        let ending = Ending::new(self, LedKey::Flight(flight));
         if alone { ending.end_alone(end) } else { ending.end(end) }
     }
 

@@ -21,12 +21,12 @@ use crate::error::CacheError;
 use crate::level::bounds::{Key, Value};
 use crate::level::flight::join::{Join, Seen};
 use crate::level::flight::patience::Limits;
-use crate::level::flight::reservation::By;
+use crate::level::flight::reservation::LedBy;
 use crate::level::flight::slots::SlotTable;
 use crate::level::flight::state;
-use crate::level::flight::token::Latent;
+use crate::level::flight::token::Reservation;
 use crate::level::local::claim::Claim;
-use crate::level::local::outcome::{Arrived, Outcome};
+use crate::level::local::outcome::{FromSource, Outcome};
 use crate::level::local::work::{BatchRun, Work};
 use crate::level::stats::counters::{Count, Counters};
 use crate::level::stats::overdue::Overdue;
@@ -90,12 +90,12 @@ impl<K: Key, V: Value> Local<K, V> {
     }
 
     /// [`join`](Self::join) with a flight that is made only when somebody follows it.
-    pub(crate) fn join_latent(
+    pub(crate) fn join_reserved(
         self: &Arc<Self>,
         key: &K,
-        by: By<&Arc<BatchRun>>,
+        by: LedBy<&Arc<BatchRun>>,
         fresh_is_enough: bool,
-    ) -> Join<Option<V>, Latent, Arc<Flight<K, V>>> {
+    ) -> Join<Option<V>, Reservation, Arc<Flight<K, V>>> {
         self.counted(self.join_latent_uncounted(key, None, by, fresh_is_enough))
     }
 
@@ -105,11 +105,11 @@ impl<K: Key, V: Value> Local<K, V> {
         self: &Arc<Self>,
         key: &K,
         seen: Option<Seen>,
-        by: By<&Arc<BatchRun>>,
+        by: LedBy<&Arc<BatchRun>>,
         fresh_is_enough: bool,
-    ) -> Join<Option<V>, Latent, Arc<Flight<K, V>>> {
+    ) -> Join<Option<V>, Reservation, Arc<Flight<K, V>>> {
         let probe = || if fresh_is_enough { self.fresh(key) } else { None };
-        self.table.join_latent(key, seen, by, self, || self.generation(), probe)
+        self.table.join_reserved(key, seen, by, self, || self.generation(), probe)
     }
 
     fn counted<L, F>(&self, joined: Join<Option<V>, L, F>) -> Join<Option<V>, L, F> {
@@ -136,14 +136,14 @@ impl<K: Key, V: Value> Local<K, V> {
     }
 
     /// What the source has just answered.
-    pub(crate) fn arrived(&self, loaded: Loaded<V>) -> Arrived<V> {
-        self.arrived_at(loaded, self.now())
+    pub(crate) fn from_source(&self, loaded: Loaded<V>) -> FromSource<V> {
+        self.from_source_at(loaded, self.now())
     }
 
     /// What the source answered at `now`.
-    pub(crate) fn arrived_at(&self, loaded: Loaded<V>, now: u64) -> Arrived<V> {
+    pub(crate) fn from_source_at(&self, loaded: Loaded<V>, now: u64) -> FromSource<V> {
         let lives = self.policy.lives(loaded.value.is_none(), loaded.ttl);
-        Arrived { value: loaded.value, lives, at: now }
+        FromSource { value: loaded.value, lives, at: now }
     }
 
     /// What a caller gets from the outcome of a flight; `None`: nothing was found and nobody had a loader.

@@ -20,19 +20,19 @@ pub(crate) enum End<V> {
     /// The source answered; how long it may be cached is drawn by the commit.
     Answered(Loaded<V>),
     /// The source answered, and its lives are known.
-    Loaded(Arrived<V>),
+    Loaded(FromSource<V>),
     /// L2 answered.
     Found { value: Option<V>, until: Until },
     /// Nothing found and nothing to load with.
     Missed,
     /// The load failed; L2 had this stale value.
-    Failed { error: CacheError, stale: Option<Stale<V>> },
+    Failed { error: CacheError, stale: Option<Dated<V>> },
     /// The source failed a moment ago and was not asked again.
-    Throttled { error: CacheError, stale: Option<Stale<V>> },
+    Throttled { error: CacheError, stale: Option<Dated<V>> },
 }
 
 /// An answer of the source, with the lives that were drawn for it: once, so that L1 and L2 agree.
-pub(crate) struct Arrived<V> {
+pub(crate) struct FromSource<V> {
     pub(crate) value: Option<V>,
     /// In L1 and in L2; `None`: not to be cached.
     pub(crate) lives: Option<(Life, Life)>,
@@ -43,7 +43,7 @@ pub(crate) struct Arrived<V> {
 /// A value from L2 that is no longer fresh, and until when (of the cache's clock) it is of use: the load that it stands
 /// in for may take a while to fail.
 #[derive(Clone)]
-pub(crate) struct Stale<V> {
+pub(crate) struct Dated<V> {
     pub(crate) value: Option<V>,
     pub(crate) until: Until,
 }

@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use crate::cache::BoxFuture;
 use crate::error::{CacheError, CacheResult};
 use crate::level::bounds::Value;
-use crate::level::flight::shared_run::Run;
+use crate::level::flight::shared_run::SharedRun;
 use crate::level::flight::state::Parked;
 use crate::level::local::outcome::End;
 use crate::level::source::LoadFuture;
@@ -43,7 +43,7 @@ impl<T> Limited<T> {
 
 /// The run of a batch. Slots hold runs, and drop them under their lock: nothing of a user is in here while nobody else
 /// holds it.
-pub(crate) type BatchRun = Run<BoxFuture<'static, ()>>;
+pub(crate) type BatchRun = SharedRun<BoxFuture<'static, ()>>;
 
 /// What a flight is doing; polled by its leader or in a task.
 pub(crate) enum Work<V> {

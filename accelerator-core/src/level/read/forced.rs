@@ -14,10 +14,10 @@ use std::sync::Arc;
 use crate::error::CacheResult;
 use crate::level::bounds::{Key, Value};
 use crate::level::drive::in_task::move_to_task;
-use crate::level::drive::wait::Heir;
+use crate::level::drive::wait::LoadsWith;
 use crate::level::engine::Engine;
 use crate::level::flight::forced::Forced;
-use crate::level::load::one::{How, lead_in_place, load_alone};
+use crate::level::load::one::{LoadMode, lead_in_place, load_alone};
 use crate::level::local::Flight;
 use crate::level::local::host::{Follow, Led, Waited};
 use crate::level::stats::counters::Count;
@@ -38,7 +38,7 @@ pub(crate) async fn get_forced<K: Key, V: Value>(
     let (mut joined, mut late) = (false, false);
     loop {
         let (flight, counts) = match join_forced(engine, key, since) {
-            Forced::Lead(flight) => match lead_in_place(engine, Led::new(flight), How::refresh(true)).await {
+            Forced::Lead(flight) => match lead_in_place(engine, Led::new(flight), LoadMode::refresh(true)).await {
                 Ok(outcome) => return engine.local.answer(outcome, options.allow_stale).unwrap_or(Ok(None)),
                 Err(Some(flight)) => (flight, true),
                 Err(None) => continue,
@@ -50,7 +50,7 @@ pub(crate) async fn get_forced<K: Key, V: Value>(
             engine.local.counters.one(Count::Joined);
         }
         move_to_task(&flight);
-        match Follow::new(flight, Heir::Loader).await {
+        match Follow::new(flight, LoadsWith::Loader).await {
             Waited::Over(outcome) if counts => {
                 if let Some(answer) = engine.local.answer(outcome, options.allow_stale) {
                     return answer;
@@ -58,7 +58,7 @@ pub(crate) async fn get_forced<K: Key, V: Value>(
             }
             // Its leader disappeared: nothing was asked for yet, or is not any more.
             Waited::Lead(led) => {
-                if let Ok(outcome) = lead_in_place(engine, led, How::refresh(true)).await {
+                if let Ok(outcome) = lead_in_place(engine, led, LoadMode::refresh(true)).await {
                     return engine.local.answer(outcome, options.allow_stale).unwrap_or(Ok(None));
                 }
             }

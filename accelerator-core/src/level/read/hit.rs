@@ -45,7 +45,7 @@ pub(crate) fn probe_or<K: Key, V: Value, L1: L1Store<K, V>, R>(
     let now = local.clock.now();
     let found = l1.get(key);
     let Some(entry) = &found else { return miss() };
-    if entry.is_calm(now) && entry.generation() == local.generation.load(Ordering::Relaxed) {
+    if entry.is_plainly_fresh(now) && entry.generation() == local.generation.load(Ordering::Relaxed) {
         local.counters.l1_hit(entry.value().is_none());
         return hit(found.and_then(Entry::into_value));
     }

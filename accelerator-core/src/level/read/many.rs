@@ -18,16 +18,16 @@ use crate::level::answers::Answers;
 use crate::level::bounds::{Key, Value};
 use crate::level::drive::in_task::move_to_task;
 use crate::level::engine::Engine;
-use crate::level::flight::reservation::By;
+use crate::level::flight::reservation::LedBy;
 use crate::level::load::many::batch_work;
-use crate::level::load::one::How;
-use crate::level::local::batch_run::{Wanted, Wants};
-use crate::level::local::commit::{Ending, Held};
+use crate::level::load::one::LoadMode;
+use crate::level::local::batch_run::{BatchKey, BatchKeys};
+use crate::level::local::commit::{Ending, LedKey};
 use crate::level::local::host::Step;
 use crate::level::local::work::BatchRun;
 use crate::level::local::{Flight, Local};
 use crate::level::read::forced::get_forced;
-use crate::level::read::many_inline::begin_latent;
+use crate::level::read::many_inline::begin_reserved;
 use crate::level::read::one::{Stage, get_missed, get_on};
 use crate::level::read::pass::{Begun, Missing, Values, forces, join_missing, probe_all};
 use crate::level::time::join_parts::join_parts;
@@ -80,7 +80,7 @@ async fn read_missing<K: Key, V: Value>(
     let begun = std::future::poll_fn(|cx| {
         let missing = missing.take().unwrap_or_default();
         Poll::Ready(match leads_in_place(engine, options) && missing.len() <= engine.local.policy.max_batch {
-            true => begin_latent(engine, keys, &mut values, missing, options, cx),
+            true => begin_reserved(engine, keys, &mut values, missing, options, cx),
             false => begin_run(engine, keys, &mut values, missing, options),
         })
     })
@@ -96,7 +96,7 @@ async fn read_missing<K: Key, V: Value>(
     // 4 and 5: together, so that the limits of all waits begin now.
     let loads = engine.sources.exist() && !options.disable_load;
     let mut waits = Vec::new();
-    for Wanted { at, outcome, .. } in led {
+    for BatchKey { at, outcome, .. } in led {
         // What was given up, as its runtime has ended, begins anew.
         let Some(outcome) = outcome else {
             if forced {
@@ -173,15 +173,15 @@ fn begin_run<K: Key, V: Value>(
     options: ReadOptions,
 ) -> Begun<K, V> {
     let loads = engine.sources.exist() && !options.disable_load;
-    let (run, mut wants) = (BatchRun::new(), Wants::new(&engine.local, missing.len()));
+    let (run, mut wants) = (BatchRun::new(), BatchKeys::new(&engine.local, missing.len()));
     // Whatever panics, a key or a value: what is led fails, and is left to nobody.
-    let followed = join_missing(engine, keys, values, missing, options, By::Run(&run), |at, latent| {
-        let led = Ending::new(&engine.local, Held::Latent(&keys[at], latent));
+    let followed = join_missing(engine, keys, values, missing, options, LedBy::Run(&run), |at, reserved| {
+        let led = Ending::new(&engine.local, LedKey::Reservation(&keys[at], reserved));
         let key = keys[at].clone();
         led.keep();
-        wants.keys.push(Wanted::new(at, key, latent));
+        wants.keys.push(BatchKey::new(at, key, reserved));
     });
-    let how = How { loads, ..How::refresh(options.force_refresh) };
+    let how = LoadMode { loads, ..LoadMode::refresh(options.force_refresh) };
     let leading =
         (!wants.keys.is_empty()).then(|| wants.lead(run, |wants| batch_work(engine.clone(), wants, how, None)));
     Begun { leading, followed }

@@ -3,7 +3,7 @@
 //! `load/one_inline.rs` is the same for one key.
 //!
 //! ```text
-//! lead    each missing key, latent (`flight/reservation.rs`)
+//! lead    each missing key, reserved (`flight/reservation.rs`)
 //! load    polled once, in place, for all of them
 //! ready   each key ends; those who followed in that moment hear of it
 //! else    the load goes on as a run (`local/batch_run.rs`)
@@ -18,14 +18,14 @@ use hashbrown::HashTable;
 use crate::error::CacheError;
 use crate::level::bounds::{Key, Value};
 use crate::level::engine::Engine;
-use crate::level::flight::reservation::By;
-use crate::level::flight::token::Latent;
+use crate::level::flight::reservation::LedBy;
+use crate::level::flight::token::Reservation;
 use crate::level::load::many::{BatchLoad, batch_work};
-use crate::level::load::one::How;
+use crate::level::load::one::LoadMode;
 use crate::level::local::Local;
-use crate::level::local::batch_run::{Leading, Wanted, Wants};
-use crate::level::local::commit::{Ending, Held};
-use crate::level::local::outcome::{Arrived, End};
+use crate::level::local::batch_run::{BatchKey, BatchKeys, LeadingBatch};
+use crate::level::local::commit::{Ending, LedKey};
+use crate::level::local::outcome::{End, FromSource};
 use crate::level::local::work::{BatchRun, Limited};
 use crate::level::read::pass::{Begun, Missing, Values, join_missing};
 use crate::level::source::not_loaded;
@@ -34,18 +34,18 @@ use crate::options::ReadOptions;
 use crate::traits::loader::Loaded;
 
 /// Keys that are led, with their indices; what is left when this is dropped (by a panic) fails.
-struct Led<'k, K: Key, V: Value> {
+struct LedKeys<'k, K: Key, V: Value> {
     local: &'k Local<K, V>,
     keys: &'k [K],
-    left: Vec<(usize, Option<Latent>)>,
+    left: Vec<(usize, Option<Reservation>)>,
     // Keys that were answered: where these are all, none has to be looked for.
     answered: usize,
 }
 
-impl<'k, K: Key, V: Value> Led<'k, K, V> {
+impl<'k, K: Key, V: Value> LedKeys<'k, K, V> {
     fn take(&mut self, n: usize) -> Option<(usize, Ending<'k, K, V>)> {
-        let (i, latent) = self.left.get_mut(n)?;
-        let held = Held::Latent(&self.keys[*i], latent.take()?);
+        let (i, reserved) = self.left.get_mut(n)?;
+        let held = LedKey::Reservation(&self.keys[*i], reserved.take()?);
         Some((*i, Ending::new(self.local, held)))
     }
 
@@ -59,14 +59,14 @@ impl<'k, K: Key, V: Value> Led<'k, K, V> {
     }
 }
 
-impl<K: Key, V: Value> Drop for Led<'_, K, V> {
+impl<K: Key, V: Value> Drop for LedKeys<'_, K, V> {
     fn drop(&mut self) {
         self.all().for_each(drop);
     }
 }
 
 /// Steps 2 and 3 of `many.rs`; what is ready at once is in `values`.
-pub(crate) fn begin_latent<K: Key, V: Value>(
+pub(crate) fn begin_reserved<K: Key, V: Value>(
     engine: &Arc<Engine<K, V>>,
     keys: &[K],
     values: &mut Values<V>,
@@ -74,9 +74,10 @@ pub(crate) fn begin_latent<K: Key, V: Value>(
     options: ReadOptions,
     cx: &mut Context<'_>,
 ) -> Begun<K, V> {
-    let mut led = Led { local: &engine.local, keys, left: Vec::with_capacity(missing.len()), answered: 0 };
-    let followed =
-        join_missing(engine, keys, values, missing, options, By::Leader, |i, latent| led.left.push((i, Some(latent))));
+    let mut led = LedKeys { local: &engine.local, keys, left: Vec::with_capacity(missing.len()), answered: 0 };
+    let followed = join_missing(engine, keys, values, missing, options, LedBy::Leader, |i, reserved| {
+        led.left.push((i, Some(reserved)))
+    });
     let Some(many) = engine.sources.many.as_ref().filter(|_| !led.left.is_empty()) else {
         return Begun { leading: None, followed };
     };
@@ -92,7 +93,7 @@ pub(crate) fn begin_latent<K: Key, V: Value>(
     let polled = polled.unwrap_or_else(|payload| Ok(Err(CacheError::panic("the batch loader", &*payload))));
     match polled {
         Ok(Ok(found)) => {
-            end_latent(engine, &mut led, found, values, options);
+            end_reserved(engine, &mut led, found, values, options);
             Begun { leading: None, followed }
         }
         Ok(Err(error)) => {
@@ -102,14 +103,14 @@ pub(crate) fn begin_latent<K: Key, V: Value>(
             }
             Begun { leading: None, followed }
         }
-        Err(load) => Begun { leading: Some(go_on_latent(engine, &mut led, load)), followed },
+        Err(load) => Begun { leading: Some(go_on_reserved(engine, &mut led, load)), followed },
     }
 }
 
 /// Ends each key with its answer. What is left out fails; what nobody asked for is dropped.
-fn end_latent<K: Key, V: Value>(
+fn end_reserved<K: Key, V: Value>(
     engine: &Arc<Engine<K, V>>,
-    led: &mut Led<'_, K, V>,
+    led: &mut LedKeys<'_, K, V>,
     found: Vec<(K, Loaded<V>)>,
     values: &mut Values<V>,
     options: ReadOptions,
@@ -125,8 +126,8 @@ fn end_latent<K: Key, V: Value>(
             let hash = engine.local.table.hash(&key);
             index.find(hash, |&(own, n)| own == hash && led.asks_for(n, &key)).map(|&(_, n)| n)
         };
-        let Some((i, latent)) = n.and_then(|n| led.left.get_mut(n)) else { continue };
-        values[*i] = Ok(engine.local.land(&led.keys[*i], latent, engine.local.arrived_at(loaded, now)));
+        let Some((i, reserved)) = n.and_then(|n| led.left.get_mut(n)) else { continue };
+        values[*i] = Ok(engine.local.commit_value(&led.keys[*i], reserved, engine.local.from_source_at(loaded, now)));
         led.answered += 1;
     }
     engine.local.counters.add(Count::LoadOk, led.answered as u64);
@@ -140,12 +141,12 @@ fn end_latent<K: Key, V: Value>(
 #[cold]
 fn end_unanswered<K: Key, V: Value>(
     engine: &Arc<Engine<K, V>>,
-    led: &mut Led<'_, K, V>,
+    led: &mut LedKeys<'_, K, V>,
     values: &mut Values<V>,
     options: ReadOptions,
 ) {
     let mut answered = HashTable::new();
-    for (i, _) in led.left.iter().filter(|(_, latent)| latent.is_none()) {
+    for (i, _) in led.left.iter().filter(|(_, reserved)| reserved.is_none()) {
         let hash = engine.local.table.hash(&led.keys[*i]);
         answered.insert_unique(hash, (hash, *i), |entry: &(u64, usize)| entry.0);
     }
@@ -154,7 +155,7 @@ fn end_unanswered<K: Key, V: Value>(
         let twin = answered.find(engine.local.table.hash(&keys[i]), |&(_, twin)| keys[twin] == keys[i]);
         let value = twin.and_then(|&(_, twin)| values[twin].as_ref().ok()).cloned();
         let end = match value {
-            Some(value) => End::Loaded(Arrived { value, lives: None, at: engine.local.now() }),
+            Some(value) => End::Loaded(FromSource { value, lives: None, at: engine.local.now() }),
             None => End::Failed { error: not_loaded(), stale: None },
         };
         values[i] = engine.local.answer(ending.end(end), options.allow_stale).unwrap_or(Ok(None));
@@ -162,34 +163,34 @@ fn end_unanswered<K: Key, V: Value>(
 }
 
 /// The load goes on as a run, for those too who follow from now on.
-fn go_on_latent<K: Key, V: Value>(
+fn go_on_reserved<K: Key, V: Value>(
     engine: &Arc<Engine<K, V>>,
-    led: &mut Led<'_, K, V>,
+    led: &mut LedKeys<'_, K, V>,
     load: BatchLoad<K, V>,
-) -> Leading<K, V> {
-    let (run, mut wants) = (BatchRun::new(), Wants::new(&engine.local, led.left.len()));
-    for (i, latent) in &mut led.left {
-        let (key, Some(own)) = (led.keys[*i].clone(), *latent) else { continue };
-        *latent = None;
-        wants.keys.push(Wanted::new(*i, key, own));
+) -> LeadingBatch<K, V> {
+    let (run, mut wants) = (BatchRun::new(), BatchKeys::new(&engine.local, led.left.len()));
+    for (i, reserved) in &mut led.left {
+        let (key, Some(own)) = (led.keys[*i].clone(), *reserved) else { continue };
+        *reserved = None;
+        wants.keys.push(BatchKey::new(*i, key, own));
     }
     // Somebody follows already, who has asked for a task.
     let mut awaited = false;
-    for Wanted { key, latent, .. } in &wants.keys {
-        let flight = latent.as_ref().and_then(|latent| engine.local.table.go_on(key, latent, run.clone()));
+    for BatchKey { key, reserved, .. } in &wants.keys {
+        let flight = reserved.as_ref().and_then(|reserved| engine.local.table.go_on(key, reserved, run.clone()));
         awaited |= flight.is_some_and(|flight| flight.park_part(run.clone()));
     }
-    let leading = wants.lead(run, |wants| batch_work(engine.clone(), wants, How::refresh(false), Some(load)));
+    let leading = wants.lead(run, |wants| batch_work(engine.clone(), wants, LoadMode::refresh(false), Some(load)));
     if awaited {
         leading.move_to_task();
     }
     leading
 }
 
-fn index_of(left: &[(usize, Option<Latent>)]) -> HashTable<(u64, usize)> {
+fn index_of(left: &[(usize, Option<Reservation>)]) -> HashTable<(u64, usize)> {
     let mut index = HashTable::with_capacity(left.len());
-    for (n, latent) in left.iter().enumerate().filter_map(|(n, led)| Some((n, led.1.as_ref()?))) {
-        index.insert_unique(latent.hash, (latent.hash, n), |entry| entry.0);
+    for (n, reserved) in left.iter().enumerate().filter_map(|(n, led)| Some((n, led.1.as_ref()?))) {
+        index.insert_unique(reserved.hash, (reserved.hash, n), |entry| entry.0);
     }
     index
 }

@@ -13,12 +13,12 @@ use std::task::{Context, Poll};
 use crate::error::{CacheError, CacheResult};
 use crate::level::bounds::{Key, Value};
 use crate::level::drive::in_task::move_to_task;
-use crate::level::drive::wait::Heir;
+use crate::level::drive::wait::LoadsWith;
 use crate::level::engine::Engine;
 use crate::level::flight::join::Join;
-use crate::level::flight::reservation::By;
-use crate::level::load::one::{How, launch, lead_in_place, load_alone};
-use crate::level::load::one_inline::launch_latent;
+use crate::level::flight::reservation::LedBy;
+use crate::level::load::one::{LoadMode, launch, lead_in_place, load_alone};
+use crate::level::load::one_inline::launch_reserved;
 use crate::level::local::Flight;
 use crate::level::local::host::{Follow, InPlace, Led, Step, Waited};
 use crate::level::local::outcome::{End, Outcome};
@@ -41,13 +41,13 @@ pub(crate) async fn get_missed<K: Key, V: Value>(
         Err(rest) => rest,
     };
     let stage = match rest {
-        Rest::Leads(in_place) => match in_place.await {
+        AfterFirstPoll::TicketToCome(in_place) => match in_place.await {
             Ok(outcome) => return engine.local.answer(outcome, options.allow_stale).unwrap_or(Ok(None)),
             Err(flight) => Stage::Moved(flight),
         },
-        Rest::Reads(led) => Stage::Joined(Step::Lead(led)),
-        Rest::Follows(flight) => Stage::Joined(Step::Follow(flight)),
-        Rest::Forced => return Box::pin(get_forced(engine, key, options)).await,
+        AfterFirstPoll::Reads(led) => Stage::Joined(Step::Lead(led)),
+        AfterFirstPoll::Follows(flight) => Stage::Joined(Step::Follow(flight)),
+        AfterFirstPoll::Forced => return Box::pin(get_forced(engine, key, options)).await,
     };
     Box::pin(get_on(engine, key, options, stage)).await
 }
@@ -60,42 +60,42 @@ fn get_first<'e, K: Key, V: Value>(
     key: &K,
     options: ReadOptions,
     cx: &mut Context<'_>,
-) -> Result<CacheResult<Option<V>>, Rest<'e, K, V>> {
+) -> Result<CacheResult<Option<V>>, AfterFirstPoll<'e, K, V>> {
     if engine.local.is_closed() {
         return Ok(Err(CacheError::shutdown()));
     }
     let loads = engine.sources.exist() && !options.disable_load;
     if forces(engine, options) {
-        return Err(Rest::Forced);
+        return Err(AfterFirstPoll::Forced);
     }
     let fresh = !options.force_refresh;
-    let leads = |flight| Rest::Leads(InPlace::new(&engine.local, flight));
+    let leads = |flight| AfterFirstPoll::TicketToCome(InPlace::new(&engine.local, flight));
     if loads && engine.remote.is_none() {
-        return match engine.local.join_latent(key, By::Leader, fresh) {
+        return match engine.local.join_reserved(key, LedBy::Leader, fresh) {
             Join::Hit(value) => Ok(Ok(value)),
-            Join::Lead(latent) => launch_latent(engine, key, latent, options.allow_stale, cx).map_err(leads),
-            Join::Follow(flight) => Err(Rest::Follows(flight)),
+            Join::Lead(reserved) => launch_reserved(engine, key, reserved, options.allow_stale, cx).map_err(leads),
+            Join::Follow(flight) => Err(AfterFirstPoll::Follows(flight)),
         };
     }
     let launched = match engine.local.join(key, !loads, fresh) {
         Join::Hit(value) => return Ok(Ok(value)),
-        Join::Lead(flight) if loads => launch(engine, flight, How::refresh(options.force_refresh), cx),
+        Join::Lead(flight) if loads => launch(engine, flight, LoadMode::refresh(options.force_refresh), cx),
         // A miss with nothing to ask is over.
         Join::Lead(flight) if engine.remote.is_none() => {
             engine.local.finish(flight, End::Missed);
             return Ok(Ok(None));
         }
-        Join::Lead(flight) => return Err(Rest::Reads(Led::new(flight))),
-        Join::Follow(flight) => return Err(Rest::Follows(flight)),
+        Join::Lead(flight) => return Err(AfterFirstPoll::Reads(Led::new(flight))),
+        Join::Follow(flight) => return Err(AfterFirstPoll::Follows(flight)),
     };
     let outcome = launched.map_err(leads)?;
     Ok(engine.local.answer(outcome, options.allow_stale).unwrap_or(Ok(None)))
 }
 
 /// How a read goes on that its first poll did not end.
-enum Rest<'e, K: Key, V: Value> {
+enum AfterFirstPoll<'e, K: Key, V: Value> {
     /// Its own work suspended.
-    Leads(InPlace<'e, K, V>),
+    TicketToCome(InPlace<'e, K, V>),
     /// It leads, and has no loader.
     Reads(Led<K, V>),
     Follows(Arc<Flight<K, V>>),
@@ -118,13 +118,13 @@ pub(crate) async fn get_on<K: Key, V: Value>(
     mut stage: Stage<K, V>,
 ) -> CacheResult<Option<V>> {
     let loads = engine.sources.exist() && !options.disable_load;
-    let (mut how, mut stuck) = (How::refresh(options.force_refresh), false);
-    let heir = if loads { Heir::Loader } else { Heir::Nothing };
+    let (mut how, mut stuck) = (LoadMode::refresh(options.force_refresh), false);
+    let heir = if loads { LoadsWith::Loader } else { LoadsWith::Nothing };
     loop {
         let follow = match stage {
             Stage::Joined(Step::Hit(value)) => return Ok(value),
             Stage::Joined(Step::Lead(led)) if loads => {
-                let how = How { l2: how.l2.led(led.is_beside()), ..how };
+                let how = LoadMode { l2: how.l2.led(led.is_beside()), ..how };
                 match lead_in_place(engine, led, how).await {
                     Ok(outcome) => return engine.local.answer(outcome, options.allow_stale).unwrap_or(Ok(None)),
                     Err(flight) => flight,
@@ -175,7 +175,7 @@ async fn read_only<K: Key, V: Value>(engine: &Arc<Engine<K, V>>, led: Led<K, V>)
     let found = match (led.flight(), &engine.remote) {
         (Some(flight), Some(remote)) => {
             let name = remote.wire.name(flight.key());
-            Some(remote.l2_get(flight.key(), &name).await)
+            Some(remote.get_for_read(flight.key(), &name).await)
         }
         _ => None,
     };

@@ -10,9 +10,9 @@ use crate::error::CacheResult;
 use crate::level::bounds::{Key, Value};
 use crate::level::engine::Engine;
 use crate::level::flight::join::{Join, Seen};
-use crate::level::flight::reservation::By;
-use crate::level::flight::token::Latent;
-use crate::level::local::batch_run::Leading;
+use crate::level::flight::reservation::LedBy;
+use crate::level::flight::token::Reservation;
+use crate::level::local::batch_run::LeadingBatch;
 use crate::level::local::work::BatchRun;
 use crate::level::local::{Flight, Local};
 use crate::level::read::hit::probe_slow;
@@ -94,10 +94,10 @@ fn probe_from<const SEEING: bool, K: Key, V: Value, L1: L1Store<K, V>>(
     put: &mut impl FnMut(usize, Option<Option<V>>),
 ) {
     for (i, key) in keys.iter().enumerate().skip(from) {
-        let seen = SEEING.then(|| local.table.see(key));
+        let seen = SEEING.then(|| local.table.observe(key));
         let found = l1.get(key);
         if let Some(entry) = &found
-            && entry.is_calm(pass.now)
+            && entry.is_plainly_fresh(pass.now)
             && entry.generation() == pass.generation
             && !options.force_refresh
         {
@@ -128,7 +128,7 @@ fn probe_from<const SEEING: bool, K: Key, V: Value, L1: L1Store<K, V>>(
 /// What is still to be waited for.
 pub(crate) struct Begun<K: Key, V: Value> {
     /// The load goes on.
-    pub(crate) leading: Option<Leading<K, V>>,
+    pub(crate) leading: Option<LeadingBatch<K, V>>,
     /// Flights of others, and the indices of their keys.
     pub(crate) followed: Vec<(usize, Arc<Flight<K, V>>)>,
 }
@@ -148,8 +148,8 @@ pub(crate) fn join_missing<K: Key, V: Value>(
     values: &mut Values<V>,
     missing: Vec<Missing>,
     options: ReadOptions,
-    by: By<&Arc<BatchRun>>,
-    mut lead: impl FnMut(usize, Latent),
+    by: LedBy<&Arc<BatchRun>>,
+    mut lead: impl FnMut(usize, Reservation),
 ) -> Vec<(usize, Arc<Flight<K, V>>)> {
     let (mut led, mut followed) = (0, Vec::new());
     let forced = forces(engine, options);
@@ -164,8 +164,8 @@ pub(crate) fn join_missing<K: Key, V: Value>(
                 engine.local.counters.l1_hit(value.is_none());
                 values[at] = Ok(value);
             }
-            Join::Lead(latent) => {
-                lead(at, latent);
+            Join::Lead(reserved) => {
+                lead(at, reserved);
                 led += 1;
             }
             Join::Follow(flight) => followed.push((at, flight)),

@@ -12,7 +12,7 @@ use crate::level::bounds::{Key, Value};
 use crate::level::drive::in_task::{leave_to_task, look_after, run_in_task};
 use crate::level::engine::Engine;
 use crate::level::flight::join::Join;
-use crate::level::load::one::{How, fly, load_one};
+use crate::level::load::one::{LoadMode, load_one, run_flight};
 use crate::level::local::Flight;
 use crate::level::local::host::Led;
 use crate::level::local::outcome::End;
@@ -30,7 +30,7 @@ pub(crate) fn refresh_ahead<K: Key, V: Value>(engine: &Arc<Engine<K, V>>, key: &
         return;
     }
     let running = engine.refreshing.fetch_add(1, Relaxed);
-    let mut permit = Permit { engine: engine.clone(), ends: None };
+    let mut permit = RefreshPermit { engine: engine.clone(), ends: None };
     if running >= MAX_REFRESHES {
         return;
     }
@@ -47,7 +47,7 @@ pub(crate) fn refresh_ahead<K: Key, V: Value>(engine: &Arc<Engine<K, V>>, key: &
     };
     engine.local.counters.one(Count::Refresh);
     permit.ends = Some(Count::RefreshFailed);
-    let how = How { min_fresh: engine.local.policy.window, ..How::refresh(false) };
+    let how = LoadMode { min_fresh: engine.local.policy.window, ..LoadMode::refresh(false) };
     let led = Led::new(flight);
     let Some(flight) = led.flight() else { return };
     let work = Work::Full(Box::pin(refreshes(flight.clone(), how, permit)));
@@ -62,10 +62,14 @@ pub(crate) fn refresh_ahead<K: Key, V: Value>(engine: &Arc<Engine<K, V>>, key: &
 }
 
 /// The work of a refresh.
-async fn refreshes<K: Key, V: Value>(flight: Arc<Flight<K, V>>, how: How, mut permit: Permit<K, V>) -> End<V> {
+async fn refreshes<K: Key, V: Value>(
+    flight: Arc<Flight<K, V>>,
+    how: LoadMode,
+    mut permit: RefreshPermit<K, V>,
+) -> End<V> {
     let engine = permit.engine.clone();
     let end = match engine.remote.is_some() {
-        true => fly(engine, flight, how).await,
+        true => run_flight(engine, flight, how).await,
         false => match load_one(&engine, flight.key().clone()).await {
             Ok(loaded) => End::Answered(loaded),
             Err(error) => End::Failed { error, stale: None },
@@ -78,13 +82,13 @@ async fn refreshes<K: Key, V: Value>(flight: Arc<Flight<K, V>>, how: How, mut pe
 }
 
 /// One of the refreshes that may run at once. One that is dropped before its end has failed.
-struct Permit<K: Key, V: Value> {
+struct RefreshPermit<K: Key, V: Value> {
     engine: Arc<Engine<K, V>>,
     /// How it is counted if it ends now; `None`: it has not begun.
     ends: Option<Count>,
 }
 
-impl<K: Key, V: Value> Drop for Permit<K, V> {
+impl<K: Key, V: Value> Drop for RefreshPermit<K, V> {
     fn drop(&mut self) {
         self.engine.refreshing.fetch_sub(1, Relaxed);
         if let Some(ends) = self.ends {

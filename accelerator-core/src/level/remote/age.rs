@@ -18,12 +18,12 @@ use crate::traits::l2::L2Read;
 type Call<'a, T> = Pin<Box<dyn Future<Output = StoreResult<T>> + Send + 'a>>;
 
 /// A read of one key, of a store that tells ages or of one that doesn't.
-pub(crate) enum Asked<'a, T> {
+pub(crate) enum AskedRead<'a, T> {
     Plain(Call<'a, T>),
     Aged(Call<'a, (T, Option<Duration>)>),
 }
 
-impl<'a> Asked<'a, Option<Bytes>> {
+impl<'a> AskedRead<'a, Option<Bytes>> {
     #[inline]
     pub(crate) fn get<K: Key, V: Value>(remote: &'a Remote<K, V>, wire: &'a str) -> Self {
         match remote.wire.limits.ages {
@@ -33,7 +33,7 @@ impl<'a> Asked<'a, Option<Bytes>> {
     }
 }
 
-impl<'a> Asked<'a, L2Read> {
+impl<'a> AskedRead<'a, L2Read> {
     #[inline]
     pub(crate) fn get_or_lease<K: Key, V: Value>(remote: &'a Remote<K, V>, wire: &'a str, lease: Duration) -> Self {
         match remote.wire.limits.ages {
@@ -43,7 +43,7 @@ impl<'a> Asked<'a, L2Read> {
     }
 }
 
-impl<T> Future for Asked<'_, T> {
+impl<T> Future for AskedRead<'_, T> {
     type Output = StoreResult<(T, Option<Duration>)>;
 
     #[inline]

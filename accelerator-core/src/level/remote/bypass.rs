@@ -20,7 +20,7 @@ use crate::level::time::timer::Timer;
 
 impl<K: Key, V: Value> Remote<K, V> {
     /// Step 1. `true`: the delete is queued.
-    pub(crate) fn distrust(self: &Arc<Self>, key: &K) -> bool {
+    pub(crate) fn remember_unconfirmed(self: &Arc<Self>, key: &K) -> bool {
         if cfg!(accelerator_mutant = "no-bypass") {
             return false;
         }

@@ -20,7 +20,7 @@ use tokio::time::Instant;
 use crate::error::{StoreError, StoreErrorKind, StoreResult};
 use crate::level::bounds::{Key, Value};
 use crate::level::remote::Remote;
-use crate::level::remote::age::{Asked, told};
+use crate::level::remote::age::{AskedRead, told};
 use crate::level::time::policy::{BYTES_PER_KEY, HOLD, MOST_PATIENCE, SLOWEST_RATE};
 use crate::level::time::ticker::{Limit, NoRuntime};
 use crate::traits::l2::{Filled, HoldOwner, L2Read, LeaseToken};
@@ -37,7 +37,7 @@ impl<K: Key, V: Value> Remote<K, V> {
 
     /// Reads one key, and how old what it has is, where the store tells.
     pub(super) async fn get(&self, wire: &str) -> (StoreResult<Option<Bytes>>, Option<Duration>) {
-        let asked = pin!(Asked::get(self, wire));
+        let asked = pin!(AskedRead::get(self, wire));
         told(self.counted(self.timed(self.local.policy.l2_read_timeout, asked).await))
     }
 
@@ -45,7 +45,7 @@ impl<K: Key, V: Value> Remote<K, V> {
     pub(super) async fn get_or_lease(&self, wire: &str) -> (StoreResult<L2Read>, Option<Duration>) {
         let asked = {
             let _inside = self.local.tasks.enter();
-            Asked::get_or_lease(self, wire, self.local.policy.lease)
+            AskedRead::get_or_lease(self, wire, self.local.policy.lease)
         };
         told(self.counted(self.timed(self.local.policy.l2_read_timeout, pin!(asked)).await))
     }

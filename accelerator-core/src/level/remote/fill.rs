@@ -11,9 +11,9 @@ use tokio::time::Instant;
 use crate::error::StoreErrorKind;
 use crate::level::bounds::{Key, Value};
 use crate::level::flight::token::Token;
-use crate::level::local::outcome::Arrived;
+use crate::level::local::outcome::FromSource;
 use crate::level::remote::Remote;
-use crate::level::remote::permit::{May, Permit};
+use crate::level::remote::permit::{FillRight, Permit};
 use crate::level::stats::counters::Count;
 use crate::level::time::join_parts::join_parts;
 use crate::level::time::policy::Life;
@@ -32,7 +32,7 @@ pub(crate) struct Fill<'a, K: Key, V: Value> {
 }
 
 impl<'a, K: Key, V: Value> Fill<'a, K, V> {
-    pub(crate) fn of(key: &'a K, hash: u64, token: Token, permit: Permit<K, V>, loaded: &'a Arrived<V>) -> Self {
+    pub(crate) fn of(key: &'a K, hash: u64, token: Token, permit: Permit<K, V>, loaded: &'a FromSource<V>) -> Self {
         Self { key, hash, token, permit, value: loaded.value.as_ref(), life: loaded.lives.map(|(_, l2)| l2) }
     }
 
@@ -70,18 +70,18 @@ impl<K: Key, V: Value> Remote<K, V> {
     /// somebody writes the key right now. Failures are counted; the loaded value reaches its callers all the same.
     ///
     /// `false`: what was to be replaced, or our lease, was gone: somebody was faster, and L1 must not keep the value.
-    pub(crate) fn l2_fill<'f>(
+    pub(crate) fn fill<'f>(
         self: &'f Arc<Self>,
         fill: Fill<'_, K, V>,
     ) -> impl Future<Output = bool> + Send + use<'f, K, V> {
         // Before there is a future: it is moved into a task, and has no room for what is to be prepared.
         let mut outgoing = Outgoing::default();
-        let sends = self.l2_prepare(fill, &mut outgoing);
-        async move { !sends || self.l2_send(outgoing).await.is_empty() }
+        let sends = self.prepare(fill, &mut outgoing);
+        async move { !sends || self.send(outgoing).await.is_empty() }
     }
 
-    /// The first half of [`l2_fill`](Self::l2_fill). `false`: there is nothing to be sent.
-    pub(crate) fn l2_prepare(&self, fill: Fill<'_, K, V>, outgoing: &mut Outgoing<K, V>) -> bool {
+    /// The first half of [`fill`](Self::fill). `false`: there is nothing to be sent.
+    pub(crate) fn prepare(&self, fill: Fill<'_, K, V>, outgoing: &mut Outgoing<K, V>) -> bool {
         if !fill.matters() {
             return false;
         }
@@ -95,12 +95,14 @@ impl<K: Key, V: Value> Remote<K, V> {
             }
         };
         let may = match fill.permit.may {
-            May::Fill(_) if cfg!(accelerator_mutant = "lease-not-compared") => May::Write { occupied: false },
+            FillRight::Fill(_) if cfg!(accelerator_mutant = "lease-not-compared") => {
+                FillRight::Write { occupied: false }
+            }
             may => may,
         };
         match may {
-            May::Nothing => false,
-            May::Write { .. } => {
+            FillRight::Nothing => false,
+            FillRight::Write { .. } => {
                 match self.local.table.turn_to_fill(fill.key, fill.hash, fill.token, || self.local.generation()) {
                     Some(turn) => {
                         outgoing.plain.push((fill.permit, sealed, turn));
@@ -109,7 +111,7 @@ impl<K: Key, V: Value> Remote<K, V> {
                     None => false,
                 }
             }
-            May::Replace(token) | May::Fill(token) => {
+            FillRight::Replace(token) | FillRight::Fill(token) => {
                 let valid = self.local.table.is_valid(fill.key, fill.hash, fill.token, self.local.generation());
                 if valid {
                     let at = outgoing.leased.len() + outgoing.plain.len();
@@ -120,9 +122,9 @@ impl<K: Key, V: Value> Remote<K, V> {
         }
     }
 
-    /// The second half of [`l2_fill`](Self::l2_fill), for many. Which of them are lost, in the order in which they were
+    /// The second half of [`fill`](Self::fill), for many. Which of them are lost, in the order in which they were
     /// prepared.
-    pub(crate) async fn l2_send(self: &Arc<Self>, outgoing: Outgoing<K, V>) -> Vec<usize> {
+    pub(crate) async fn send(self: &Arc<Self>, outgoing: Outgoing<K, V>) -> Vec<usize> {
         if !outgoing.plain.is_empty() {
             self.fill_plain(&outgoing.plain).await;
         }
@@ -151,7 +153,7 @@ impl<K: Key, V: Value> Remote<K, V> {
     async fn fill_leased(&self, fills: Vec<Leased<K, V>>) -> Vec<usize> {
         let (keep, gone): (Vec<_>, Vec<_>) = fills.into_iter().partition(|(.., sealed, _)| sealed.is_some());
         // A lease that is not needed goes back by itself; a value that was seen must go, while the others are written.
-        let is_seen = |(permit, ..): &&Leased<K, V>| matches!(permit.may, May::Replace(_));
+        let is_seen = |(permit, ..): &&Leased<K, V>| matches!(permit.may, FillRight::Replace(_));
         if !gone.iter().any(|one| is_seen(&one)) {
             return self.fill_under(keep).await;
         }
@@ -203,7 +205,7 @@ impl<K: Key, V: Value> Remote<K, V> {
         let settling = async {
             for (permit, token, ..) in fills {
                 permit.settle().await;
-                if let May::Fill(newest) = permit.may {
+                if let FillRight::Fill(newest) = permit.may {
                     *token = newest;
                 }
             }

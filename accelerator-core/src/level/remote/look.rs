@@ -14,14 +14,14 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::level::bounds::{Key, Value};
-use crate::level::local::outcome::Stale;
+use crate::level::local::outcome::Dated;
 use crate::level::remote::Remote;
 use crate::level::remote::interpret::{Found, Leased, without_leases};
-use crate::level::remote::permit::{L2Use, May, Permit};
+use crate::level::remote::permit::{FillRight, L2Use, Permit};
 use crate::level::stats::counters::Count;
 use crate::level::time::policy::LEASE_POLLS;
 use crate::level::time::timer::from_now;
-use crate::level::wire::wire_key::Name;
+use crate::level::wire::wire_key::WireKey;
 
 /// A wait for the lease of somebody else, from one look to the next.
 pub(crate) struct LeaseWait {
@@ -57,7 +57,7 @@ impl LeaseWait {
 /// What a look into L2 gave to one who would load.
 pub(crate) struct Look<K: Key, V: Value> {
     /// A readable value, fresh or of use when the load fails.
-    pub(crate) found: Option<Stale<V>>,
+    pub(crate) found: Option<Dated<V>>,
     pub(crate) permit: Permit<K, V>,
     /// A writer holds the key: what is loaded goes into neither level.
     pub(crate) held: bool,
@@ -67,7 +67,7 @@ pub(crate) struct Look<K: Key, V: Value> {
 
 impl<K: Key, V: Value> Look<K, V> {
     /// The value, if it is fresh for more than `least` milliseconds.
-    pub(crate) fn take_fresh(&mut self, now: u64, least: u64) -> Option<Stale<V>> {
+    pub(crate) fn take_fresh(&mut self, now: u64, least: u64) -> Option<Dated<V>> {
         self.found.take_if(|found| found.until.is_fresh(now, least))
     }
 }
@@ -75,7 +75,7 @@ impl<K: Key, V: Value> Look<K, V> {
 impl<K: Key, V: Value> Remote<K, V> {
     /// Reads one key on behalf of a load, and takes the lease where there is one. Waits while somebody else has it, for
     /// `lease_wait` at most.
-    pub(crate) async fn l2_look(self: &Arc<Self>, key: &K, l2: L2Use) -> Look<K, V> {
+    pub(crate) async fn look_to_load(self: &Arc<Self>, key: &K, l2: L2Use) -> Look<K, V> {
         // Here, as what an `async fn` is given takes its room twice.
         let name = self.wire.name(key);
         self.tend();
@@ -83,10 +83,10 @@ impl<K: Key, V: Value> Remote<K, V> {
             return self.look(name, Leased::held());
         }
         if self.bypasses(key) {
-            return self.look(name, Leased::nothing(May::Nothing));
+            return self.look(name, Leased::nothing(FillRight::Nothing));
         }
         if !self.wire.limits.leases {
-            let found = if l2.is_first() { Some(self.l2_get(key, &name).await) } else { None };
+            let found = if l2.is_first() { Some(self.get_for_read(key, &name).await) } else { None };
             return self.look(name, without_leases(found));
         }
         // Both from the first time on that somebody else has it: most reads have no use for them.
@@ -109,17 +109,17 @@ impl<K: Key, V: Value> Remote<K, V> {
         }
     }
 
-    pub(crate) fn look(self: &Arc<Self>, name: Name, leased: Leased<V>) -> Look<K, V> {
+    pub(crate) fn look(self: &Arc<Self>, name: WireKey, leased: Leased<V>) -> Look<K, V> {
         let busy = matches!(leased, Leased::Busy);
         let (found, may, held) = match leased {
             Leased::Look { found, may, held } => (found, may, held),
-            Leased::Busy | Leased::Failed => (None, May::Nothing, false),
+            Leased::Busy | Leased::Failed => (None, FillRight::Nothing, false),
         };
         Look { found, permit: Permit::new(self, name, may), held, busy }
     }
 
     /// Reads one key.
-    pub(crate) async fn l2_get(self: &Arc<Self>, key: &K, name: &Name) -> Found<V> {
+    pub(crate) async fn get_for_read(self: &Arc<Self>, key: &K, name: &WireKey) -> Found<V> {
         self.tend();
         if self.guards(key) || self.bypasses(key) {
             return Found::Nothing { fill: false };

@@ -11,17 +11,17 @@ use crate::level::bounds::{Key, Value};
 use crate::level::remote::Remote;
 use crate::level::remote::interpret::{Leased, without_leases};
 use crate::level::remote::look::Look;
-use crate::level::remote::permit::{L2Use, May, Permit};
-use crate::level::wire::moment::Moment;
-use crate::level::wire::wire_key::Names;
+use crate::level::remote::permit::{FillRight, L2Use, Permit};
+use crate::level::wire::moment::Instants;
+use crate::level::wire::wire_key::WireKeys;
 use crate::traits::l2::L2Read;
 use crate::traits::outcomes::Outcomes;
 
 /// What a store answers to a question about many keys, in their order. Dropped before its end (while L2 is asked, or by a
 /// panic), it gives back the leases that are left in it.
-pub(crate) struct Looks<'a, K: Key, V: Value> {
+pub(crate) struct ManyLooks<'a, K: Key, V: Value> {
     remote: &'a Arc<Remote<K, V>>,
-    names: &'a Names,
+    names: &'a WireKeys,
     answers: Answers,
     next: usize,
     /// Keys so far that were asked for.
@@ -29,7 +29,7 @@ pub(crate) struct Looks<'a, K: Key, V: Value> {
     /// Keys that are read past L2; empty where there are none.
     passed: Vec<Passed>,
     l2: L2Use,
-    pub(crate) at: Moment,
+    pub(crate) at: Instants,
     /// When L2 was asked, by the cache's clock, where it tells ages.
     asked_at: u64,
     /// Not all was answered in time.
@@ -53,8 +53,14 @@ enum Answers {
     NotAsked,
 }
 
-impl<'a, K: Key, V: Value> Looks<'a, K, V> {
-    fn new(remote: &'a Arc<Remote<K, V>>, names: &'a Names, answers: Answers, passed: Vec<Passed>, l2: L2Use) -> Self {
+impl<'a, K: Key, V: Value> ManyLooks<'a, K, V> {
+    fn new(
+        remote: &'a Arc<Remote<K, V>>,
+        names: &'a WireKeys,
+        answers: Answers,
+        passed: Vec<Passed>,
+        l2: L2Use,
+    ) -> Self {
         Self {
             remote,
             names,
@@ -63,7 +69,7 @@ impl<'a, K: Key, V: Value> Looks<'a, K, V> {
             asked: 0,
             passed,
             l2,
-            at: Moment { now: 0, unix: 0, least_age: 0 },
+            at: Instants { now: 0, unix: 0, least_age: 0 },
             asked_at: remote.asked_at(),
             gave_up: false,
         }
@@ -88,7 +94,7 @@ impl<'a, K: Key, V: Value> Looks<'a, K, V> {
         let (n, place) = match self.step() {
             (n, Ok(place)) => (n, place),
             (_, Err(Passed::Guarded)) => return Leased::held(),
-            (_, Err(_)) => return Leased::nothing(May::Nothing),
+            (_, Err(_)) => return Leased::nothing(FillRight::Nothing),
         };
         let (remote, full) = (self.remote, self.names.full(n));
         // What is missing was counted, once for all.
@@ -104,7 +110,7 @@ impl<'a, K: Key, V: Value> Looks<'a, K, V> {
             }
             Answers::NotAsked => Some(without_leases(None)),
         };
-        leased.unwrap_or(Leased::nothing(May::Nothing))
+        leased.unwrap_or(Leased::nothing(FillRight::Nothing))
     }
 
     /// What the next answer means, with the right to write.
@@ -121,13 +127,13 @@ impl<'a, K: Key, V: Value> Looks<'a, K, V> {
                 && let Answers::Leased(answers) = &mut self.answers
                 && let Some(Ok(L2Read::Leased { token, .. })) = answers.take(place)
             {
-                drop(Permit::new(self.remote, self.names.name(n), May::Fill(token)));
+                drop(Permit::new(self.remote, self.names.name(n), FillRight::Fill(token)));
             }
         }
     }
 }
 
-impl<K: Key, V: Value> Drop for Looks<'_, K, V> {
+impl<K: Key, V: Value> Drop for ManyLooks<'_, K, V> {
     fn drop(&mut self) {
         if self.next < self.names.len() {
             self.give_back();
@@ -136,21 +142,21 @@ impl<K: Key, V: Value> Drop for Looks<'_, K, V> {
 }
 
 impl<K: Key, V: Value> Remote<K, V> {
-    /// `l2_look` for many keys in one call; never waits for the leases of others, as it may hold some.
-    pub(crate) async fn l2_mlook<'a>(
+    /// `look_to_load` for many keys in one call; never waits for the leases of others, as it may hold some.
+    pub(crate) async fn look_many<'a>(
         self: &'a Arc<Self>,
         keys: impl Iterator<Item = &K>,
-        names: &'a Names,
+        names: &'a WireKeys,
         lease: Duration,
         limit: Duration,
         l2: L2Use,
-    ) -> Looks<'a, K, V> {
+    ) -> ManyLooks<'a, K, V> {
         if !self.wire.limits.leases {
-            return self.l2_mget(keys, names, limit, l2).await;
+            return self.get_many(keys, names, limit, l2).await;
         }
         let (passed, wires) = self.wires(keys, names);
         let answers = Answers::Leased(Outcomes::new(wires.len()));
-        let mut looks = Looks::new(self, names, answers, passed, l2);
+        let mut looks = ManyLooks::new(self, names, answers, passed, l2);
         if let Answers::Leased(outcomes) = &mut looks.answers {
             looks.gave_up = self.mget_or_lease(&wires, lease, limit, outcomes).await;
         }
@@ -159,22 +165,22 @@ impl<K: Key, V: Value> Remote<K, V> {
     }
 
     /// Reads many keys in one call, and takes no leases.
-    pub(crate) async fn l2_mget<'a>(
+    pub(crate) async fn get_many<'a>(
         self: &'a Arc<Self>,
         keys: impl Iterator<Item = &K>,
-        names: &'a Names,
+        names: &'a WireKeys,
         limit: Duration,
         l2: L2Use,
-    ) -> Looks<'a, K, V> {
+    ) -> ManyLooks<'a, K, V> {
         let (passed, wires) = self.wires(keys, names);
         if l2 != L2Use::Read {
-            let mut looks = Looks::new(self, names, Answers::NotAsked, passed, l2);
+            let mut looks = ManyLooks::new(self, names, Answers::NotAsked, passed, l2);
             looks.at = self.moment();
             return looks;
         }
         let (mut outcomes, asked_at) = (Outcomes::new(wires.len()), self.asked_at());
         let gave_up = self.mget(&wires, limit, &mut outcomes).await;
-        let mut looks = Looks::new(self, names, Answers::Plain(outcomes), passed, l2);
+        let mut looks = ManyLooks::new(self, names, Answers::Plain(outcomes), passed, l2);
         (looks.at, looks.asked_at, looks.gave_up) = (self.moment(), asked_at, gave_up);
         looks
     }
@@ -183,7 +189,7 @@ impl<K: Key, V: Value> Remote<K, V> {
     fn wires<'k, 'n>(
         self: &Arc<Self>,
         keys: impl Iterator<Item = &'k K>,
-        names: &'n Names,
+        names: &'n WireKeys,
     ) -> (Vec<Passed>, Vec<&'n str>) {
         let now = self.local.now();
         let why = |key| match () {

@@ -24,7 +24,7 @@ use crate::level::local::guarded::Guarded;
 use crate::level::time::background::Background;
 use crate::level::time::key_deadlines::Remembered;
 use crate::level::wire::Wire;
-use crate::level::wire::moment::Moment;
+use crate::level::wire::moment::Instants;
 use crate::level::wire::wall_clock;
 use crate::traits::l2::{L2Read, L2Store};
 
@@ -77,9 +77,9 @@ impl<K: Key, V: Value> Remote<K, V> {
     }
 
     #[inline]
-    pub(crate) fn moment(&self) -> Moment {
+    pub(crate) fn moment(&self) -> Instants {
         let own = self.local.clock.unix();
-        Moment { now: self.local.now(), unix: wall_clock::to_read(&*self.store, own), least_age: 0 }
+        Instants { now: self.local.now(), unix: wall_clock::to_read(&*self.store, own), least_age: 0 }
     }
 
     /// When a read of L2 begins, by the cache's clock; zero where the store tells no ages.

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use crate::level::bounds::{Key, Value};
 use crate::level::remote::Remote;
-use crate::level::remote::renew::{Life, Renewable};
-use crate::level::wire::wire_key::Name;
+use crate::level::remote::renew::{Renewable, RenewedLease};
+use crate::level::wire::wire_key::WireKey;
 use crate::traits::l2::LeaseToken;
 
 /// What is known of L2 when a load begins.
@@ -45,7 +45,7 @@ impl L2Use {
 
 /// What may be written to L2 for a key.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum May {
+pub(crate) enum FillRight {
     Nothing,
     /// The store has no leases. `occupied`: it may have an older value.
     Write {
@@ -61,15 +61,15 @@ pub(crate) enum May {
 pub(crate) struct Permit<K: Key, V: Value> {
     /// Who gives the lease back, where there is one.
     remote: Option<Arc<Remote<K, V>>>,
-    pub(crate) name: Name,
-    pub(crate) may: May,
+    pub(crate) name: WireKey,
+    pub(crate) may: FillRight,
     /// Its lease is renewed.
-    pub(crate) life: Option<Life<K, V>>,
+    pub(crate) life: Option<RenewedLease<K, V>>,
 }
 
 impl<K: Key, V: Value> Permit<K, V> {
-    pub(crate) fn new(remote: &Arc<Remote<K, V>>, name: Name, may: May) -> Self {
-        let remote = matches!(may, May::Fill(_)).then(|| remote.clone());
+    pub(crate) fn new(remote: &Arc<Remote<K, V>>, name: WireKey, may: FillRight) -> Self {
+        let remote = matches!(may, FillRight::Fill(_)).then(|| remote.clone());
         Self { remote, name, may, life: None }
     }
 
@@ -77,16 +77,16 @@ impl<K: Key, V: Value> Permit<K, V> {
     /// back by itself.)
     pub(crate) fn matters(&self, cached: bool) -> bool {
         match self.may {
-            May::Nothing => false,
-            May::Write { occupied } => cached || occupied,
-            May::Replace(_) => true,
-            May::Fill(_) => cached,
+            FillRight::Nothing => false,
+            FillRight::Write { occupied } => cached || occupied,
+            FillRight::Replace(_) => true,
+            FillRight::Fill(_) => cached,
         }
     }
 
     /// L2 has answered; nothing is left to be given back.
     pub(crate) fn spend(&mut self) {
-        self.may = May::Nothing;
+        self.may = FillRight::Nothing;
         if let Some(life) = self.life.take() {
             life.leave(false);
         }
@@ -94,10 +94,10 @@ impl<K: Key, V: Value> Permit<K, V> {
 
     /// The token to fill with, and no renewal after this. (A renewal may bring another token.)
     pub(crate) async fn settle(&mut self) {
-        if let (Some(life), May::Fill(_)) = (&self.life, self.may)
+        if let (Some(life), FillRight::Fill(_)) = (&self.life, self.may)
             && let Some(token) = life.settle().await
         {
-            self.may = May::Fill(token);
+            self.may = FillRight::Fill(token);
         }
     }
 }
@@ -105,12 +105,12 @@ impl<K: Key, V: Value> Permit<K, V> {
 impl<K: Key, V: Value> Renewable<K, V> for Permit<K, V> {
     fn lease(&self) -> Option<(&str, LeaseToken)> {
         match self.may {
-            May::Fill(token) if self.life.is_none() => Some((self.name.wire(), token)),
+            FillRight::Fill(token) if self.life.is_none() => Some((self.name.wire(), token)),
             _ => None,
         }
     }
 
-    fn renewed_by(&mut self, life: Life<K, V>) {
+    fn renewed_by(&mut self, life: RenewedLease<K, V>) {
         self.life = Some(life);
     }
 }
@@ -118,8 +118,8 @@ impl<K: Key, V: Value> Renewable<K, V> for Permit<K, V> {
 impl<K: Key, V: Value> Drop for Permit<K, V> {
     fn drop(&mut self) {
         let token = match (self.may, self.life.take()) {
-            (May::Fill(_), Some(life)) => life.leave(true),
-            (May::Fill(token), None) => Some(token),
+            (FillRight::Fill(_), Some(life)) => life.leave(true),
+            (FillRight::Fill(token), None) => Some(token),
             _ => None,
         };
         if let (Some(token), Some(remote)) = (token, self.remote.take()) {

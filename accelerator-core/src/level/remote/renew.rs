@@ -22,7 +22,7 @@ use crate::sync::lock;
 use crate::traits::l2::LeaseToken;
 
 /// Leases that one load holds, and that are renewed together.
-pub(crate) struct Lives<K: Key, V: Value> {
+pub(crate) struct RenewedLeases<K: Key, V: Value> {
     remote: Arc<Remote<K, V>>,
     leases: Mutex<Leases>,
     /// A renewal is over.
@@ -62,8 +62,8 @@ enum State {
 }
 
 /// One of the leases of a load, in the hands of its owner.
-pub(crate) struct Life<K: Key, V: Value> {
-    lives: Arc<Lives<K, V>>,
+pub(crate) struct RenewedLease<K: Key, V: Value> {
+    lives: Arc<RenewedLeases<K, V>>,
     at: usize,
 }
 
@@ -73,11 +73,11 @@ pub(crate) trait Renewable<K: Key, V: Value> {
     fn lease(&self) -> Option<(&str, LeaseToken)>;
 
     /// Its lease is renewed from now on.
-    fn renewed_by(&mut self, life: Life<K, V>);
+    fn renewed_by(&mut self, life: RenewedLease<K, V>);
 }
 
 /// Leases of a load that has not suspended yet.
-pub(crate) struct Unseated<K: Key, V: Value>(Option<Arc<Lives<K, V>>>);
+pub(crate) struct Unseated<K: Key, V: Value>(Option<Arc<RenewedLeases<K, V>>>);
 
 impl<K: Key, V: Value> Unseated<K, V> {
     // 1
@@ -96,12 +96,13 @@ impl<K: Key, V: Value> Unseated<K, V> {
         }
         let each = Vec::with_capacity(permits.size_hint().0.max(1));
         let leases = Leases { each, left: 0, seat: None, begun: false, renewing: false, until: from_now(longest) };
-        let lives = Arc::new(Lives { remote: remote.clone(), leases: Mutex::new(leases), renewed: Notify::new() });
+        let lives =
+            Arc::new(RenewedLeases { remote: remote.clone(), leases: Mutex::new(leases), renewed: Notify::new() });
         let mut leases = lock(&lives.leases);
         for permit in permits {
             let Some((wire, token)) = permit.lease() else { continue };
             let (wire, at) = (wire.to_owned(), leases.each.len());
-            permit.renewed_by(Life { lives: lives.clone(), at });
+            permit.renewed_by(RenewedLease { lives: lives.clone(), at });
             leases.each.push(Lease { wire, token, state: State::Held });
         }
         leases.left = leases.each.len();
@@ -130,7 +131,7 @@ impl<K: Key, V: Value> Remote<K, V> {
     }
 }
 
-impl<K: Key, V: Value> Lives<K, V> {
+impl<K: Key, V: Value> RenewedLeases<K, V> {
     fn sit(self: &Arc<Self>, after: Duration) {
         let mut seat = Limit::new(self.remote.local.tasks.ticker.clone(), after);
         let waker = Waker::from(self.clone());
@@ -181,7 +182,7 @@ impl<K: Key, V: Value> Lives<K, V> {
 }
 
 /// A third of a lease is over.
-impl<K: Key, V: Value> Wake for Lives<K, V> {
+impl<K: Key, V: Value> Wake for RenewedLeases<K, V> {
     fn wake(self: Arc<Self>) {
         let seat = {
             let mut leases = lock(&self.leases);
@@ -198,7 +199,7 @@ impl<K: Key, V: Value> Wake for Lives<K, V> {
 }
 
 // 2
-async fn renew<K: Key, V: Value>(lives: Weak<Lives<K, V>>) {
+async fn renew<K: Key, V: Value>(lives: Weak<RenewedLeases<K, V>>) {
     while let Some(renewal) = lives.upgrade().and_then(|lives| lives.begin()) {
         let remote = renewal.lives.remote.clone();
         renewal.run(&remote).await;
@@ -211,7 +212,7 @@ async fn renew<K: Key, V: Value>(lives: Weak<Lives<K, V>>) {
 
 /// A renewal that is under way. Whoever waits for its end hears of it, also where it is dropped.
 struct Renewal<K: Key, V: Value> {
-    lives: Arc<Lives<K, V>>,
+    lives: Arc<RenewedLeases<K, V>>,
     items: Vec<(usize, String, LeaseToken)>,
 }
 
@@ -260,7 +261,7 @@ impl<K: Key, V: Value> Drop for Renewal<K, V> {
     }
 }
 
-impl<K: Key, V: Value> Life<K, V> {
+impl<K: Key, V: Value> RenewedLease<K, V> {
     /// Its value is stored now: it is renewed no more. The token to store it with.
     pub(crate) async fn settle(&self) -> Option<LeaseToken> {
         loop {

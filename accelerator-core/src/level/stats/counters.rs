@@ -135,7 +135,7 @@ impl Counters {
         });
     }
 
-    pub(crate) fn read(&self, now: Now) -> Stats {
+    pub(crate) fn read(&self, now: Gauges) -> Stats {
         let mut sum = [0_u64; COUNTS + ERRORS];
         for cell in self.lines.own.iter().chain([&self.lines.shared]) {
             for (total, part) in sum.iter_mut().zip(&cell.0) {
@@ -182,7 +182,7 @@ impl Counters {
 
 /// What is not counted, but so at the moment.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Now {
+pub(crate) struct Gauges {
     pub(crate) flights: usize,
     pub(crate) unconfirmed: usize,
     pub(crate) has_leases: bool,

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use crate::level::stats::counters::{Counters, Now, Stats};
+use crate::level::stats::counters::{Counters, Gauges, Stats};
 use crate::sync::{Mutex, lock};
 
 struct Metric {
@@ -78,7 +78,7 @@ impl Reporter {
     fn unreported(&self) -> [u64; METRICS.len()] {
         let mut reported = lock(&self.reported);
         // Under the lock: a later report reads what an earlier one has read, or more.
-        let stats = self.counters.read(Now::default());
+        let stats = self.counters.read(Gauges::default());
         let now = std::array::from_fn(|i| (METRICS[i].of)(&stats));
         let before = std::mem::replace(&mut *reported, now);
         std::array::from_fn(|i| now[i].saturating_sub(before[i]))

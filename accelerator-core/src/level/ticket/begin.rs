@@ -10,17 +10,17 @@ use crate::error::{CacheError, CacheResult, ErrorKind, LoadError};
 use crate::level::bounds::{Key, Value};
 use crate::level::drive::host::give_up;
 use crate::level::drive::in_task::move_to_task;
-use crate::level::drive::wait::Heir;
+use crate::level::drive::wait::LoadsWith;
 use crate::level::engine::Engine;
 use crate::level::flight::join::Join;
-use crate::level::flight::reservation::By;
+use crate::level::flight::reservation::LedBy;
 use crate::level::local::Local;
 use crate::level::local::host::{Follow, Led, Step, Waited};
-use crate::level::local::outcome::{End, Outcome, Stale};
+use crate::level::local::outcome::{Dated, End, Outcome};
 use crate::level::remote::look::Look;
 use crate::level::remote::permit::L2Use;
 use crate::level::stats::counters::Count;
-use crate::level::ticket::hold::{Leads, ticket};
+use crate::level::ticket::hold::{TicketToCome, ticket};
 use crate::level::time::ticker::NoRuntime;
 use crate::pulse::Pulse;
 use crate::traits::loader::Loaded;
@@ -42,7 +42,7 @@ pub(crate) async fn begin_on<K: Key, V: Value>(
             Step::Lead(led) => Waited::Lead(led),
             Step::Follow(flight) => {
                 move_to_task(&flight);
-                Follow::new(flight, Heir::Body).await
+                Follow::new(flight, LoadsWith::Body).await
             }
         };
         step = match waited {
@@ -94,7 +94,10 @@ fn with_look<K: Key, V: Value>(engine: &Arc<Engine<K, V>>, key: &K, error: Cache
 }
 
 /// Reads L2 where there is one; the value, or the ticket.
-pub(crate) async fn look_and_begin<K: Key, V: Value>(engine: &Arc<Engine<K, V>>, leads: Leads<'_, K, V>) -> Begin<V> {
+pub(crate) async fn look_and_begin<K: Key, V: Value>(
+    engine: &Arc<Engine<K, V>>,
+    leads: TicketToCome<'_, K, V>,
+) -> Begin<V> {
     let look = l2_for_ticket(engine, leads.key(), L2Use::Read).await;
     leads.begin(engine.remote.as_ref().zip(look).map(|(remote, (look, now))| (remote, look, now)))
 }
@@ -106,7 +109,7 @@ pub(crate) async fn l2_for_ticket<K: Key, V: Value>(
     l2: L2Use,
 ) -> Option<(Look<K, V>, u64)> {
     let remote = engine.remote.as_ref()?;
-    let mut look = std::pin::pin!(remote.l2_look(key, l2));
+    let mut look = std::pin::pin!(remote.look_to_load(key, l2));
     let (mut pulse, mut suspended) = (Pulse::default(), false);
     let look = std::future::poll_fn(|cx| {
         // Once is a round trip. More often, it waits for the lease of another process, which may take long.
@@ -138,7 +141,7 @@ pub(crate) fn begin_with<K: Key, V: Value>(
     }
     let Some((mut look, now)) = look else { return Begin::Lead(ticket(flight, None, None)) };
     match look.take_fresh(now, 0) {
-        Some(Stale { value, until }) => match engine.local.finish(flight, End::Found { value, until }) {
+        Some(Dated { value, until }) => match engine.local.finish(flight, End::Found { value, until }) {
             Outcome::Value(value) => Begin::Hit(value),
             _ => Begin::Lead(LoadTicket::detached()),
         },
@@ -159,9 +162,9 @@ where
     if engine.local.is_closed() {
         return Err(CacheError::shutdown());
     }
-    let begun = match engine.local.join_latent(key, By::Ticket, true) {
+    let begun = match engine.local.join_reserved(key, LedBy::Ticket, true) {
         Join::Hit(value) => return Ok(value),
-        Join::Lead(latent) => look_and_begin(engine, Leads::new(&engine.local, key, latent)).await,
+        Join::Lead(reserved) => look_and_begin(engine, TicketToCome::new(&engine.local, key, reserved)).await,
         Join::Follow(flight) => begin_on(engine, key, Step::Follow(flight), true, true).await,
     };
     let ticket = match begun {

@@ -8,7 +8,7 @@ use crate::error::CacheError;
 use crate::level::bounds::{Key, Value};
 use crate::level::engine::Engine;
 use crate::level::flight::join::Join;
-use crate::level::flight::reservation::By;
+use crate::level::flight::reservation::LedBy;
 use crate::level::local::host::Step;
 use crate::level::read::pass::Missing;
 use crate::level::remote::Remote;
@@ -17,12 +17,12 @@ use crate::level::remote::permit::L2Use;
 use crate::level::stats::counters::Count;
 use crate::level::ticket::begin::begin_on;
 use crate::level::ticket::busy::Busy;
-use crate::level::ticket::hold::Leads;
+use crate::level::ticket::hold::TicketToCome;
 
 /// Reads L2 for many tickets, in chunks of one call each.
 async fn look_for_tickets<K: Key, V: Value>(
     remote: &Arc<Remote<K, V>>,
-    led: &[(usize, Leads<'_, K, V>)],
+    led: &[(usize, TicketToCome<'_, K, V>)],
 ) -> Vec<Look<K, V>> {
     let mut found = Vec::with_capacity(led.len());
     let policy = &remote.local.policy;
@@ -30,7 +30,7 @@ async fn look_for_tickets<K: Key, V: Value>(
     for chunk in led.chunks(policy.max_batch) {
         let keys = || chunk.iter().map(|(_, leads)| leads.key());
         let names = remote.wire.names(keys());
-        let mut looks = remote.l2_mlook(keys(), &names, policy.lease, limit, L2Use::Read).await;
+        let mut looks = remote.look_many(keys(), &names, policy.lease, limit, L2Use::Read).await;
         if looks.gave_up {
             limit = policy.later_chunk();
         }
@@ -54,12 +54,12 @@ pub(crate) fn begin_missing<'a, K: Key, V: Value>(
     }
     let (mut led, mut followed) = (Vec::with_capacity(missing.len()), Vec::new());
     for Missing { at, seen } in missing {
-        match engine.local.join_latent_uncounted(&keys[at], seen, By::Ticket, true) {
+        match engine.local.join_latent_uncounted(&keys[at], seen, LedBy::Ticket, true) {
             Join::Hit(value) => {
                 engine.local.counters.l1_hit(value.is_none());
                 batch.hits.push((at, value));
             }
-            Join::Lead(latent) => led.push((at, Leads::new(&engine.local, &keys[at], latent))),
+            Join::Lead(reserved) => led.push((at, TicketToCome::new(&engine.local, &keys[at], reserved))),
             Join::Follow(flight) => followed.push((at, flight)),
         }
     }

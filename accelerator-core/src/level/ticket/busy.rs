@@ -16,7 +16,7 @@ use crate::level::remote::interpret::Leased;
 use crate::level::remote::look::LeaseWait;
 use crate::level::remote::permit::L2Use;
 use crate::level::stats::counters::Count;
-use crate::level::ticket::hold::{Latently, Leads};
+use crate::level::ticket::hold::{ReservedTicket, TicketToCome};
 use crate::pulse::{Pulse, PulsePoint};
 use crate::sync::lock;
 use crate::traits::loader::Loaded;
@@ -24,7 +24,7 @@ use crate::traits::loader::Loaded;
 /// The keys of one batch that other processes load.
 pub(crate) struct Busy<K: Key, V: Value> {
     remote: Arc<Remote<K, V>>,
-    each: Vec<Arc<Latently<K, V>>>,
+    each: Vec<Arc<ReservedTicket<K, V>>>,
     /// From the first wait on.
     wait: Mutex<Option<LeaseWait>>,
 }
@@ -32,7 +32,7 @@ pub(crate) struct Busy<K: Key, V: Value> {
 /// The ticket of one of them.
 struct BusyTicket<K: Key, V: Value> {
     batch: Arc<Busy<K, V>>,
-    one: Arc<Latently<K, V>>,
+    one: Arc<ReservedTicket<K, V>>,
     at: usize,
 }
 
@@ -41,9 +41,10 @@ impl<K: Key, V: Value> Busy<K, V> {
     /// The tickets of these keys.
     pub(crate) fn tickets(
         remote: &Arc<Remote<K, V>>,
-        leads: Vec<(usize, Leads<'_, K, V>)>,
+        leads: Vec<(usize, TicketToCome<'_, K, V>)>,
     ) -> impl Iterator<Item = (usize, LoadTicket<V>)> {
-        let (of, each): (Vec<_>, _) = leads.into_iter().map(|(i, leads)| (i, Arc::new(leads.latently(None)))).unzip();
+        let (of, each): (Vec<_>, _) =
+            leads.into_iter().map(|(i, leads)| (i, Arc::new(leads.into_reserved(None)))).unzip();
         let batch = Arc::new(Self { remote: remote.clone(), each, wait: Mutex::new(None) });
         of.into_iter().enumerate().map(move |(at, i)| {
             let one = batch.each[at].clone();
@@ -87,7 +88,7 @@ impl<K: Key, V: Value> Busy<K, V> {
         for chunk in places.chunks(policy.max_batch) {
             let keys = || chunk.iter().map(|&at| &self.each[at].key);
             let names = remote.wire.names(keys());
-            let mut looks = remote.l2_mlook(keys(), &names, policy.lease, limit, L2Use::Read).await;
+            let mut looks = remote.look_many(keys(), &names, policy.lease, limit, L2Use::Read).await;
             if looks.gave_up {
                 limit = policy.later_chunk();
             }
@@ -109,8 +110,8 @@ impl<K: Key, V: Value> Busy<K, V> {
     }
 
     /// The key, if its ticket was not used.
-    fn take(&self, at: usize) -> Option<Leads<'_, K, V>> {
-        Some(self.each[at].leads()).filter(Leads::leads)
+    fn take(&self, at: usize) -> Option<TicketToCome<'_, K, V>> {
+        Some(self.each[at].leads()).filter(TicketToCome::leads)
     }
 }
 

@@ -6,9 +6,9 @@ use crate::cache::{Begin, FlightOps, LoadTicket};
 use crate::error::CacheError;
 use crate::level::bounds::{Key, Value};
 use crate::level::drive::host::give_up;
-use crate::level::flight::token::{Latent, Token};
-use crate::level::local::commit::{Ending, Held};
-use crate::level::local::outcome::{Arrived, End, Outcome, Stale};
+use crate::level::flight::token::{Reservation, Token};
+use crate::level::local::commit::{Ending, LedKey};
+use crate::level::local::outcome::{Dated, End, FromSource, Outcome};
 use crate::level::local::registration::Registration;
 use crate::level::local::{Flight, Local};
 use crate::level::remote::Remote;
@@ -37,7 +37,7 @@ pub(crate) struct FromL2<K: Key, V: Value> {
     permit: Mutex<Option<Permit<K, V>>>,
     /// A writer holds the key: neither level gets the value.
     held: bool,
-    stale: Option<Stale<V>>,
+    stale: Option<Dated<V>>,
 }
 
 impl<K: Key, V: Value> FromL2<K, V> {
@@ -56,7 +56,7 @@ struct OfFlight<K: Key, V: Value> {
 
 impl<K: Key, V: Value> FlightOps<V> for OfFlight<K, V> {
     fn complete(self: Arc<Self>, loaded: Loaded<V>) {
-        complete(&self.flight.context, Held::Flight(self.flight.clone()), loaded, self.l2.as_ref());
+        complete(&self.flight.context, LedKey::Flight(self.flight.clone()), loaded, self.l2.as_ref());
     }
 
     fn fail(self: Arc<Self>, error: CacheError) {
@@ -82,16 +82,16 @@ impl<K: Key, V: Value> FlightOps<V> for OfFlight<K, V> {
 
 /// A key that a caller leads with a ticket to come. Dropped, it passes on; if that is because its answer panicked on the
 /// way into the cache, it fails.
-pub(crate) struct Leads<'a, K: Key, V: Value> {
+pub(crate) struct TicketToCome<'a, K: Key, V: Value> {
     local: &'a Arc<Local<K, V>>,
     key: &'a K,
-    latent: Option<Latent>,
+    reserved: Option<Reservation>,
     answered: bool,
 }
 
-impl<'a, K: Key, V: Value> Leads<'a, K, V> {
-    pub(crate) fn new(local: &'a Arc<Local<K, V>>, key: &'a K, latent: Latent) -> Self {
-        Self { local, key, latent: Some(latent), answered: false }
+impl<'a, K: Key, V: Value> TicketToCome<'a, K, V> {
+    pub(crate) fn new(local: &'a Arc<Local<K, V>>, key: &'a K, reserved: Reservation) -> Self {
+        Self { local, key, reserved: Some(reserved), answered: false }
     }
 
     pub(crate) fn key(&self) -> &'a K {
@@ -108,12 +108,12 @@ impl<'a, K: Key, V: Value> Leads<'a, K, V> {
     }
 
     /// L2 has it. The shortest way to the end of the flight, as for a key of a batch.
-    fn hit(&mut self, found: Stale<V>, now: u64) -> Begin<V> {
-        let Self { local, key, latent, answered } = self;
+    fn hit(&mut self, found: Dated<V>, now: u64) -> Begin<V> {
+        let Self { local, key, reserved, answered } = self;
         local.counters.one(if found.value.is_none() { Count::L2Absent } else { Count::L2Hit });
         // From here on a panic of user code is the end of this flight.
         *answered = true;
-        let land = || local.land_found(key, latent, found, now);
+        let land = || local.commit_found(key, reserved, found, now);
         match Local::<K, V>::caught("a Clone, a weigher or the L1 store", land) {
             Ok(value) => Begin::Hit(value),
             Err(_) => Begin::Lead(LoadTicket::detached()),
@@ -121,60 +121,60 @@ impl<'a, K: Key, V: Value> Leads<'a, K, V> {
     }
 
     fn ticket(self, l2: Option<Box<FromL2<K, V>>>) -> LoadTicket<V> {
-        LoadTicket::new(Arc::new(self.latently(l2)))
+        LoadTicket::new(Arc::new(self.into_reserved(l2)))
     }
 
-    pub(crate) fn latently(mut self, l2: Option<Box<FromL2<K, V>>>) -> Latently<K, V> {
+    pub(crate) fn into_reserved(mut self, l2: Option<Box<FromL2<K, V>>>) -> ReservedTicket<K, V> {
         let key = self.key.clone();
-        let latent = Mutex::new(self.latent.take());
-        Latently { local: self.local.clone(), key, latent, l2 }
+        let reserved = Mutex::new(self.reserved.take());
+        ReservedTicket { local: self.local.clone(), key, reserved, l2 }
     }
 
     /// Whether the duty is still there.
     pub(crate) fn leads(&self) -> bool {
-        self.latent.is_some()
+        self.reserved.is_some()
     }
 
     fn end(&mut self, end: End<V>) -> Option<Outcome<V>> {
-        let held = Held::Latent(self.key, self.latent.take()?);
+        let held = LedKey::Reservation(self.key, self.reserved.take()?);
         Some(Ending::new(self.local, held).end_alone(end))
     }
 }
 
-impl<K: Key, V: Value> Drop for Leads<'_, K, V> {
+impl<K: Key, V: Value> Drop for TicketToCome<'_, K, V> {
     fn drop(&mut self) {
-        let Some(latent) = self.latent.take() else { return };
+        let Some(reserved) = self.reserved.take() else { return };
         if self.answered {
-            drop(Ending::new(self.local, Held::Latent(self.key, latent)));
+            drop(Ending::new(self.local, LedKey::Reservation(self.key, reserved)));
         } else {
-            self.local.give_up_latent(self.key, latent);
+            self.local.give_up_reserved(self.key, reserved);
         }
     }
 }
 
 /// The ticket of a flight that is made when somebody follows it.
-pub(crate) struct Latently<K: Key, V: Value> {
+pub(crate) struct ReservedTicket<K: Key, V: Value> {
     local: Arc<Local<K, V>>,
     pub(crate) key: K,
-    latent: Mutex<Option<Latent>>,
+    reserved: Mutex<Option<Reservation>>,
     l2: Option<Box<FromL2<K, V>>>,
 }
 
-impl<K: Key, V: Value> Latently<K, V> {
-    pub(crate) fn leads(&self) -> Leads<'_, K, V> {
-        Leads { local: &self.local, key: &self.key, latent: lock(&self.latent).take(), answered: false }
+impl<K: Key, V: Value> ReservedTicket<K, V> {
+    pub(crate) fn leads(&self) -> TicketToCome<'_, K, V> {
+        TicketToCome { local: &self.local, key: &self.key, reserved: lock(&self.reserved).take(), answered: false }
     }
 }
 
-impl<K: Key, V: Value> FlightOps<V> for Latently<K, V> {
+impl<K: Key, V: Value> FlightOps<V> for ReservedTicket<K, V> {
     fn complete(self: Arc<Self>, loaded: Loaded<V>) {
         let mut leads = self.leads();
         leads.answered = true;
         if self.l2.is_none() {
             self.local.counters.one(Count::LoadOk);
-            self.local.land(&self.key, &mut leads.latent, self.local.arrived(loaded));
-        } else if let Some(latent) = leads.latent.take() {
-            complete(&self.local, Held::Latent(&self.key, latent), loaded, self.l2.as_deref());
+            self.local.commit_value(&self.key, &mut leads.reserved, self.local.from_source(loaded));
+        } else if let Some(reserved) = leads.reserved.take() {
+            complete(&self.local, LedKey::Reservation(&self.key, reserved), loaded, self.l2.as_deref());
         }
     }
 
@@ -190,13 +190,13 @@ impl<K: Key, V: Value> FlightOps<V> for Latently<K, V> {
     }
 
     fn stale(&self) -> Option<Option<V>> {
-        let Latent { hash, token, .. } = (*lock(&self.latent))?;
+        let Reservation { hash, token, .. } = (*lock(&self.reserved))?;
         let from_l2 = self.l2.as_ref().and_then(|l2| l2.stale.clone());
         serve_stale(&self.local, &self.key, hash, token, from_l2)
     }
 
     fn pulse_point(&self) -> Option<PulsePoint> {
-        let hash = lock(&self.latent).as_ref()?.hash;
+        let hash = lock(&self.reserved).as_ref()?.hash;
         Some(self.local.pulses.point(hash))
     }
 }
@@ -204,11 +204,11 @@ impl<K: Key, V: Value> FlightOps<V> for Latently<K, V> {
 /// A ticket's load ended well: L1 and those who wait at once, L2 in a task (the ticket's holder doesn't wait).
 fn complete<K: Key, V: Value>(
     local: &Arc<Local<K, V>>,
-    held: Held<'_, K, V>,
+    held: LedKey<'_, K, V>,
     loaded: Loaded<V>,
     l2: Option<&FromL2<K, V>>,
 ) {
-    let mut loaded = local.arrived(loaded);
+    let mut loaded = local.from_source(loaded);
     if l2.is_some_and(|l2| l2.held) {
         loaded.lives = None;
     }
@@ -228,7 +228,7 @@ fn serve_stale<K: Key, V: Value>(
     key: &K,
     hash: u64,
     token: Token,
-    from_l2: Option<Stale<V>>,
+    from_l2: Option<Dated<V>>,
 ) -> Option<Option<V>> {
     let stale = local.stale_at(key, hash, token, from_l2);
     if stale.is_some() {
@@ -242,7 +242,7 @@ fn fill_in_task<K: Key, V: Value>(
     key: &K,
     token: Token,
     permit: Permit<K, V>,
-    loaded: &Arrived<V>,
+    loaded: &FromSource<V>,
 ) {
     // The fill has a registration of its own: the flight's ends before L2 has answered, and only while somebody is
     // registered does the slot know of an invalidation.
@@ -255,7 +255,7 @@ fn fill_in_task<K: Key, V: Value>(
             return;
         }
         let (hash, token) = (pending.at.hash, pending.at.token);
-        if !remote.l2_fill(Fill { key, hash, token, permit, value: value.as_ref(), life }).await {
+        if !remote.fill(Fill { key, hash, token, permit, value: value.as_ref(), life }).await {
             pending.uncache();
         }
     });

@@ -16,7 +16,7 @@ use crate::wake::wake_all;
 
 /// Where a collection is polled, and who waits in it.
 #[derive(Default)]
-pub(crate) struct Rouse(Mutex<Parts>);
+pub(crate) struct PartWakers(Mutex<Parts>);
 
 #[derive(Default)]
 struct Parts {
@@ -25,7 +25,7 @@ struct Parts {
     wakers: Vec<Waker>,
 }
 
-impl Rouse {
+impl PartWakers {
     /// The collection is about to be polled.
     pub(crate) fn here(&self) {
         let Ok(here) = Handle::try_current().map(|here| here.id()) else { return };
@@ -45,7 +45,7 @@ impl Rouse {
 }
 
 struct Part<'a, F> {
-    rouse: &'a Rouse,
+    rouse: &'a PartWakers,
     part: Pin<&'a mut F>,
     is_known: bool,
 }
@@ -67,7 +67,7 @@ impl<F: Future> Future for Part<'_, F> {
 
 /// [`join_all`] for parts with limits.
 pub(crate) async fn join_parts<F: Future>(parts: impl IntoIterator<Item = F>) -> Vec<F::Output> {
-    let rouse = &Rouse::default();
+    let rouse = &PartWakers::default();
     let parts = parts.into_iter().map(|part| async move {
         let part = std::pin::pin!(part);
         rouse.part(part).await

@@ -8,9 +8,9 @@ use crate::level::time::ticker::Limit;
 
 /// Regular looks of one who waits, from the first poll on. Where there is no runtime there are none.
 #[derive(Default)]
-pub(crate) struct Looks(Option<Limit>);
+pub(crate) struct RegularLooks(Option<Limit>);
 
-impl Looks {
+impl RegularLooks {
     /// Whether it is time for a look; who polls is woken when it is time for the next.
     pub(crate) fn poll(&mut self, tasks: &Tasks, cx: &mut Context<'_>) -> bool {
         let mut is_time = false;

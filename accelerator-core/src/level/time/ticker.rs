@@ -67,9 +67,9 @@ impl Ticker {
     }
 
     /// Takes a seat in the shard of this thread; `Err`: the task ticks in another runtime.
-    fn sit(self: &Arc<Self>, runtime: &Handle, seat: Seat) -> Result<Place, Seat> {
+    fn sit(self: &Arc<Self>, runtime: &Handle, seat: Seat) -> Result<Wait, Seat> {
         let (id, shard) = (runtime.id(), number() % SHARDS);
-        let place = |seat| Place::Seat { shard, seat, home: id };
+        let place = |seat| Wait::Seat { shard, seat, home: id };
         let mut seats = lock(&self.shards[shard].0);
         if seats.home == Some(id) {
             return Ok(place(seats.taken.insert(seat)));
@@ -149,10 +149,10 @@ async fn tick(ticking: Ticking) {
 pub(crate) struct Limit<T: Borrow<Arc<Ticker>> = Arc<Ticker>> {
     ticker: T,
     after: Duration,
-    place: Place,
+    place: Wait,
 }
 
-enum Place {
+enum Wait {
     None,
     /// Where the task of `home` ticks.
     Seat {
@@ -168,13 +168,13 @@ pub(crate) struct NoRuntime;
 
 impl<T: Borrow<Arc<Ticker>>> Limit<T> {
     pub(crate) fn new(ticker: T, after: Duration) -> Self {
-        Self { ticker, after, place: Place::None }
+        Self { ticker, after, place: Wait::None }
     }
 
     /// Ready when the time is over; `runtime`: where to wait when there is no current one.
     pub(crate) fn poll(&mut self, runtime: Option<&Handle>, cx: &mut Context<'_>) -> Poll<Result<(), NoRuntime>> {
         match &mut self.place {
-            Place::None => {
+            Wait::None => {
                 let until = from_now(self.after);
                 if let Some(seat) = self.coarse(until, cx.waker()) {
                     self.place = seat;
@@ -182,8 +182,8 @@ impl<T: Borrow<Arc<Ticker>>> Limit<T> {
                 }
                 self.own(until, runtime, cx)
             }
-            Place::Seat { home, .. } if elsewhere(*home, runtime) => self.move_here(runtime, cx),
-            Place::Seat { shard, seat, .. } => {
+            Wait::Seat { home, .. } if elsewhere(*home, runtime) => self.move_here(runtime, cx),
+            Wait::Seat { shard, seat, .. } => {
                 // A waker is foreign code: it is cloned before there is a lock, and dropped after.
                 let mut waker = cx.waker().clone();
                 let mut seats = lock(&self.ticker.borrow().shards[*shard].0);
@@ -202,12 +202,12 @@ impl<T: Borrow<Arc<Ticker>>> Limit<T> {
                     }
                 }
             }
-            Place::Own(timer) => timer.poll_over(cx).map(Ok),
+            Wait::Own(timer) => timer.poll_over(cx).map(Ok),
         }
     }
 
     /// A seat, where the time is long enough for one and the task ticks in this runtime.
-    fn coarse(&self, until: Instant, waker: &Waker) -> Option<Place> {
+    fn coarse(&self, until: Instant, waker: &Waker) -> Option<Wait> {
         if self.after < SHORTEST {
             return None;
         }
@@ -220,14 +220,14 @@ impl<T: Borrow<Arc<Ticker>>> Limit<T> {
         let Some(mut timer) = Timer::until(until, runtime) else { return Poll::Ready(Err(NoRuntime)) };
         // A runtime without timers says so when one is polled.
         let polled = catch_unwind(std::panic::AssertUnwindSafe(|| timer.poll_over(cx)));
-        self.place = Place::Own(timer);
+        self.place = Wait::Own(timer);
         polled.map_or(Poll::Ready(Err(NoRuntime)), |polled| polled.map(Ok))
     }
 
     /// Who waits is polled in another runtime now, and the one with the seat may stand still.
     #[cold]
     fn move_here(&mut self, runtime: Option<&Handle>, cx: &mut Context<'_>) -> Poll<Result<(), NoRuntime>> {
-        let Place::Seat { shard, seat, .. } = self.place else { return Poll::Pending };
+        let Wait::Seat { shard, seat, .. } = self.place else { return Poll::Pending };
         let seats = lock(&self.ticker.borrow().shards[shard].0);
         let waiting = seats.taken.get(seat).filter(|seat| seat.state != State::Over).map(|seat| seat.until);
         drop(seats);
@@ -243,7 +243,7 @@ impl<T: Borrow<Arc<Ticker>>> Limit<T> {
     }
 
     fn leave(&mut self) {
-        if let Place::Seat { shard, seat, .. } = std::mem::replace(&mut self.place, Place::None) {
+        if let Wait::Seat { shard, seat, .. } = std::mem::replace(&mut self.place, Wait::None) {
             let gone = lock(&self.ticker.borrow().shards[shard].0).taken.try_remove(seat);
             // A waker is foreign code.
             drop(gone);

@@ -6,7 +6,7 @@ use crate::time::millis;
 
 /// When an answer of L2 came: read from the clocks once, however many keys it is about.
 #[derive(Clone, Copy)]
-pub(crate) struct Moment {
+pub(crate) struct Instants {
     /// Milliseconds of the cache's clock.
     pub(crate) now: u64,
     /// Unix milliseconds.
@@ -19,7 +19,7 @@ fn rounded_up(age: Duration) -> u64 {
     millis(age.saturating_add(Duration::from_nanos(999_999)))
 }
 
-impl Moment {
+impl Instants {
     /// The same for a value that was at most so old at some time after L2 was asked, which was at `asked_at`.
     #[inline]
     pub(crate) fn aged(self, age: Option<Duration>, asked_at: u64) -> Self {

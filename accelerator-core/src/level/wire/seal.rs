@@ -13,9 +13,9 @@ use crate::level::time::policy::{Life, MAX_VALUE_BYTES};
 use crate::level::wire::Wire;
 use crate::level::wire::envelope;
 use crate::level::wire::envelope::{Meta, Unreadable};
-use crate::level::wire::moment::Moment;
+use crate::level::wire::moment::Instants;
 use crate::level::wire::wall_clock;
-use crate::level::wire::wire_key::Name;
+use crate::level::wire::wire_key::WireKey;
 use crate::traits::head::{Head, Kind};
 use crate::traits::l2::L2Store;
 
@@ -66,7 +66,7 @@ impl<K: Key, V: Value> Wire<K, V> {
     pub(crate) fn seal(
         &self,
         store: &dyn L2Store,
-        name: &Name,
+        name: &WireKey,
         value: Option<&V>,
         life: Life,
         now: u64,
@@ -107,7 +107,7 @@ impl<K: Key, V: Value> Wire<K, V> {
 
     /// What the bytes mean that were read at that moment.
     #[inline(always)]
-    pub(crate) fn open(&self, full: &str, bytes: &[u8], at: Moment) -> Result<Option<(Option<V>, Life)>, Unreadable> {
+    pub(crate) fn open(&self, full: &str, bytes: &[u8], at: Instants) -> Result<Option<(Option<V>, Life)>, Unreadable> {
         if bytes.len() > MAX_VALUE_BYTES {
             return Err(Unreadable::Garbage);
         }

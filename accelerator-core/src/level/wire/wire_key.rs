@@ -6,21 +6,21 @@ use crate::level::bounds::{Key, Value};
 use crate::level::wire::Wire;
 
 /// A key as L2 knows it.
-pub(crate) struct Name {
+pub(crate) struct WireKey {
     /// Bound into the checksum.
     pub(crate) full: String,
     /// Sent instead, where the full one is too long for the store.
     short: Option<String>,
 }
 
-impl Name {
+impl WireKey {
     pub(crate) fn wire(&self) -> &str {
         self.short.as_deref().unwrap_or(&self.full)
     }
 }
 
 /// The names of many keys, in one piece of text.
-pub(crate) struct Names {
+pub(crate) struct WireKeys {
     text: String,
     spans: Vec<Span>,
 }
@@ -32,7 +32,7 @@ struct Span {
     short: usize,
 }
 
-impl Names {
+impl WireKeys {
     /// The name that is bound into the checksum.
     pub(crate) fn full(&self, n: usize) -> &str {
         self.spans.get(n).map_or("", |span| &self.text[span.from..span.full])
@@ -54,21 +54,21 @@ impl Names {
     }
 
     /// One of them by itself.
-    pub(crate) fn name(&self, n: usize) -> Name {
+    pub(crate) fn name(&self, n: usize) -> WireKey {
         let span = self.spans.get(n).filter(|span| span.short > span.full);
-        Name { full: self.full(n).to_owned(), short: span.map(|span| self.wire_of(span).to_owned()) }
+        WireKey { full: self.full(n).to_owned(), short: span.map(|span| self.wire_of(span).to_owned()) }
     }
 }
 
 impl<K: Key, V: Value> Wire<K, V> {
-    pub(crate) fn name(&self, key: &K) -> Name {
+    pub(crate) fn name(&self, key: &K) -> WireKey {
         let mut full = String::with_capacity(self.prefix.len() + 24);
         self.write_name(key, &mut full);
         let short = (full.len() > self.limits.max_key_bytes).then(|| self.hashed(&full));
-        Name { full, short }
+        WireKey { full, short }
     }
 
-    pub(crate) fn names<'k>(&self, keys: impl ExactSizeIterator<Item = &'k K>) -> Names {
+    pub(crate) fn names<'k>(&self, keys: impl ExactSizeIterator<Item = &'k K>) -> WireKeys {
         let mut text = String::with_capacity(keys.len().saturating_mul(self.prefix.len() + 24));
         let (mut spans, mut name) = (Vec::with_capacity(keys.len()), String::with_capacity(self.prefix.len() + 24));
         for key in keys {
@@ -83,7 +83,7 @@ impl<K: Key, V: Value> Wire<K, V> {
             }
             spans.push(Span { from, full, short: text.len() });
         }
-        Names { text, spans }
+        WireKeys { text, spans }
     }
 
     fn write_name(&self, key: &K, text: &mut String) {

@@ -148,7 +148,7 @@ impl<K: Key, V: Value> Delete<K, V> {
         self.settled = true;
         let slot = &self.slot;
         self.remote.local.table.overtake(&slot.key, &slot.at);
-        self.remote.distrust(&slot.key)
+        self.remote.remember_unconfirmed(&slot.key)
     }
 }
 
@@ -156,7 +156,7 @@ impl<K: Key, V: Value> Drop for Delete<K, V> {
     fn drop(&mut self) {
         if !self.settled {
             self.settled = true;
-            self.remote.distrust(&self.slot.key);
+            self.remote.remember_unconfirmed(&self.slot.key);
         }
         let (local, key) = (&self.slot.local, &self.slot.key);
         #[cfg(not(accelerator_mutant = "single-purge"))]

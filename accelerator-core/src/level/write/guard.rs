@@ -85,7 +85,7 @@ pub(crate) async fn hold<K: Key, V: Value>(engine: &Arc<Engine<K, V>>, key: &K) 
         return Err(CacheError::config("l2", "without leases", "write_guard takes one with leases; or call del(..)"));
     };
     let name = remote.wire.name(key);
-    let mut asked = Asked { remote, wire: name.wire(), owner: HoldOwner::random(), over: false };
+    let mut asked = AskedHold { remote, wire: name.wire(), owner: HoldOwner::random(), over: false };
     let held = remote.hold(asked.wire, asked.owner).await;
     asked.over = held.as_ref().map_or_else(|e| e.kind() == StoreErrorKind::Unsupported, |()| true);
     held.map_err(CacheError::not_held)?;
@@ -99,14 +99,14 @@ pub(crate) async fn hold<K: Key, V: Value>(engine: &Arc<Engine<K, V>>, key: &K) 
 
 /// A hold that L2 was asked for. Dropped without its confirmation (an error, a time limit, a caller who goes away), it is
 /// ended: it may stand all the same.
-struct Asked<'a, K: Key, V: Value> {
+struct AskedHold<'a, K: Key, V: Value> {
     remote: &'a Arc<Remote<K, V>>,
     wire: &'a str,
     owner: HoldOwner,
     over: bool,
 }
 
-impl<K: Key, V: Value> Drop for Asked<'_, K, V> {
+impl<K: Key, V: Value> Drop for AskedHold<'_, K, V> {
     fn drop(&mut self) {
         if self.over {
             return;

@@ -15,7 +15,7 @@ use crate::level::bounds::{Key, Value};
 use crate::level::flight::shared_run::Report;
 use crate::level::local::work::BatchRun;
 use crate::level::remote::Remote;
-use crate::level::time::looks::Looks;
+use crate::level::time::looks::RegularLooks;
 
 /// Runs the L2 part of a write from now on, whether or not its future is polled.
 pub(crate) fn in_task<K: Key, V: Value>(
@@ -30,7 +30,8 @@ pub(crate) fn in_task<K: Key, V: Value>(
     };
     remote.tend();
     let (run, report) = (BatchRun::new(), Report::new());
-    let written = Written { op, remote: remote.clone(), run, report, home: handle.id(), looks: Looks::default() };
+    let written =
+        Written { op, remote: remote.clone(), run, report, home: handle.id(), looks: RegularLooks::default() };
     let tells = Tells { op, report: written.report.clone(), result: None };
     let work = async move {
         let mut tells = tells;
@@ -67,7 +68,7 @@ struct Written<K: Key, V: Value> {
     report: Arc<Report<CacheResult<()>>>,
     /// Where the task was started. Whoever waits there is polled by the same thread, or by its like.
     home: Id,
-    looks: Looks,
+    looks: RegularLooks,
 }
 
 impl<K: Key, V: Value> Future for Written<K, V> {

@@ -240,7 +240,7 @@ impl<K: Key, V: Value> PendingWrite<K, V> {
     fn correct(&mut self) -> bool {
         self.settled = true;
         let slot = &self.slot;
-        let queued = self.remote.distrust(&slot.key);
+        let queued = self.remote.remember_unconfirmed(&slot.key);
         #[cfg(not(accelerator_mutant = "failed-set-keeps"))]
         let _ = Local::<K, V>::caught(INTO_L1, || slot.local.purge(&slot.key));
         queued

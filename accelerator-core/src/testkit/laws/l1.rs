@@ -81,7 +81,7 @@ pub fn get_gives_exactly_what_was_inserted<S: L1Store<u64, String> + ?Sized>(sto
     assert_eq!(got.fresh_until(), inserted.fresh_until(), "end of freshness");
     assert_eq!(got.useful_until(), inserted.useful_until(), "end of usefulness");
     assert_eq!(got.generation(), inserted.generation(), "generation");
-    let calm = |e: &Entry<String>| [1001, 1000, 999].map(|before| e.is_calm(BIRTH + HOUR - before));
+    let calm = |e: &Entry<String>| [1001, 1000, 999].map(|before| e.is_plainly_fresh(BIRTH + HOUR - before));
     assert_eq!(calm(&got), calm(&inserted), "refresh window");
 }
 

@@ -1,4 +1,4 @@
-//! Latent flights: a leader that has made no flight misses nobody who followed, and holds nobody who came later.
+//! Reservation flights: a leader that has made no flight misses nobody who followed, and holds nobody who came later.
 
 use std::sync::Arc;
 
@@ -10,16 +10,16 @@ use shuttle::thread::{self, JoinHandle};
 use crate::level::drive::host::give_up;
 use crate::level::drive::in_task::run_in_task;
 use crate::level::flight::join::Join;
-use crate::level::flight::reservation::By;
-use crate::level::flight::token::Latent;
+use crate::level::flight::reservation::LedBy;
+use crate::level::flight::token::Reservation;
 use crate::rig::{Cache, Flight, InPlace, KEY, Outcome, Stage, Step, Wire, Work};
 
 type Started<'c> = Result<Outcome, Stage<'c>>;
 
-/// As `local/commit.rs`: what a latent leader owes to those who followed. Dropped before its end, it fails for them.
+/// As `local/commit.rs`: what a reserved leader owes to those who followed. Dropped before its end, it fails for them.
 struct Ending {
     cache: Arc<Cache>,
-    latent: Option<Latent>,
+    reserved: Option<Reservation>,
 }
 
 impl Ending {
@@ -29,14 +29,14 @@ impl Ending {
     }
 
     fn commit(&mut self, outcome: Outcome) {
-        let Some(latent) = self.latent.take() else { return };
+        let Some(reserved) = self.reserved.take() else { return };
         let mut followed = None;
         let store = match outcome {
-            Outcome::Value(value) => Some(self.cache.store(value, latent.token)),
+            Outcome::Value(value) => Some(self.cache.store(value, reserved.token)),
             Outcome::Failed => None,
         };
         let store = |valid| store.into_iter().for_each(|store| store(valid));
-        self.cache.table.commit_latent(&KEY, &latent, || self.cache.generation(), &mut followed, store);
+        self.cache.table.commit_reserved(&KEY, &reserved, || self.cache.generation(), &mut followed, store);
         if let Some(flight) = followed {
             flight.publish(outcome);
         }
@@ -49,35 +49,40 @@ impl Drop for Ending {
     }
 }
 
-fn join(cache: &Arc<Cache>) -> Join<u64, Latent, Arc<Flight>> {
-    cache.table.join_latent(&KEY, None, By::Leader, cache, || cache.generation(), || cache.l1())
+fn join(cache: &Arc<Cache>) -> Join<u64, Reservation, Arc<Flight>> {
+    cache.table.join_reserved(&KEY, None, LedBy::Leader, cache, || cache.generation(), || cache.l1())
 }
 
 fn leads(cache: &Arc<Cache>) -> Ending {
     ending(cache, join(cache))
 }
 
-fn ending(cache: &Arc<Cache>, joined: Join<u64, Latent, Arc<Flight>>) -> Ending {
+fn ending(cache: &Arc<Cache>, joined: Join<u64, Reservation, Arc<Flight>>) -> Ending {
     match joined {
-        Join::Lead(latent) => Ending { cache: cache.clone(), latent: Some(latent) },
+        Join::Lead(reserved) => Ending { cache: cache.clone(), reserved: Some(reserved) },
         _ => panic!("nobody else is there yet"),
     }
 }
 
 /// As `load/one_inline.rs`.
-fn launch<'c>(cache: &'c Arc<Cache>, latent: Latent, wire: &Arc<Wire>, cx: &mut std::task::Context<'_>) -> Started<'c> {
-    let mut ending = Ending { cache: cache.clone(), latent: Some(latent) };
+fn launch<'c>(
+    cache: &'c Arc<Cache>,
+    reserved: Reservation,
+    wire: &Arc<Wire>,
+    cx: &mut std::task::Context<'_>,
+) -> Started<'c> {
+    let mut ending = Ending { cache: cache.clone(), reserved: Some(reserved) };
     let mut work = Work::new(wire);
     if work.poll(cx).is_ready() {
         return Ok(ending.end(cache.source.load(SeqCst)));
     }
-    let make = || Flight::new(KEY, latent.hash, latent.token, false, cache.clone());
-    let (flight, _) = cache.table.make(&KEY, &latent, make);
-    ending.latent = None;
+    let make = || Flight::new(KEY, reserved.hash, reserved.token, false, cache.clone());
+    let (flight, _) = cache.table.make(&KEY, &reserved, make);
+    ending.reserved = None;
     if let Some(hand) = flight.park(work, cx.waker()) {
         run_in_task(flight.clone(), hand);
     }
-    Err(Stage::Leading(InPlace::new(cache, flight)))
+    Err(Stage::LeadingBatch(InPlace::new(cache, flight)))
 }
 
 /// As `get_missed` of `read/one.rs`, without L2.
@@ -89,7 +94,7 @@ async fn get(cache: &Arc<Cache>, wire: &Arc<Wire>) -> Outcome {
 }
 
 async fn get_by(
-    join: impl FnOnce() -> Join<u64, Latent, Arc<Flight>>,
+    join: impl FnOnce() -> Join<u64, Reservation, Arc<Flight>>,
     cache: &Arc<Cache>,
     wire: &Arc<Wire>,
 ) -> Outcome {
@@ -98,7 +103,7 @@ async fn get_by(
         let joined = join.take().expect("polled once")();
         std::task::Poll::Ready(match joined {
             Join::Hit(value) => Ok(Outcome::Value(value)),
-            Join::Lead(latent) => launch(cache, latent, wire, cx),
+            Join::Lead(reserved) => launch(cache, reserved, wire, cx),
             Join::Follow(flight) => Err(Stage::Joined(Step::Follow(flight))),
         })
     });
@@ -110,11 +115,12 @@ async fn get_by(
 
 /// [`get`], by one who has seen the key's place before it asked L1: as the keys of a batch.
 async fn get_seen(cache: &Arc<Cache>, wire: &Arc<Wire>) -> Outcome {
-    let seen = cache.table.see(&KEY);
+    let seen = cache.table.observe(&KEY);
     if let Some(value) = cache.l1() {
         return Outcome::Value(value);
     }
-    let join = || cache.table.join_latent(&KEY, Some(seen), By::Leader, cache, || cache.generation(), || cache.l1());
+    let join =
+        || cache.table.join_reserved(&KEY, Some(seen), LedBy::Leader, cache, || cache.generation(), || cache.l1());
     get_by(join, cache, wire).await
 }
 
@@ -167,7 +173,7 @@ pub(crate) fn latent_load_against_clear() {
     load_against(Cache::clear);
 }
 
-/// A latent leader is inside its loader until the newer reader has its value.
+/// A reserved leader is inside its loader until the newer reader has its value.
 pub(crate) fn latent_newer_readers_wait_for_no_older_flight() {
     let (cache, wire) = (Cache::new(), Wire::new());
     wire.answer();
@@ -205,7 +211,7 @@ pub(crate) fn latent_panic_releases_everybody() {
 
 /// As `ticket/hold.rs`: the holder of a ticket loads by itself, and those who followed wait for it.
 fn holds_ticket(cache: &Arc<Cache>) -> Ending {
-    let joined = cache.table.join_latent(&KEY, None, By::Ticket, cache, || cache.generation(), || cache.l1());
+    let joined = cache.table.join_reserved(&KEY, None, LedBy::Ticket, cache, || cache.generation(), || cache.l1());
     ending(cache, joined)
 }
 
@@ -231,9 +237,9 @@ pub(crate) fn latent_ticket_hands_over() {
     let holder = {
         let cache = cache.clone();
         thread::spawn(move || {
-            // As `Local::give_up_latent`.
-            let latent = ticket.latent.take().expect("not ended");
-            if let Some(flight) = cache.table.leave(&KEY, &latent) {
+            // As `Local::give_up_reserved`.
+            let reserved = ticket.reserved.take().expect("not ended");
+            if let Some(flight) = cache.table.leave(&KEY, &reserved) {
                 give_up(&flight, false);
             }
         })
