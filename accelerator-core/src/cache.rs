@@ -106,8 +106,6 @@ impl<V> LoadTicket<V> {
 impl<V> Drop for LoadTicket<V> {
     fn drop(&mut self) {
         // Also by a panic, which may be of anything else in the task.
-        #[cfg(accelerator_mutant = "stranger-fails-all")]
-        crate::watch::blame(self);
         if let Some(flight) = self.0.take() {
             flight.hand_over();
         }

@@ -32,10 +32,3 @@ fn fail<V>(ticket: &LoadTicket<V>) {
         flight.fail(CacheError::new(ErrorKind::Panic, "the load that was waited for panicked"));
     }
 }
-
-#[cfg(accelerator_mutant = "stranger-fails-all")]
-pub(crate) fn blame<V>(ticket: &LoadTicket<V>) {
-    if std::thread::panicking() {
-        fail(ticket);
-    }
-}

@@ -93,11 +93,7 @@ impl<K: Key, V: Value> Engine<K, V> {
                 return false;
             }
         };
-        let may = match fill.permit.may {
-            May::Fill(_) if cfg!(accelerator_mutant = "lease-not-compared") => May::Write { occupied: false },
-            may => may,
-        };
-        match may {
+        match fill.permit.may {
             May::Nothing => false,
             May::Write { .. } => match self.table.turn_to_fill(fill.key, fill.hash, fill.token, || self.generation()) {
                 Some(turn) => {
@@ -179,9 +175,7 @@ impl<K: Key, V: Value> Engine<K, V> {
                 Ok(Filled::Lost) => {
                     self.counters.one(Count::FillLost);
                     permit.spend();
-                    if !cfg!(accelerator_mutant = "lost-stays-in-l1") {
-                        lost.push(*at);
-                    }
+                    lost.push(*at);
                 }
                 // Whatever became of it: the lease is given back, if it is still there.
                 Ok(Filled::Refused) => self.counters.l2_error(StoreErrorKind::Rejected),

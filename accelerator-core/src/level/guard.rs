@@ -57,7 +57,7 @@ impl<K: Key, V: Value> WriteGuard<K, V> {
 impl<K: Key, V: Value> Drop for WriteGuard<K, V> {
     fn drop(&mut self) {
         if !self.finished {
-            let ends = Some(self.hold_ends).filter(|_| !cfg!(accelerator_mutant = "dropped-guard-forgotten"));
+            let ends = Some(self.hold_ends);
             self.engine.end_guard(&self.key, ends);
             // Where user code panics, L1 has lost the key all the same; a drop has no error to answer.
             let _ = Engine::<K, V>::caught("the L1 store", || self.engine.purge(&self.key));

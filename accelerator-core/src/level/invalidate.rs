@@ -100,7 +100,7 @@ struct Delete<K: Key, V: Value> {
 }
 
 impl<K: Key, V: Value> InTurn<K, V> for Delete<K, V> {
-    const WAITS: bool = !cfg!(accelerator_mutant = "del-without-turn");
+    const WAITS: bool = true;
 
     fn slot(&self) -> &Registration<K, V> {
         &self.slot
@@ -158,7 +158,6 @@ impl<K: Key, V: Value> Drop for Delete<K, V> {
             self.slot.engine.distrust(&self.slot.key);
         }
         let (engine, key) = (&self.slot.engine, &self.slot.key);
-        #[cfg(not(accelerator_mutant = "single-purge"))]
         let _ = Engine::<K, V>::caught("the L1 store", || engine.purge(key));
     }
 }

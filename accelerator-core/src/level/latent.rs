@@ -80,9 +80,9 @@ impl<F, U: Clone> Joinable<F, U> {
         match &self.now {
             Now::Made { flight, .. } => (generation_of(flight) == generation).then(|| flight.clone()),
             Now::Latent { id, generation: own, by } if *own == generation => {
-                let by = if cfg!(accelerator_mutant = "follower-finds-no-run") { By::Leader } else { by.clone() };
+                let by = by.clone();
                 let flight = Arc::new(make(by));
-                let latent = (!cfg!(accelerator_mutant = "follower-hides-flight")).then_some(*id);
+                let latent = Some(*id);
                 self.now = Now::Made { flight: flight.clone(), latent };
                 Some(flight)
             }
@@ -115,9 +115,7 @@ impl<F, U: Clone> Joinable<F, U> {
                 *by = By::Run(run);
                 None
             }
-            Now::Made { flight, latent } if *latent == Some(id) => {
-                (!cfg!(accelerator_mutant = "run-misses-follower")).then(|| flight.clone())
-            }
+            Now::Made { flight, latent } if *latent == Some(id) => Some(flight.clone()),
             _ => self.orphan(id).as_ref().map(|orphan| orphan.flight.clone()),
         }
     }
@@ -132,9 +130,7 @@ impl<F, U: Clone> Joinable<F, U> {
 
     #[cold]
     fn detach_now(&mut self) {
-        if let Now::Made { flight, latent: Some(id) } = std::mem::replace(&mut self.now, Now::Nothing)
-            && !cfg!(accelerator_mutant = "detach-loses-latent")
-        {
+        if let Now::Made { flight, latent: Some(id) } = std::mem::replace(&mut self.now, Now::Nothing) {
             let next = self.orphans.take();
             self.orphans = Some(Box::new(Orphan { id, flight, next }));
         }
@@ -193,7 +189,7 @@ impl<F, U: Clone> Joinable<F, U> {
         match &mut self.now {
             Now::Made { flight, latent } if *latent == Some(id) => {
                 *latent = None;
-                (!cfg!(accelerator_mutant = "leave-loses-follower")).then(|| flight.clone())
+                Some(flight.clone())
             }
             Now::Latent { id: own, .. } if *own == id => {
                 self.now = Now::Nothing;

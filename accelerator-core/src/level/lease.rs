@@ -141,10 +141,8 @@ impl<K: Key, V: Value> Drop for Permit<K, V> {
 impl<K: Key, V: Value> Engine<K, V> {
     /// Gives a lease back, in a task. Without a runtime it ends by itself.
     pub(crate) fn give_back(self: &Arc<Self>, wire: String, token: LeaseToken) {
-        if !cfg!(accelerator_mutant = "lease-not-released") {
-            let engine = self.clone();
-            self.spawn_errand(async move { engine.l2_release(&wire, token).await });
-        }
+        let engine = self.clone();
+        self.spawn_errand(async move { engine.l2_release(&wire, token).await });
     }
 }
 
@@ -268,7 +266,7 @@ impl<K: Key, V: Value> Engine<K, V> {
             };
             let answer = self.timed(self.policy.l2_read_timeout, asked).await;
             match self.understand_lease(remote, &name.full, answer.and_then(|a| a), l2, self.moment()) {
-                Leased::Busy if l2.waits() && !cfg!(accelerator_mutant = "busy-loads-too") => {
+                Leased::Busy if l2.waits() => {
                     waits.get_or_insert_with(|| LeaseWait::new(self.policy.lease_wait)).sees_it();
                 }
                 Leased::Failed if waits.as_ref().is_some_and(|wait| wait.may_stand(self.policy.lease)) => {}
@@ -327,9 +325,7 @@ impl<K: Key, V: Value> Engine<K, V> {
                 Leased::Look { found, may: May::Fill(token), held: false }
             }
             L2Read::Busy { .. } => Leased::Busy,
-            L2Read::Held => {
-                Leased::Look { found: None, may: May::Nothing, held: !cfg!(accelerator_mutant = "hold-ignored") }
-            }
+            L2Read::Held => Leased::Look { found: None, may: May::Nothing, held: true },
             L2Read::Failed | L2Read::NoLease => Leased::nothing(May::Nothing),
         }
     }

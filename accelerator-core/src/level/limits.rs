@@ -81,8 +81,6 @@ impl<K: Key, V: Value> Engine<K, V> {
         outcomes: Outcomes<T>,
     ) -> Vec<StoreResult<T>> {
         let kind = ended.as_ref().map_or_else(StoreError::kind, |()| StoreErrorKind::Protocol);
-        let all_or_none = cfg!(accelerator_mutant = "late-outcome-takes-all") && outcomes.missing() > 0;
-        let outcomes = if all_or_none { Outcomes::new(outcomes.len()) } else { outcomes };
         let missing = outcomes.missing();
         if missing > 0 {
             self.counters.l2_error(kind);

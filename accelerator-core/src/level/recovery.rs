@@ -22,9 +22,6 @@ impl<K: Key, V: Value> Engine<K, V> {
     /// Step 1. `true`: the delete is queued.
     pub(crate) fn distrust(self: &Arc<Self>, key: &K) -> bool {
         let Some(remote) = &self.remote else { return false };
-        if cfg!(accelerator_mutant = "no-bypass") {
-            return false;
-        }
         let now = self.now();
         let (until, weight) =
             (now.saturating_add(self.policy.longest()), remote.name(key).full.len() + RECOVERY_OVERHEAD);

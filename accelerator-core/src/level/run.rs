@@ -109,9 +109,7 @@ impl<T> Report<T> {
     /// The run is over.
     pub(crate) fn tell(&self, what: T) {
         let before = std::mem::replace(&mut *lock(&self.0), Told::Over(Some(what)));
-        if let Told::NotYet(Some(leader)) = before
-            && !cfg!(accelerator_mutant = "report-wakes-nobody")
-        {
+        if let Told::NotYet(Some(leader)) = before {
             wake(leader);
         }
     }

@@ -269,9 +269,7 @@ impl<K: Key, V: Value> Registration<K, V> {
     /// Registers once more with the token of a flight that is registered.
     fn again(engine: Arc<Engine<K, V>>, key: &K, token: Token) -> Self {
         let mut registration = Self::new(engine, key.clone());
-        if !cfg!(accelerator_mutant = "fill-begins-after-load") {
-            registration.at.token = token;
-        }
+        registration.at.token = token;
         registration
     }
 }
@@ -295,8 +293,6 @@ impl<K: Key, V: Value> Registration<K, V> {
         let (engine, key, at) = (&self.engine, &self.key, &self.at);
         let now = engine.now();
         let entry = engine.policy.entry(value, engine.policy.backfill(until.left(now)), now, at.token.generation);
-        #[cfg(accelerator_mutant = "insert-then-check")]
-        engine.l1.insert(key.clone(), entry.clone());
         engine.table.commit(
             key,
             at.hash,
@@ -304,10 +300,6 @@ impl<K: Key, V: Value> Registration<K, V> {
             None,
             || engine.generation(),
             |valid| {
-                #[cfg(accelerator_mutant = "insert-then-check")]
-                if !valid {
-                    engine.l1.remove(key);
-                }
                 if valid {
                     engine.keep(key, entry);
                 } else {

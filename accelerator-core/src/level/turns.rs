@@ -164,10 +164,7 @@ impl<K: Key, V: Value> Engine<K, V> {
         let waits = waits.collect();
         let busy = busy.into_iter().map(|(_, one)| Some(one)).collect();
         let later = self.send_as_they_come(busy, waits, until);
-        let (later, mut tally) = match cfg!(accelerator_mutant = "busy-key-goes-first") {
-            true => (later.await, self.send(free, until).await),
-            false => join(later, self.send(free, until)).await,
-        };
+        let (later, mut tally) = join(later, self.send(free, until)).await;
         tally.add(later);
         tally
     }

@@ -126,8 +126,6 @@ impl<K: Key, V: Value, L1: L1Store<K, V>> LevelCache<K, V, L1> {
         let name = remote.name(key);
         match engine.l2_get(remote, key, &name).await {
             Found::Hit { value, until } if until.is_fresh(engine.now(), 0) => {
-                #[cfg(accelerator_mutant = "begin-after-reply")]
-                let mut slot = Registration::new(engine.clone(), key.clone());
                 // The answer stands, whatever panics on its way into L1.
                 let answer = Lookup::of(value.clone());
                 let _ = Engine::<K, V>::caught("a weigher or the L1 store", || slot.backfill(value, until));

@@ -165,7 +165,7 @@ struct Write<K: Key, V: Value> {
 }
 
 impl<K: Key, V: Value> InTurn<K, V> for Write<K, V> {
-    const WAITS: bool = !cfg!(accelerator_mutant = "set-without-turn");
+    const WAITS: bool = true;
 
     fn slot(&self) -> &Registration<K, V> {
         &self.pending.slot
@@ -193,11 +193,8 @@ impl<K: Key, V: Value> InTurn<K, V> for Write<K, V> {
         for (write, outcome) in some.into_iter().zip(engine.all_outcomes(remote, until.limit, ended, outcomes)) {
             match outcome {
                 Ok(()) => tally.confirm(write.pending.done(write.value, write.life, write.at, mark)),
-                Err(e) if e.kind() == StoreErrorKind::Held && !cfg!(accelerator_mutant = "held-set-kept") => {
-                    tally.confirm(write.pending.held(mark));
-                }
                 Err(e) if e.kind() == StoreErrorKind::Held => {
-                    tally.confirm(write.pending.done(write.value, write.life, write.at, mark));
+                    tally.confirm(write.pending.held(mark));
                 }
                 // 5
                 Err(e) => tally.fail(e, write.pending.failed()),
@@ -230,7 +227,6 @@ impl<K: Key, V: Value> PendingWrite<K, V> {
         self.settled = true;
         let slot = &self.slot;
         let queued = slot.engine.distrust(&slot.key);
-        #[cfg(not(accelerator_mutant = "failed-set-keeps"))]
         let _ = Engine::<K, V>::caught(INTO_L1, || slot.engine.purge(&slot.key));
         queued
     }
@@ -272,9 +268,7 @@ impl<K: Key, V: Value> PendingWrite<K, V> {
         let slot = &mut self.slot;
         slot.ended = true;
         let (engine, key) = (&slot.engine, &slot.key);
-        if let Some(remote) = &engine.remote
-            && !cfg!(accelerator_mutant = "set-keeps-queued-delete")
-        {
+        if let Some(remote) = &engine.remote {
             remote.bypass.remove_before(key, mark, engine.now());
         }
         let entry = engine.policy.entry(value, life, at, slot.at.token.generation);
