@@ -11,9 +11,6 @@ pub(crate) fn wake(waker: Waker) {
     let woken = catch_unwind(AssertUnwindSafe(|| waker.wake()));
     if let Err(payload) = woken {
         report_panic("a waker");
-        if cfg!(accelerator_mutant = "waker-ends-others") {
-            std::panic::resume_unwind(payload);
-        }
         forget_panic(payload);
     }
 }

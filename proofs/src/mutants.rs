@@ -4,7 +4,7 @@
 //! `-` before a line that goes, `+` before one that comes, a space before one that stays.
 //!
 //! ```text
-//! @@ accelerator-core/src/level/slots.rs @@
+//! @@ accelerator-core/src/level/flight/slots.rs @@
 //!          let _ended = Ended(shard);
 //! -        purge();
 //!      }

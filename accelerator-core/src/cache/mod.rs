@@ -119,12 +119,6 @@ impl<V> LoadTicket<V> {
 impl<V> Drop for LoadTicket<V> {
     fn drop(&mut self) {
         // Also by a panic, which may be of anything else in the task.
-        #[cfg(accelerator_mutant = "stranger-fails-all")]
-        if std::thread::panicking()
-            && let Some(flight) = self.flight()
-        {
-            flight.fail(CacheError::new(crate::ErrorKind::Panic, "the load that was waited for panicked"));
-        }
         if let Some(flight) = self.0.take() {
             flight.hand_over();
         }

@@ -23,9 +23,6 @@ impl Holds {
 
     /// Ends the hold of one owner, and forgets those that are over.
     pub(super) fn end(&mut self, owner: HoldOwner, now_ms: u64) {
-        if cfg!(accelerator_mutant = "finish-ends-any-hold") {
-            self.0.clear();
-        }
         self.0.retain(|(of, until_ms)| *of != owner && *until_ms > now_ms);
     }
 

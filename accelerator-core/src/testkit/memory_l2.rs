@@ -256,7 +256,7 @@ impl MemoryL2 {
     pub(super) fn del_now(&self, key: &str) -> StoreResult<()> {
         self.check_key(key)?;
         let mut contents = lock(&self.0.contents);
-        if self.holds(&contents, key).is_none() || cfg!(accelerator_mutant = "del-ends-holds") {
+        if self.holds(&contents, key).is_none() {
             contents.remove(key);
         }
         Ok(())

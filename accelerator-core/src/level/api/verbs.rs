@@ -92,8 +92,6 @@ impl<K: Key, V: Value, L1: L1Store<K, V>> LevelCache<K, V, L1> {
         let name = remote.wire.name(key);
         match remote.get_for_read(key, &name).await {
             Found::Hit { value, until } if until.is_fresh(engine.local.now(), 0) => {
-                #[cfg(accelerator_mutant = "begin-after-reply")]
-                let mut slot = Registration::new(engine.local.clone(), key.clone());
                 // The answer stands, whatever panics on its way into L1.
                 let answer = Lookup::of(value.clone());
                 let _ = Local::<K, V>::caught("a weigher or the L1 store", || slot.backfill(value, until));

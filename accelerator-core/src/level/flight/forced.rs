@@ -79,9 +79,7 @@ impl<K: Hash + Eq + Clone, R, W: Parked, X> Slots<K, R, W, X> {
         self.next_version += 1;
         let number = self.next_version;
         let slot = self.slot(key, hash);
-        if !cfg!(accelerator_mutant = "forced-leaves-older") {
-            slot.version = number;
-        }
+        slot.version = number;
         slot.registered += 1;
         let token = Token { generation, version: slot.version };
         lead(slot, token, number)

@@ -86,7 +86,6 @@ impl Need {
                 Looked::Well
             }
             Self::Task(hand, before) => {
-                #[cfg(not(accelerator_mutant = "detach-forgets-leader"))]
                 wake(before);
                 Looked::Task(hand)
             }
@@ -121,9 +120,7 @@ impl<W> Handoff<W> {
     /// The leader polled and it isn't done. `Some`: a task must be started for it now.
     pub(crate) fn park(&mut self, work: W, leader: Waker) -> Option<Poller> {
         match self {
-            Self::Polling { detach: true, .. } if !cfg!(accelerator_mutant = "park-ignores-detach") => {
-                Some(self.begin_task(work, 1))
-            }
+            Self::Polling { detach: true, .. } => Some(self.begin_task(work, 1)),
             _ => {
                 *self = Self::Parked { work, leader };
                 None
@@ -165,7 +162,7 @@ impl<W> Handoff<W> {
                 Need::Polled
             }
             Self::InTask { work, task, number, asked: Asked::At(then) }
-                if now.saturating_duration_since(then) >= ASLEEP && !cfg!(accelerator_mutant = "asleep-for-ever") =>
+                if now.saturating_duration_since(then) >= ASLEEP =>
             {
                 Need::Task(self.begin_task(work, number.wrapping_add(1)), task)
             }
@@ -185,11 +182,7 @@ impl<W> Handoff<W> {
     /// Its task `by` is dropped. `Some`: the work, unless it was in the middle of a poll. `None`: somebody else has it.
     pub(crate) fn let_go(&mut self, by: Poller) -> Option<Option<W>> {
         match (std::mem::replace(self, Self::Away), by) {
-            (Self::InTask { work, number, .. }, Poller::Task(own))
-                if number == own || cfg!(accelerator_mutant = "replaced-task-gives-up") =>
-            {
-                Some(Some(work))
-            }
+            (Self::InTask { work, number, .. }, Poller::Task(own)) if number == own => Some(Some(work)),
             (Self::Polling { by: own, .. }, _) if own == by => Some(None),
             (other, _) => {
                 *self = other;

@@ -124,16 +124,13 @@ impl<K: Hash + Eq + Clone, R, W: Parked, X> SlotTable<K, R, W, X> {
                 LedBy::Ticket => Flight::new(key.clone(), hash, token, true, context.clone()),
                 LedBy::Run(run) => Flight::part(key.clone(), hash, token, run, context.clone()),
             };
-            let of = |flight: &Flight<_, _, _, _>| match cfg!(accelerator_mutant = "join-ignores-generation") {
-                true => generation,
-                false => flight.token().generation,
-            };
+            let of = |flight: &Flight<_, _, _, _>| flight.token().generation;
             if let Some(flight) = slot.flight.follow(of, generation, followed) {
                 return Join::Follow(flight);
             }
         }
         // Before the slot is made: a panic of the value's own code must leave nothing behind.
-        if let Some(found) = probe(shard.ended.load(Relaxed)).filter(|_| !cfg!(accelerator_mutant = "no-recheck")) {
+        if let Some(found) = probe(shard.ended.load(Relaxed)) {
             return Join::Hit(found);
         }
         let register = |slot: &mut Slot<K, R, W, X>, next_version: &mut u64| {

@@ -69,9 +69,9 @@ impl<F, U: Clone> KeyFlight<F, U> {
         match &self.now {
             Current::Made { flight, .. } => (generation_of(flight) == generation).then(|| flight.clone()),
             Current::Reservation { id, generation: own, by } if *own == generation => {
-                let by = if cfg!(accelerator_mutant = "follower-finds-no-run") { LedBy::Leader } else { by.clone() };
+                let by = by.clone();
                 let flight = Arc::new(make(by));
-                let reserved = (!cfg!(accelerator_mutant = "follower-hides-flight")).then_some(*id);
+                let reserved = Some(*id);
                 self.now = Current::Made { flight: flight.clone(), reserved };
                 Some(flight)
             }
@@ -104,9 +104,7 @@ impl<F, U: Clone> KeyFlight<F, U> {
                 *by = LedBy::Run(run);
                 None
             }
-            Current::Made { flight, reserved } if *reserved == Some(id) => {
-                (!cfg!(accelerator_mutant = "run-misses-follower")).then(|| flight.clone())
-            }
+            Current::Made { flight, reserved } if *reserved == Some(id) => Some(flight.clone()),
             _ => self.orphan(id).as_ref().map(|orphan| orphan.flight.clone()),
         }
     }
@@ -121,9 +119,7 @@ impl<F, U: Clone> KeyFlight<F, U> {
 
     #[cold]
     fn detach_now(&mut self) {
-        if let Current::Made { flight, reserved: Some(id) } = std::mem::replace(&mut self.now, Current::Nothing)
-            && !cfg!(accelerator_mutant = "detach-loses-latent")
-        {
+        if let Current::Made { flight, reserved: Some(id) } = std::mem::replace(&mut self.now, Current::Nothing) {
             let next = self.orphans.take();
             self.orphans = Some(Box::new(Orphan { id, flight, next }));
         }
@@ -182,7 +178,7 @@ impl<F, U: Clone> KeyFlight<F, U> {
         match &mut self.now {
             Current::Made { flight, reserved } if *reserved == Some(id) => {
                 *reserved = None;
-                (!cfg!(accelerator_mutant = "leave-loses-follower")).then(|| flight.clone())
+                Some(flight.clone())
             }
             Current::Reservation { id: own, .. } if *own == id => {
                 self.now = Current::Nothing;

@@ -114,9 +114,7 @@ impl<T> Report<T> {
     /// The run is over.
     pub(crate) fn tell(&self, what: T) {
         let before = std::mem::replace(&mut *lock(&self.0), ReportState::Over(Some(what)));
-        if let ReportState::NotYet(Some(leader)) = before
-            && !cfg!(accelerator_mutant = "report-wakes-nobody")
-        {
+        if let ReportState::NotYet(Some(leader)) = before {
             wake(leader);
         }
     }

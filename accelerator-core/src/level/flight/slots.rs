@@ -108,7 +108,7 @@ impl<K: Hash + Eq + Clone, R, W: Parked, X> SlotTable<K, R, W, X> {
     ) {
         let end = |joinable: &mut KeyFlight<_, _>| {
             if let Some(flight) = flight {
-                joinable.detach_own(|own| Arc::ptr_eq(own, flight) || cfg!(accelerator_mutant = "commit-detaches-any"));
+                joinable.detach_own(|own| Arc::ptr_eq(own, flight));
             }
         };
         self.end(key, hash, token, generation, end, store);
@@ -143,15 +143,12 @@ impl<K: Hash + Eq + Clone, R, W: Parked, X> SlotTable<K, R, W, X> {
         // Registered, so the slot is there.
         let Ok(mut entry) = slots.map.find_entry(hash, |s| s.key == *key) else { return store(false) };
         let slot = entry.get_mut();
-        let valid = (slot.version == token.version || cfg!(accelerator_mutant = "flight-begins-after-reply"))
-            && (token.generation == generation() || cfg!(accelerator_mutant = "clear-without-generation-check"));
+        let valid = slot.version == token.version && token.generation == generation();
         flight(&mut slot.flight);
         slot.registered = slot.registered.saturating_sub(1);
         if slot.registered == 0 {
             entry.remove();
         }
-        #[cfg(accelerator_mutant = "check-without-lock")]
-        drop(slots);
         let _ended = Ended(shard);
         store(valid);
     }
@@ -171,12 +168,9 @@ impl<K: Hash + Eq + Clone, R, W: Parked, X> SlotTable<K, R, W, X> {
         let version = slots.next_version;
         let Ok(mut entry) = slots.map.find_entry(registered.hash, |s| s.key == *key) else { return store(false) };
         let slot = entry.get_mut();
-        let valid = (slot.version == registered.token.version && registered.token.generation == generation())
-            || cfg!(accelerator_mutant = "set-inserts-always");
-        if !cfg!(accelerator_mutant = "no-bump-in-set") {
-            slot.version = version;
-            slot.flight.detach();
-        }
+        let valid = slot.version == registered.token.version && registered.token.generation == generation();
+        slot.version = version;
+        slot.flight.detach();
         slot.overtaken = slot.overtaken.max(registered.call);
         slot.registered = slot.registered.saturating_sub(1);
         if slot.registered == 0 {
@@ -190,17 +184,13 @@ impl<K: Hash + Eq + Clone, R, W: Parked, X> SlotTable<K, R, W, X> {
     /// under the lock. Whoever registered before can't insert any more.
     pub(crate) fn invalidate(&self, key: &K, purge: impl FnOnce()) {
         let hash = self.hasher.hash_one(key);
-        #[cfg(accelerator_mutant = "purge-without-lock")]
-        let purge = (purge(), || ()).1;
         let shard = self.shard_of(hash);
         let mut slots = enter(&shard.slots);
         slots.next_version += 1;
         let version = slots.next_version;
         if let Some(slot) = slots.find(key, hash) {
             slot.version = version;
-            if !cfg!(accelerator_mutant = "join-detached") {
-                slot.flight.detach();
-            }
+            slot.flight.detach();
         }
         let _ended = Ended(shard);
         purge();
@@ -217,9 +207,7 @@ impl<K: Hash + Eq + Clone, R, W: Parked, X> SlotTable<K, R, W, X> {
     pub(crate) fn is_overtaken(&self, key: &K, write: &Registered, generation: u32) -> bool {
         let mut slots = self.shard(write.hash);
         write.token.generation != generation
-            || slots
-                .find(key, write.hash)
-                .is_some_and(|slot| slot.overtaken > write.call && !cfg!(accelerator_mutant = "no-overtaking"))
+            || slots.find(key, write.hash).is_some_and(|slot| slot.overtaken > write.call)
     }
 
     /// Makes the flight unjoinable, if it still is the key's; its registration stays.
@@ -238,9 +226,7 @@ impl<K: Hash + Eq + Clone, R, W: Parked, X> SlotTable<K, R, W, X> {
         let Some(slot) = slot.filter(|slot| slot.flight.is(flight) && token.generation == generation()) else {
             return false;
         };
-        if !cfg!(accelerator_mutant = "beside-unregistered") {
-            slot.registered += 1;
-        }
+        slot.registered += 1;
         true
     }
 
@@ -278,7 +264,7 @@ impl<K: Hash + Eq + Clone, R, W: Parked, X> SlotTable<K, R, W, X> {
         let mut slots = self.shard(hash);
         let Some(slot) = slots.find(key, hash) else { return };
         let since = *slot.turn_is_late.get_or_insert(now);
-        if now.saturating_duration_since(since) >= longest && !cfg!(accelerator_mutant = "turn-is-held-for-ever") {
+        if now.saturating_duration_since(since) >= longest {
             (slot.turn, slot.turn_is_late) = (None, None);
         }
     }
@@ -294,12 +280,10 @@ impl<K: Hash + Eq + Clone, R, W: Parked, X> SlotTable<K, R, W, X> {
     ) -> Option<OwnedMutexGuard<()>> {
         let mut slots = self.shard(hash);
         let slot = slots.slot(key, hash);
-        let same = slot.version == token.version || cfg!(accelerator_mutant = "fill-ignores-version");
-        if !same || (token.generation != generation() && !cfg!(accelerator_mutant = "fill-ignores-generation")) {
+        let same = slot.version == token.version;
+        if !same || token.generation != generation() {
             return None;
         }
-        #[cfg(accelerator_mutant = "fill-without-turn")]
-        slot.turn.take();
         let turn = slot.turn.get_or_insert_default().clone().try_lock_owned().ok();
         if turn.is_some() {
             slot.turn_is_late = None;
@@ -328,10 +312,8 @@ struct Ended<'a, K, R, W: Parked, X>(&'a Shard<K, R, W, X>);
 impl<K, R, W: Parked, X> Drop for Ended<'_, K, R, W, X> {
     #[inline]
     fn drop(&mut self) {
-        if !cfg!(accelerator_mutant = "ends-uncounted") {
-            let ended = &self.0.ended;
-            ended.store(ended.load(Relaxed).wrapping_add(1), Release);
-        }
+        let ended = &self.0.ended;
+        ended.store(ended.load(Relaxed).wrapping_add(1), Release);
     }
 }
 

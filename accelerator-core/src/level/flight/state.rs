@@ -289,7 +289,7 @@ impl<K, R, W: Parked, X> Flight<K, R, W, X> {
         let mut state = self.state();
         let gone = seat.take().and_then(|seat| state.waiting.try_remove(seat));
         // The one who leaves may be the one who was woken to take over.
-        let nobody_waits = if matches!(state.phase, Phase::Vacant) && !cfg!(accelerator_mutant = "leave-forgets") {
+        let nobody_waits = if matches!(state.phase, Phase::Vacant) {
             Self::pass_on(state)
         } else {
             drop(state);
@@ -306,7 +306,7 @@ impl<K, R, W: Parked, X> Flight<K, R, W, X> {
         if state.over || matches!(state.phase, Phase::Gone) {
             return Left::Others;
         }
-        if state.leaders > 0 && !cfg!(accelerator_mutant = "first-drop-vacates") {
+        if state.leaders > 0 {
             if works {
                 state.phase = Phase::Ticket;
             }
@@ -322,13 +322,11 @@ impl<K, R, W: Parked, X> Flight<K, R, W, X> {
         match next {
             Some(waker) => {
                 drop(state);
-                #[cfg(not(accelerator_mutant = "no-handover"))]
                 wake(waker);
                 false
             }
             None => {
-                #[cfg(not(accelerator_mutant = "gone-stays-vacant"))]
-                (state.phase = Phase::Gone);
+                state.phase = Phase::Gone;
                 true
             }
         }
@@ -339,20 +337,15 @@ impl<K, R, W: Parked, X> Flight<K, R, W, X> {
         let _ = self.result.set(result);
         let (waiting, polls, ended) = {
             let mut state = self.state();
-            #[cfg(not(accelerator_mutant = "publish-in-two-steps"))]
-            (state.over = true);
+            state.over = true;
             let others_lead = state.leaders > 1;
             let (polls, ended) = match &mut state.phase {
                 // Another leader polls its own work in place: it is told.
-                Phase::Work(place) if others_lead => {
-                    (place.recall().filter(|_| !cfg!(accelerator_mutant = "publish-forgets-leader")), None)
-                }
+                Phase::Work(place) if others_lead => (place.recall(), None),
                 phase => (None, Some(std::mem::replace(phase, Phase::Ticket))),
             };
             (std::mem::take(&mut state.waiting), polls, ended)
         };
-        #[cfg(accelerator_mutant = "publish-in-two-steps")]
-        (self.state().over = true);
         drop(ended);
         wake_all(waiting.into_iter().map(|(_, waker)| waker).chain(polls));
     }

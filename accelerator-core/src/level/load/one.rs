@@ -105,7 +105,7 @@ pub(crate) fn no_loader() -> CacheError {
 impl LoadMode {
     /// Whether it waits for what another process loads: who wants what is newer than L2 doesn't.
     pub(crate) fn waits(self) -> bool {
-        self.loads && self.l2 != L2Use::Refresh && !cfg!(accelerator_mutant = "busy-loads-too")
+        self.loads && self.l2 != L2Use::Refresh
     }
 
     /// Whatever is cached is not wanted (`yes`), or read first.

@@ -47,7 +47,7 @@ impl<K: Hash + Eq + Clone> Guarded<K> {
     #[inline(always)]
     pub(crate) fn is_empty(&self) -> bool {
         // The lock of the key's slot, which a load takes before and a guard's purge after, makes this read late enough.
-        self.len.load(Relaxed) == 0 || cfg!(accelerator_mutant = "guard-unknown-to-node")
+        self.len.load(Relaxed) == 0
     }
 
     /// Whether `key` is guarded at `now`.

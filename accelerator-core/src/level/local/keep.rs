@@ -53,7 +53,7 @@ impl<K: Key, V: Value> Local<K, V> {
 impl<K: Key, V: Value> Local<K, V> {
     /// Whether what the caller wants can't be done now; see [`outside`](Self::outside).
     pub(crate) fn is_called(&self) -> bool {
-        !cfg!(accelerator_mutant = "calls-from-inside") && inside::is_called()
+        inside::is_called()
     }
 
     /// A call by the user code that a store calls. Under a lock of ours it is made when that is released, before the
@@ -97,9 +97,6 @@ struct Replacing<'a, K: Key, V: Value> {
 impl<K: Key, V: Value> Drop for Replacing<'_, K, V> {
     #[cold]
     fn drop(&mut self) {
-        if cfg!(accelerator_mutant = "panic-keeps-replaced") {
-            return;
-        }
         let _ = Local::<K, V>::caught("the L1 store", || self.local.l1.remove(self.key));
     }
 }

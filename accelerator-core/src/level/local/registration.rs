@@ -35,9 +35,7 @@ impl<K: Key, V: Value> Registration<K, V> {
     /// Registers once more with the token of a flight that is registered.
     pub(crate) fn again(local: Arc<Local<K, V>>, key: &K, token: Token) -> Self {
         let mut registration = Self::new(local, key.clone());
-        if !cfg!(accelerator_mutant = "fill-begins-after-load") {
-            registration.at.token = token;
-        }
+        registration.at.token = token;
         registration
     }
 }
@@ -61,8 +59,6 @@ impl<K: Key, V: Value> Registration<K, V> {
         let (local, key, at) = (&self.local, &self.key, &self.at);
         let now = local.now();
         let entry = local.policy.entry(value, local.policy.backfill(until.left(now)), now, at.token.generation);
-        #[cfg(accelerator_mutant = "insert-then-check")]
-        local.l1.insert(key.clone(), entry.clone());
         local.table.commit(
             key,
             at.hash,
@@ -70,10 +66,6 @@ impl<K: Key, V: Value> Registration<K, V> {
             None,
             || local.generation(),
             |valid| {
-                #[cfg(accelerator_mutant = "insert-then-check")]
-                if !valid {
-                    local.l1.remove(key);
-                }
                 if valid {
                     local.keep(key, entry);
                 } else {

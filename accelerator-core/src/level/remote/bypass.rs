@@ -21,9 +21,6 @@ use crate::level::time::timer::Timer;
 impl<K: Key, V: Value> Remote<K, V> {
     /// Step 1. `true`: the delete is queued.
     pub(crate) fn remember_unconfirmed(self: &Arc<Self>, key: &K) -> bool {
-        if cfg!(accelerator_mutant = "no-bypass") {
-            return false;
-        }
         let now = self.local.now();
         let (until, weight) =
             (now.saturating_add(self.local.policy.longest()), self.wire.name(key).full.len() + RECOVERY_OVERHEAD);

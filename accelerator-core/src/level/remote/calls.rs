@@ -304,8 +304,6 @@ impl<K: Key, V: Value> Remote<K, V> {
     /// One outcome per key of a write with this `limit` that `ended` like this; failures are counted, what is missing as
     /// one.
     fn all_outcomes<T>(&self, limit: Duration, ended: StoreResult<()>, outcomes: Outcomes<T>) -> Vec<StoreResult<T>> {
-        let all_or_none = cfg!(accelerator_mutant = "late-outcome-takes-all") && outcomes.missing() > 0;
-        let outcomes = if all_or_none { Outcomes::new(outcomes.len()) } else { outcomes };
         let kind = self.count_outcomes(limit, &ended, &outcomes);
         outcomes.into_vec(|| match &ended {
             Ok(()) => StoreError::new(kind, "a batch was not answered in full"),

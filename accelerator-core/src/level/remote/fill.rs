@@ -94,13 +94,7 @@ impl<K: Key, V: Value> Remote<K, V> {
                 return false;
             }
         };
-        let may = match fill.permit.may {
-            FillRight::Fill(_) if cfg!(accelerator_mutant = "lease-not-compared") => {
-                FillRight::Write { occupied: false }
-            }
-            may => may,
-        };
-        match may {
+        match fill.permit.may {
             FillRight::Nothing => false,
             FillRight::Write { .. } => {
                 match self.local.table.turn_to_fill(fill.key, fill.hash, fill.token, || self.local.generation()) {
@@ -186,9 +180,7 @@ impl<K: Key, V: Value> Remote<K, V> {
                 Ok(Filled::Lost) => {
                     self.local.counters.one(Count::FillLost);
                     permit.spend();
-                    if !cfg!(accelerator_mutant = "lost-stays-in-l1") {
-                        lost.push(*at);
-                    }
+                    lost.push(*at);
                 }
                 // Whatever became of it: the lease is given back, if it is still there.
                 Ok(Filled::Refused) => self.local.counters.l2_error(StoreErrorKind::Rejected),

@@ -93,9 +93,7 @@ impl<K: Key, V: Value> Remote<K, V> {
                 Leased::Look { found, may: FillRight::Fill(token), held: false }
             }
             L2Read::Busy { .. } => Leased::Busy,
-            L2Read::Held => {
-                Leased::Look { found: None, may: FillRight::Nothing, held: !cfg!(accelerator_mutant = "hold-ignored") }
-            }
+            L2Read::Held => Leased::Look { found: None, may: FillRight::Nothing, held: true },
             L2Read::Failed | L2Read::NoLease => Leased::nothing(FillRight::Nothing),
         }
     }

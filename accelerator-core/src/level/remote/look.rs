@@ -95,7 +95,7 @@ impl<K: Key, V: Value> Remote<K, V> {
             let asked_at = self.asked_at();
             let (answer, age) = self.get_or_lease(name.wire()).await;
             match self.understand_lease(&name.full, answer, l2, self.moment().aged(age, asked_at)) {
-                Leased::Busy if l2.waits() && !cfg!(accelerator_mutant = "busy-loads-too") => {
+                Leased::Busy if l2.waits() => {
                     waits.get_or_insert_with(|| LeaseWait::new(self.local.policy.lease_wait)).sees_it();
                 }
                 Leased::Failed if waits.as_ref().is_some_and(|wait| wait.may_stand(self.local.policy.lease)) => {}

@@ -85,7 +85,7 @@ pub(crate) fn begin_missing<'a, K: Key, V: Value>(
         remote.keep_alive(looks.iter_mut().map(|look| &mut look.permit), remote.local.policy.longest_ticket());
         let (mut busy, now) = (Vec::new(), engine.local.now());
         for ((i, leads), look) in led.into_iter().zip(looks) {
-            if look.busy && !cfg!(accelerator_mutant = "busy-tickets-load-too") {
+            if look.busy {
                 busy.push((i, leads));
                 continue;
             }

@@ -31,8 +31,7 @@ impl PartWakers {
         let Ok(here) = Handle::try_current().map(|here| here.id()) else { return };
         let before = {
             let mut parts = lock(&self.0);
-            let moved = parts.home.replace(here).is_some_and(|home| home != here)
-                && !cfg!(accelerator_mutant = "parts-sleep-on");
+            let moved = parts.home.replace(here).is_some_and(|home| home != here);
             if moved { parts.wakers.clone() } else { Vec::new() }
         };
         wake_all(before);

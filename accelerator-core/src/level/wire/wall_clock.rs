@@ -19,9 +19,7 @@ pub(crate) struct Stamp {
 pub(crate) fn stamp(store: &dyn L2Store, cleared: &Cleared, own: u64, mut life: Life) -> Stamp {
     let mut now = own;
     if let Some(there) = store.unix_ms() {
-        if !cfg!(accelerator_mutant = "stamp-by-own-clock") {
-            now = own.min(*there.start());
-        }
+        now = own.min(*there.start());
         if own > there.end().saturating_add(MAX_AHEAD_MS) {
             // As where nobody knows the time of the store: a clock that is as wrong as this is not believed.
             life.fresh = 0;
@@ -37,7 +35,7 @@ pub(crate) fn stamp(store: &dyn L2Store, cleared: &Cleared, own: u64, mut life: 
 /// The time by which to say how old a value is.
 #[inline]
 pub(crate) fn to_read(store: &dyn L2Store, own: u64) -> u64 {
-    let there = store.unix_ms().filter(|_| !cfg!(accelerator_mutant = "age-by-own-clock"));
+    let there = store.unix_ms();
     there.map_or(own, |there| own.max(*there.end()))
 }
 

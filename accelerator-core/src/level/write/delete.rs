@@ -104,7 +104,7 @@ struct Delete<K: Key, V: Value> {
 }
 
 impl<K: Key, V: Value> InTurn<K, V> for Delete<K, V> {
-    const WAITS: bool = !cfg!(accelerator_mutant = "del-without-turn");
+    const WAITS: bool = true;
 
     fn slot(&self) -> &Registration<K, V> {
         &self.slot
@@ -159,7 +159,6 @@ impl<K: Key, V: Value> Drop for Delete<K, V> {
             self.remote.remember_unconfirmed(&self.slot.key);
         }
         let (local, key) = (&self.slot.local, &self.slot.key);
-        #[cfg(not(accelerator_mutant = "single-purge"))]
         let _ = Local::<K, V>::caught("the L1 store", || local.purge(key));
     }
 }

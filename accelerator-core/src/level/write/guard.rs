@@ -60,7 +60,7 @@ impl<K: Key, V: Value> WriteGuard<K, V> {
 impl<K: Key, V: Value> Drop for WriteGuard<K, V> {
     fn drop(&mut self) {
         if !self.finished {
-            let ends = Some(self.hold_ends).filter(|_| !cfg!(accelerator_mutant = "dropped-guard-forgotten"));
+            let ends = Some(self.hold_ends);
             self.remote.guarded.end(&self.key, ends);
             // Where user code panics, L1 has lost the key all the same; a drop has no error to answer.
             let _ = Local::<K, V>::caught("the L1 store", || self.remote.local.purge(&self.key));

@@ -156,10 +156,7 @@ async fn chunk_in_turns<K: Key, V: Value, T: InTurn<K, V>>(
     let waits = waits.collect();
     let busy = busy.into_iter().map(|(_, one)| Some(one)).collect();
     let later = send_as_they_come(remote, busy, waits, until);
-    let (later, mut tally) = match cfg!(accelerator_mutant = "busy-key-goes-first") {
-        true => (later.await, send(remote, free, until).await),
-        false => join(later, send(remote, free, until)).await,
-    };
+    let (later, mut tally) = join(later, send(remote, free, until)).await;
     tally.add(later);
     tally
 }

@@ -177,7 +177,7 @@ struct Write<K: Key, V: Value> {
 }
 
 impl<K: Key, V: Value> InTurn<K, V> for Write<K, V> {
-    const WAITS: bool = !cfg!(accelerator_mutant = "set-without-turn");
+    const WAITS: bool = true;
 
     fn slot(&self) -> &Registration<K, V> {
         &self.pending.slot
@@ -203,11 +203,8 @@ impl<K: Key, V: Value> InTurn<K, V> for Write<K, V> {
         for (write, outcome) in some.into_iter().zip(written) {
             match outcome {
                 Ok(()) => tally.confirm(write.pending.done(write.value, write.life, write.at, mark)),
-                Err(e) if e.kind() == StoreErrorKind::Held && !cfg!(accelerator_mutant = "held-set-kept") => {
-                    tally.confirm(write.pending.held(mark));
-                }
                 Err(e) if e.kind() == StoreErrorKind::Held => {
-                    tally.confirm(write.pending.done(write.value, write.life, write.at, mark));
+                    tally.confirm(write.pending.held(mark));
                 }
                 // 5
                 Err(e) => tally.fail(e, write.pending.failed()),
@@ -241,7 +238,6 @@ impl<K: Key, V: Value> PendingWrite<K, V> {
         self.settled = true;
         let slot = &self.slot;
         let queued = self.remote.remember_unconfirmed(&slot.key);
-        #[cfg(not(accelerator_mutant = "failed-set-keeps"))]
         let _ = Local::<K, V>::caught(INTO_L1, || slot.local.purge(&slot.key));
         queued
     }
@@ -281,9 +277,7 @@ impl<K: Key, V: Value> PendingWrite<K, V> {
         let slot = &mut self.slot;
         slot.ended = true;
         let (local, key) = (&slot.local, &slot.key);
-        if !cfg!(accelerator_mutant = "set-keeps-queued-delete") {
-            self.remote.bypass.remove_before(key, mark, local.now());
-        }
+        self.remote.bypass.remove_before(key, mark, local.now());
         let entry = local.policy.entry(value, life, at, slot.at.token.generation);
         let store = |valid| if valid { local.keep(key, entry) } else { local.forgo(key) };
         let commit = || local.table.commit_write(key, &slot.at, || local.generation(), store);

@@ -120,8 +120,7 @@ where
     // 1
     let Batch { hits: mut found, mut led, followed, mut unavailable } =
         if keys.is_empty() { Batch::default() } else { cache.begin_many_with(keys, options).await };
-    let waits_for_all =
-        led.iter().all(|(_, ticket)| ticket.is_busy()) || cfg!(accelerator_mutant = "batch-waits-while-holding");
+    let waits_for_all = led.iter().all(|(_, ticket)| ticket.is_busy());
     if followed.is_empty() && (led.is_empty() || !waits_for_all) {
         let hits = Hits { keys, found };
         if led.is_empty() {
