@@ -132,9 +132,21 @@ impl Pulse {
         points: impl FnOnce() -> P,
         cx: &mut Context<'_>,
     ) -> Poll<F::Output> {
+        self.poll_from(true, body, points, cx)
+    }
+
+    /// [`poll`](Self::poll) of what may be asked only from some time on: `yes`, now.
+    #[inline]
+    pub(crate) fn poll_from<F: Future, P: IntoIterator<Item = PulsePoint>>(
+        &mut self,
+        yes: bool,
+        body: Pin<&mut F>,
+        points: impl FnOnce() -> P,
+        cx: &mut Context<'_>,
+    ) -> Poll<F::Output> {
         let before = WAITS.get();
         let polled = body.poll(cx);
-        if polled.is_pending() {
+        if yes && polled.is_pending() {
             self.suspend(points, cx.waker(), WAITS.get() != before);
         }
         polled

@@ -112,12 +112,10 @@ pub(crate) async fn l2_for_ticket<K: Key, V: Value>(
     let mut look = std::pin::pin!(remote.look_to_load(key, l2));
     let (mut pulse, mut suspended) = (Pulse::default(), false);
     let look = std::future::poll_fn(|cx| {
-        // Once is a round trip. More often, it waits for the lease of another process, which may take long.
-        if std::mem::replace(&mut suspended, true) {
-            pulse.poll(look.as_mut(), || [engine.local.pulses.point(engine.local.table.hash(key))], cx)
-        } else {
-            look.as_mut().poll(cx)
-        }
+        // Once is a round trip. More often, it waits for the lease of another process, which may take long. (One poll for
+        // both: what it answers would be copied once more where two meet.)
+        let again = std::mem::replace(&mut suspended, true);
+        pulse.poll_from(again, look.as_mut(), || [engine.local.pulses.point(engine.local.table.hash(key))], cx)
     })
     .await;
     let now = engine.local.now();
