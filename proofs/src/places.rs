@@ -155,7 +155,7 @@ pub(crate) fn dropped_task_hands_over() {
 /// A task that its runtime doesn't run, made by a leader that went away.
 fn asleep(cache: &Arc<Cache>, wire: &Arc<Wire>) -> (Arc<Flight>, InTask) {
     let flight = leads(cache, false);
-    let in_place = block_on(launch_first(cache, flight.clone(), wire)).err().expect("there is no answer yet");
+    let in_place = block_on(launch_first(cache, flight.clone(), wire)).expect_err("there is no answer yet");
     let Looked::Task(hand) = flight.detach(false, cache.now()) else { panic!("it was with its leader") };
     drop(in_place);
     (flight.clone(), InTask::new(flight, hand).expect("it was parked for a task"))

@@ -53,8 +53,8 @@ impl<'b, K: Key, V: Value> OpenKey<'b, K, V> {
     }
 
     /// What the source answered, and until when it may be cached.
-    fn from_source(&self, loaded: Loaded<V>, at: u64) -> FromSource<V> {
-        let mut loaded = self.engine.local.from_source_at(loaded, at);
+    fn with_lives(&self, loaded: Loaded<V>, at: u64) -> FromSource<V> {
+        let mut loaded = self.engine.local.with_lives_at(loaded, at);
         if self.held {
             loaded.lives = None;
         }
@@ -332,7 +332,7 @@ async fn load_part<'b, K: Key, V: Value>((open, rouse): (OpenKey<'b, K, V>, &Par
     let load = std::pin::pin!(load_one(engine, open.one.key.clone()));
     match rouse.part(load).await {
         Ok(loaded) => {
-            let loaded = open.from_source(loaded, open.engine.local.now());
+            let loaded = open.with_lives(loaded, open.engine.local.now());
             Some((open, loaded))
         }
         Err(error) => {
@@ -366,7 +366,7 @@ fn matched<'b, K: Key, V: Value>(
             // More than one where the key was invalidated between two of its occurrences.
             let more = index.find(hash, |&(_, n)| asks(&open[n])).is_some();
             let Some(loaded) = (if more { loaded.clone() } else { loaded.take() }) else { break };
-            let loaded = one.from_source(loaded, now);
+            let loaded = one.with_lives(loaded, now);
             done.push((one, loaded));
         }
     }

@@ -166,7 +166,7 @@ async fn load_and_fill<K: Key, V: Value>(
         answer
     });
     let mut loaded = match answer.await {
-        Ok(loaded) => local.from_source(loaded),
+        Ok(loaded) => local.with_lives(loaded),
         Err(error) => return End::Failed { error, stale },
     };
     // 4

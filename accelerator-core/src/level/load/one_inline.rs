@@ -111,5 +111,5 @@ fn commit_counted<K: Key, V: Value>(
     loaded: Loaded<V>,
 ) -> Option<V> {
     engine.local.counters.one(Count::LoadOk);
-    engine.local.commit_value(key, reserved, engine.local.from_source(loaded))
+    engine.local.commit_value(key, reserved, engine.local.with_lives(loaded))
 }

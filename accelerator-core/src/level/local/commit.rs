@@ -187,7 +187,7 @@ impl<'a, K: Key, V: Value> Ending<'a, K, V> {
         let Some(held) = &self.held else { return (Change::Nothing, Outcome::Missed) };
         let generation = held.token().generation;
         match end {
-            End::Answered(loaded) => self.decide(End::Loaded(local.from_source(loaded))),
+            End::Answered(loaded) => self.decide(End::Loaded(local.with_lives(loaded))),
             End::Loaded(FromSource { value, lives, at }) => {
                 local.counters.one(Count::LoadOk);
                 local.throttle.remove(held.key(), at);

@@ -136,12 +136,12 @@ impl<K: Key, V: Value> Local<K, V> {
     }
 
     /// What the source has just answered.
-    pub(crate) fn from_source(&self, loaded: Loaded<V>) -> FromSource<V> {
-        self.from_source_at(loaded, self.now())
+    pub(crate) fn with_lives(&self, loaded: Loaded<V>) -> FromSource<V> {
+        self.with_lives_at(loaded, self.now())
     }
 
     /// What the source answered at `now`.
-    pub(crate) fn from_source_at(&self, loaded: Loaded<V>, now: u64) -> FromSource<V> {
+    pub(crate) fn with_lives_at(&self, loaded: Loaded<V>, now: u64) -> FromSource<V> {
         let lives = self.policy.lives(loaded.value.is_none(), loaded.ttl);
         FromSource { value: loaded.value, lives, at: now }
     }

@@ -127,7 +127,7 @@ fn end_reserved<K: Key, V: Value>(
             index.find(hash, |&(own, n)| own == hash && led.asks_for(n, &key)).map(|&(_, n)| n)
         };
         let Some((i, reserved)) = n.and_then(|n| led.left.get_mut(n)) else { continue };
-        values[*i] = Ok(engine.local.commit_value(&led.keys[*i], reserved, engine.local.from_source_at(loaded, now)));
+        values[*i] = Ok(engine.local.commit_value(&led.keys[*i], reserved, engine.local.with_lives_at(loaded, now)));
         led.answered += 1;
     }
     engine.local.counters.add(Count::LoadOk, led.answered as u64);

@@ -23,7 +23,7 @@ macro_rules! metrics {
     ($($name:literal $help:literal $of:expr;)*) => {
         const METRICS: &[Metric] = &[$(Metric { name: concat!("accelerator_cache_", $name), help: $help, of: $of }),*];
 
-        /// The names of the counters that [`LevelCache::report_metrics`] reports. They stay as they are.
+        /// The names of the counters that [`LevelCache::report_metrics`](crate::LevelCache::report_metrics) reports. They stay as they are.
         pub const METRIC_NAMES: [&str; METRICS.len()] = [$(concat!("accelerator_cache_", $name)),*];
     };
 }

@@ -20,6 +20,9 @@ use crate::pulse::PulsePoint;
 use crate::sync::lock;
 use crate::traits::loader::Loaded;
 
+/// What a look into L2 gave, and when by the cache's clock.
+pub(crate) type Looked<'r, K, V> = (&'r Arc<Remote<K, V>>, Look<K, V>, u64);
+
 /// The ticket of a flight, and what a look into L2 gave.
 pub(crate) fn ticket<K: Key, V: Value>(
     flight: Arc<Flight<K, V>>,
@@ -99,7 +102,7 @@ impl<'a, K: Key, V: Value> TicketToCome<'a, K, V> {
     }
 
     /// What the caller gets, given what L2 had at which time; `None`: there is no L2.
-    pub(crate) fn begin(mut self, l2: Option<(&Arc<Remote<K, V>>, Look<K, V>, u64)>) -> Begin<V> {
+    pub(crate) fn begin(mut self, l2: Option<Looked<'_, K, V>>) -> Begin<V> {
         let Some((remote, mut look, now)) = l2 else { return Begin::Lead(self.ticket(None)) };
         match look.take_fresh(now, 0) {
             Some(found) => self.hit(found, now),
@@ -172,7 +175,7 @@ impl<K: Key, V: Value> FlightOps<V> for ReservedTicket<K, V> {
         leads.answered = true;
         if self.l2.is_none() {
             self.local.counters.one(Count::LoadOk);
-            self.local.commit_value(&self.key, &mut leads.reserved, self.local.from_source(loaded));
+            self.local.commit_value(&self.key, &mut leads.reserved, self.local.with_lives(loaded));
         } else if let Some(reserved) = leads.reserved.take() {
             complete(&self.local, LedKey::Reservation(&self.key, reserved), loaded, self.l2.as_deref());
         }
@@ -208,7 +211,7 @@ fn complete<K: Key, V: Value>(
     loaded: Loaded<V>,
     l2: Option<&FromL2<K, V>>,
 ) {
-    let mut loaded = local.from_source(loaded);
+    let mut loaded = local.with_lives(loaded);
     if l2.is_some_and(|l2| l2.held) {
         loaded.lives = None;
     }

@@ -23,7 +23,6 @@ impl Instants {
     /// The same for a value that was at most so old at some time after L2 was asked, which was at `asked_at`.
     #[inline]
     pub(crate) fn aged(self, age: Option<Duration>, asked_at: u64) -> Self {
-        let age = age;
         let least_age = age.map_or(0, |age| rounded_up(age).saturating_add(self.now.saturating_sub(asked_at)));
         Self { least_age, ..self }
     }
