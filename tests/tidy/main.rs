@@ -143,6 +143,43 @@ fn no_room_has_more_than_ten_files() {
     }
 }
 
+/// Names that say nothing to a stranger, and what the thing is called here.
+const NOT_WORDS: [(&str, &str); 16] = [
+    ("Latent", "Reservation"),
+    ("Place", "Handoff"),
+    ("Hand", "Poller"),
+    ("By", "LedBy"),
+    ("How", "LoadMode"),
+    ("May", "FillRight"),
+    ("Told", "ReportState"),
+    ("Rest", "AfterFirstPoll"),
+    ("Moment", "Instants"),
+    ("Held", "LedKey"),
+    ("Name", "WireKey"),
+    ("Run", "SharedRun"),
+    ("Line", "what it is a line of"),
+    ("Keeper", "what it keeps"),
+    ("Stuff", "what it is"),
+    ("Arrived", "FromSource"),
+];
+
+#[test]
+fn types_have_names_that_say_what_they_are() {
+    for module in core().modules.values().filter(|module| module.file.starts_with("level/")) {
+        for name in module.defines() {
+            let better = NOT_WORDS.iter().find(|(word, _)| *word == name);
+            // A line of the counters is one of a processor's cache.
+            let is_known = module.file == "level/stats/counters.rs" && name == "Line";
+            assert!(
+                better.is_none() || is_known,
+                "{} defines {name}: say {:?}",
+                module.file,
+                better.map(|pair| pair.1)
+            );
+        }
+    }
+}
+
 // That each of them fails where it should.
 
 #[test]

@@ -17,6 +17,13 @@ pub(crate) struct Module {
     code: String,
 }
 
+impl Module {
+    /// The types that it defines.
+    pub(crate) fn defines(&self) -> impl Iterator<Item = &str> {
+        self.code.lines().filter_map(defined)
+    }
+}
+
 /// One use of a module by another.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Arrow {

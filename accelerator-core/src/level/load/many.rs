@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use futures_util::future::join;
 use futures_util::stream::{self, FuturesUnordered};
 use futures_util::{FutureExt, Stream, StreamExt};
 use hashbrown::HashTable;
@@ -17,71 +16,21 @@ use crate::error::{CacheError, CacheResult};
 use crate::inside::forget_panic;
 use crate::level::bounds::{Key, Value};
 use crate::level::engine::Engine;
+use crate::level::load::many_store::end_loaded;
 use crate::level::load::one::{LoadMode, load_one};
+use crate::level::load::open_key::{BatchLoad, Loading, OpenKey};
 use crate::level::local::batch_run::{BatchKey, BatchKeys};
-use crate::level::local::commit::{Ending, LedKey};
-use crate::level::local::outcome::{Dated, End, FromSource, Outcome};
+use crate::level::local::outcome::{Dated, End, Outcome};
 use crate::level::local::work::Limited;
-use crate::level::remote::Remote;
-use crate::level::remote::fill::{Fill, Outgoing};
 use crate::level::remote::interpret::Leased;
 use crate::level::remote::look::LeaseWait;
-use crate::level::remote::permit::{L2Use, Permit};
+use crate::level::remote::permit::L2Use;
 use crate::level::remote::renew::Unseated;
 use crate::level::source::not_loaded;
 use crate::level::stats::counters::Count;
 use crate::level::time::join_parts::PartWakers;
 use crate::level::time::policy::BATCH_CONCURRENCY;
 use crate::traits::loader::Loaded;
-
-/// A call of the batch loader.
-pub(crate) type BatchLoad<K, V> = Limited<Vec<(K, Loaded<V>)>>;
-
-/// A key that L2 could not answer, with what it said.
-struct OpenKey<'b, K: Key, V: Value> {
-    engine: &'b Arc<Engine<K, V>>,
-    one: &'b mut BatchKey<K, V>,
-    permit: Option<Permit<K, V>>,
-    /// A writer holds the key: what is loaded goes into neither level.
-    held: bool,
-    stale: Option<Dated<V>>,
-}
-
-impl<'b, K: Key, V: Value> OpenKey<'b, K, V> {
-    fn new(engine: &'b Arc<Engine<K, V>>, one: &'b mut BatchKey<K, V>) -> Self {
-        Self { engine, one, permit: None, held: false, stale: None }
-    }
-
-    /// What the source answered, and until when it may be cached.
-    fn with_lives(&self, loaded: Loaded<V>, at: u64) -> FromSource<V> {
-        let mut loaded = self.engine.local.with_lives_at(loaded, at);
-        if self.held {
-            loaded.lives = None;
-        }
-        loaded
-    }
-
-    /// What is to be written to L2.
-    fn fill<'f>(&'f mut self, loaded: &'f FromSource<V>) -> Option<Fill<'f, K, V>> {
-        let (reserved, permit) = (self.one.reserved.as_ref()?, self.permit.take()?);
-        Some(Fill::of(&self.one.key, reserved.hash, reserved.token, permit, loaded))
-    }
-
-    fn end(self, end: End<V>) {
-        if let Some(reserved) = self.one.reserved.take() {
-            self.one.outcome =
-                Some(Ending::new(&self.engine.local, LedKey::Reservation(&self.one.key, reserved)).end(end));
-        }
-    }
-
-    fn fail(mut self, error: CacheError) {
-        let stale = self.stale.take();
-        self.end(End::Failed { error, stale });
-    }
-}
-
-/// A key that was loaded, and is not stored yet.
-type Loading<'b, K, V> = (OpenKey<'b, K, V>, FromSource<V>);
 
 /// The work of a batch that was just led. `begun`: the batch load of all its keys, where it has begun.
 pub(crate) fn batch_work<K: Key, V: Value>(
@@ -286,34 +235,6 @@ async fn load_apart<K: Key, V: Value>(engine: &Arc<Engine<K, V>>, open: Vec<Open
         if storing.is_empty() { loaded } else { Poll::Pending }
     })
     .await;
-}
-
-/// Steps 4 and 5. What is not stored waits for nobody's fill, nor does what has to go.
-async fn end_loaded<K: Key, V: Value>(engine: &Arc<Engine<K, V>>, done: Vec<Loading<'_, K, V>>) {
-    let (kept, gone) = done.into_iter().partition(|(_, loaded)| loaded.lives.is_some());
-    join(store_and_end(engine, kept), store_and_end(engine, gone)).await;
-}
-
-async fn store_and_end<K: Key, V: Value>(engine: &Arc<Engine<K, V>>, done: Vec<Loading<'_, K, V>>) {
-    let (mut outgoing, mut sent, mut lost) = (Outgoing::default(), Vec::new(), Vec::new());
-    for (mut open, loaded) in done {
-        let prepare = |remote: &Arc<Remote<K, V>>| Some(remote.prepare(open.fill(&loaded)?, &mut outgoing));
-        match engine.remote.as_ref().and_then(prepare) {
-            Some(true) => sent.push((open, loaded)),
-            _ => open.end(End::Loaded(loaded)),
-        }
-    }
-    if let (Some(remote), false) = (&engine.remote, outgoing.is_empty()) {
-        // In a box of its own, which is not there while the source is asked.
-        lost = Box::pin(remote.send(outgoing)).await;
-    }
-    for (n, (open, mut loaded)) in sent.into_iter().enumerate() {
-        // They are in order.
-        if lost.binary_search(&n).is_ok() {
-            loaded.lives = None;
-        }
-        open.end(End::Loaded(loaded));
-    }
 }
 
 /// Steps 4 and 5 for what was ready at the same time.

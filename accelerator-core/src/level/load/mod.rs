@@ -4,5 +4,7 @@
 //! files named `…_inline` are for loads that may be ready at once: those make no flight.
 
 pub(crate) mod many;
+pub(crate) mod many_store;
 pub(crate) mod one;
 pub(crate) mod one_inline;
+pub(crate) mod open_key;
