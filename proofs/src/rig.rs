@@ -453,11 +453,11 @@ impl Host for Arc<Cache> {
         work.poll(cx)
     }
 
-    fn drop_work(work: Work) {
+    fn drop_work(&self, work: Work) {
         drop(work);
     }
 
-    fn end(&self, flight: Arc<Flight>, (): (), _: bool) -> Outcome {
+    fn end(&self, flight: Arc<Flight>, _: Option<Work>, (): (), _: bool) -> Outcome {
         self.end_flight(flight, Outcome::Value(self.source.load(SeqCst)))
     }
 

@@ -261,3 +261,26 @@ async fn a_body_gives_signs_of_life_for_the_keys_that_are_waited_for_after_it() 
     assert_eq!(batch.await.unwrap(), Ok(HashMap::from([(1, Some(1001)), (2, Some(2001))])));
     assert_eq!(w.source.calls(), [[2], [1]]);
 }
+
+/// What a wait has found out about one chunk is answered before the next chunk is asked for: a wait that is dropped
+/// there would lose it.
+#[tokio::test(start_paused = true)]
+async fn a_wait_answers_what_it_knows_before_it_asks_for_more() {
+    let w = world();
+    let first = lease(&w, 1).await;
+    let _second = lease(&w, 2).await;
+    let cache = ok(w.no_loader().max_batch(1));
+    let (_, mut busy) = begin(&cache, &[1, 2]).await;
+    release(&w, 1, first).await;
+    // L2 says nothing more after the next answer.
+    w.l2.push_for(Op::Lease, Fault::None);
+    w.l2.always_for(Op::Lease, Some(Fault::Hang));
+    let waited = tokio::spawn(async move {
+        let known = LoadTicket::wait(&mut busy).await;
+        (known, busy)
+    });
+    pass(&w, ms(200)).await;
+    let (known, busy) = waited.await.expect("a task");
+    assert!(matches!(&known[..], [(0, Begin::Lead(_))]), "{known:?}");
+    assert_eq!(places(&busy), [1]);
+}

@@ -10,11 +10,12 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
-use accelerator_core::testkit::{MemoryL1, MemoryL2, settle};
+use accelerator_core::testkit::{MemoryL1, MemoryL2, Op, settle};
 use accelerator_core::{
     Begin, Bytes, Cache, CacheKey, CacheResult, Codec, Entry, ErrorKind, L1Stats, L1Store, L2Store, LevelCache,
-    LoadError, Loaded, StoreResult, async_trait,
+    LoadError, Loaded, Lookup, StoreResult, async_trait,
 };
+use futures_util::FutureExt;
 
 use crate::common::{TTL, World, ms, ok};
 
@@ -443,5 +444,46 @@ fn a_batch_that_goes_with_a_strangers_panic_passes_its_keys_on() {
         assert!(stranger.is_err());
         let heir = follower.as_mut().poll(&mut Context::from_waker(Waker::noop()));
         assert!(!matches!(heir, Poll::Ready(Begin::Failed(_))), "with L2: {l2}");
+    }
+}
+
+/// Who takes a flight over fails it by its panic, and its ticket is dropped after that: one registration ends, and only
+/// once. Of what else is under way for the key the slot must know on.
+#[tokio::test(start_paused = true)]
+async fn an_heir_whose_body_panics_ends_its_own_registration_and_no_other() {
+    for l2 in [false, true] {
+        let w = World::new();
+        let cache = if l2 { ok(w.no_loader()) } else { ok(w.bare().l1(MemoryL1::new())) };
+        // A write that stays under way for as long as it is wanted.
+        let door = l2.then(|| w.l2.gate(Op::Set));
+        let Begin::Lead(leader) = cache.begin(&1).await else { panic!("a hit") };
+        let heir = tokio::spawn({
+            let cache = cache.clone();
+            async move {
+                let other = cache.clone();
+                let body = async move {
+                    let Begin::Lead(second) = other.begin(&2).await else { panic!("a hit") };
+                    let write = other.set(&1, 5);
+                    tokio::spawn(async move {
+                        write.await.expect("a write");
+                        drop(second);
+                    });
+                    settle().await;
+                    panics();
+                    #[expect(unreachable_code, reason = "the type of the body")]
+                    Ok::<Option<u64>, std::io::Error>(None)
+                };
+                AssertUnwindSafe(cache.get_or_load(&1, body)).catch_unwind().await.is_err()
+            }
+        });
+        settle().await;
+        drop(leader);
+        assert!(heir.await.expect("a task"), "the panic is that of who ran the body");
+        if let Some(door) = door {
+            assert_eq!(cache.stats().flights, 2, "the write of one key, and the load of the other");
+            door.open();
+            settle().await;
+        }
+        assert_eq!((cache.try_get(&1), cache.stats().flights), (Lookup::Hit(5), 0));
     }
 }

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::Thread;
 
@@ -394,5 +395,33 @@ fn the_runtime_of_the_builder_is_entered_where_user_code_is_polled_in_place() {
         let stats = cache.stats();
         assert_eq!((stats.loads_panic, stats.loads_error, stats.l2_errors_total()), (0, 0, 0));
         assert_eq!(outside(cache.shutdown(secs(5))).unfinished, 0);
+    }
+}
+
+/// What a load leaves behind may need a runtime as well, to give a connection back.
+#[test]
+fn the_runtime_of_the_builder_is_entered_where_a_load_that_was_given_up_is_dropped() {
+    struct Connection(Arc<AtomicBool>);
+    impl Drop for Connection {
+        fn drop(&mut self) {
+            self.0.store(tokio::runtime::Handle::try_current().is_ok(), SeqCst);
+        }
+    }
+    let runtime = other_runtime();
+    for l2 in [false, true] {
+        let w = World::new();
+        let inside = Arc::new(AtomicBool::new(false));
+        let given = inside.clone();
+        let builder = if l2 { w.both() } else { w.l1() };
+        let cache = ok(builder.runtime(runtime.handle().clone()).loader_timeout(ms(20)).loader(move |_| {
+            let connection = Connection(given.clone());
+            async move {
+                std::future::pending::<()>().await;
+                drop(connection);
+                Ok::<Option<u64>, Away>(None)
+            }
+        }));
+        assert_eq!(kind(outside(cache.get(&1))), ErrorKind::Timeout);
+        assert!(inside.load(SeqCst), "with L2: {l2}");
     }
 }

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use accelerator_core::testkit::{ManualClock, MemoryL1, MemoryL2, settle};
-use accelerator_core::{Builder, Clock, L1Store, Lookup};
+use accelerator_core::{Builder, Bytes, Clock, L1Store, L2Store, Lookup, Outcomes, StoreResult, async_trait};
 
 use crate::common::{L1, TTL, World, ms, ok, secs};
 
@@ -151,4 +151,34 @@ async fn where_ages_are_told_in_seconds_two_of_them_are_lost_at_most() {
             }
         }
     }
+}
+
+/// A store that wraps one that tells ages, with limits of its own that say nothing of them.
+struct Wrapper(MemoryL2);
+
+#[async_trait]
+impl L2Store for Wrapper {
+    async fn get(&self, key: &str) -> StoreResult<Option<Bytes>> {
+        self.0.get(key).await
+    }
+    async fn set(&self, key: &str, value: Bytes, ttl: Duration) -> StoreResult<()> {
+        self.0.set(key, value, ttl).await
+    }
+    async fn del(&self, key: &str) -> StoreResult<()> {
+        self.0.del(key).await
+    }
+    async fn mget_into(&self, keys: &[&str], out: &mut Outcomes<Option<Bytes>>) {
+        self.0.mget_into(keys, out).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn ages_are_believed_only_of_a_store_that_says_that_it_tells_them() {
+    let w = World::new();
+    w.clock.tick(secs(1000));
+    let l2 = MemoryL2::with_clock(w.clock.clone()).counting_seconds();
+    let node = || w.bare().l2(Wrapper(l2.clone())).build().expect("a cache");
+    node().mset([(1, Some(1)), (2, Some(2))]).await.expect("a write");
+    let found = node().mget(&[1, 2]).await.into_values().expect("answers");
+    assert_eq!(found, [Some(1), Some(2)]);
 }

@@ -42,11 +42,11 @@ impl<K: Key, V: Value, L1> LevelCache<K, V, L1> {
     /// # Cancel safety
     /// Dropping the future ends the reports. Nothing is lost: what it did not report is in the next report, by whomever.
     pub fn report_metrics_every(&self, period: Duration) -> CacheFuture<'static, CacheResult<()>> {
-        let (reporter, engine) = (self.local.reporter.clone(), Arc::downgrade(&self.engine));
+        let (reporter, local) = (self.local.reporter.clone(), Arc::downgrade(&self.local));
         CacheFuture::boxed(async move {
             loop {
                 // Asked before the report, which then has everything.
-                let is_last = Weak::strong_count(&engine) == 0;
+                let is_last = Weak::strong_count(&local) == 0;
                 reporter.report();
                 if is_last {
                     return Ok(());

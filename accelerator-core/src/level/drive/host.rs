@@ -32,11 +32,12 @@ pub(crate) trait Host: Clone + Send + Sync + 'static {
     /// One poll of a flight's work.
     fn poll_work(&self, work: &mut Self::Work, cx: &mut Context<'_>) -> Poll<Self::End>;
 
-    /// Drops work that is over or not wanted any more.
-    fn drop_work(work: Self::Work);
+    /// Drops work that is not wanted any more.
+    fn drop_work(&self, work: Self::Work);
 
-    /// Ends a flight by what its work ended with. `alone`: for a read of this key alone.
-    fn end(&self, flight: Arc<FlightOf<Self>>, end: Self::End, alone: bool) -> Self::Result;
+    /// Ends a flight by what its work ended with, and drops that. `alone`: for a read of this key alone. Whatever panics,
+    /// those who wait hear of the end.
+    fn end(&self, flight: Arc<FlightOf<Self>>, work: Option<Self::Work>, end: Self::End, alone: bool) -> Self::Result;
 
     /// Whether a leader takes this result of another leader for its own.
     fn is_answer(result: &Self::Result) -> bool;

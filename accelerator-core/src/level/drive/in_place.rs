@@ -1,4 +1,4 @@
-//! LeadingBatch a flight by work of its own, polled in place.
+//! Leading a flight by work of its own, polled in place.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -20,13 +20,10 @@ pub(crate) fn launch<H: Host>(
 ) -> Result<H::Result, Arc<FlightOf<H>>> {
     let mut work = match make(&flight) {
         Ok(work) => work,
-        Err(end) => return Ok(host.end(flight, end, true)),
+        Err(end) => return Ok(host.end(flight, None, end, true)),
     };
     match host.poll_work(&mut work, cx) {
-        Poll::Ready(end) => {
-            H::drop_work(work);
-            Ok(host.end(flight, end, true))
-        }
+        Poll::Ready(end) => Ok(host.end(flight, Some(work), end, true)),
         Poll::Pending => {
             if let Some(hand) = flight.park(work, cx.waker()) {
                 run_in_task(flight.clone(), hand);
@@ -104,7 +101,7 @@ impl<H: Host> Future for InPlace<'_, H> {
         if let Some(outcome) = flight.result().filter(|result| H::is_answer(result)).cloned()
             && let Some(work) = flight.unpark(Poller::Leader)
         {
-            H::drop_work(work);
+            host.drop_work(work);
             unregister(flight);
             *slot = None;
             return Poll::Ready(Ok(outcome));
@@ -113,8 +110,7 @@ impl<H: Host> Future for InPlace<'_, H> {
         match host.poll_work(&mut work, cx) {
             Poll::Ready(end) => {
                 let Some(flight) = slot.take() else { return Poll::Ready(Err(None)) };
-                H::drop_work(work);
-                Poll::Ready(Ok(host.end(flight, end, true)))
+                Poll::Ready(Ok(host.end(flight, Some(work), end, true)))
             }
             Poll::Pending => match flight.park(work, cx.waker()) {
                 None => Poll::Pending,

@@ -49,8 +49,7 @@ impl<H: Host> Future for InTask<H> {
             Poll::Ready(end) => {
                 let host = host.clone();
                 if let Some(flight) = this.flight.take() {
-                    H::drop_work(work);
-                    host.end(flight, end, false);
+                    host.end(flight, Some(work), end, false);
                 }
             }
         }
@@ -63,7 +62,7 @@ impl<H: Host> Drop for InTask<H> {
         let Some(flight) = self.flight.take() else { return };
         let Some(work) = flight.let_go(Poller::Task(self.number)) else { return };
         if let Some(work) = work {
-            H::drop_work(work);
+            flight.context.drop_work(work);
         }
         give_up(&flight, true);
     }

@@ -1,4 +1,4 @@
-//! LeadingBatch the flight of a key for a caller who accepts nothing that is cached.
+//! Leading the flight of a key for a caller who accepts nothing that is cached.
 
 use std::hash::{BuildHasher, Hash};
 use std::sync::Arc;

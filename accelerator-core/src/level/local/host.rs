@@ -44,12 +44,18 @@ impl<K: Key, V: Value> Host for Arc<Local<K, V>> {
         work.poll(&self.tasks, &self.overdue, cx)
     }
 
-    fn drop_work(work: Work<V>) {
+    fn drop_work(&self, work: Work<V>) {
+        let _inside = self.tasks.enter();
         work.end();
     }
 
-    fn end(&self, flight: Arc<Flight<K, V>>, end: End<V>, alone: bool) -> Outcome<V> {
+    fn end(&self, flight: Arc<Flight<K, V>>, work: Option<Work<V>>, end: End<V>, alone: bool) -> Outcome<V> {
+        // Code of the user is dropped and called here, too.
+        let _inside = self.tasks.enter();
         let ending = Ending::new(self, LedKey::Flight(flight));
+        if let Some(work) = work {
+            work.end();
+        }
         if alone { ending.end_alone(end) } else { ending.end(end) }
     }
 

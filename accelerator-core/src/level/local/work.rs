@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 
 use crate::cache::BoxFuture;
 use crate::error::{CacheError, CacheResult};
+use crate::inside::forget_panic;
 use crate::level::bounds::Value;
 use crate::level::flight::shared_run::SharedRun;
 use crate::level::flight::state::Parked;
@@ -64,7 +65,9 @@ impl<V> Parked for Work<V> {
 impl<V: Value> Work<V> {
     /// Drops it. A load that timed out is unfinished: user code, whose panic is nobody's any more.
     pub(crate) fn end(self) {
-        let _ = catch_unwind(AssertUnwindSafe(|| drop(self)));
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(self))) {
+            forget_panic(payload);
+        }
     }
 
     /// One poll; a panic of user code becomes the end of this flight.

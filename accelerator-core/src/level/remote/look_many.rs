@@ -97,15 +97,17 @@ impl<'a, K: Key, V: Value> ManyLooks<'a, K, V> {
             (_, Err(_)) => return Leased::nothing(FillRight::Nothing),
         };
         let (remote, full) = (self.remote, self.names.full(n));
+        // A store that says nothing of ages may wrap one that tells them.
+        let tells = remote.wire.limits.ages;
         // What is missing was counted, once for all.
         let leased = match &mut self.answers {
             Answers::Leased(answers) => {
-                let at = self.at.aged(answers.age(place), self.asked_at);
+                let at = self.at.aged(answers.age(place).filter(|_| tells), self.asked_at);
                 let read = |it| remote.understand_lease(full, it, self.l2, at);
                 Some(answers.take(place).map_or(Leased::Failed, read))
             }
             Answers::Plain(answers) => {
-                let at = self.at.aged(answers.age(place), self.asked_at);
+                let at = self.at.aged(answers.age(place).filter(|_| tells), self.asked_at);
                 answers.take(place).map(|answer| without_leases(Some(remote.understand(full, answer, at))))
             }
             Answers::NotAsked => Some(without_leases(None)),

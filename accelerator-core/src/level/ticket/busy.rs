@@ -82,7 +82,7 @@ impl<K: Key, V: Value> Busy<K, V> {
 
     // 3
     async fn look_once(&self, places: &[usize]) -> Vec<(usize, Begin<V>)> {
-        let (remote, mut known) = (&self.remote, Vec::new());
+        let remote = &self.remote;
         let policy = &remote.local.policy;
         let mut limit = policy.l2_read_timeout;
         for chunk in places.chunks(policy.max_batch) {
@@ -92,6 +92,7 @@ impl<K: Key, V: Value> Busy<K, V> {
             if looks.gave_up {
                 limit = policy.later_chunk();
             }
+            let mut found = Vec::new();
             for (n, &at) in chunk.iter().enumerate() {
                 let leased = match looks.next_answer() {
                     Leased::Busy => {
@@ -103,10 +104,18 @@ impl<K: Key, V: Value> Busy<K, V> {
                 };
                 let look = remote.look(names.name(n), leased);
                 // Without a ticket nobody waits for it any more; a lease goes back.
-                known.extend(self.take(at).map(|leads| (at, leads.begin(Some((remote, look, remote.local.now()))))));
+                found.extend(self.take(at).map(|leads| (at, leads, look)));
+            }
+            if !found.is_empty() {
+                // Before the next chunk is waited for: what was taken from its ticket must not be lost with this future.
+                remote.keep_alive(found.iter_mut().map(|(.., look)| &mut look.permit), policy.longest_ticket());
+                let now = remote.local.now();
+                let begin =
+                    |(at, leads, look): (_, TicketToCome<'_, K, V>, _)| (at, leads.begin(Some((remote, look, now))));
+                return found.into_iter().map(begin).collect();
             }
         }
-        known
+        Vec::new()
     }
 
     /// The key, if its ticket was not used.
@@ -142,6 +151,10 @@ impl<K: Key, V: Value> FlightOps<V> for BusyTicket<K, V> {
     }
 
     fn hand_over(self: Arc<Self>) {
+        // After a wait that answered there is nothing left to hand over.
+        if self.one.is_held() {
+            self.batch.remote.local.counters.one(Count::L2Miss);
+        }
         self.one.clone().hand_over();
     }
 

@@ -1,5 +1,6 @@
 //! Tickets: a caller's own future loads, the flight takes the result.
 
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 
 use crate::cache::{Begin, FlightOps, LoadTicket};
@@ -30,7 +31,7 @@ pub(crate) fn ticket<K: Key, V: Value>(
     look: Option<Look<K, V>>,
 ) -> LoadTicket<V> {
     let l2 = remote.zip(look).map(|(remote, look)| FromL2::new(remote, look));
-    LoadTicket::new(Arc::new(OfFlight { flight, l2 }))
+    LoadTicket::new(Arc::new(OfFlight { flight, ended: AtomicBool::new(false), l2 }))
 }
 
 /// What a look into L2 gave to the holder of a ticket.
@@ -53,16 +54,31 @@ impl<K: Key, V: Value> FromL2<K, V> {
 /// The ticket of a flight that is there.
 struct OfFlight<K: Key, V: Value> {
     flight: Arc<Flight<K, V>>,
+    /// Its registration has ended: a body that panicked has failed the flight, and its ticket is dropped after that.
+    ended: AtomicBool,
     /// `None`: there is no L2.
     l2: Option<FromL2<K, V>>,
 }
 
+impl<K: Key, V: Value> OfFlight<K, V> {
+    /// Whether this is the end of it.
+    fn ends(&self) -> bool {
+        !self.ended.swap(true, Relaxed)
+    }
+}
+
 impl<K: Key, V: Value> FlightOps<V> for OfFlight<K, V> {
     fn complete(self: Arc<Self>, loaded: Loaded<V>) {
+        if !self.ends() {
+            return;
+        }
         complete(&self.flight.context, LedKey::Flight(self.flight.clone()), loaded, self.l2.as_ref());
     }
 
     fn fail(self: Arc<Self>, error: CacheError) {
+        if !self.ends() {
+            return;
+        }
         let (flight, stale) = (self.flight.clone(), self.l2.as_ref().and_then(|l2| l2.stale.clone()));
         self.flight.context.finish(flight, End::Failed { error, stale });
     }
@@ -70,7 +86,9 @@ impl<K: Key, V: Value> FlightOps<V> for OfFlight<K, V> {
     fn hand_over(self: Arc<Self>) {
         // The heir asks for the lease anew.
         drop(self.l2.as_ref().and_then(|l2| lock(&l2.permit).take()));
-        give_up(&self.flight, false);
+        if self.ends() {
+            give_up(&self.flight, false);
+        }
     }
 
     fn stale(&self) -> Option<Option<V>> {
@@ -164,6 +182,11 @@ pub(crate) struct ReservedTicket<K: Key, V: Value> {
 }
 
 impl<K: Key, V: Value> ReservedTicket<K, V> {
+    /// Whether the duty is still there.
+    pub(crate) fn is_held(&self) -> bool {
+        lock(&self.reserved).is_some()
+    }
+
     pub(crate) fn leads(&self) -> TicketToCome<'_, K, V> {
         TicketToCome { local: &self.local, key: &self.key, reserved: lock(&self.reserved).take(), answered: false }
     }

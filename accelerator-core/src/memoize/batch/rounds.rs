@@ -93,7 +93,9 @@ where
             Err(out) => return out,
         };
         // 3
-        for (key, begin) in LoadTicket::wait(&mut busy).await {
+        let known = LoadTicket::wait(&mut busy).await;
+        let is_over = known.is_empty();
+        for (key, begin) in known {
             match begin {
                 Begin::Hit(value) => answer.hits.push((key, value)),
                 Begin::Lead(ticket) => missing.push((key, Turn::Ticket(ticket))),
@@ -101,6 +103,10 @@ where
             }
         }
         missing.extend(busy.into_iter().map(|(key, ticket)| (key, Turn::Ticket(ticket))));
+        if is_over {
+            // Nothing will ever be known of them: they are loaded here.
+            break;
+        }
     }
     match round(body, missing, &mut Vec::new(), answer, &read, &share).await {
         Ok(answer) => answer.whole(),
