@@ -9,7 +9,7 @@ use std::time::Duration;
 use accelerator_core::testkit::block_on;
 use accelerator_core::testkit::server::{CountingProxy, RedisServer};
 
-use super::wire::{ask, connect, read};
+use super::wire::{ask, comes_true, connect, read};
 
 /// Longer than a busy machine sleeps: a client that is silent for less is not taken to wait.
 const PATIENT: Duration = Duration::from_millis(1500);
@@ -170,5 +170,6 @@ fn a_dropped_proxy_is_gone_with_its_connections() {
     ask(&mut client, "question").expect("an answer");
     drop(proxy);
     assert_eq!(read(&mut client).unwrap_or_default(), "");
-    connect(&addr).expect_err("nobody listens");
+    // A process that another test starts has the listener too, from its fork to its exec.
+    assert!(comes_true(|| connect(&addr).is_err()), "somebody listens");
 }

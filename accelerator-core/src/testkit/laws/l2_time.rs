@@ -12,7 +12,8 @@ pub(super) fn short<S: L2Store + ?Sized>(store: &S) -> Duration {
     grain(store).max(Duration::from_millis(50)) * 3
 }
 
-fn grain<S: L2Store + ?Sized>(store: &S) -> Duration {
+/// How far off a time of the store may be.
+pub(super) fn grain<S: L2Store + ?Sized>(store: &S) -> Duration {
     store.limits().ttl_granularity
 }
 
