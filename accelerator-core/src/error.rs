@@ -246,6 +246,14 @@ impl StoreErrorKind {
 }
 
 /// The error of an [`L2Store`](crate::L2Store).
+///
+/// ```
+/// use accelerator_core::{StoreError, StoreErrorKind};
+/// let cause = std::io::Error::other("connection reset");
+/// let error = StoreError::new(StoreErrorKind::Unavailable, "get failed").with_source(cause);
+/// assert_eq!(error.kind(), StoreErrorKind::Unavailable);
+/// assert_eq!(error.to_string(), "get failed: connection reset");
+/// ```
 #[derive(Debug)]
 pub struct StoreError {
     kind: StoreErrorKind,

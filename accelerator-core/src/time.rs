@@ -7,6 +7,21 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 ///
 /// Services need none (the default is the operating system's coarse clock, a few milliseconds of grain); tests use
 /// `testkit::ManualClock`.
+///
+/// ```
+/// use accelerator_core::Clock;
+/// use std::time::{Instant, SystemTime, UNIX_EPOCH};
+/// /// As exact as the machine can tell.
+/// struct Exact(Instant);
+/// impl Clock for Exact {
+///     fn monotonic_ms(&self) -> u64 {
+///         self.0.elapsed().as_millis() as u64
+///     }
+///     fn unix_ms(&self) -> u64 {
+///         SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
+///     }
+/// }
+/// ```
 pub trait Clock: Send + Sync + 'static {
     /// Milliseconds since any fixed point; never goes back.
     fn monotonic_ms(&self) -> u64;

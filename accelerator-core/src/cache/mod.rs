@@ -29,6 +29,32 @@ pub enum Begin<V> {
 }
 
 /// What [`Cache::begin_many`] found. A key that is led or followed is there once, at the index of its first occurrence.
+///
+/// ```
+/// use accelerator_core::{Batch, Begin, Cache};
+/// # async fn from_database(id: u64) -> Option<String> { Some(id.to_string()) }
+///
+/// /// The names of `ids`, in which each id is once.
+/// async fn names(cache: &dyn Cache<u64, String>, ids: &[u64]) -> Vec<Option<String>> {
+///     let mut names = vec![None; ids.len()];
+///     let Batch { hits, led, followed, .. } = cache.begin_many(ids).await;
+///     for (at, name) in hits {
+///         names[at] = name;
+///     }
+///     for (at, ticket) in led {
+///         names[at] = from_database(ids[at]).await;
+///         ticket.fill(names[at].clone());
+///     }
+///     for (at, begin) in followed {
+///         names[at] = match begin.await {
+///             Begin::Hit(name) => name,
+///             // The other load failed or was given up: a `Begin::Lead` dropped here passes the turn on.
+///             _ => from_database(ids[at]).await,
+///         };
+///     }
+///     names
+/// }
+/// ```
 #[derive(Debug)]
 pub struct Batch<'a, V> {
     /// In the cache; a key that was asked for twice may be here twice.

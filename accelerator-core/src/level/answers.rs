@@ -82,6 +82,21 @@ impl<'k, K, V> Answers<'k, K, V> {
 }
 
 /// What a cache knows about a key without loading it.
+///
+/// ```
+/// use accelerator_core::{LevelCache, Lookup, testkit::MemoryL1};
+/// # use std::time::Duration;
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), accelerator_core::CacheError> {
+/// let ttl = Duration::from_secs(60);
+/// let cache = LevelCache::<u64, String>::builder().area("name").l1(MemoryL1::new()).ttl(ttl).build()?;
+/// assert_eq!(cache.lookup(&1).await, Lookup::Miss);
+/// cache.set(&1, "Ada".to_owned()).await?;
+/// cache.set(&2, None).await?;
+/// assert_eq!(cache.lookup(&1).await, Lookup::Hit("Ada".to_owned()));
+/// assert_eq!(cache.lookup(&2).await, Lookup::Absent);
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Lookup<V> {
     /// This value.

@@ -71,6 +71,18 @@ pub trait Loader<K, V>: Send + Sync + 'static {
 ///
 /// A key that the answer leaves out is an error for that key (`ErrorKind::NotLoaded`), never "absent": say
 /// `Loaded::absent()` for what the source does not have.
+///
+/// ```
+/// use accelerator_core::{BatchLoader, LoadError, Loaded};
+/// use std::collections::HashMap;
+/// /// Has the even numbers.
+/// struct Halves;
+/// impl BatchLoader<u64, u64> for Halves {
+///     async fn mload(&self, keys: &[u64]) -> Result<HashMap<u64, Loaded<u64>>, LoadError> {
+///         Ok(keys.iter().map(|&key| (key, (key % 2 == 0).then_some(key / 2).into())).collect())
+///     }
+/// }
+/// ```
 pub trait BatchLoader<K, V>: Send + Sync + 'static {
     /// Asks the source for up to `max_batch` different keys. Runs under `loader_timeout`.
     fn mload(&self, keys: &[K]) -> impl Future<Output = Result<HashMap<K, Loaded<V>>, LoadError>> + Send;

@@ -130,6 +130,9 @@ impl<K: Key, V: Value, L1> Builder<K, V, L1> {
     }
 
     /// By how much of itself a TTL may be shortened at random, 0 to 1, drawn anew for each fill. Default: 0.
+    ///
+    /// With a `ttl` of 60 s and a ratio of 0.1, each value lives between 54 and 60 s: what was filled together does not
+    /// end together.
     pub fn ttl_jitter_ratio(mut self, ratio: f64) -> Self {
         self.set.jitter = ratio;
         self
@@ -142,6 +145,22 @@ impl<K: Key, V: Value, L1> Builder<K, V, L1> {
     }
 
     /// How long after its freshness a value may be served when the loader fails. Default: zero, never.
+    ///
+    /// ```
+    /// # use accelerator_core::{LevelCache, testkit::MemoryL1};
+    /// # use std::time::Duration;
+    /// # fn main() -> Result<(), accelerator_core::CacheError> {
+    /// // From the 50th second on a hit starts a refresh. If the source fails, the old value serves for ten minutes more.
+    /// let prices = LevelCache::<u64, u64>::builder()
+    ///     .area("price")
+    ///     .l1(MemoryL1::new())
+    ///     .ttl(Duration::from_secs(60))
+    ///     .refresh_ahead_window(Duration::from_secs(10))
+    ///     .stale_on_error(Duration::from_secs(600))
+    ///     .loader(|id| async move { Ok::<_, std::io::Error>(Some(id * 100)) })
+    ///     .build()?;
+    /// # drop(prices); Ok(()) }
+    /// ```
     pub fn stale_on_error(mut self, age: Duration) -> Self {
         self.set.stale = age;
         self
@@ -255,6 +274,23 @@ impl<K: Key, V: Value, L1> Builder<K, V, L1> {
     /// How to load many keys at once: a function from the keys to a future of pairs (a `HashMap<K, Option<V>>`, a
     /// `Vec<(K, Option<V>)>`...). A key that is left out is an error for that key. Single reads use it too where there
     /// is no `loader`.
+    ///
+    /// ```
+    /// # use accelerator_core::{LevelCache, testkit::MemoryL1};
+    /// # use std::time::Duration;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), accelerator_core::CacheError> {
+    /// let squares = LevelCache::<u64, u64>::builder()
+    ///     .area("square")
+    ///     .l1(MemoryL1::new())
+    ///     .ttl(Duration::from_secs(60))
+    ///     .batch_loader(|keys: Vec<u64>| async move {
+    ///         Ok::<_, std::io::Error>(keys.into_iter().map(|key| (key, Some(key * key))).collect::<Vec<_>>())
+    ///     })
+    ///     .build()?;
+    /// assert_eq!(squares.mget(&[3, 4]).await.into_values()?, [Some(9), Some(16)]);
+    /// # Ok(()) }
+    /// ```
     pub fn batch_loader<F, Fut, I, T, E>(mut self, load: F) -> Self
     where
         F: Fn(Vec<K>) -> Fut + Send + Sync + 'static,

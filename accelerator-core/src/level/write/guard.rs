@@ -31,6 +31,19 @@ use crate::traits::l2::HoldOwner;
 /// Dropped without `finish` (an error, a panic, a lost task) it purges this node's L1, and the key is cached again when
 /// the hold is over, 10 seconds after it began: as nobody knows whether the source was changed, nothing older can stay.
 /// For other nodes, a change that takes longer than that is as safe as one followed by `del`.
+///
+/// ```
+/// use accelerator_core::{CacheError, LevelCache};
+/// # async fn change_the_database(id: u64) -> Result<(), std::io::Error> { Ok(()) }
+///
+/// async fn rename(users: &LevelCache<u64, String>, id: u64) -> Result<(), Box<dyn std::error::Error>> {
+///     let guard = users.write_guard(&id).await?;
+///     // Committed or rolled back: the guard is finished in both cases.
+///     let changed = change_the_database(id).await;
+///     guard.finish().await?;
+///     Ok(changed?)
+/// }
+/// ```
 #[must_use = "dropped, it keeps the key from being cached for 10 s; call finish() after the change"]
 pub struct WriteGuard<K: Key, V: Value> {
     remote: Arc<Remote<K, V>>,
