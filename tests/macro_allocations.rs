@@ -149,7 +149,7 @@ fn measured<C: Cache<u64, Arc<User>>>(runtime: &Runtime, name: &str, cache: C) {
     assert_eq!(by_macro, by_hand, "{name}");
 }
 
-fn level() -> accelerator::Builder<u64, Arc<User>, MokaL1<u64, Arc<User>>> {
+fn level() -> accelerator::LevelCacheBuilder<u64, Arc<User>, MokaL1<u64, Arc<User>>> {
     LevelCache::<u64, Arc<User>>::builder().area("users").l1(MokaL1::new(10_000)).ttl(Duration::from_secs(60))
 }
 

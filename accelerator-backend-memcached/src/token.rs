@@ -37,11 +37,11 @@ impl Proof {
         for (part, number) in bytes.chunks_exact_mut(8).zip([self.server, era, than, self.cas]) {
             part.copy_from_slice(&number.to_le_bytes());
         }
-        LeaseToken(bytes)
+        LeaseToken::new(bytes)
     }
 
     pub(crate) fn of(token: &LeaseToken) -> Self {
-        let mut numbers = token.0.chunks_exact(8).map(|part| {
+        let mut numbers = token.proof().chunks_exact(8).map(|part| {
             let mut number = [0; 8];
             number.copy_from_slice(part);
             u64::from_le_bytes(number)
@@ -67,6 +67,6 @@ mod tests {
         assert_eq!(Proof::of(&proof.token()), proof);
         assert_eq!(Proof::of(&proof.of_lease().token()), proof.of_lease());
         let nothing = Proof { server: 0, witnesses: Which::NotYounger { era: 0, than: 0 }, cas: 0, leased: false };
-        assert_eq!(Proof::of(&LeaseToken([0; 32])), nothing);
+        assert_eq!(Proof::of(&LeaseToken::new([0; 32])), nothing);
     }
 }

@@ -16,12 +16,12 @@ pub(crate) fn token(string: &[u8]) -> LeaseToken {
     // At most ten.
     out[1] = seen.len() as u8;
     out[2..2 + seen.len()].copy_from_slice(seen);
-    LeaseToken(out)
+    LeaseToken::new(out)
 }
 
 /// The bytes that a token of ours has seen.
 pub(crate) fn seen(token: &LeaseToken) -> Option<&[u8]> {
-    let [MARK, length @ 0..=10, rest @ ..] = &token.0 else { return None };
+    let [MARK, length @ 0..=10, rest @ ..] = token.proof() else { return None };
     rest.get(..usize::from(*length))
 }
 
@@ -62,11 +62,11 @@ mod tests {
 
     #[test]
     fn a_token_of_another_store_has_seen_nothing() {
-        let mut too_long = token(b"");
-        too_long.0[1] = 11;
-        assert_eq!(seen(&LeaseToken([0; 32])), None);
-        assert_eq!(seen(&LeaseToken([255; 32])), None);
-        assert_eq!(seen(&too_long), None);
+        let mut too_long = *token(b"").proof();
+        too_long[1] = 11;
+        assert_eq!(seen(&LeaseToken::new([0; 32])), None);
+        assert_eq!(seen(&LeaseToken::new([255; 32])), None);
+        assert_eq!(seen(&LeaseToken::new(too_long)), None);
     }
 
     #[test]

@@ -254,11 +254,11 @@ impl StoreErrorKind {
 /// assert_eq!(error.kind(), StoreErrorKind::Unavailable);
 /// assert_eq!(error.to_string(), "get failed: connection reset");
 /// ```
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct StoreError {
     kind: StoreErrorKind,
     context: String,
-    source: Option<LoadError>,
+    source: Option<Arc<dyn Error + Send + Sync>>,
 }
 
 impl StoreError {
@@ -270,7 +270,7 @@ impl StoreError {
     /// Keeps the client's own error as the source.
     #[must_use]
     pub fn with_source(mut self, source: impl Into<LoadError>) -> Self {
-        self.source = Some(source.into());
+        self.source = Some(source.into().into());
         self
     }
 

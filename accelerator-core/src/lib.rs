@@ -36,7 +36,9 @@ pub use error::{CacheError, CacheResult, ErrorKind, LoadError, StoreError, Store
 pub use key::CacheKey;
 #[cfg(feature = "metrics")]
 pub use level::METRIC_NAMES;
-pub use level::{Answers, Builder, Key, LevelCache, Lookup, ShutdownReport, Stats, Value, WarmupReport, WriteGuard};
+pub use level::{
+    Answers, Key, LevelCache, LevelCacheBuilder, Lookup, ShutdownReport, Stats, Value, WarmupReport, WriteGuard,
+};
 pub use options::{ReadOptions, WriteOptions};
 pub use pulse::PulsePoint;
 pub use time::Clock;

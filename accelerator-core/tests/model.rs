@@ -16,7 +16,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use accelerator_core::testkit::{Fault, Faulty, MemoryL1, MemoryL2, Op, Then};
-use accelerator_core::{Builder, CacheResult, L1Store, L2Store, LevelCache, Limits, NoL1, ReadOptions, StoreErrorKind};
+use accelerator_core::{
+    CacheResult, L1Store, L2Store, LevelCache, LevelCacheBuilder, Limits, NoL1, ReadOptions, StoreErrorKind,
+};
 
 use ops::{Env, Source, Verb};
 use watched::Watched;
@@ -93,7 +95,7 @@ impl Config {
 
     fn cache<L1: L1Store<u32, Val> + Clone>(
         &self,
-        builder: Builder<u32, Val, L1>,
+        builder: LevelCacheBuilder<u32, Val, L1>,
         node: usize,
         source: &Arc<Source>,
         l2: Option<&Faulty<MemoryL2>>,
@@ -344,7 +346,7 @@ async fn episode<L1: L1Store<u32, Val> + Clone>(
     rng: &mut fastrand::Rng,
     config: &Config,
     ops: usize,
-    builder: impl Fn() -> Builder<u32, Val, L1>,
+    builder: impl Fn() -> LevelCacheBuilder<u32, Val, L1>,
 ) -> (u64, Vec<String>) {
     let world = Arc::new(World::new(config.facts(), config.keys));
     let l2 = config.l2.then(|| {

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use accelerator::stores::MokaL1;
 use accelerator::testkit::{Faulty, ManualClock, MemoryL2, settle};
-use accelerator::{Begin, Builder, Cache, CacheError, LevelCache};
+use accelerator::{Begin, Cache, CacheError, LevelCache, LevelCacheBuilder};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
@@ -247,7 +247,7 @@ impl Door {
 }
 
 pub(crate) type OverMoka = LevelCache<u64, Arc<User>, MokaL1<u64, Arc<User>>>;
-pub(crate) type Settings = Builder<u64, Arc<User>, MokaL1<u64, Arc<User>>>;
+pub(crate) type Settings = LevelCacheBuilder<u64, Arc<User>, MokaL1<u64, Arc<User>>>;
 
 /// The caches that all is tested with.
 pub(crate) trait Kind: Sized + 'static {

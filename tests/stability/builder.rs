@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use accelerator::stores::MokaL1;
 use accelerator::{
-    Builder, Bytes, CacheResult, Clock, Entry, HoldOwner, L1Stats, L1Store, L2Store, LevelCache, Loaded, NoL1,
-    Postcard, StoreError, StoreErrorKind, StoreResult, async_trait,
+    Bytes, CacheResult, Clock, Entry, HoldOwner, L1Stats, L1Store, L2Store, LeaseToken, LevelCache, LevelCacheBuilder,
+    Loaded, NoL1, Postcard, StoreError, StoreErrorKind, StoreResult, async_trait,
 };
 
-type B<L1 = NoL1> = Builder<u64, String, L1>;
+type B<L1 = NoL1> = LevelCacheBuilder<u64, String, L1>;
 
 /// A store that never has anything needs five methods as an L1, three as an L2, and never more.
 #[derive(Clone)]
@@ -112,4 +112,18 @@ async fn holds() {
     let kinds = held.map(|answer: StoreResult<()>| answer.map_err(|e| e.kind()));
     assert_eq!(kinds, [Err(StoreErrorKind::Unsupported); 2]);
     assert_eq!(StoreError::held().kind(), StoreErrorKind::Held);
+}
+
+/// A store makes a token, and finds in it what it has put there. An error of one call may be that of many keys.
+#[test]
+fn tokens_and_errors() {
+    let proof: [u8; 32] = [7; 32];
+    let token: LeaseToken = LeaseToken::new(proof);
+    assert_eq!(*token.proof(), proof);
+    let cause = std::io::Error::from(std::io::ErrorKind::ConnectionReset);
+    let errors = vec![StoreError::new(StoreErrorKind::Unavailable, "mget failed").with_source(cause); 2];
+    for error in errors {
+        let source = std::error::Error::source(&error).and_then(|source| source.downcast_ref::<std::io::Error>());
+        assert_eq!(source.map(std::io::Error::kind), Some(std::io::ErrorKind::ConnectionReset));
+    }
 }

@@ -63,7 +63,7 @@ impl Servers {
 fn mark(key: &str, token: &LeaseToken) -> [u8; HEAD_LEN] {
     static SEED: LazyLock<u64> = LazyLock::new(|| fastrand::u64(..));
     let mut hash = Xxh3::with_seed(*SEED);
-    hash.update(&token.0);
+    hash.update(token.proof());
     hash.update(key.as_bytes());
     Head { kind: Kind::Lease, nonce: hash.digest() }.to_bytes()
 }

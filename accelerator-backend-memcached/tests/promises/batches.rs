@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use accelerator_backend_memcached::MemcachedStore;
 use accelerator_core::testkit::server::MemcachedServer;
-use accelerator_core::{Builder, Bytes, Filled, HoldOwner, L2Read, L2Store, LevelCache, StoreErrorKind};
+use accelerator_core::{Bytes, Filled, HoldOwner, L2Read, L2Store, LevelCache, LevelCacheBuilder, StoreErrorKind};
 
 use crate::tools::{LONG, builder, connect, leased, raw, value};
 
@@ -69,7 +69,7 @@ async fn one_of_three_hangs(n: u64) -> Option<([MemcachedServer; 3], HashSet<u64
 }
 
 /// With the limits of a user who set none.
-fn node(servers: &[MemcachedServer; 3]) -> Builder<u64, u64> {
+fn node(servers: &[MemcachedServer; 3]) -> LevelCacheBuilder<u64, u64> {
     let store = MemcachedStore::builder().servers(servers.iter().map(MemcachedServer::addr)).build().expect("a store");
     LevelCache::builder().area("hang").ttl(LONG).l2(store)
 }

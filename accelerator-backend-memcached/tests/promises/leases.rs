@@ -134,7 +134,7 @@ async fn tokens_of_nobody_fill_nothing() {
     let Some(server) = MemcachedServer::start() else { return };
     let store = connect(server.addr()).await;
     lease(&store, "key").await;
-    for token in [LeaseToken([0; 32]), LeaseToken([0xFF; 32])] {
+    for token in [LeaseToken::new([0; 32]), LeaseToken::new([0xFF; 32])] {
         assert_eq!(fill(&store, "key", &token).await, Filled::Lost);
         store.release("key", token).await.expect("release");
     }

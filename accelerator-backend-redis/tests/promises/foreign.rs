@@ -86,7 +86,7 @@ async fn a_key_of_another_type_is_rejected() {
 async fn a_token_of_nobody_fills_nothing() {
     let Some(store) = shared().await else { return };
     let key = key();
-    let zeros = LeaseToken([0; 32]);
+    let zeros = LeaseToken::new([0; 32]);
     for stored in [None, Some(Bytes::new()), Some(Bytes::from_static(&[0; 32]))] {
         if let Some(bytes) = stored {
             store.set(&key, bytes, LONG).await.expect("set");

@@ -25,7 +25,7 @@ mod wire;
 mod write;
 
 pub use answers::{Answers, Lookup, ShutdownReport, WarmupReport};
-pub use api::builder::Builder;
+pub use api::builder::LevelCacheBuilder;
 pub use api::handle::LevelCache;
 pub use bounds::{Key, Value};
 pub use stats::counters::Stats;

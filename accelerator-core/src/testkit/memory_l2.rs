@@ -70,7 +70,7 @@ impl Stored {
     fn token(&self) -> LeaseToken {
         let mut token = [0; 32];
         token[..8].copy_from_slice(&self.number.to_le_bytes());
-        LeaseToken(token)
+        LeaseToken::new(token)
     }
 }
 

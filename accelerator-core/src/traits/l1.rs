@@ -31,7 +31,7 @@ pub trait L1Store<K, V>: Send + Sync + 'static {
     fn stats(&self) -> L1Stats;
     /// A number that all clones of a handle have, and no other store of the process while one of them lives: the address
     /// of what they share will do. Two caches on one store would answer with each other's values, so
-    /// [`Builder::build`](crate::Builder::build) refuses the second. `None`, as provided: it isn't noticed. (In an `Arc`
+    /// [`LevelCacheBuilder::build`](crate::LevelCacheBuilder::build) refuses the second. `None`, as provided: it isn't noticed. (In an `Arc`
     /// it is: that has an address.)
     fn identity(&self) -> Option<usize> {
         None

@@ -58,7 +58,21 @@ pub enum Filled {
 
 /// An opaque proof of a lease, made and read by one backend only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct LeaseToken(pub [u8; 32]);
+pub struct LeaseToken([u8; 32]);
+
+impl LeaseToken {
+    /// A token of what a backend wants to find in it later. It is `Copy`, so it has a size of its own: 32 bytes.
+    #[must_use]
+    pub const fn new(proof: [u8; 32]) -> Self {
+        Self(proof)
+    }
+
+    /// What its backend put into it.
+    #[must_use]
+    pub const fn proof(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
 
 /// Whose a hold is: one of its own for each hold, known before the store is asked. So a hold whose answer was lost can be
 /// ended as well.

@@ -50,7 +50,7 @@ impl<V> From<Option<V>> for Loaded<V> {
     }
 }
 
-/// Loads one key. Closures do without it: see `Builder::loader`.
+/// Loads one key. Closures do without it: see `LevelCacheBuilder::loader`.
 ///
 /// ```
 /// use accelerator_core::{LoadError, Loaded, Loader};

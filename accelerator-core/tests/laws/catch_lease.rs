@@ -64,7 +64,7 @@ use Defect::*;
 /// The longest value, in bytes: small enough that the laws go beyond it.
 const MOST: usize = 100_000;
 const LONG: Duration = Duration::from_secs(1_000_000);
-const ONE_FOR_ALL: LeaseToken = LeaseToken([1; 32]);
+const ONE_FOR_ALL: LeaseToken = LeaseToken::new([1; 32]);
 
 struct Broken {
     defect: Defect,
@@ -206,7 +206,7 @@ impl L2Store for Broken {
         let unconditional = match self.defect {
             FillIgnoresTheToken => true,
             LateFillIsTaken => late,
-            AnyTokenOfZeros => token == LeaseToken([0; 32]),
+            AnyTokenOfZeros => token == LeaseToken::new([0; 32]),
             SeenIsSeenForEver => seen_once,
             LooksThenFills => {
                 let stands = self.inner.stands(key, &token);

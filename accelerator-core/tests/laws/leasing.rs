@@ -97,7 +97,7 @@ impl LeasingL2 {
         let mut out = [0; 32];
         out[..8].copy_from_slice(&number.to_le_bytes());
         out[8..16].copy_from_slice(&self.starts.load(Ordering::SeqCst).to_le_bytes());
-        LeaseToken(out)
+        LeaseToken::new(out)
     }
 }
 

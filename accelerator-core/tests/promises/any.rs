@@ -6,7 +6,7 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use accelerator_core::testkit::MemoryL2;
-use accelerator_core::{Builder, Codec, LevelCache, LoadError, NoL1, Shape};
+use accelerator_core::{Codec, LevelCache, LevelCacheBuilder, LoadError, NoL1, Shape};
 
 use crate::common::TTL;
 
@@ -81,6 +81,6 @@ impl Codec<Dyn> for AnyCodec {
 }
 
 /// A cache of an L2 alone.
-pub(crate) fn cache(l2: &MemoryL2, codec: AnyCodec) -> Builder<u64, Dyn, NoL1> {
+pub(crate) fn cache(l2: &MemoryL2, codec: AnyCodec) -> LevelCacheBuilder<u64, Dyn, NoL1> {
     LevelCache::<u64, Dyn>::builder().area("any").ttl(TTL).l2_with_codec(l2.clone(), codec)
 }

@@ -1,7 +1,7 @@
 //! The builder refuses nonsense by name: the field, its value, and what it accepts.
 
 use accelerator_core::testkit::{MemoryL1, MemoryL2};
-use accelerator_core::{Builder, CacheResult, ErrorKind, LevelCache, Limits, NoL1};
+use accelerator_core::{CacheResult, ErrorKind, LevelCache, LevelCacheBuilder, Limits, NoL1};
 
 use crate::common::{L1, TTL, World, ms, ok, secs};
 
@@ -19,7 +19,7 @@ fn refused<C>(built: CacheResult<C>, parts: &[&str]) {
 
 #[test]
 fn each_nonsense_is_refused_by_name_value_and_range() {
-    type Change = fn(Builder<u64, u64, L1>) -> Builder<u64, u64, L1>;
+    type Change = fn(LevelCacheBuilder<u64, u64, L1>) -> LevelCacheBuilder<u64, u64, L1>;
     let cases: Vec<(Change, &[&str])> = vec![
         (|b| b.area(""), &["area", "\"\"", "1 to 100"]),
         (|b| b.area("x".repeat(101)), &["area", "xxx", "1 to 100"]),

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use accelerator_core::testkit::{Faulty, ManualClock, MemoryL1, MemoryL2};
-use accelerator_core::{Builder, L1Store, LevelCache, Lookup};
+use accelerator_core::{L1Store, LevelCache, LevelCacheBuilder, Lookup};
 use tokio::sync::watch;
 
 pub(crate) type L1 = MemoryL1<u64, u64>;
@@ -175,43 +175,43 @@ impl World {
     }
 
     /// Nothing but area, clock and TTL.
-    pub(crate) fn bare(&self) -> Builder<u64, u64> {
+    pub(crate) fn bare(&self) -> LevelCacheBuilder<u64, u64> {
         LevelCache::<u64, u64>::builder().area("t").clock(self.clock.clone()).ttl(TTL)
     }
 
-    fn loading<S>(&self, builder: Builder<u64, u64, S>) -> Builder<u64, u64, S> {
+    fn loading<S>(&self, builder: LevelCacheBuilder<u64, u64, S>) -> LevelCacheBuilder<u64, u64, S> {
         let source = self.source.clone();
         builder.loader(move |key| source.clone().load(key))
     }
 
     /// L1 and the source.
-    pub(crate) fn l1(&self) -> Builder<u64, u64, L1> {
+    pub(crate) fn l1(&self) -> LevelCacheBuilder<u64, u64, L1> {
         self.loading(self.bare().l1(self.l1.clone()))
     }
 
     /// L1, L2 and the source.
-    pub(crate) fn both(&self) -> Builder<u64, u64, L1> {
+    pub(crate) fn both(&self) -> LevelCacheBuilder<u64, u64, L1> {
         self.l1().l1_ttl(TTL).l2(self.l2.clone())
     }
 
     /// L1 and L2, without a loader.
-    pub(crate) fn no_loader(&self) -> Builder<u64, u64, L1> {
+    pub(crate) fn no_loader(&self) -> LevelCacheBuilder<u64, u64, L1> {
         self.bare().l1_ttl(TTL).l1(self.l1.clone()).l2(self.l2.clone())
     }
 
     /// L2 and the source.
-    pub(crate) fn l2(&self) -> Builder<u64, u64, accelerator_core::NoL1> {
+    pub(crate) fn l2(&self) -> LevelCacheBuilder<u64, u64, accelerator_core::NoL1> {
         self.loading(self.bare().l2(self.l2.clone()))
     }
 
     /// L1 and the source, in batches.
-    pub(crate) fn many(&self) -> Builder<u64, u64, L1> {
+    pub(crate) fn many(&self) -> LevelCacheBuilder<u64, u64, L1> {
         let source = self.source.clone();
         self.bare().l1(self.l1.clone()).batch_loader(move |keys| source.clone().load_many(keys))
     }
 
     /// L1, L2 and the source, in batches.
-    pub(crate) fn batches(&self) -> Builder<u64, u64, L1> {
+    pub(crate) fn batches(&self) -> LevelCacheBuilder<u64, u64, L1> {
         let source = self.source.clone();
         self.no_loader().batch_loader(move |keys| source.clone().load_many(keys))
     }
@@ -232,6 +232,6 @@ impl World {
 }
 
 /// Builds what is known to be a good configuration.
-pub(crate) fn ok<S: L1Store<u64, u64> + Clone>(builder: Builder<u64, u64, S>) -> LevelCache<u64, u64, S> {
+pub(crate) fn ok<S: L1Store<u64, u64> + Clone>(builder: LevelCacheBuilder<u64, u64, S>) -> LevelCache<u64, u64, S> {
     builder.build().expect("a good configuration")
 }

@@ -4,7 +4,9 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use accelerator_core::testkit::{Faulty, ManualClock, MemoryL1, MemoryL2, Op, settle};
-use accelerator_core::{Builder, Clock, Codec, L1Store, LevelCache, Limits, LoadError, Loaded, Lookup, WriteOptions};
+use accelerator_core::{
+    Clock, Codec, L1Store, LevelCache, LevelCacheBuilder, Limits, LoadError, Loaded, Lookup, WriteOptions,
+};
 
 use crate::common::{Away, L1, Level, TTL, World, ms, ok, secs};
 
@@ -285,7 +287,7 @@ async fn a_life_counts_from_before_a_slow_encoding() {
     assert_eq!((cache.try_get(&2), cache.try_get(&3)), (Lookup::Miss, Lookup::Miss), "outlived L2");
 }
 
-fn at<S>(builder: Builder<u64, u64, S>, clock: &ManualClock) -> Builder<u64, u64, S> {
+fn at<S>(builder: LevelCacheBuilder<u64, u64, S>, clock: &ManualClock) -> LevelCacheBuilder<u64, u64, S> {
     builder.clock(clock.clone())
 }
 

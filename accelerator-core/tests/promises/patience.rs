@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use accelerator_core::testkit::{Fault, Faulty, ManualClock, MemoryL1, MemoryL2, Op, settle};
 use accelerator_core::{
-    Begin, Builder, Cache, CacheError, ErrorKind, LevelCache, LoadError, LoadTicket, Lookup, ReadOptions,
+    Begin, Cache, CacheError, ErrorKind, LevelCache, LevelCacheBuilder, LoadError, LoadTicket, Lookup, ReadOptions,
 };
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
@@ -96,7 +96,9 @@ struct Beside {
 
 impl Beside {
     async fn new(
-        tweak: impl FnOnce(Builder<u64, u64, MemoryL1<u64, u64>>) -> Builder<u64, u64, MemoryL1<u64, u64>>,
+        tweak: impl FnOnce(
+            LevelCacheBuilder<u64, u64, MemoryL1<u64, u64>>,
+        ) -> LevelCacheBuilder<u64, u64, MemoryL1<u64, u64>>,
     ) -> Self {
         let builder = LevelCache::builder().area("a").l1(MemoryL1::new()).ttl(TTL).loader_timeout(ms(100));
         let cache = ok(tweak(builder));
@@ -119,7 +121,7 @@ async fn answers(waiting: Vec<JoinHandle<Begin<u64>>>) -> Vec<Begin<u64>> {
     all
 }
 
-fn by_l2(builder: Builder<u64, u64, MemoryL1<u64, u64>>) -> Builder<u64, u64, MemoryL1<u64, u64>> {
+fn by_l2(builder: LevelCacheBuilder<u64, u64, MemoryL1<u64, u64>>) -> LevelCacheBuilder<u64, u64, MemoryL1<u64, u64>> {
     builder.l2(MemoryL2::new())
 }
 

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use accelerator_core::testkit::{ManualClock, MemoryL1, MemoryL2, settle};
-use accelerator_core::{Builder, Bytes, Clock, L1Store, L2Store, Lookup, Outcomes, StoreResult, async_trait};
+use accelerator_core::{Bytes, Clock, L1Store, L2Store, LevelCacheBuilder, Lookup, Outcomes, StoreResult, async_trait};
 
 use crate::common::{L1, TTL, World, ms, ok, secs};
 
@@ -21,7 +21,7 @@ impl Clock for Wrong {
 }
 
 /// A node whose clock is wrong by `skew`, on the L2 of the world.
-fn node(w: &World, l2: &MemoryL2, l1: &L1, skew: i64, stale: Duration) -> Builder<u64, u64, L1> {
+fn node(w: &World, l2: &MemoryL2, l1: &L1, skew: i64, stale: Duration) -> LevelCacheBuilder<u64, u64, L1> {
     let source = w.source.clone();
     let builder = w.bare().clock(Wrong(w.clock.clone(), skew)).l1(l1.clone()).l1_ttl(TTL).l2(l2.clone());
     builder.stale_on_error(stale).loader(move |key| source.clone().load(key))

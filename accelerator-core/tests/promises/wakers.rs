@@ -8,13 +8,13 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::task::{Context, Wake, Waker};
 
 use accelerator_core::testkit::{Op, settle};
-use accelerator_core::{Builder, Cache};
+use accelerator_core::{Cache, LevelCacheBuilder};
 use tokio::runtime;
 use tokio::time::timeout;
 
 use crate::common::{L1, World, ms, ok, secs};
 
-type Build = fn(&World) -> Builder<u64, u64, L1>;
+type Build = fn(&World) -> LevelCacheBuilder<u64, u64, L1>;
 type Wait = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Dropped, it ends the wait of somebody else.

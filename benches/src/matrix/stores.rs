@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use accelerator::stores::{MiniMokaL1, MokaL1, QuickCacheL1};
 use accelerator::testkit::MemoryL2;
-use accelerator::{BoxFuture, Builder, Cache, L1Store, L2Store, LevelCache, NoL1};
+use accelerator::{BoxFuture, Cache, L1Store, L2Store, LevelCache, LevelCacheBuilder, NoL1};
 use foldhash::fast::FixedState;
 
 use crate::matrix::storm::{Storm, Way, storm};
@@ -79,7 +79,7 @@ impl<S, N, F> Handle for Over<S, N, F>
 where
     S: L1Store<u64, Payload> + Clone,
     N: Fn() -> S,
-    F: Fn(S) -> Builder<u64, Payload, S>,
+    F: Fn(S) -> LevelCacheBuilder<u64, Payload, S>,
 {
     fn hits(&self, from: u64, count: u64) {
         super::subject::static_hits(&self.cache, from, count);

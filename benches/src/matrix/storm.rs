@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use accelerator::macros::cacheable;
-use accelerator::{Builder, Cache, L1Store, LevelCache};
+use accelerator::{Cache, L1Store, LevelCache, LevelCacheBuilder};
 use tokio::task::JoinHandle;
 
 use crate::matrix::{Failed, Payload, make};
@@ -68,7 +68,7 @@ async fn load(loads: &AtomicU64, id: u64) -> Result<Option<Payload>, Failed> {
 
 /// A storm on a fresh cache, on one thread; `allocations` counts those of the process so far.
 pub(super) fn storm<S: L1Store<u64, Payload> + Clone>(
-    builder: Builder<u64, Payload, S>,
+    builder: LevelCacheBuilder<u64, Payload, S>,
     way: Way,
     tasks: u64,
     allocations: &dyn Fn() -> u64,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use accelerator::testkit::MemoryL2;
-use accelerator::{Builder, Codec, LevelCache, LoadError, Lookup, Postcard};
+use accelerator::{Codec, LevelCache, LevelCacheBuilder, LoadError, Lookup, Postcard};
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
 
@@ -48,7 +48,7 @@ pub(crate) struct Envelope {
 }
 
 /// A cache of the area and schema that the reader has.
-pub(crate) fn cache(store: MemoryL2) -> Builder<u64, Doc> {
+pub(crate) fn cache(store: MemoryL2) -> LevelCacheBuilder<u64, Doc> {
     LevelCache::builder().area("doc").l2(store).ttl(TTL).null_ttl(TTL)
 }
 
@@ -70,7 +70,7 @@ pub(crate) async fn write(store: &MemoryL2, random: &mut fastrand::Rng) -> anyho
 /// What a cache writes for `value`, and where.
 async fn written(
     store: &MemoryL2,
-    builder: impl FnOnce(MemoryL2) -> Builder<u64, Doc>,
+    builder: impl FnOnce(MemoryL2) -> LevelCacheBuilder<u64, Doc>,
     key: u64,
     value: &Option<Doc>,
 ) -> anyhow::Result<(String, Vec<u8>)> {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use accelerator::stores::QuickCacheL1;
-use accelerator::{Builder, CacheResult, L2Store, LevelCache, NoL1};
+use accelerator::{CacheResult, L2Store, LevelCache, LevelCacheBuilder, NoL1};
 
 use crate::row::{Id, Row};
 use crate::worker::calls::LOADER_TIMEOUT;
@@ -18,7 +18,7 @@ pub(crate) const L1_TTL: Duration = Duration::from_millis(300);
 pub(crate) type Far = LevelCache<Id, Row, NoL1>;
 pub(crate) type Near = LevelCache<Id, Row, QuickCacheL1<Id, Row>>;
 
-fn builder(area: &str, store: Arc<dyn L2Store>) -> Builder<Id, Row> {
+fn builder(area: &str, store: Arc<dyn L2Store>) -> LevelCacheBuilder<Id, Row> {
     LevelCache::builder().area(area).l2(store).ttl(TTL).null_ttl(TTL).loader_timeout(LOADER_TIMEOUT)
 }
 

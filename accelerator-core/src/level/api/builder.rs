@@ -43,19 +43,19 @@ use crate::traits::loader::{BatchLoader, Loaded, Loader};
 /// Most users need four calls: `area`, `l1` and / or `l2`, `ttl`, `loader`. The levels follow from what is plugged in:
 /// L1 only, L2 only, or both.
 #[must_use = "call build()"]
-pub struct Builder<K, V, L1 = NoL1> {
+pub struct LevelCacheBuilder<K, V, L1 = NoL1> {
     l1: L1,
     set: Settings<K, V>,
 }
 
 impl<K: Key, V: Value> LevelCache<K, V> {
     /// Begins a cache of `K` and `V`.
-    pub fn builder() -> Builder<K, V> {
-        Builder { l1: NoL1, set: Settings::default() }
+    pub fn builder() -> LevelCacheBuilder<K, V> {
+        LevelCacheBuilder { l1: NoL1, set: Settings::default() }
     }
 }
 
-impl<K: Key, V: Value, L1> Builder<K, V, L1> {
+impl<K: Key, V: Value, L1> LevelCacheBuilder<K, V, L1> {
     /// Name of this cache's part of L2, 1 to 100 characters; two caches that share an L2 need two names. Required.
     pub fn area(mut self, area: impl Into<String>) -> Self {
         self.set.area = area.into();
@@ -64,9 +64,9 @@ impl<K: Key, V: Value, L1> Builder<K, V, L1> {
 
     /// The in-process level: a store that is cheap to clone, or an `Arc` of one (`Arc<dyn L1Store<K, V>>` too). Each cache
     /// takes one of its own.
-    pub fn l1<S: L1Store<K, V> + Clone>(mut self, store: S) -> Builder<K, V, S> {
+    pub fn l1<S: L1Store<K, V> + Clone>(mut self, store: S) -> LevelCacheBuilder<K, V, S> {
         self.set.has_l1 = true;
-        Builder { l1: store, set: self.set }
+        LevelCacheBuilder { l1: store, set: self.set }
     }
 
     /// The shared level, with the codec [`Postcard`](crate::Postcard) unless [`codec`](Self::codec) says otherwise.

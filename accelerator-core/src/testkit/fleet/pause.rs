@@ -9,11 +9,11 @@ use futures_util::future::join_all;
 use tokio::time::{sleep, timeout};
 
 use super::{LONG, Numbers};
-use crate::level::{Builder, LevelCache};
+use crate::level::{LevelCache, LevelCacheBuilder};
 use crate::traits::l2::{L2Read, L2Store};
 
 /// A node whose loads take so long, and are counted.
-fn node<S: L2Store>(store: S, takes: Duration, loads: &Arc<AtomicUsize>) -> Builder<u64, u64> {
+fn node<S: L2Store>(store: S, takes: Duration, loads: &Arc<AtomicUsize>) -> LevelCacheBuilder<u64, u64> {
     let loads = loads.clone();
     let load = move |key: u64| {
         loads.fetch_add(1, SeqCst);

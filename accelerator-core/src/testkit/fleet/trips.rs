@@ -5,7 +5,7 @@ use std::io;
 use std::time::Duration;
 
 use super::{LONG, Numbers};
-use crate::level::{Builder, LevelCache};
+use crate::level::{LevelCache, LevelCacheBuilder};
 use crate::options::ReadOptions;
 use crate::testkit::server::CountingProxy;
 use crate::traits::l1::NoL1;
@@ -15,7 +15,8 @@ use crate::traits::l2::L2Store;
 /// store talks over the proxy.
 pub async fn each_call_has_its_trips<S: L2Store + Clone>(proxy: &CountingProxy, store: S) {
     let builder = |area| {
-        let builder: Builder<u64, u64> = LevelCache::builder().area(area).l2_with_codec(store.clone(), Numbers);
+        let builder: LevelCacheBuilder<u64, u64> =
+            LevelCache::builder().area(area).l2_with_codec(store.clone(), Numbers);
         builder.l2_timeout(Duration::from_secs(60)).ttl(LONG)
     };
     // Ready at once, so that one call after the other is counted.

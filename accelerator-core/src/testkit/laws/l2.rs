@@ -244,7 +244,7 @@ pub async fn without_leases_lease_methods_are_unsupported<S: L2Store + ?Sized>(s
     if store.limits().leases {
         return;
     }
-    let (key, token) = (fresh_key(), LeaseToken([0; 32]));
+    let (key, token) = (fresh_key(), LeaseToken::new([0; 32]));
     let kinds = [
         store.get_or_lease(&key, LONG).await.err().map(|e| e.kind()),
         store.fill(&key, &token, bytes("value"), LONG).await.err().map(|e| e.kind()),

@@ -99,7 +99,7 @@ pub async fn a_foreign_token_renews_nothing<S: L2Store + ?Sized>(store: &S, _: &
     let stored = value("there");
     store.set(&there, stored.clone(), LONG).await.expect("set");
     let own = lease(store, &leased).await;
-    for token in [lease(store, &other).await, LeaseToken([0; 32]), LeaseToken([0xFF; 32])] {
+    for token in [lease(store, &other).await, LeaseToken::new([0; 32]), LeaseToken::new([0xFF; 32])] {
         for key in [&missing, &there, &leased] {
             let renewed = store.renew(key, &token, LEASE).await;
             assert!(matches!(renewed, Ok(None) | Err(_)), "renewed by a foreign token");

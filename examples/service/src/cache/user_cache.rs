@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use accelerator::stores::MokaL1;
-use accelerator::{Builder, Cache, CacheResult, LevelCache};
+use accelerator::{Cache, CacheResult, LevelCache, LevelCacheBuilder};
 
 use crate::user::User;
 
@@ -12,7 +12,7 @@ use crate::user::User;
 pub type UserCache = Arc<dyn Cache<u64, User>>;
 
 /// How users are cached. The methods of the service load them, so there is no loader here.
-pub fn builder() -> Builder<u64, User, MokaL1<u64, User>> {
+pub fn builder() -> LevelCacheBuilder<u64, User, MokaL1<u64, User>> {
     LevelCache::builder()
         .area("user")
         .l1(MokaL1::new(10_000))
