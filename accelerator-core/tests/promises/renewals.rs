@@ -125,7 +125,9 @@ async fn a_holder_that_died_costs_a_second() {
     let nodes: Vec<_> = (0..4).map(|_| ok(w.twin().both())).collect();
     let reads: Vec<_> = nodes.iter().map(|node| read(&w, node, "get")).collect();
     settle().await;
-    pass(&w, ms(1080)).await;
+    // Two pauses between looks, of 75 ms at most: one node gets the lease after the first, the others see the value after the
+    // second.
+    pass(&w, ms(1170)).await;
     for read in reads {
         assert!(read.is_finished());
         assert_eq!(read.await.unwrap(), Some(1001));

@@ -51,7 +51,8 @@ async fn begin(cache: Level) -> Begin<u64> {
 #[test]
 fn who_waits_for_a_ticket_looks_after_the_work_that_takes_its_place() {
     let w = World::new();
-    let cache = ok(w.l1().loader_timeout(ms(200)));
+    // Longer than a busy machine keeps a thread from running: the load must not end by it.
+    let cache = ok(w.l1().loader_timeout(ms(3000)));
     let (door, idle) = (w.source.door(), runtime());
     let Begin::Lead(ticket) = idle.block_on(begin(cache.clone())) else { unreachable!("nothing is cached") };
     let heir = cache.clone();
