@@ -42,14 +42,16 @@ pub use level::{
 pub use options::{ReadOptions, WriteOptions};
 pub use pulse::PulsePoint;
 pub use time::Clock;
+pub use traits::bus::{BusEvent, BusLimits, GapCause, InvalidationBus};
 pub use traits::codec::Codec;
-pub use traits::head;
 pub use traits::l1::{L1Stats, L1Store, NoL1};
+pub use traits::l2::head;
+pub use traits::l2::outcomes::Outcomes;
+pub use traits::l2::unclaimed::Unclaimed;
 pub use traits::l2::{Filled, HoldOwner, L2Read, L2Store, LeaseToken, Limits};
 pub use traits::loader::{BatchLoader, Loaded, Loader};
-pub use traits::outcomes::Outcomes;
 pub use traits::shape::Shape;
-pub use traits::unclaimed::Unclaimed;
 
 pub use async_trait::async_trait;
 pub use bytes::Bytes;
+pub use futures_util::stream::BoxStream;

@@ -13,9 +13,9 @@ use super::fault::{Fault, Op, Then};
 use super::faulty::Faulty;
 use super::granted::Granted;
 use crate::error::{StoreError, StoreErrorKind, StoreResult};
+use crate::traits::l2::outcomes::Outcomes;
+use crate::traits::l2::unclaimed::Unclaimed;
 use crate::traits::l2::{Filled, HoldOwner, L2Read, L2Store, LeaseToken, Limits};
-use crate::traits::outcomes::Outcomes;
-use crate::traits::unclaimed::Unclaimed;
 
 impl<S: L2Store> Faulty<S> {
     /// Carries out one operation on `keys`, as far as the script lets it, and puts the outcomes into `out`. `act` carries

@@ -9,8 +9,8 @@ use bytes::Bytes;
 use super::MemoryL2;
 use crate::error::StoreResult;
 use crate::time::millis;
+use crate::traits::l2::outcomes::Outcomes;
 use crate::traits::l2::{Filled, HoldOwner, L2Read, L2Store, LeaseToken, Limits};
-use crate::traits::outcomes::Outcomes;
 
 #[async_trait]
 impl L2Store for MemoryL2 {

@@ -23,8 +23,8 @@ use crate::level::remote::Remote;
 use crate::level::remote::age::{AskedRead, told};
 use crate::level::time::policy::{BYTES_PER_KEY, HOLD, MOST_PATIENCE, SLOWEST_RATE};
 use crate::level::time::ticker::{Limit, NoRuntime};
+use crate::traits::l2::outcomes::{Outcomes, Progress};
 use crate::traits::l2::{Filled, HoldOwner, L2Read, LeaseToken};
-use crate::traits::outcomes::{Outcomes, Progress};
 
 /// A read that was to end looks whether something came in the last part of its limit: one of so many.
 const PARTS: u32 = 4;

@@ -15,7 +15,7 @@ use crate::level::remote::permit::{FillRight, L2Use, Permit};
 use crate::level::wire::moment::Instants;
 use crate::level::wire::wire_key::WireKeys;
 use crate::traits::l2::L2Read;
-use crate::traits::outcomes::Outcomes;
+use crate::traits::l2::outcomes::Outcomes;
 
 /// What a store answers to a question about many keys, in their order. Dropped before its end (while L2 is asked, or by a
 /// panic), it gives back the leases that are left in it.

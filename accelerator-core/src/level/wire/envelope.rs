@@ -11,7 +11,7 @@ use xxhash_rust::xxh3::{Xxh3, xxh3_64, xxh3_64_with_seed};
 
 use crate::level::stats::rejects::Origin;
 use crate::level::time::policy::Life;
-use crate::traits::head::{HEAD_LEN, Head, Kind};
+use crate::traits::l2::head::{HEAD_LEN, Head, Kind};
 
 /// Bytes before extras and payload.
 pub(crate) const ENVELOPE_LEN: usize = 40;

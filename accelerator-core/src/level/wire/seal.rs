@@ -16,8 +16,8 @@ use crate::level::wire::envelope::{Meta, Unreadable};
 use crate::level::wire::moment::Instants;
 use crate::level::wire::wall_clock;
 use crate::level::wire::wire_key::WireKey;
-use crate::traits::head::{Head, Kind};
 use crate::traits::l2::L2Store;
+use crate::traits::l2::head::{Head, Kind};
 
 /// What is to be written, and for how long the store keeps it.
 pub(crate) struct Sealed {

@@ -7,7 +7,7 @@ use super::l2_lease::LEASE;
 use super::l2_time::short;
 use super::time::Time;
 use crate::traits::l2::L2Store;
-use crate::traits::outcomes::Outcomes;
+use crate::traits::l2::outcomes::Outcomes;
 
 /// Where reads tell ages, each kind of read does, and no value is older than what it says: neither one that was just
 /// written nor one that has been there for a while, nor one that replaced another.

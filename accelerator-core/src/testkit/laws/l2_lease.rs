@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::l2::{LONG, fresh_key, get};
 use super::l2_batch::mget;
 use super::time::Time;
-use crate::traits::head::{Head, Kind};
+use crate::traits::l2::head::{Head, Kind};
 use crate::traits::l2::{Filled, HoldOwner, L2Read, L2Store, LeaseToken};
 
 /// Long enough for a law, and for servers that count in seconds.

@@ -10,8 +10,8 @@ use super::l2_batch::{fresh_keys, refs};
 use super::l2_lease::{LEASE, assert_hit, token, value};
 use super::time::Time;
 use crate::error::StoreResult;
+use crate::traits::l2::outcomes::Outcomes;
 use crate::traits::l2::{Filled, HoldOwner, L2Read, L2Store};
-use crate::traits::outcomes::Outcomes;
 
 fn all<T>(outcomes: Outcomes<T>, what: &str) -> Vec<T> {
     assert_eq!(outcomes.missing(), 0, "{what}: outcomes that never came");

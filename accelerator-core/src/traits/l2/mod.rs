@@ -1,5 +1,10 @@
 //! L2: shared, bytes, asynchronous, fallible.
 
+pub mod head;
+pub(crate) mod limits;
+pub(crate) mod outcomes;
+pub(crate) mod unclaimed;
+
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,10 +13,10 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use crate::error::{StoreError, StoreResult};
-use crate::traits::head::{Head, Kind};
-use crate::traits::outcomes::Outcomes;
+use crate::traits::l2::head::{Head, Kind};
+use crate::traits::l2::outcomes::Outcomes;
 
-pub use crate::traits::limits::Limits;
+pub use crate::traits::l2::limits::Limits;
 
 /// What one L2 read says where leases exist.
 #[derive(Clone, Debug, PartialEq, Eq)]

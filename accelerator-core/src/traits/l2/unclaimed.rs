@@ -1,7 +1,7 @@
 //! Leases that a batch was granted, until its caller has them.
 
+use crate::traits::l2::outcomes::Outcomes;
 use crate::traits::l2::{L2Read, L2Store, LeaseToken};
-use crate::traits::outcomes::Outcomes;
 
 /// The [`Outcomes`] of a batch of reads with leases, for a store whose `mget_or_lease` is made of its own
 /// `mget_or_lease_into`. Dropped before it is claimed, it gives back the leases that have come, in a task.

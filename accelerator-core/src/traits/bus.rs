@@ -1,0 +1,100 @@
+//! The way by which the nodes of a fleet hear of each other's writes.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::stream::BoxStream;
+
+use crate::error::StoreResult;
+
+/// A channel that carries invalidations between the caches of a fleet. Messages go to all who listen to their topic, those
+/// of the publisher's own process included.
+///
+/// A bus may lose messages, as long as it says so: between [`BusEvent::Listening`] and the next [`BusEvent::Gap`] everything
+/// arrives that is published to the topic. A cache that is told of a gap forgets what it has in L1.
+#[async_trait]
+pub trait InvalidationBus: Send + Sync + 'static {
+    /// Hands `message` to all who listen to `topic`. Messages of one publisher arrive in the order in which the calls were
+    /// made, where each call was awaited before the next.
+    ///
+    /// # Errors
+    /// The bus did not confirm that it took the message. Some of the listeners may have it all the same.
+    ///
+    /// # Cancel safety
+    /// The message may or may not be published.
+    async fn publish(&self, topic: &str, message: Bytes) -> StoreResult<()>;
+
+    /// What arrives at `topic` from now on. The bus connects, and connects again, by itself; the stream ends only when it
+    /// is dropped. A bus starts nothing before the stream is polled first.
+    ///
+    /// A listener that takes nothing off its stream for too long loses everything that waits and gets
+    /// [`GapCause::Overflow`].
+    fn listen(&self, topic: &str) -> BoxStream<'static, BusEvent>;
+
+    /// What the bus can carry.
+    fn limits(&self) -> BusLimits {
+        BusLimits::default()
+    }
+}
+
+/// What a listener of an [`InvalidationBus`] is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum BusEvent {
+    /// From now on every message arrives, or a gap does.
+    Listening,
+    /// A message, as it was published.
+    Message(Bytes),
+    /// Messages may have been lost. Nothing else comes before the next `Listening`.
+    Gap(GapCause),
+}
+
+/// Why messages may have been lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum GapCause {
+    /// The connection ended, or there was none yet.
+    Disconnected,
+    /// The server did not answer in time, though the connection stands.
+    NoAnswer,
+    /// The listener was too slow, and what waited for it was dropped.
+    Overflow,
+    /// The server refused: no right to listen, or not a server of this kind.
+    Refused,
+}
+
+impl GapCause {
+    /// The cause in a word, for logs and labels of metrics.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Disconnected => "disconnected",
+            Self::NoAnswer => "no_answer",
+            Self::Overflow => "overflow",
+            Self::Refused => "refused",
+        }
+    }
+}
+
+/// What an [`InvalidationBus`] can carry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct BusLimits {
+    /// The largest message in bytes, at least 1,024. The cache splits what is larger.
+    pub max_message_bytes: usize,
+}
+
+impl Default for BusLimits {
+    /// Messages of 64 KiB.
+    fn default() -> Self {
+        Self { max_message_bytes: 64 * 1024 }
+    }
+}
+
+impl BusLimits {
+    /// These limits with another largest message.
+    #[must_use]
+    pub fn max_message_bytes(mut self, bytes: usize) -> Self {
+        self.max_message_bytes = bytes;
+        self
+    }
+}
