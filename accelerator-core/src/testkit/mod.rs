@@ -21,6 +21,7 @@ mod gate;
 mod granted;
 mod holds;
 pub mod laws;
+mod memory_bus;
 mod memory_l1;
 mod memory_l2;
 mod memory_l2_store;
@@ -34,6 +35,7 @@ pub use clock::{ManualClock, settle};
 pub use fault::{Call, Fault, Op, Then};
 pub use faulty::Faulty;
 pub use gate::Gate;
+pub use memory_bus::{Arrival, MemoryBus};
 pub use memory_l1::MemoryL1;
 pub use memory_l2::MemoryL2;
 

@@ -1,5 +1,7 @@
 //! The way by which the nodes of a fleet hear of each other's writes.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
@@ -11,6 +13,11 @@ use crate::error::StoreResult;
 ///
 /// A bus may lose messages, as long as it says so: between [`BusEvent::Listening`] and the next [`BusEvent::Gap`] everything
 /// arrives that is published to the topic. A cache that is told of a gap forgets what it has in L1.
+///
+/// A topic is a text of 1 to 512 bytes, any text: topics that differ in one byte are different topics. A bus whose server
+/// takes less for a name, or reads more into it, encodes it. A message is bytes, of any content.
+///
+/// `testkit::MemoryBus` is one for tests, and `bus_laws!` proves one of your own.
 #[async_trait]
 pub trait InvalidationBus: Send + Sync + 'static {
     /// Hands `message` to all who listen to `topic`. Messages of one publisher arrive in the order in which the calls were
@@ -18,6 +25,8 @@ pub trait InvalidationBus: Send + Sync + 'static {
     ///
     /// # Errors
     /// The bus did not confirm that it took the message. Some of the listeners may have it all the same.
+    /// [`StoreErrorKind::TooLarge`](crate::StoreErrorKind::TooLarge) where it is larger than the
+    /// [limit](Self::limits): then nobody has.
     ///
     /// # Cancel safety
     /// The message may or may not be published.
@@ -42,9 +51,10 @@ pub trait InvalidationBus: Send + Sync + 'static {
 pub enum BusEvent {
     /// From now on every message arrives, or a gap does.
     Listening,
-    /// A message, as it was published.
+    /// A message, as it was published. Only between `Listening` and the next gap.
     Message(Bytes),
-    /// Messages may have been lost. Nothing else comes before the next `Listening`.
+    /// Messages may have been lost. No message comes before the next `Listening`; another gap may, where the cause has
+    /// become another one.
     Gap(GapCause),
 }
 
@@ -81,12 +91,15 @@ impl GapCause {
 pub struct BusLimits {
     /// The largest message in bytes, at least 1,024. The cache splits what is larger.
     pub max_message_bytes: usize,
+    /// How many messages wait for a listener at most, at least 1: one more, and it loses them all and is told of a gap.
+    /// A bus may have room for fewer where they are large.
+    pub max_waiting: usize,
 }
 
 impl Default for BusLimits {
-    /// Messages of 64 KiB.
+    /// Messages of 64 KiB, of which 1,024 wait.
     fn default() -> Self {
-        Self { max_message_bytes: 64 * 1024 }
+        Self { max_message_bytes: 64 * 1024, max_waiting: 1024 }
     }
 }
 
@@ -96,5 +109,27 @@ impl BusLimits {
     pub fn max_message_bytes(mut self, bytes: usize) -> Self {
         self.max_message_bytes = bytes;
         self
+    }
+
+    /// These limits with so many messages waiting at most.
+    #[must_use]
+    pub fn max_waiting(mut self, messages: usize) -> Self {
+        self.max_waiting = messages;
+        self
+    }
+}
+
+#[async_trait]
+impl<B: InvalidationBus + ?Sized> InvalidationBus for Arc<B> {
+    async fn publish(&self, topic: &str, message: Bytes) -> StoreResult<()> {
+        (**self).publish(topic, message).await
+    }
+
+    fn listen(&self, topic: &str) -> BoxStream<'static, BusEvent> {
+        (**self).listen(topic)
+    }
+
+    fn limits(&self) -> BusLimits {
+        (**self).limits()
     }
 }
