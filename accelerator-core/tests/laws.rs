@@ -1,7 +1,11 @@
 //! The library's own stores, codec and keys keep the laws; and each law catches what it is there for.
 
+#[path = "laws/buses.rs"]
+mod buses;
 #[path = "laws/catch_age.rs"]
 mod catch_age;
+#[path = "laws/catch_bus.rs"]
+mod catch_bus;
 #[path = "laws/catch_codec_key.rs"]
 mod catch_codec_key;
 #[path = "laws/catch_hold.rs"]
@@ -20,8 +24,8 @@ mod tools;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use accelerator_core::testkit::{ManualClock, MemoryL1, MemoryL2};
-use accelerator_core::{Bytes, Json, Limits, MessagePack, Postcard, RawBytes};
+use accelerator_core::testkit::{ManualClock, MemoryBus, MemoryL1, MemoryL2};
+use accelerator_core::{BusLimits, Bytes, GapCause, Json, Limits, MessagePack, Postcard, RawBytes};
 use serde::{Deserialize, Serialize};
 
 use leasing::LeasingL2;
@@ -43,6 +47,17 @@ accelerator_core::l2_laws!(memory_l2_narrow, {
     let limits = Limits::default().max_key_bytes(250).max_value_bytes(1000);
     let limits = limits.ttl_granularity(std::time::Duration::from_millis(100)).leases(true);
     MemoryL2::new().with_limits(limits.shortest_lease(std::time::Duration::from_millis(200)))
+});
+
+accelerator_core::bus_laws!(memory_bus, MemoryBus::new(), interrupt = |bus| bus.interrupt(GapCause::NoAnswer));
+// The least that a bus may be able to carry.
+accelerator_core::bus_laws!(memory_bus_narrow, {
+    MemoryBus::new().with_limits(BusLimits::default().max_message_bytes(1024).max_waiting(64))
+});
+// A bus whose server isn't there: its laws are skipped.
+accelerator_core::bus_laws!(absent_bus, {
+    let Some(bus) = None::<MemoryBus> else { return };
+    bus
 });
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -114,6 +129,7 @@ accelerator_core::key_laws!(nested, ((u8, Option<u8>), [u8; 2]), {
 fn every_law_is_on_its_list() {
     let l1 = include_str!("../src/testkit/laws/l1.rs");
     let l2 = include_str!("../src/testkit/laws/l2.rs");
+    let bus = include_str!("../src/testkit/laws/bus.rs");
     let codec = include_str!("../src/testkit/laws/codec.rs");
     let key = include_str!("../src/testkit/laws/key.rs");
     for (list, laws) in [
@@ -130,6 +146,7 @@ fn every_law_is_on_its_list() {
         (l2, include_str!("../src/testkit/laws/l2_race.rs")),
         (l2, include_str!("../src/testkit/laws/l2_time.rs")),
         (l2, include_str!("../src/testkit/laws/l2_token.rs")),
+        (bus, bus),
         (codec, codec),
         (key, key),
     ] {
@@ -158,6 +175,19 @@ fn every_law_of_an_l2_catches_a_defect() {
     let laws = list.lines().filter_map(|line| line.strip_prefix("            ")?.strip_suffix(','));
     let laws: Vec<&str> = laws.filter(|law| law.chars().all(|c| c == '_' || c.is_ascii_lowercase())).collect();
     assert!(laws.len() > 50, "only {} laws were found", laws.len());
+    for law in laws {
+        assert!(catches.contains(&format!("\"{law}\"")), "nothing is caught by {law}");
+    }
+}
+
+/// The same of a bus.
+#[test]
+fn every_law_of_a_bus_catches_a_defect() {
+    let list = include_str!("../src/testkit/laws/bus.rs");
+    let catches = include_str!("laws/catch_bus.rs");
+    let laws = list.lines().filter_map(|line| line.strip_prefix("            ")?.strip_suffix(','));
+    let laws: Vec<&str> = laws.filter(|law| law.chars().all(|c| c == '_' || c.is_ascii_lowercase())).collect();
+    assert!(laws.len() > 10, "only {} laws were found", laws.len());
     for law in laws {
         assert!(catches.contains(&format!("\"{law}\"")), "nothing is caught by {law}");
     }

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::gate::{Gate, Stop};
 use crate::error::StoreErrorKind;
 
-/// The kinds of operations of an [`L2Store`](crate::L2Store). A batch is one operation of its kind.
+/// The kinds of operations of an [`L2Store`](crate::L2Store), and of an [`InvalidationBus`](crate::InvalidationBus). A batch is one operation of its kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Op {
@@ -30,6 +30,8 @@ pub enum Op {
     Hold,
     /// `unhold`.
     Unhold,
+    /// `publish` of a bus; its key is the topic.
+    Publish,
 }
 
 /// One fault of one operation.

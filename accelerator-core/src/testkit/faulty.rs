@@ -6,7 +6,7 @@ use super::fault::{Call, Fate, Fault, Op, Script};
 use super::gate::{Gate, Stop};
 use super::lock;
 
-/// An [`L2Store`](crate::L2Store) around another that fails as scripted, can be stopped at gates, and writes down what
+/// An [`L2Store`](crate::L2Store), or an [`InvalidationBus`](crate::InvalidationBus), around another that fails as scripted, can be stopped at gates, and writes down what
 /// is asked of it. A cheap handle: a test gives one clone to the cache and scripts with the other.
 ///
 /// An operation takes the first that there is of: the queue of its kind ([`push_for`](Faulty::push_for)), the general

@@ -85,7 +85,7 @@ impl<S: L2Store> Faulty<S> {
     }
 }
 
-fn scripted(kind: StoreErrorKind) -> StoreError {
+pub(super) fn scripted(kind: StoreErrorKind) -> StoreError {
     StoreError::new(kind, "scripted fault")
 }
 

@@ -7,6 +7,7 @@
 //! use accelerator_core::testkit::{MemoryL1, MemoryL2};
 //! accelerator_core::l1_laws!(my_l1, MemoryL1::new());
 //! accelerator_core::l2_laws!(my_l2, MemoryL2::new());
+//! accelerator_core::bus_laws!(my_bus, accelerator_core::testkit::MemoryBus::new());
 //! ```
 //!
 //! Code here is for tests: it asserts, and it prefers plain to fast.
@@ -14,6 +15,7 @@
 mod clock;
 mod fault;
 mod faulty;
+mod faulty_bus;
 mod faulty_store;
 #[cfg(all(unix, feature = "testkit-server"))]
 pub mod fleet;
@@ -44,6 +46,12 @@ pub use memory_l2::MemoryL2;
 /// What the law macros use, so that a store's crate needs no tokio for its tests.
 pub fn block_on<F: Future>(future: F) -> F::Output {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.expect("a current-thread runtime").block_on(future)
+}
+
+/// The same in paused time.
+fn block_on_paused<F: Future>(future: F) -> F::Output {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
     runtime.expect("a current-thread runtime").block_on(future)
 }
 

@@ -91,7 +91,7 @@ impl GapCause {
 pub struct BusLimits {
     /// The largest message in bytes, at least 1,024. The cache splits what is larger.
     pub max_message_bytes: usize,
-    /// How many messages wait for a listener at most, at least 1: one more, and it loses them all and is told of a gap.
+    /// How many messages wait for a listener at most, at least 64: one more, and it loses them all and is told of a gap.
     /// A bus may have room for fewer where they are large.
     pub max_waiting: usize,
 }

@@ -63,6 +63,29 @@ macro_rules! l2_laws {
     };
 }
 
+/// Proves an [`InvalidationBus`](crate::InvalidationBus): a module of that name with one test per
+/// [law](crate::testkit::laws::bus), each run on the bus itself (`plain`), through `Arc<dyn InvalidationBus>` (`erased`),
+/// and within a [`Faulty`](crate::testkit::Faulty) without faults (`faulty`).
+///
+/// The expression makes a handle each time; it may `.await`, and it may `return`, which skips the law. The topics are
+/// random, so that one server may serve all tests at once. Laws about outages ask something only where there is a way to
+/// make one: then `interrupt` is a function of the bus that cuts its listeners off, for a moment.
+///
+/// ```
+/// use accelerator_core::GapCause;
+/// use accelerator_core::testkit::MemoryBus;
+/// accelerator_core::bus_laws!(memory, MemoryBus::new(), interrupt = |bus| bus.interrupt(GapCause::Disconnected));
+/// ```
+#[macro_export]
+macro_rules! bus_laws {
+    ($name:ident, $bus:expr $(,)?) => {
+        $crate::__bus_law_list! { __bus_law_tests, $name, $bus, (none) }
+    };
+    ($name:ident, $bus:expr, interrupt = $interrupt:expr $(,)?) => {
+        $crate::__bus_law_list! { __bus_law_tests, $name, $bus, (by $interrupt) }
+    };
+}
+
 /// Proves a [`Codec`](crate::Codec) for one type: a module of that name with one test per
 /// [law](crate::testkit::laws::codec).
 ///
@@ -209,6 +232,74 @@ macro_rules! __l2_time {
 
 #[doc(hidden)]
 #[macro_export]
+macro_rules! __bus_law_tests {
+    ($laws:tt $name:ident, $bus:expr, $outage:tt) => {
+        mod $name {
+            mod plain {
+                $crate::__bus_law_group! { $laws $bus, $outage, plain }
+            }
+            mod erased {
+                $crate::__bus_law_group! { $laws $bus, $outage, erased }
+            }
+            mod faulty {
+                $crate::__bus_law_group! { $laws $bus, $outage, faulty }
+            }
+        }
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __bus_law_group {
+    ([$($law:ident),* $(,)?] $bus:expr, $outage:tt, $way:ident) => {
+        #[allow(unused_imports)]
+        use super::super::*;
+        $(#[test] fn $law() {
+            $crate::__bus_judge!($law, $bus, $outage, $way);
+        })*
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __bus_judge {
+    ($law:ident, $bus:expr, $outage:tt, plain) => {
+        $crate::testkit::laws::judge(async {
+            let bus = $bus;
+            let outage = $crate::__bus_outage!(&bus, $outage);
+            $crate::testkit::laws::bus::$law(&bus, &outage).await;
+        })
+    };
+    ($law:ident, $bus:expr, $outage:tt, erased) => {
+        $crate::testkit::laws::judge(async {
+            let bus = ::std::sync::Arc::new($bus);
+            let outage = $crate::__bus_outage!(&*bus, $outage);
+            let erased: ::std::sync::Arc<dyn $crate::InvalidationBus> = ::std::sync::Arc::clone(&bus) as _;
+            $crate::testkit::laws::bus::$law(&erased, &outage).await;
+        })
+    };
+    ($law:ident, $bus:expr, $outage:tt, faulty) => {
+        $crate::testkit::laws::judge(async {
+            let bus = $crate::testkit::Faulty::new($bus);
+            let outage = $crate::__bus_outage!(bus.inner(), $outage);
+            $crate::testkit::laws::bus::$law(&bus, &outage).await;
+        })
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __bus_outage {
+    ($bus:expr, (none)) => {
+        $crate::testkit::laws::Outage::none()
+    };
+    ($bus:expr, (by $interrupt:expr)) => {
+        $crate::testkit::laws::Outage::of($bus, $interrupt)
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
 macro_rules! __sample_tests {
     ([$($law:ident),* $(,)?] $laws:ident, $name:ident, $of:ty, $subject:expr, $samples:expr) => {
         mod $name {
@@ -241,6 +332,17 @@ macro_rules! __async_law_calls {
         [$((stringify!($law), ::std::boxed::Box::new(|| $crate::testkit::laws::judge(async {
             let (store, time) = $make();
             $law(&store, &time).await;
+        })) as ::std::boxed::Box<dyn FnOnce()>)),*]
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __bus_law_calls {
+    ([$($law:ident),* $(,)?] $make:expr) => {
+        [$((stringify!($law), ::std::boxed::Box::new(|| $crate::testkit::laws::judge_in_paused_time(async {
+            let (bus, outage) = $make();
+            $law(&bus, &outage).await;
         })) as ::std::boxed::Box<dyn FnOnce()>)),*]
     };
 }

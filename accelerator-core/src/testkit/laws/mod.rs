@@ -1,10 +1,12 @@
-//! The laws of stores, codecs and keys: what the engine relies on, one function per law.
+//! The laws of stores, buses, codecs and keys: what the engine relies on, one function per law.
 //!
 //! Not to be called by hand: [`l1_laws!`](crate::l1_laws), [`l2_laws!`](crate::l2_laws),
-//! [`codec_laws!`](crate::codec_laws) and [`key_laws!`](crate::key_laws) make one test of each, so that the name of a
+//! [`bus_laws!`](crate::bus_laws), [`codec_laws!`](crate::codec_laws) and [`key_laws!`](crate::key_laws) make one test of each, so that the name of a
 //! failing test says what is broken. A law fails by panicking. `failures` of each module runs all laws and names those
 //! that are broken, for tests of the laws themselves.
 
+pub mod bus;
+mod bus_tools;
 pub mod codec;
 pub mod key;
 pub mod l1;
@@ -23,10 +25,12 @@ mod l2_renew;
 mod l2_time;
 mod l2_token;
 mod macros;
+mod outage;
 pub mod restart;
 mod time;
 mod together;
 
+pub use outage::Outage;
 pub use time::Time;
 #[doc(hidden)]
 pub use together::Together;
@@ -42,6 +46,12 @@ const LONGEST: Duration = Duration::from_secs(60);
 pub fn judge(law: impl Future<Output = ()>) {
     let judged = super::block_on(async { tokio::time::timeout(LONGEST, law).await });
     assert!(judged.is_ok(), "the law did not end within {LONGEST:?}: the store hangs");
+}
+
+/// The same in paused time: a law that waits for what never comes is over at once.
+#[doc(hidden)]
+pub fn judge_in_paused_time(law: impl Future<Output = ()>) {
+    super::block_on_paused(async { tokio::time::timeout(LONGEST, law).await }).expect("a law that ends");
 }
 
 /// The names of the laws that panic.
