@@ -119,7 +119,7 @@ impl RedisStoreBuilder {
         Ok(store)
     }
 
-    fn assemble(self) -> CacheResult<RedisStore> {
+    pub(crate) fn assemble(self) -> CacheResult<RedisStore> {
         let url = self.url.as_deref().ok_or_else(|| invalid("url", "(not set)", url::ACCEPTED))?;
         let refused = |why: &str| invalid("url", url::shown(url), &format!("{why}; accepted is {}", url::ACCEPTED));
         let target = ServerUrl::parse(url).map_err(|why| refused(&why))?;

@@ -43,6 +43,7 @@
 //! | `tls` | `rediss://` URLs and `RedisStoreBuilder::tls_ca`, on rustls |
 
 mod builder;
+mod bus;
 mod commands;
 mod connection;
 mod server_error;
@@ -51,4 +52,6 @@ mod token;
 mod url;
 
 pub use builder::RedisStoreBuilder;
+pub use bus::RedisBus;
+pub use bus::builder::RedisBusBuilder;
 pub use store::RedisStore;

@@ -13,6 +13,8 @@ use async_trait::async_trait;
 use redis::{Cmd, Pipeline, RedisError, Value};
 
 use crate::builder::RedisStoreBuilder;
+use crate::bus::RedisBus;
+use crate::bus::builder::LIMITS;
 use crate::commands::command::{self, Commands, Op};
 use crate::commands::given_up::Owed;
 use crate::connection::{Missing, SharedConnection, Waiting};
@@ -82,6 +84,13 @@ impl RedisStore {
     #[must_use]
     pub fn is_connected(&self) -> bool {
         self.0.shared.is_connected()
+    }
+
+    /// A bus on the same server, with the same prefix. It publishes over the connection of this store, and listens with one
+    /// of its own. As [`RedisBus::builder`](crate::RedisBus::builder) with nothing else set.
+    #[must_use]
+    pub fn bus(&self) -> RedisBus {
+        RedisBus::new(self.clone(), self.0.shared.silence, LIMITS)
     }
 
     /// Begins to connect, where there is a runtime.

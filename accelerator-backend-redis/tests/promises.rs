@@ -3,6 +3,14 @@
 
 #[path = "promises/batches.rs"]
 mod batches;
+#[path = "promises/bus.rs"]
+mod bus;
+#[path = "promises/bus_outages.rs"]
+mod bus_outages;
+#[path = "promises/bus_refusals.rs"]
+mod bus_refusals;
+#[path = "promises/bus_runtimes.rs"]
+mod bus_runtimes;
 #[path = "promises/cache_trips.rs"]
 mod cache_trips;
 #[path = "promises/clock.rs"]

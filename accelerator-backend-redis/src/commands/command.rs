@@ -31,6 +31,9 @@ pub(crate) const RENEW: Op = Op { name: "renew", rights: "+evalsha +eval +getran
 pub(crate) const RELEASE: Op = Op { name: "release", rights: "+evalsha +eval +getrange +unlink" };
 pub(crate) const HOLD: Op = Op { name: "hold", rights: HOLDING };
 pub(crate) const UNHOLD: Op = Op { name: "unhold", rights: HOLDING };
+pub(crate) const PUBLISH: Op = Op { name: "publish", rights: "+publish, and &.. for channels with the prefix" };
+pub(crate) const SUBSCRIBE: Op =
+    Op { name: "subscribe", rights: "+subscribe +unsubscribe, and &.. for channels with the prefix" };
 /// What holding a key takes.
 const HOLDING: &str = "+evalsha +eval +getrange +get +set +unlink +time";
 

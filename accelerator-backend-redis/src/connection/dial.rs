@@ -23,10 +23,10 @@ use crate::url::ServerUrl;
 const QUEUE: usize = 1024;
 
 /// Bytes in both directions.
-pub(super) trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
+pub(crate) trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
 
-pub(super) type Stream = Box<dyn Duplex>;
+pub(crate) type Stream = Box<dyn Duplex>;
 
 /// A connection that has been greeted, and what carries its bytes while it is polled.
 pub(crate) struct Connected {
@@ -54,6 +54,20 @@ impl Dialer {
             self.greet(&mut stream).await?;
             self.hand_over(stream).await
         };
+        self.within_limit(connected).await
+    }
+
+    /// Connects and logs in; what is said on it after that is the caller's.
+    pub(crate) async fn dial_plain(&self) -> StoreResult<Stream> {
+        let connected = async {
+            let mut stream = self.open().await?;
+            self.greet(&mut stream).await?;
+            Ok(stream)
+        };
+        self.within_limit(connected).await
+    }
+
+    async fn within_limit<T>(&self, connected: impl Future<Output = StoreResult<T>>) -> StoreResult<T> {
         match tokio::time::timeout(self.limit, connected).await {
             Ok(result) => result,
             Err(_) => Err(self.failed(&format!("no answer within connect_timeout = {:?}", self.limit))),

@@ -10,7 +10,7 @@ pub(crate) mod dial;
 mod handshake;
 pub(crate) mod health;
 pub(crate) mod mget_first;
-mod reconnect;
+pub(crate) mod reconnect;
 #[cfg(feature = "tls")]
 pub(crate) mod tls;
 

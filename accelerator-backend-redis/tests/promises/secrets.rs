@@ -182,7 +182,13 @@ async fn a_server_that_repeats_the_login_is_not_quoted() {
 
 /// The log, as text.
 #[derive(Clone, Default)]
-struct Log(Arc<Mutex<String>>);
+pub(crate) struct Log(Arc<Mutex<String>>);
+
+impl Log {
+    pub(crate) fn text(&self) -> String {
+        self.0.lock().expect("no panic").clone()
+    }
+}
 
 impl Visit for Log {
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
@@ -221,6 +227,6 @@ async fn the_log_and_the_errors_of_calls_name_the_server_alone() {
         .await;
         assert!(!format!("{store:?}").contains("hunter2"));
     }
-    let said = log.0.lock().expect("no panic").clone();
+    let said = log.text();
     assert!(said.contains("redis://127.0.0.1:1/0") && !said.contains("hunter2"), "{said}");
 }

@@ -1,0 +1,98 @@
+//! What a listener holds.
+
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use accelerator_core::{BusEvent, GapCause};
+use bytes::Bytes;
+use futures_util::Stream;
+use tokio::time::{Sleep, sleep};
+
+use crate::bus::subscriber::Subscriber;
+
+/// The stream of one listener. It is one from its first poll on.
+pub(crate) struct Listening {
+    subscriber: Arc<Subscriber>,
+    channel: Bytes,
+    id: Option<u64>,
+    /// When it is looked whether the task of the bus still runs.
+    look: Option<Pin<Box<Sleep>>>,
+    /// It was said that there is no runtime.
+    said: bool,
+}
+
+impl Listening {
+    pub(crate) fn new(subscriber: Arc<Subscriber>, channel: Bytes) -> Self {
+        Self { subscriber, channel, id: None, look: None, said: false }
+    }
+
+    fn begin(&mut self) -> u64 {
+        let id = self.subscriber.topics(|topics| topics.add(&self.channel));
+        self.subscriber.changed.notify_one();
+        self.id = Some(id);
+        id
+    }
+
+    /// Looks after the task, now and then. Whoever polls outside of a runtime can't.
+    fn look_after(&mut self, cx: &mut Context<'_>) {
+        loop {
+            let look = match &mut self.look {
+                Some(look) => look,
+                none => match timer(Duration::ZERO) {
+                    Some(timer) => none.insert(timer),
+                    None => return,
+                },
+            };
+            if look.as_mut().poll(cx).is_pending() {
+                return;
+            }
+            let left = self.subscriber.leave_asleep();
+            self.subscriber.start();
+            self.look = timer(left);
+            if self.look.is_none() {
+                return;
+            }
+        }
+    }
+}
+
+fn timer(after: Duration) -> Option<Pin<Box<Sleep>>> {
+    // A runtime that has no timers says so by a panic.
+    tokio::runtime::Handle::try_current().ok()?;
+    catch_unwind(AssertUnwindSafe(|| Box::pin(sleep(after)))).ok()
+}
+
+impl Stream for Listening {
+    type Item = BusEvent;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<BusEvent>> {
+        let id = match self.id {
+            Some(id) => id,
+            None => self.begin(),
+        };
+        match self.subscriber.topics(|topics| topics.poll(id, cx.waker())) {
+            Ok(event) => return Poll::Ready(Some(event)),
+            Err(before) => drop(before),
+        }
+        if !self.subscriber.start() && !self.said {
+            self.said = true;
+            let target = &self.subscriber.server.dialer.target;
+            self.subscriber.warning.say(target, "the bus hears nothing from Redis", "it takes a tokio runtime");
+            return Poll::Ready(Some(BusEvent::Gap(GapCause::Disconnected)));
+        }
+        self.look_after(cx);
+        Poll::Pending
+    }
+}
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        let Some(id) = self.id else { return };
+        drop(self.subscriber.topics(|topics| topics.remove(id)));
+        self.subscriber.changed.notify_one();
+    }
+}
