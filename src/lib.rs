@@ -8,7 +8,7 @@
 //! | `moka` (default) | [`stores::MokaL1`]: the all-round L1, dead entries leave by themselves |
 //! | `mini-moka` | `stores::MiniMokaL1`: a smaller moka |
 //! | `quick-cache` | `stores::QuickCacheL1`: the fastest hit |
-//! | `redis` | `stores::RedisStore`: L2 on Redis or Valkey, with leases |
+//! | `redis` | `stores::RedisStore`: L2 on Redis or Valkey, with leases; `stores::RedisBus`: a bus by Pub/Sub |
 //! | `redis-tls` | the same over TLS: `rediss://` |
 //! | `memcached` | `stores::MemcachedStore`: L2 on memcached, with leases |
 //! | `postcard` (default) | [`Postcard`], the default codec for L2 |
@@ -67,7 +67,7 @@ pub mod stores {
     #[cfg(feature = "quick-cache")]
     pub use accelerator_backend_quick_cache::{QuickCacheL1, QuickCacheL1Builder, QuickCacheL1Start};
     #[cfg(feature = "redis")]
-    pub use accelerator_backend_redis::{RedisStore, RedisStoreBuilder};
+    pub use accelerator_backend_redis::{RedisBus, RedisBusBuilder, RedisStore, RedisStoreBuilder};
 }
 
 /// The guides, so that their examples are compiled and run.

@@ -1,4 +1,4 @@
-//! The L2 store of the `accelerator` cache on Redis and Valkey, with leases.
+//! The L2 store of the `accelerator` cache on Redis and Valkey, with leases, and a bus ([`RedisBus`]).
 //!
 //! ```no_run
 //! use accelerator_backend_redis::RedisStore;
@@ -37,6 +37,8 @@
 //! All calls share one connection, kept up by a task of the store; a call never waits for it. See [`RedisStore`] for how
 //! it comes and goes, and the guide `backends` of the repository for servers, TLS, limits and the least that a user of
 //! the server must be allowed.
+//!
+//! The bus publishes by `PUBLISH` on such a connection, its own or that of a store, and listens on another one.
 //!
 //! | feature | gives |
 //! |---|---|

@@ -1,6 +1,10 @@
-//! The stores of `docs/guide/write-a-store.md`. The guide shows what stands between the markers here, word for word.
+//! The stores of `docs/guide/write-a-store.md`. The guide shows what stands between the markers here, word for word. So
+//! does that of a bus, with `guide/bus.rs`.
 
 #![allow(unreachable_pub, reason = "the guide shows stores as a library would export them")]
+
+#[path = "guide/bus.rs"]
+mod bus;
 
 // guide: begin
 use std::collections::HashMap;
@@ -193,10 +197,10 @@ async fn a_write_leaves_no_other_file_behind() {
 }
 
 /// What stands between the markers, each part without its indentation.
-fn shown_here() -> Vec<String> {
+fn shown_in(file: &str) -> Vec<String> {
     let mut parts: Vec<Vec<&str>> = Vec::new();
     let mut inside = false;
-    for line in include_str!("guide_stores.rs").lines() {
+    for line in file.lines() {
         match line.trim() {
             "// guide: begin" => {
                 inside = true;
@@ -217,10 +221,14 @@ fn shown_here() -> Vec<String> {
 
 #[test]
 fn the_guide_shows_this_code() {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/guide/write-a-store.md");
-    let guide = fs::read_to_string(path).unwrap();
+    compare("write-a-store.md", include_str!("guide_stores.rs"));
+}
+
+fn compare(guide: &str, file: &str) {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/guide/");
+    let guide = fs::read_to_string(PathBuf::from(path).join(guide)).unwrap();
     let blocks = guide.split("```rust\n").skip(1).map(|rest| rest.split("\n```").next().unwrap_or(rest).to_owned());
-    let (blocks, here): (Vec<String>, _) = (blocks.collect(), shown_here());
+    let (blocks, here): (Vec<String>, _) = (blocks.collect(), shown_in(file));
     assert_eq!(blocks.len(), here.len(), "blocks of Rust in the guide, and parts shown of this file");
     for (block, part) in blocks.iter().zip(&here) {
         assert_eq!(block, part, "the guide and this file differ");

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::io;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -31,6 +31,8 @@ const FIRST_WAIT: Duration = Duration::from_millis(25);
 const LONGEST_WAIT: Duration = Duration::from_millis(500);
 /// A connection that lived for so long was a good one.
 const GOOD: Duration = Duration::from_secs(1);
+/// Bytes that are read at once.
+const AT_ONCE: usize = 16 << 10;
 const PING: &[u8] = b"*1\r\n$4\r\nPING\r\n";
 
 /// Why a connection is over, or there is none.
@@ -82,6 +84,7 @@ pub(crate) async fn stay_subscribed(tenure: Tenure) {
         }
         let end = match dialer.dial_plain().await {
             Ok(stream) => {
+                tracing::info!(server = %dialer.target, "the bus is connected to Redis");
                 let since = Instant::now();
                 let Some(end) = carry(&tenure, stream).await else { return };
                 if since.elapsed() >= GOOD {
@@ -208,6 +211,7 @@ impl Carried<'_> {
     /// Until the server has said something, topics have changed, or it is time. What was said comes first: it may be the
     /// answer that is due.
     async fn wait(&mut self, until: Instant) -> Woken {
+        self.replies.buffer.reserve(AT_ONCE);
         let mut read = pin!(self.stream.read_buf(&mut self.replies.buffer));
         let mut changed = pin!(self.tenure.of.changed.notified());
         let mut time = pin!(sleep_until(until));
@@ -218,7 +222,7 @@ impl Carried<'_> {
             if changed.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(Woken::Changed);
             }
-            Pin::new(&mut time).as_mut().poll(cx).map(|()| Woken::Time)
+            time.as_mut().poll(cx).map(|()| Woken::Time)
         })
         .await
     }

@@ -10,17 +10,18 @@ use std::time::Duration;
 use accelerator_core::{BusEvent, GapCause};
 use bytes::Bytes;
 use futures_util::Stream;
+use tokio::runtime::{Handle, Id};
 use tokio::time::{Sleep, sleep};
 
-use crate::bus::subscriber::Subscriber;
+use crate::bus::subscriber::{SLACK, Subscriber};
 
 /// The stream of one listener. It is one from its first poll on.
 pub(crate) struct Listening {
     subscriber: Arc<Subscriber>,
     channel: Bytes,
     id: Option<u64>,
-    /// When it is looked whether the task of the bus still runs.
-    look: Option<Pin<Box<Sleep>>>,
+    /// When it is looked whether the task of the bus still runs, by the timers of this runtime.
+    look: Option<(Id, Pin<Box<Sleep>>)>,
     /// It was said that there is no runtime.
     said: bool,
 }
@@ -39,30 +40,25 @@ impl Listening {
 
     /// Looks after the task, now and then. Whoever polls outside of a runtime can't.
     fn look_after(&mut self, cx: &mut Context<'_>) {
-        loop {
-            let look = match &mut self.look {
-                Some(look) => look,
-                none => match timer(Duration::ZERO) {
-                    Some(timer) => none.insert(timer),
-                    None => return,
-                },
-            };
-            if look.as_mut().poll(cx).is_pending() {
-                return;
-            }
+        let here = Handle::try_current().ok().map(|runtime| runtime.id());
+        // The timers of another runtime may have ended with it.
+        self.look.take_if(|(of, _)| Some(*of) != here);
+        let Some(here) = here else { return };
+        if self.look.is_none() {
+            self.look = timer(SLACK).map(|timer| (here, timer));
+        }
+        while let Some((_, look)) = &mut self.look
+            && look.as_mut().poll(cx).is_ready()
+        {
             let left = self.subscriber.leave_asleep();
             self.subscriber.start();
-            self.look = timer(left);
-            if self.look.is_none() {
-                return;
-            }
+            self.look = timer(left).map(|timer| (here, timer));
         }
     }
 }
 
+/// A timer of this runtime. One that has none says so by a panic.
 fn timer(after: Duration) -> Option<Pin<Box<Sleep>>> {
-    // A runtime that has no timers says so by a panic.
-    tokio::runtime::Handle::try_current().ok()?;
     catch_unwind(AssertUnwindSafe(|| Box::pin(sleep(after)))).ok()
 }
 

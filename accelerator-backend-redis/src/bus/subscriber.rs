@@ -19,7 +19,7 @@ use crate::bus::topics::{Change, Topics};
 use crate::connection::SharedConnection;
 
 /// How much later than it said the task may give a sign of life on a busy runtime.
-const SLACK: Duration = Duration::from_secs(1);
+pub(crate) const SLACK: Duration = Duration::from_secs(1);
 
 /// What the handles, the streams and the task of a bus share.
 pub(crate) struct Subscriber {
