@@ -226,7 +226,7 @@ fn the_guide_shows_this_code() {
 
 fn compare(guide: &str, file: &str) {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/guide/");
-    let guide = fs::read_to_string(PathBuf::from(path).join(guide)).unwrap();
+    let guide = fs::read_to_string(PathBuf::from(path).join(guide)).expect("a guide");
     let blocks = guide.split("```rust\n").skip(1).map(|rest| rest.split("\n```").next().unwrap_or(rest).to_owned());
     let (blocks, here): (Vec<String>, _) = (blocks.collect(), shown_in(file));
     assert_eq!(blocks.len(), here.len(), "blocks of Rust in the guide, and parts shown of this file");

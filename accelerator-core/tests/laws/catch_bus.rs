@@ -105,13 +105,13 @@ impl InvalidationBus for Broken {
             tokio::task::yield_now().await;
             self.place.add_permits(1);
         }
-        self.shared.lock().unwrap().last.insert(topic.clone(), message.clone());
+        self.shared.lock().expect("no panic").last.insert(topic.clone(), message.clone());
         self.inner.publish(&topic, message).await
     }
 
     fn listen(&self, topic: &str) -> BoxStream<'static, BusEvent> {
         let topic = self.topic(topic);
-        let mut shared = self.shared.lock().unwrap();
+        let mut shared = self.shared.lock().expect("no panic");
         let first = shared.listeners.insert(topic.clone());
         let inner = self.inner.listen(&topic);
         let message = |event: &BusEvent| matches!(event, BusEvent::Message(_));
@@ -146,7 +146,7 @@ impl InvalidationBus for Broken {
                 let seen = shared.ends.get(&topic).copied().unwrap_or_default();
                 let (of, named) = (Arc::clone(&self.shared), topic.clone());
                 let alive = move |event: &BusEvent| {
-                    let now = of.lock().unwrap().ends.get(&named).copied().unwrap_or_default();
+                    let now = of.lock().expect("no panic").ends.get(&named).copied().unwrap_or_default();
                     std::future::ready(now == seen || !message(event))
                 };
                 Ending(inner.filter(alive).boxed(), Arc::clone(&self.shared), topic).boxed()
@@ -216,7 +216,7 @@ impl Stream for Ending {
 
 impl Drop for Ending {
     fn drop(&mut self) {
-        *self.1.lock().unwrap().ends.entry(self.2.clone()).or_default() += 1;
+        *self.1.lock().expect("no panic").ends.entry(self.2.clone()).or_default() += 1;
     }
 }
 

@@ -41,7 +41,7 @@ impl Heard {
     /// The next event, which may be any that is allowed now.
     pub(super) async fn event(&mut self) -> BusEvent {
         let next = tokio::time::timeout(PATIENCE, self.stream.next()).await;
-        let event = next.unwrap_or_else(|_| panic!("nothing comes within {PATIENCE:?}"));
+        let event = next.expect("an event comes within the patience of a law");
         let event = event.expect("a stream ends only when it is dropped");
         match event {
             BusEvent::Listening => assert!(!self.listening, "`Listening` twice without a gap"),
@@ -54,10 +54,10 @@ impl Heard {
 
     /// The next event, which must be a message.
     pub(super) async fn message(&mut self) -> Bytes {
-        match self.event().await {
-            BusEvent::Message(message) => message,
-            other => panic!("{other:?} in place of a message, and nothing was interrupted"),
-        }
+        let event = self.event().await;
+        let message = if let BusEvent::Message(message) = &event { Some(message.clone()) } else { None };
+        assert!(message.is_some(), "{event:?} in place of a message, and nothing was interrupted");
+        message.unwrap_or_default()
     }
 
     /// Goes on to the next gap; how many messages came before.
