@@ -2,15 +2,30 @@
 # Runs every command of docs/performance-playbook.md as it is written there, so that the playbook stays true. Everything is
 # short (ACCELERATOR_BENCH_QUICK): that a command works is shown here, not how fast anything is.
 #
-#   scripts/playbook.sh [--list] [-h|--help]
+#   scripts/playbook.sh            all of them
+#   scripts/playbook.sh --kinds    one of each kind, as the gate does: without blocks that are marked `sh by command`
+#   scripts/playbook.sh --list     shows them (with --kinds before it: those) and runs nothing
+#   scripts/playbook.sh -h|--help  this text
 #
 # What can't run here (no valgrind; no server, with ACCELERATOR_SKIP_SERVERS=1) is said. Exit: 0 all ran; 1 one did not;
 # 2 bad usage. The gate may say that there is a regression: so short a look proves none.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-# The lines of its fenced blocks, each once.
-commands() { awk '/^```sh$/ { on = 1; next } /^```/ { on = 0 } on && NF && !seen[$0]++' docs/performance-playbook.md; }
+blocks='^```sh( by command)?$'
+if [[ ${1:-} == --kinds ]]; then
+    blocks='^```sh$'
+    shift
+fi
+
+# The lines of the fenced blocks, each once.
+commands() {
+    awk -v blocks="$blocks" '
+        fenced && /^```$/ { fenced = on = 0; next }
+        !fenced && /^```/ { fenced = 1; on = $0 ~ blocks; next }
+        on && NF && !seen[$0]++
+    ' docs/performance-playbook.md
+}
 
 case ${1:-} in
 '') ;;
@@ -23,7 +38,7 @@ case ${1:-} in
     exit
     ;;
 *)
-    printf 'error: unknown option %s\nusage: scripts/playbook.sh [--list] [-h|--help]\n' "$1" >&2
+    printf 'error: unknown option %s\nusage: scripts/playbook.sh [--kinds] [--list] [-h|--help]\n' "$1" >&2
     exit 2
     ;;
 esac
