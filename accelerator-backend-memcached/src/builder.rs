@@ -88,7 +88,7 @@ impl MemcachedStoreBuilder {
     /// Longest value in bytes that is stored or read. 1 to 1,073,741,824 (1 GiB), by default 1,048,064: what memcached
     /// takes by default (1 MiB) without the overhead of an item. For more, start the servers with a larger `-I`.
     ///
-    /// The engine of the cache doesn't send values of more than 1 MiB, whatever stands here.
+    /// The cache has a `max_value_bytes` of its own, 1 MiB by default: for larger values raise both.
     pub fn max_value_bytes(mut self, most: usize) -> Self {
         self.settings.max_value_bytes = most;
         self

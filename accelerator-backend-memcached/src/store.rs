@@ -276,6 +276,10 @@ impl L2Store for MemcachedStore {
         self.0.unhold(key, owner).await
     }
 
+    fn identity(&self) -> Option<usize> {
+        Some(Arc::as_ptr(&self.0).addr())
+    }
+
     fn limits(&self) -> Limits {
         let settings = &self.0.settings;
         Limits::default()

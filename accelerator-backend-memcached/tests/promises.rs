@@ -3,6 +3,8 @@
 // Tests are told by panics. Modules of one binary: what they share is public to them.
 #![allow(clippy::panic, unreachable_pub)]
 
+#[path = "../../accelerator-core/tests/promises/any.rs"]
+mod any;
 #[path = "promises/batches.rs"]
 mod batches;
 #[path = "promises/builder.rs"]
@@ -13,6 +15,8 @@ mod cache_trips;
 mod cancellation;
 #[path = "promises/clocks.rs"]
 mod clocks;
+#[path = "promises/deploys.rs"]
+mod deploys;
 #[path = "promises/given_up.rs"]
 mod given_up;
 #[path = "promises/holds.rs"]
@@ -37,9 +41,18 @@ mod runtimes;
 mod secrets;
 #[path = "promises/start.rs"]
 mod start;
+#[path = "promises/stores.rs"]
+mod stores;
 #[path = "promises/strangers.rs"]
 mod strangers;
 #[path = "promises/tools.rs"]
 mod tools;
+#[path = "../../accelerator-core/tests/promises/types.rs"]
+mod types;
 #[path = "promises/versions.rs"]
 mod versions;
+
+/// What the files of the core ask for.
+mod common {
+    pub(crate) const TTL: std::time::Duration = std::time::Duration::from_secs(60);
+}

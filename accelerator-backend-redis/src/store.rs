@@ -297,6 +297,10 @@ impl L2Store for RedisStore {
         self.inner().shared.dialer.clock.now()
     }
 
+    fn identity(&self) -> Option<usize> {
+        Some(Arc::as_ptr(&self.0).addr())
+    }
+
     fn limits(&self) -> Limits {
         Limits::default()
             .max_key_bytes(self.inner().longest_key())

@@ -1,6 +1,8 @@
 //! What the store on Redis promises, against real servers.
 #![cfg(unix)]
 
+#[path = "../../accelerator-core/tests/promises/any.rs"]
+mod any;
 #[path = "promises/batches.rs"]
 mod batches;
 #[path = "promises/bus.rs"]
@@ -15,6 +17,8 @@ mod bus_runtimes;
 mod cache_trips;
 #[path = "promises/clock.rs"]
 mod clock;
+#[path = "promises/deploys.rs"]
+mod deploys;
 #[path = "promises/foreign.rs"]
 mod foreign;
 #[path = "promises/given_up.rs"]
@@ -41,8 +45,17 @@ mod runtimes;
 mod secrets;
 #[path = "promises/start.rs"]
 mod start;
+#[path = "promises/stores.rs"]
+mod stores;
 #[path = "promises/support.rs"]
 mod support;
 #[cfg(feature = "tls")]
 #[path = "promises/tls.rs"]
 mod tls;
+#[path = "../../accelerator-core/tests/promises/types.rs"]
+mod types;
+
+/// What the files of the core ask for.
+mod common {
+    pub(crate) const TTL: std::time::Duration = std::time::Duration::from_secs(60);
+}

@@ -36,6 +36,9 @@ pub enum ErrorKind {
     NoRuntime,
     /// The cache was shut down.
     Shutdown,
+    /// An L2 store said no where no cache stands between: it could not connect, for example. Its [`StoreError`] is the
+    /// cause.
+    Store,
 }
 
 /// The error of every cache operation. Cheap to clone (one pointer), so that all waiters of one flight share it.
@@ -47,7 +50,23 @@ pub enum ErrorKind {
 /// let e = CacheError::loader(std::io::Error::other("database is away"));
 /// assert_eq!(e.kind(), ErrorKind::Loader);
 /// assert!(e.downcast_ref::<std::io::Error>().is_some());
-/// assert_eq!(e.to_string(), "the loader failed: database is away");
+/// // Without its causes, which `source` gives; with them:
+/// assert_eq!(e.to_string(), "the loader failed");
+/// assert_eq!(format!("{e:#}"), "the loader failed: database is away");
+/// ```
+///
+/// A [`StoreError`] becomes one by `?`, so that a function that connects and builds needs one type:
+///
+/// ```
+/// # use accelerator_core::{CacheResult, ErrorKind, StoreError, StoreErrorKind, StoreResult};
+/// # fn connect() -> StoreResult<()> { Err(StoreError::new(StoreErrorKind::Unavailable, "no connection")) }
+/// fn start() -> CacheResult<()> {
+///     let store = connect()?;
+///     Ok(store)
+/// }
+/// let error = start().unwrap_err();
+/// assert_eq!(error.kind(), ErrorKind::Store);
+/// assert!(error.downcast_ref::<StoreError>().is_some());
 /// ```
 #[derive(Clone)]
 pub struct CacheError(Arc<Inner>);
@@ -178,28 +197,70 @@ impl CacheError {
     /// Whether the same call may succeed in a moment without anybody changing anything.
     #[must_use]
     pub fn is_transient(&self) -> bool {
-        matches!(self.0.kind, ErrorKind::Loader | ErrorKind::Timeout | ErrorKind::NotLoaded | ErrorKind::Unconfirmed)
+        match self.0.kind {
+            ErrorKind::Loader | ErrorKind::Timeout | ErrorKind::NotLoaded | ErrorKind::Unconfirmed => true,
+            ErrorKind::Store => self
+                .downcast_ref::<StoreError>()
+                .is_some_and(|store| matches!(store.kind, StoreErrorKind::Unavailable | StoreErrorKind::Timeout)),
+            _ => false,
+        }
     }
 
-    /// The loader's (or the store's) own error, if it is an `E`.
+    /// The loader's own error, if it is an `E`, and none of those that it says are its causes.
+    pub(crate) fn own_cause<E: Error + 'static>(&self) -> Option<&E> {
+        self.source()?.downcast_ref()
+    }
+
+    /// The first of the causes that is an `E`: the loader's (or the store's) own error, or what that says is its cause, and
+    /// so on.
+    ///
+    /// An `anyhow::Error` with a context names its cause. One that was made of an error and nothing else (by `?`) hides the
+    /// type from everybody: its `reallocate_into_boxed_dyn_error_without_backtrace` doesn't.
     #[must_use]
     pub fn downcast_ref<E: Error + 'static>(&self) -> Option<&E> {
-        self.0.source.as_ref().and_then(|s| (&**s as &(dyn Error + 'static)).downcast_ref())
+        causes(self.source()).find_map(|cause| cause.downcast_ref())
     }
+}
+
+/// An error, and what it says is its cause, and so on.
+fn causes<'a>(first: Option<&'a (dyn Error + 'static)>) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(first, |&error| error.source())
+}
+
+/// The context; by `{:#}` with all causes, each once: some errors show their own cause.
+fn show(f: &mut fmt::Formatter<'_>, context: &str, error: &(dyn Error + 'static)) -> fmt::Result {
+    f.write_str(context)?;
+    if !f.alternate() {
+        return Ok(());
+    }
+    let mut last = context.to_owned();
+    for cause in causes(error.source()) {
+        let text = cause.to_string();
+        if !last.ends_with(&text) {
+            write!(f, ": {text}")?;
+            last = text;
+        }
+    }
+    Ok(())
 }
 
 impl fmt::Display for CacheError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0.source {
-            Some(s) => write!(f, "{}: {s}", self.0.context),
-            None => f.write_str(&self.0.context),
-        }
+        show(f, &self.0.context, self)
+    }
+}
+
+/// What `connect` of a store's builder refuses stays what it is; all else is of the kind [`ErrorKind::Store`].
+impl From<StoreError> for CacheError {
+    fn from(error: StoreError) -> Self {
+        let refused = causes(error.source()).find_map(|cause| cause.downcast_ref::<Self>()).cloned();
+        refused.unwrap_or_else(|| Self::with_source(ErrorKind::Store, "the L2 store failed", Arc::new(error)))
     }
 }
 
 impl fmt::Debug for CacheError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "CacheError({:?}: {self})", self.0.kind)
+        write!(f, "CacheError({:?}: {self:#})", self.0.kind)
     }
 }
 
@@ -252,7 +313,8 @@ impl StoreErrorKind {
 /// let cause = std::io::Error::other("connection reset");
 /// let error = StoreError::new(StoreErrorKind::Unavailable, "get failed").with_source(cause);
 /// assert_eq!(error.kind(), StoreErrorKind::Unavailable);
-/// assert_eq!(error.to_string(), "get failed: connection reset");
+/// assert_eq!(error.to_string(), "get failed");
+/// assert_eq!(format!("{error:#}"), "get failed: connection reset");
 /// ```
 #[derive(Clone, Debug)]
 pub struct StoreError {
@@ -295,10 +357,7 @@ impl StoreError {
 
 impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.source {
-            Some(s) => write!(f, "{}: {s}", self.context),
-            None => f.write_str(&self.context),
-        }
+        show(f, &self.context, self)
     }
 }
 

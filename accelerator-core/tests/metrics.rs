@@ -167,7 +167,7 @@ async fn values_that_are_not_taken_are_reported_by_cause() {
     let _recorder = set_default_local_recorder(&heard);
     let l2 = MemoryL2::new();
     let hour = Duration::from_secs(3_600);
-    let builder = || LevelCache::<u64, f64>::builder().area("x").ttl(hour).l2(l2.clone());
+    let builder = || LevelCache::<u64, f64>::builder().area("x").share_area(true).ttl(hour).l2(l2.clone());
     builder().schema_version(1).build().expect("good").set(&1, 1.0).await.expect("a write");
     builder().codec(Json).build().expect("good").set(&2, 2.0).await.expect("a write");
     l2.put_raw("x.3", vec![0xC7, 0x20], hour);
@@ -177,14 +177,19 @@ async fn values_that_are_not_taken_are_reported_by_cause() {
         assert_eq!(cache.get(&key).await.expect("a miss"), None);
     }
     cache.report_metrics();
-    let names = ["undecodable", "foreign_schema", "foreign_codec", "foreign_version", "trial_failed"];
+    let names = ["undecodable", "foreign_schema", "foreign_codec", "foreign_version", "trial_failed", "too_large"];
     let names = names.map(|name| format!("remote_{name}"));
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    assert_eq!(heard.all("x", &names), [4, 1, 1, 1, 0]);
+    assert_eq!(heard.all("x", &names), [4, 1, 1, 1, 0, 0]);
     let json = builder().codec(Json).build().expect("good");
     assert_eq!(json.set(&1, f64::NAN).await.map_err(|e| e.kind()), Err(ErrorKind::Codec));
     json.report_metrics();
     assert_eq!(heard.of("remote_trial_failed", "x"), Some(1));
+    let short = builder().max_value_bytes(47).build().expect("good");
+    assert_eq!(short.set(&1, 1.0).await.map_err(|e| e.kind()), Err(ErrorKind::Codec));
+    assert_eq!(short.get(&2).await.expect("a miss"), None);
+    short.report_metrics();
+    assert_eq!(heard.of("remote_too_large", "x"), Some(2));
 }
 
 #[tokio::test]

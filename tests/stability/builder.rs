@@ -87,6 +87,8 @@ fn times_and_limits() {
     let _: fn(B, usize) -> B = B::recovery_bytes;
     let _: fn(B, u32) -> B = B::schema_version;
     let _: fn(B, bool) -> B = B::fingerprint;
+    let _: fn(B, bool) -> B = B::share_area;
+    let _: fn(B, usize) -> B = B::max_value_bytes;
     let _: fn(B, Stopped) -> B = B::clock;
     let _: fn(B, tokio::runtime::Handle) -> B = B::runtime;
     let _: fn(B, &'static str) -> B = B::area;

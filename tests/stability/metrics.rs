@@ -5,7 +5,7 @@ use std::time::Duration;
 use accelerator::stores::MokaL1;
 use accelerator::{CacheFuture, CacheResult, LevelCache, METRIC_NAMES};
 
-const PUBLISHED: [&str; 21] = [
+const PUBLISHED: [&str; 22] = [
     "accelerator_cache_local_hit_total",
     "accelerator_cache_local_miss_total",
     "accelerator_cache_remote_hit_total",
@@ -15,6 +15,7 @@ const PUBLISHED: [&str; 21] = [
     "accelerator_cache_remote_foreign_codec_total",
     "accelerator_cache_remote_foreign_schema_total",
     "accelerator_cache_remote_trial_failed_total",
+    "accelerator_cache_remote_too_large_total",
     "accelerator_cache_load_total",
     "accelerator_cache_load_success_total",
     "accelerator_cache_load_timeout_total",

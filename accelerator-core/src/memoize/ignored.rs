@@ -43,7 +43,7 @@ pub(super) fn log(name: &'static str, op: &'static str, error: &CacheError) {
         cache_macro = name,
         op,
         result = "ignored",
-        error = %error,
+        error = %format_args!("{error:#}"),
         left_out,
         "the cache could not take part; the function went on without it",
     );

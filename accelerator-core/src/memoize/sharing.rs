@@ -104,7 +104,7 @@ impl<T, E: Error + Clone + Send + Sync + 'static> Share<Result<T, E>> for ByErro
 
     fn outcome(&self, error: &CacheError) -> Option<Result<T, E>> {
         let own = (error as &dyn Any).downcast_ref::<E>();
-        own.or_else(|| error.downcast_ref::<E>()).cloned().map(Err)
+        own.or_else(|| error.own_cause::<E>()).cloned().map(Err)
     }
 }
 
@@ -115,7 +115,7 @@ impl<T, E: Clone + Send + Sync + 'static> Share<Result<T, E>> for ByClone {
     }
 
     fn outcome(&self, error: &CacheError) -> Option<Result<T, E>> {
-        error.downcast_ref::<Carried<E>>().map(|carried| Err(carried.0.clone()))
+        error.own_cause::<Carried<E>>().map(|carried| Err(carried.0.clone()))
     }
 }
 

@@ -226,6 +226,10 @@ impl<S: L2Store> L2Store for Faulty<S> {
         self.inner().unix_ms()
     }
 
+    fn identity(&self) -> Option<usize> {
+        self.inner().identity()
+    }
+
     fn limits(&self) -> Limits {
         // What it reads has no age: a fault may have put it there.
         self.inner().limits().ages(false)

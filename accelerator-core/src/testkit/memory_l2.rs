@@ -349,6 +349,10 @@ impl MemoryL2 {
         Some(self.0.wall.as_ref()?.unix_ms())
     }
 
+    pub(super) fn own_identity(&self) -> usize {
+        Arc::as_ptr(&self.0).addr()
+    }
+
     pub(super) fn own_limits(&self) -> Limits {
         self.0.limits
     }

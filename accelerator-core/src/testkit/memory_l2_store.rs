@@ -147,6 +147,10 @@ impl L2Store for MemoryL2 {
         Some(now..=now)
     }
 
+    fn identity(&self) -> Option<usize> {
+        Some(self.own_identity())
+    }
+
     fn limits(&self) -> Limits {
         self.own_limits()
     }

@@ -5,8 +5,7 @@ use std::fmt::Debug;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use accelerator_core::testkit::MemoryL2;
-use accelerator_core::{Codec, LevelCache, LevelCacheBuilder, LoadError, NoL1, Shape};
+use accelerator_core::{Codec, L2Store, LevelCache, LevelCacheBuilder, LoadError, NoL1, Shape};
 
 use crate::common::TTL;
 
@@ -80,7 +79,7 @@ impl Codec<Dyn> for AnyCodec {
     }
 }
 
-/// A cache of an L2 alone.
-pub(crate) fn cache(l2: &MemoryL2, codec: AnyCodec) -> LevelCacheBuilder<u64, Dyn, NoL1> {
-    LevelCache::<u64, Dyn>::builder().area("any").ttl(TTL).l2_with_codec(l2.clone(), codec)
+/// A cache of an L2 alone, of whichever build.
+pub(crate) fn cache(l2: &(impl L2Store + Clone), codec: AnyCodec) -> LevelCacheBuilder<u64, Dyn, NoL1> {
+    LevelCache::<u64, Dyn>::builder().area("any").share_area(true).ttl(TTL).l2_with_codec(l2.clone(), codec)
 }

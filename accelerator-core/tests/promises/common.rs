@@ -176,7 +176,8 @@ impl World {
 
     /// Nothing but area, clock and TTL.
     pub(crate) fn bare(&self) -> LevelCacheBuilder<u64, u64> {
-        LevelCache::<u64, u64>::builder().area("t").clock(self.clock.clone()).ttl(TTL)
+        // Each is another node.
+        LevelCache::<u64, u64>::builder().area("t").share_area(true).clock(self.clock.clone()).ttl(TTL)
     }
 
     fn loading<S>(&self, builder: LevelCacheBuilder<u64, u64, S>) -> LevelCacheBuilder<u64, u64, S> {

@@ -2,12 +2,18 @@
 
 use std::fmt::Debug;
 
-use accelerator_core::testkit::MemoryL2;
-use accelerator_core::{Codec, Json, MessagePack, Postcard, Shape};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+
+use accelerator_core::testkit::{Fault, Faulty, ManualClock, MemoryL2, Op, settle};
+use accelerator_core::{
+    Begin, Cache as _, Codec, Json, LevelCache, MessagePack, NoL1, Postcard, Shape, StoreErrorKind,
+};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::any::{AnyCodec, Dyn, cache};
+use crate::common::{TTL, World, ms, ok};
 
 /// Types of one name, as one build after the other has them.
 macro_rules! builds {
@@ -56,6 +62,10 @@ builds! {
     unsigned {
         pub(super) struct Order { pub(super) id: u64, pub(super) plan: super::first::Plan, pub(super) lines: Vec<Line> }
         pub(super) struct Line { pub(super) price: u64 }
+    }
+    elsewhere {
+        pub(super) struct Line { pub(super) price: i64 }
+        pub(super) struct Plan(pub(super) Line, pub(super) u8);
     }
     wider {
         pub(super) struct Point(pub(super) f64, pub(super) f64);
@@ -165,6 +175,205 @@ async fn schema_version_is_part_of_it_and_fingerprint_false_leaves_it_alone() {
     assert_eq!(read.of::<swapped::U>().unwrap().email, "Ada");
 }
 
+/// Nodes of two builds over one L2.
+struct Deploy {
+    clock: ManualClock,
+    l2: Faulty<MemoryL2>,
+    loads: Arc<AtomicUsize>,
+}
+
+impl Deploy {
+    fn new(leases: bool) -> Self {
+        let clock = ManualClock::new();
+        let l2 = MemoryL2::with_clock(clock.clone());
+        Self { l2: Faulty::new(if leases { l2.with_leases() } else { l2 }), clock, loads: Arc::default() }
+    }
+
+    /// A node whose source has this value for every key, and takes a moment.
+    fn node(&self, codec: AnyCodec, value: Dyn) -> LevelCache<u64, Dyn, NoL1> {
+        let loads = self.loads.clone();
+        let load = move |_| {
+            let (value, loads) = (value.clone(), loads.clone());
+            async move {
+                loads.fetch_add(1, SeqCst);
+                tokio::time::sleep(ms(20)).await;
+                Ok::<_, std::io::Error>(Some(value))
+            }
+        };
+        let builder = LevelCache::<u64, Dyn>::builder().area("any").share_area(true).clock(self.clock.clone()).ttl(TTL);
+        builder.l2_with_codec(self.l2.clone(), codec).loader(load).build().expect("a good type")
+    }
+
+    fn numbers(&self, new: bool) -> LevelCache<u64, Dyn, NoL1> {
+        match new {
+            false => self.node(AnyCodec::new::<i64>(Postcard), Dyn::new(-5_i64)),
+            true => self.node(AnyCodec::new::<u64>(Postcard), Dyn::new(5_u64)),
+        }
+    }
+
+    /// Values that were written a moment ago are not young any more.
+    fn rest(&self) {
+        self.clock.tick(ms(250));
+    }
+
+    fn loads(&self) -> usize {
+        self.loads.swap(0, SeqCst)
+    }
+
+    fn bytes(&self, key: u64) -> Option<accelerator_core::Bytes> {
+        self.l2.inner().peek(&format!("any.{key}"))
+    }
+}
+
+/// A build with the type `New` comes where one with `Old` has filled L2: five of its nodes ask for two keys each, one after
+/// the other and all at once.
+async fn deploy<Old, New>(what: &str, old: Old, new: New)
+where
+    Old: Serialize + DeserializeOwned + PartialEq + Debug + Send + Sync + 'static,
+    New: Serialize + DeserializeOwned + PartialEq + Debug + Send + Sync + 'static,
+{
+    let fleet = Deploy::new(true);
+    let (old, new) = (Dyn::new(old), Dyn::new(new));
+    let before = fleet.node(AnyCodec::new::<Old>(Postcard), old.clone());
+    let after = || fleet.node(AnyCodec::new::<New>(Postcard), new.clone());
+    for keys in [[1, 2], [3, 4]] {
+        assert_eq!(before.mget(&keys).await.into_values().expect("loaded"), [Some(old.clone()), Some(old.clone())]);
+    }
+    (fleet.rest(), fleet.loads());
+    for key in [1, 2] {
+        for _ in 0..5 {
+            assert_eq!(after().get(&key).await.expect("loaded").as_ref(), Some(&new), "{what}");
+        }
+    }
+    assert_eq!(fleet.loads(), 2, "{what}: one load of each key");
+    let nodes: Vec<_> = (0..6).map(|_| after()).collect();
+    let reads = nodes.iter().enumerate().map(|(n, node)| async move {
+        match n % 2 {
+            0 => vec![node.get(&3).await.expect("loaded"), node.get(&4).await.expect("loaded")],
+            _ => node.mget(&[3, 4]).await.into_values().expect("loaded"),
+        }
+    });
+    for read in futures_util::future::join_all(reads).await {
+        assert_eq!(read, [Some(new.clone()), Some(new.clone())], "{what}");
+    }
+    assert_eq!(fleet.loads(), 2, "{what}: one load of each key, by single reads and batches of all nodes together");
+    assert_eq!(nodes.iter().map(|node| node.stats().fills_lost).sum::<u64>(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_deploy_each_key_is_loaded_once_for_all_new_nodes() {
+    let swapped = swapped::U { name: "Ada".into(), email: "ada@example.org".into() };
+    deploy("fields swapped", u(), swapped).await;
+    deploy("i64 to u64", -5_i64, 5_u64).await;
+    deploy("a variant in front", first::Plan::Paid, in_front::Plan::Paid).await;
+    deploy(
+        "a variant in front, within",
+        order(),
+        in_front::Order { id: 1, plan: in_front::Plan::Paid, lines: order().lines },
+    )
+    .await;
+    deploy("another type of the same area", u(), renamed::Person { name: "Ada".into(), email: "a".into() }).await;
+    deploy("a field added", u(), added::U { name: "Ada".into(), email: "a".into(), age: 1 }).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_young_value_of_the_other_build_is_left_to_those_who_wait_for_it() {
+    for leases in [true, false] {
+        let fleet = Deploy::new(leases);
+        let (old, new) = (fleet.numbers(false), fleet.numbers(true));
+        old.get(&1).await.unwrap();
+        let bytes = fleet.bytes(1);
+        fleet.clock.tick(ms(249));
+        assert_eq!(new.get(&1).await.unwrap(), Some(Dyn::new(5_u64)));
+        assert_eq!(new.mget(&[1]).await.into_values().unwrap(), [Some(Dyn::new(5_u64))]);
+        assert_eq!(fleet.bytes(1), bytes, "it stays");
+        fleet.clock.tick(ms(1));
+        new.get(&1).await.unwrap();
+        assert_ne!(fleet.bytes(1), bytes, "leases: {leases}");
+        fleet.loads();
+        assert_eq!(new.get(&1).await.unwrap(), Some(Dyn::new(5_u64)));
+        assert_eq!(fleet.loads(), 0, "it was stored");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reader_that_replaces_a_value_of_the_other_build_loses_against_a_del_and_a_set() {
+    for verb in ["del", "set"] {
+        for batch in [false, true] {
+            let fleet = Deploy::new(true);
+            let (old, new) = (fleet.numbers(false), fleet.numbers(true));
+            old.get(&1).await.unwrap();
+            fleet.rest();
+            let read = tokio::spawn(async move {
+                match batch {
+                    false => new.get(&1).await.unwrap(),
+                    true => new.mget(&[1]).await.into_values().unwrap().remove(0),
+                }
+            });
+            settle().await;
+            assert_eq!(fleet.loads.load(SeqCst), 2, "it loads");
+            match verb {
+                "del" => old.del(&1).await.unwrap(),
+                _ => old.set(&1, Dyn::new(-6_i64)).await.unwrap(),
+            }
+            let bytes = fleet.bytes(1);
+            assert_eq!(read.await.unwrap(), Some(Dyn::new(5_u64)));
+            assert_eq!(fleet.bytes(1), bytes, "{verb}: what was loaded before it came after it");
+            assert_eq!(bytes.is_some(), verb == "set");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_ticket_takes_the_place_of_a_value_of_the_other_build() {
+    let fleet = Deploy::new(true);
+    fleet.numbers(false).get(&1).await.unwrap();
+    fleet.rest();
+    let new = fleet.numbers(true);
+    let Begin::Lead(ticket) = new.begin(&1).await else { unreachable!("nothing that it can read") };
+    ticket.fill(Some(Dyn::new(7_u64)));
+    settle().await;
+    assert_eq!(fleet.numbers(true).get(&1).await.unwrap(), Some(Dyn::new(7_u64)));
+    assert_eq!(fleet.loads(), 1, "that of the old build");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_replaces_what_is_foreign_and_takes_what_is_its_own() {
+    let fleet = Deploy::new(true);
+    let (old, new) = (fleet.numbers(false), fleet.numbers(true));
+    old.mget(&[1, 2]).await.into_values().unwrap();
+    new.mget(&[3, 4]).await.into_values().unwrap();
+    (fleet.rest(), fleet.loads());
+    let all: Vec<_> = (1..=6).collect();
+    for loads in [4, 0] {
+        assert_eq!(new.mget(&all).await.into_values().unwrap(), vec![Some(Dyn::new(5_u64)); 6]);
+        assert_eq!(fleet.loads(), loads);
+    }
+    assert_eq!(new.stats().foreign_schema, 2, "each is counted once");
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_l2_does_not_let_a_value_go_the_answer_is_the_loaded_one() {
+    let fleet = Deploy::new(true);
+    let (old, new) = (fleet.numbers(false), fleet.numbers(true));
+    old.get(&1).await.unwrap();
+    fleet.rest();
+    let bytes = fleet.bytes(1);
+    fleet.l2.always_for(Op::Release, Some(Fault::Error(StoreErrorKind::Unavailable)));
+    assert_eq!(new.get(&1).await.unwrap(), Some(Dyn::new(5_u64)));
+    assert_eq!(new.mget(&[1]).await.into_values().unwrap(), [Some(Dyn::new(5_u64))]);
+    assert_eq!((fleet.bytes(1), new.stats().l2_errors_total()), (bytes, 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_value_of_a_writer_whose_clock_is_far_ahead_is_not_left_there_for_ever() {
+    let w = World::new();
+    ok(w.no_loader().schema_version(1)).set(&1, 7).await.unwrap();
+    w.clock.skew_unix(-60_000);
+    assert_eq!(ok(w.l2()).get(&1).await.unwrap(), Some(1001));
+    assert_eq!(w.in_l2(1).await, Some(Some(1001)));
+}
+
 fn fingerprint<V: Serialize + DeserializeOwned>(codec: impl Codec<V>) -> u64 {
     match codec.shape() {
         Shape::Known(fingerprint) => fingerprint,
@@ -185,6 +394,50 @@ fn the_same_type_has_the_same_fingerprint_in_every_build_and_on_every_day() {
         fingerprint::<Vec<(i64, Option<first::U>)>>(MessagePack),
     ];
     assert_eq!(found, GOLDEN, "{found:#x?}");
+}
+
+/// What is beside a type in another one, or was asked for before it, is no part of it; and each change above is one.
+#[test]
+fn a_fingerprint_depends_on_its_own_type_and_on_all_of_that() {
+    let all = [
+        fingerprint::<first::U>(Postcard),
+        fingerprint::<swapped::U>(Postcard),
+        fingerprint::<renamed_field::U>(Postcard),
+        fingerprint::<renamed::Person>(Postcard),
+        fingerprint::<optional::U>(Postcard),
+        fingerprint::<added::U>(Postcard),
+        fingerprint::<i64>(Postcard),
+        fingerprint::<u64>(Postcard),
+        fingerprint::<first::Plan>(Postcard),
+        fingerprint::<in_front::Plan>(Postcard),
+        fingerprint::<renamed_variant::Plan>(Postcard),
+        fingerprint::<first::Order>(Postcard),
+        fingerprint::<in_front::Order>(Postcard),
+        fingerprint::<unsigned::Order>(Postcard),
+        fingerprint::<first::Point>(Postcard),
+        fingerprint::<wider::Point>(Postcard),
+        fingerprint::<(first::U, u64)>(Postcard),
+        fingerprint::<(u64, first::U)>(Postcard),
+        fingerprint::<(first::U, first::U)>(Postcard),
+        fingerprint::<(first::U, swapped::U)>(Postcard),
+    ];
+    assert_eq!(all.iter().collect::<std::collections::HashSet<_>>().len(), all.len(), "{all:x?}");
+    // The same definition in another module is the same type, whatever else that module has.
+    assert_eq!(fingerprint::<elsewhere::Line>(Postcard), fingerprint::<first::Line>(Postcard));
+    assert_ne!(fingerprint::<elsewhere::Plan>(Postcard), fingerprint::<first::Plan>(Postcard));
+    // In other threads at the same time, after other types.
+    let threads: Vec<_> = (0..4)
+        .map(|n| {
+            std::thread::spawn(move || {
+                let others = [fingerprint::<Calendar>, fingerprint::<wider::Point>, fingerprint::<in_front::Order>];
+                others[n % 3](Postcard);
+                fingerprint::<first::Order>(Postcard)
+            })
+        })
+        .collect();
+    for thread in threads {
+        assert_eq!(thread.join().expect("no panic"), GOLDEN[2]);
+    }
 }
 
 const GOLDEN: [u64; 7] = [

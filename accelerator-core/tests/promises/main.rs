@@ -1,6 +1,7 @@
 //! What the cache promises, one module per promise, through the public API only.
 
 mod any;
+mod areas;
 mod batch;
 mod bombs;
 mod builder;
@@ -9,6 +10,7 @@ mod common;
 mod deploys;
 mod endings;
 mod envelope_bytes;
+mod errors;
 mod extremes;
 mod flights;
 mod forced;
@@ -17,6 +19,7 @@ mod guard_owners;
 mod hit_or_begin;
 mod idle_runtimes;
 mod invalidation;
+mod large;
 mod leases;
 mod lives;
 mod one_store;
@@ -27,12 +30,14 @@ mod per_key;
 mod recovery;
 mod refresh;
 mod renewals;
+mod rolling;
 mod rude;
 mod runtime;
 mod skew;
 mod slow_line;
 mod stale;
 mod stats;
+mod stores;
 mod stuck;
 mod trials;
 mod types;

@@ -85,7 +85,7 @@ async fn what_cannot_be_read_is_a_miss() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn another_schema_or_codec_is_a_miss_that_is_left_alone() {
+async fn a_young_value_of_another_schema_or_codec_is_a_miss_that_is_left_alone() {
     struct Text;
     impl accelerator_core::Codec<u64> for Text {
         fn id(&self) -> u8 {

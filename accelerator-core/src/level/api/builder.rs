@@ -9,6 +9,7 @@ use tokio::runtime::Handle;
 
 use crate::error::{CacheError, CacheResult, LoadError};
 use crate::key::CacheKey;
+use crate::level::api::area::{claim_area, longest_value};
 use crate::level::api::handle::LevelCache;
 use crate::level::api::settings::{Settings, area_prefix};
 use crate::level::bounds::{Key, Value};
@@ -16,7 +17,7 @@ use crate::level::engine::Engine;
 use crate::level::flight::patience::Limits;
 use crate::level::flight::slots::SlotTable;
 use crate::level::local::Local;
-use crate::level::local::claim::Claim;
+use crate::level::local::claim::{Claim, Terms};
 use crate::level::local::guarded::Guarded;
 use crate::level::remote::{Grants, Remote};
 use crate::level::source::{ByTrait, FromFn};
@@ -45,7 +46,7 @@ use crate::traits::loader::{BatchLoader, Loaded, Loader};
 #[must_use = "call build()"]
 pub struct LevelCacheBuilder<K, V, L1 = NoL1> {
     l1: L1,
-    set: Settings<K, V>,
+    pub(super) set: Settings<K, V>,
 }
 
 impl<K: Key, V: Value> LevelCache<K, V> {
@@ -146,6 +147,10 @@ impl<K: Key, V: Value, L1> LevelCacheBuilder<K, V, L1> {
 
     /// How long after its freshness a value may be served when the loader fails. Default: zero, never.
     ///
+    /// Each value is kept for so much longer, in L1 and in L2, where it takes memory for all of that time: with a TTL of
+    /// 60 s and `stale_on_error` of 600 s a key stays in L2 for 660 s after its last load, eleven times as long. Count that in
+    /// where L2 is sized.
+    ///
     /// ```
     /// # use accelerator_core::{LevelCache, testkit::MemoryL1};
     /// # use std::time::Duration;
@@ -219,8 +224,8 @@ impl<K: Key, V: Value, L1> LevelCacheBuilder<K, V, L1> {
     }
 
     /// Raise it when values mean something else though their type has not changed (with `fingerprint(false)`: when the
-    /// type changes, too). Values of another schema in L2 are misses, and are not replaced until their TTL is over (old
-    /// and new nodes must not fight over a key). Default: 0.
+    /// type changes, too). Values of another schema in L2 are misses, and replaced by the next load, of whichever node, once
+    /// they are a quarter of a second old. Default: 0.
     pub fn schema_version(mut self, version: u32) -> Self {
         self.set.schema = version;
         self
@@ -314,7 +319,9 @@ impl<K: Key, V: Value, L1> LevelCacheBuilder<K, V, L1> {
     /// # Errors
     /// `InvalidConfig`, naming the field, its value and what it accepts. So too where the L1 store is that of a cache which
     /// lives (or has a load in progress), as far as its [`identity`](L1Store::identity) is known.
-    /// So too where the codec can't read back what it writes of `V`.
+    /// So too where the codec can't read back what it writes of `V`, and where a cache that lives has this area on the same
+    /// store, with other types or settings (see [`share_area`](Self::share_area)), as far as the store's
+    /// [`identity`](L2Store::identity) is known.
     pub fn build(self) -> CacheResult<LevelCache<K, V, L1>>
     where
         L1: L1Store<K, V> + Clone,
@@ -328,9 +335,13 @@ impl<K: Key, V: Value, L1> LevelCacheBuilder<K, V, L1> {
                 return Err(CacheError::config("l2's limits().max_key_bytes", given, "takes 64 or more"));
             }
             (Some((store, text)), Some(codec)) => {
+                let most = longest_value(set.max_value_bytes, store.limits().max_value_bytes)?;
+                let schema = schema(&*codec, set.schema, set.fingerprint)?;
+                let terms = Terms::of::<K, V>(codec.id(), schema, policy.lives_in_l2(), most);
+                let claim = claim_area(&*store, &set.area, terms, set.share_area)?;
                 let wire = Wire {
-                    schema: schema(&*codec, set.schema, set.fingerprint)?,
-                    limits: store.limits(),
+                    schema,
+                    limits: store.limits().max_value_bytes(most),
                     codec,
                     text,
                     prefix: area_prefix(&set.area),
@@ -338,7 +349,7 @@ impl<K: Key, V: Value, L1> LevelCacheBuilder<K, V, L1> {
                     trials: Trials::default(),
                     rejects: Rejects::new(&set.area, &counters),
                 };
-                Some((store, wire))
+                Some((store, wire, claim))
             }
             (Some(_), None) => return Err(CacheError::config("codec", "none", "an l2 needs one")),
         };
@@ -365,8 +376,9 @@ impl<K: Key, V: Value, L1> LevelCacheBuilder<K, V, L1> {
             throttle: Remembered::new(WhenFull::Forget, MAX_REMEMBERED),
             _claim: claim,
         });
-        let remote = l2.map(|(store, wire)| {
+        let remote = l2.map(|(store, wire, claim)| {
             Arc::new(Remote {
+                _area: claim,
                 local: local.clone(),
                 store,
                 wire,

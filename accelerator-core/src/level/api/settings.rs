@@ -39,6 +39,8 @@ pub(crate) struct Settings<K, V> {
     pub(crate) recovery_bytes: usize,
     pub(crate) schema: u32,
     pub(crate) fingerprint: bool,
+    pub(crate) max_value_bytes: Option<usize>,
+    pub(crate) share_area: bool,
     pub(crate) clock: TimeSource,
     pub(crate) runtime: Option<Handle>,
 }
@@ -67,6 +69,8 @@ impl<K, V> Default for Settings<K, V> {
             recovery_bytes: RECOVERY_BYTES,
             schema: 0,
             fingerprint: true,
+            max_value_bytes: None,
+            share_area: false,
             clock: TimeSource::System,
             runtime: None,
         }

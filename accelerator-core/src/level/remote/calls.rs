@@ -191,10 +191,10 @@ impl<K: Key, V: Value> Remote<K, V> {
         self.all_outcomes(limit, ended, outcomes)
     }
 
-    /// Removes a lease, or the value seen, if it is still there.
-    pub(super) async fn release(&self, wire: &str, token: LeaseToken) {
-        let _ =
-            self.counted(self.timed(self.local.policy.l2_write_timeout, pin!(self.store.release(wire, token))).await);
+    /// Removes a lease, or the value seen, if it is still there. `false`: L2 did not confirm it.
+    pub(super) async fn release(&self, wire: &str, token: LeaseToken) -> bool {
+        let limit = self.local.policy.l2_write_timeout;
+        self.counted(self.timed(limit, pin!(self.store.release(wire, token))).await).is_ok()
     }
 
     /// Holds a key for a writer.
@@ -307,7 +307,7 @@ impl<K: Key, V: Value> Remote<K, V> {
         let kind = self.count_outcomes(limit, &ended, &outcomes);
         outcomes.into_vec(|| match &ended {
             Ok(()) => StoreError::new(kind, "a batch was not answered in full"),
-            Err(why) => StoreError::new(kind, why.to_string()),
+            Err(why) => StoreError::new(kind, format!("{why:#}")),
         })
     }
 

@@ -11,7 +11,7 @@ use crate::level::stats::counters::Count;
 use crate::level::time::policy::Until;
 use crate::level::wire::envelope::Unreadable;
 use crate::level::wire::moment::Instants;
-use crate::traits::l2::L2Read;
+use crate::traits::l2::{L2Read, LeaseToken};
 
 /// What an L2 read means.
 pub(crate) enum Found<V> {
@@ -29,6 +29,8 @@ pub(crate) enum Leased<V> {
         held: bool,
     },
     Busy,
+    /// A value of another schema that gives way: this is the proof of what was seen.
+    Outdated(LeaseToken),
     /// The store did not say.
     Failed,
 }
@@ -56,7 +58,7 @@ impl<K: Key, V: Value> Remote<K, V> {
             Ok(Some(Dated { value, until })) => Found::Hit { value, until },
             Ok(None) => Found::Nothing { fill: true },
             // Old and new nodes must not fight over a key during a rolling deploy.
-            Err(why) => Found::Nothing { fill: why == Unreadable::Garbage },
+            Err(why) => Found::Nothing { fill: !matches!(why, Unreadable::Foreign(_)) },
         }
     }
 
@@ -83,7 +85,8 @@ impl<K: Key, V: Value> Remote<K, V> {
                     }
                     // Old and new nodes must not fight over a key during a rolling deploy.
                     Err(Unreadable::Foreign(_)) => Leased::nothing(FillRight::Nothing),
-                    Err(Unreadable::Garbage) => Leased::nothing(replace),
+                    Err(Unreadable::Outdated(_)) => seen.map_or(Leased::nothing(FillRight::Nothing), Leased::Outdated),
+                    Err(Unreadable::Garbage | Unreadable::TooLarge(_)) => Leased::nothing(replace),
                 }
             }
             L2Read::Leased { token, stale } => {
@@ -106,7 +109,12 @@ impl<K: Key, V: Value> Remote<K, V> {
             Err(why) => {
                 match why {
                     Unreadable::Garbage => self.wire.rejects.damaged(at.unix),
-                    Unreadable::Foreign(origin) => self.wire.rejects.foreign(origin, at.unix),
+                    Unreadable::TooLarge(bytes) => {
+                        self.wire.rejects.too_large_to_read(bytes, self.wire.limits.max_value_bytes, at.unix);
+                    }
+                    Unreadable::Foreign(origin) | Unreadable::Outdated(origin) => {
+                        self.wire.rejects.foreign(origin, at.unix)
+                    }
                 }
                 Err(why)
             }

@@ -5,6 +5,7 @@
 //! lease      ours: fill, or give it back
 //! busy       somebody else loads: ask again for a while, then load and fill nothing
 //! hold       somebody writes the source: load, and fill neither level
+//! outdated   a value of another schema: it goes, and whoever of all nodes asks first then gets the lease
 //! no leases  a plain write, in turn with the other writers of this node
 //! ```
 
@@ -90,13 +91,22 @@ impl<K: Key, V: Value> Remote<K, V> {
             return self.look(name, without_leases(found));
         }
         // Both from the first time on that somebody else has it: most reads have no use for them.
-        let mut waits: Option<LeaseWait> = None;
+        let (mut waits, mut gave_way): (Option<LeaseWait>, _) = (None, false);
         loop {
             let asked_at = self.asked_at();
             let (answer, age) = self.get_or_lease(name.wire()).await;
             match self.understand_lease(&name.full, answer, l2, self.moment().aged(age, asked_at)) {
                 Leased::Busy if l2.waits() => {
                     waits.get_or_insert_with(|| LeaseWait::new(self.local.policy.lease_wait)).sees_it();
+                }
+                // Once: what appears in its place may be of another schema, too.
+                Leased::Outdated(seen) if !gave_way => {
+                    gave_way = true;
+                    // In a box of its own, as it is rare.
+                    if Box::pin(self.release(name.wire(), seen)).await {
+                        continue;
+                    }
+                    return self.look(name, Leased::nothing(FillRight::Nothing));
                 }
                 Leased::Failed if waits.as_ref().is_some_and(|wait| wait.may_stand(self.local.policy.lease)) => {}
                 other => return self.look(name, other),
@@ -113,7 +123,7 @@ impl<K: Key, V: Value> Remote<K, V> {
         let busy = matches!(leased, Leased::Busy);
         let (found, may, held) = match leased {
             Leased::Look { found, may, held } => (found, may, held),
-            Leased::Busy | Leased::Failed => (None, FillRight::Nothing, false),
+            Leased::Busy | Leased::Outdated(_) | Leased::Failed => (None, FillRight::Nothing, false),
         };
         Look { found, permit: Permit::new(self, name, may), held, busy }
     }

@@ -12,10 +12,12 @@ use crate::level::remote::Remote;
 use crate::level::remote::interpret::{Leased, without_leases};
 use crate::level::remote::look::Look;
 use crate::level::remote::permit::{FillRight, L2Use, Permit};
+use crate::level::stats::rejects::Origin;
+use crate::level::time::join_parts::join_parts;
 use crate::level::wire::moment::Instants;
 use crate::level::wire::wire_key::WireKeys;
-use crate::traits::l2::L2Read;
 use crate::traits::l2::outcomes::Outcomes;
+use crate::traits::l2::{L2Read, LeaseToken};
 
 /// What a store answers to a question about many keys, in their order. Dropped before its end (while L2 is asked, or by a
 /// panic), it gives back the leases that are left in it.
@@ -44,6 +46,8 @@ enum Passed {
     Bypass,
     /// This node guards it.
     Guarded,
+    /// It was answered by an earlier call of the same look.
+    Answered,
 }
 
 enum Answers {
@@ -51,6 +55,16 @@ enum Answers {
     Plain(Outcomes<Option<Bytes>>),
     /// L2 was not asked, as what it has is known or not wanted.
     NotAsked,
+}
+
+/// A value of another schema that gives way.
+struct Outdated {
+    /// Of its key.
+    n: usize,
+    /// Among the answers.
+    place: usize,
+    seen: LeaseToken,
+    origin: Origin,
 }
 
 impl<'a, K: Key, V: Value> ManyLooks<'a, K, V> {
@@ -122,6 +136,52 @@ impl<'a, K: Key, V: Value> ManyLooks<'a, K, V> {
         self.remote.look(self.names.name(n), leased)
     }
 
+    /// Values of another schema that give way to a load.
+    fn outdated(&self) -> Vec<Outdated> {
+        let Answers::Leased(answers) = &self.answers else { return Vec::new() };
+        let is_asked = |n: &usize| self.passed.get(*n).is_none_or(|passed| *passed == Passed::Not);
+        let asked = (0..self.names.len()).filter(is_asked).enumerate();
+        let outdated = asked.filter_map(|(place, n)| {
+            let Some(Ok(L2Read::Hit { bytes, seen: Some(seen) })) = answers.get(place) else { return None };
+            let origin = self.remote.wire.outdated(self.names.full(n), bytes, self.at)?;
+            Some(Outdated { n, place, seen: *seen, origin })
+        });
+        outdated.collect()
+    }
+
+    /// They go, and their keys are asked for again: one of all nodes gets the lease of each.
+    async fn give_way(&mut self, outdated: Vec<Outdated>, lease: Duration, limit: Duration) {
+        let (remote, names) = (self.remote, self.names);
+        let gone = join_parts(outdated.iter().map(|one| async {
+            // By the one name that the first call had.
+            remote.release(names.name(one.n).wire(), one.seen).await
+        }));
+        let gone = gone.await;
+        let outdated: Vec<Outdated> =
+            outdated.into_iter().zip(gone).filter_map(|(one, gone)| gone.then_some(one)).collect();
+        let mut passed = vec![Passed::Answered; names.len()];
+        for one in &outdated {
+            passed[one.n] = Passed::Not;
+        }
+        let wires = names.wires(|n| passed.get(n) == Some(&Passed::Not));
+        // Dropped before its end, it gives back what it was granted.
+        let answers = Answers::Leased(Outcomes::new(wires.len()));
+        let mut again = ManyLooks::new(remote, names, answers, passed, self.l2);
+        if let Answers::Leased(outcomes) = &mut again.answers {
+            self.gave_up |= remote.mget_or_lease(&wires, lease, limit, outcomes).await;
+        }
+        self.at = remote.moment();
+        let (Answers::Leased(new), Answers::Leased(answers)) = (&mut again.answers, &mut self.answers) else { return };
+        for (n, one) in outdated.into_iter().enumerate() {
+            remote.wire.rejects.foreign(one.origin, self.at.unix);
+            let age = new.age(n);
+            match new.take(n) {
+                Some(answer) => answers.put_aged(one.place, answer, age),
+                None => drop(answers.take(one.place)),
+            }
+        }
+    }
+
     #[cold]
     fn give_back(&mut self) {
         while self.next < self.names.len() {
@@ -163,6 +223,11 @@ impl<K: Key, V: Value> Remote<K, V> {
             looks.gave_up = self.mget_or_lease(&wires, lease, limit, outcomes).await;
         }
         looks.at = self.moment();
+        let outdated = looks.outdated();
+        if !outdated.is_empty() {
+            // In a box of its own, as it is rare.
+            Box::pin(looks.give_way(outdated, lease, limit)).await;
+        }
         looks
     }
 

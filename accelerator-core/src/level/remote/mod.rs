@@ -20,6 +20,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crate::error::{StoreErrorKind, StoreResult};
 use crate::level::bounds::{Key, Value};
 use crate::level::local::Local;
+use crate::level::local::claim::AreaClaim;
 use crate::level::local::guarded::Guarded;
 use crate::level::time::background::Background;
 use crate::level::time::key_deadlines::Remembered;
@@ -30,6 +31,8 @@ use crate::traits::l2::{L2Read, L2Store};
 
 /// An L2 store and how this cache speaks to it.
 pub(crate) struct Remote<K, V> {
+    /// Before the store: whoever has the same identity later finds it free.
+    pub(crate) _area: AreaClaim,
     pub(crate) local: Arc<Local<K, V>>,
     pub(crate) store: Arc<dyn L2Store>,
     pub(crate) wire: Wire<K, V>,
@@ -62,7 +65,7 @@ impl Grants {
             Err(error) if error.kind() == StoreErrorKind::Unsupported => {
                 self.refused.store(true, Ordering::Relaxed);
                 if !self.told.swap(true, Ordering::Relaxed) {
-                    tracing::warn!(target: "accelerator::l2", error = %error, "L2 gives no leases; loads are not stored there");
+                    tracing::warn!(target: "accelerator::l2", error = %format_args!("{error:#}"), "L2 gives no leases; loads are not stored there");
                 }
             }
             _ => {}

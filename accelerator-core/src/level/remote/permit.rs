@@ -132,6 +132,8 @@ impl<K: Key, V: Value> Remote<K, V> {
     /// Gives a lease back, in a task. Without a runtime it ends by itself.
     pub(crate) fn give_back(self: &Arc<Self>, wire: String, token: LeaseToken) {
         let remote = self.clone();
-        self.local.tasks.spawn_errand(async move { remote.release(&wire, token).await });
+        self.local.tasks.spawn_errand(async move {
+            remote.release(&wire, token).await;
+        });
     }
 }

@@ -38,9 +38,10 @@ pub(crate) enum Rare {
     ForeignCodec,
     ForeignSchema,
     TrialFailed,
+    TooLarge,
 }
 
-const RARE: usize = Rare::TrialFailed as usize + 1;
+const RARE: usize = Rare::TooLarge as usize + 1;
 const COUNTS: usize = Count::FillLost as usize + 1;
 const ERRORS: usize = StoreErrorKind::ALL.len();
 
@@ -169,6 +170,7 @@ impl Counters {
             foreign_codec: rare(Rare::ForeignCodec),
             foreign_schema: rare(Rare::ForeignSchema),
             trials_failed: rare(Rare::TrialFailed),
+            too_large: rare(Rare::TooLarge),
             leases: of(Count::Lease),
             lease_waits: of(Count::LeaseWait),
             fills_lost: of(Count::FillLost),
@@ -241,6 +243,8 @@ pub struct Stats {
     /// Values not stored in L2 because they did not come back from their bytes as they were written. The first 16 values
     /// that a cache encodes are tried, then one in 10,000.
     pub trials_failed: u64,
+    /// Values not stored in L2, or not read from there, because they exceed `max_value_bytes` of the builder.
+    pub too_large: u64,
     /// Leases of L2 that were granted to this cache.
     pub leases: u64,
     /// Looks at keys whose lease another process held, each followed by a pause.

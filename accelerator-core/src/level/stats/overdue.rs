@@ -28,7 +28,7 @@ impl Overdue {
     pub(crate) fn error(&self) -> CacheError {
         let error = CacheError::timeout(self.limit);
         if self.is_due() {
-            tracing::warn!(target: "accelerator::load", area = %self.area, error = %error, "a load was given up");
+            tracing::warn!(target: "accelerator::load", area = %self.area, error = %format_args!("{error:#}"), "a load was given up");
         }
         error
     }

@@ -19,8 +19,8 @@ pub(crate) enum Origin {
 
 /// A cause is told so often at most, in milliseconds.
 const PAUSE: u64 = 60_000;
-/// Causes: three origins, damage, a value that was lost in its trial.
-const CAUSES: usize = 5;
+/// Causes: three origins, damage, a value that was lost in its trial, one that is too large to be read or to be stored.
+const CAUSES: usize = 7;
 
 /// One cache's.
 pub(crate) struct Rejects {
@@ -72,6 +72,27 @@ impl Rejects {
         if self.is_time_to_tell(4, now) {
             let (value, cause) = (type_name::<V>(), how.cause());
             tracing::warn!(target: "accelerator::l2", area = %self.area, value, cause, "a value is not stored in L2");
+        }
+    }
+
+    /// Of so many bytes, where the `limit` is less.
+    #[cold]
+    pub(crate) fn too_large_to_read(&self, bytes: usize, limit: usize, now: u64) {
+        self.counters.one(Count::Undecodable);
+        self.counters.rare(Rare::TooLarge);
+        if self.is_time_to_tell(5, now) {
+            let cause = "larger than max_value_bytes: another node has a larger one";
+            tracing::warn!(target: "accelerator::l2", area = %self.area, bytes, limit, cause, "a value in L2 is not read");
+        }
+    }
+
+    /// The same of one that was to be stored.
+    #[cold]
+    pub(crate) fn too_large_to_store(&self, bytes: usize, limit: usize, now: u64) {
+        self.counters.rare(Rare::TooLarge);
+        if self.is_time_to_tell(6, now) {
+            let cause = "larger than max_value_bytes: raise it here and in the builder of the store";
+            tracing::warn!(target: "accelerator::l2", area = %self.area, bytes, limit, cause, "a value is not stored in L2");
         }
     }
 

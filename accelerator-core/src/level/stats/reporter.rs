@@ -38,6 +38,7 @@ metrics! {
     "remote_foreign_codec_total" "Of these: written by another codec." |s| s.foreign_codec;
     "remote_foreign_schema_total" "Of these: of another schema." |s| s.foreign_schema;
     "remote_trial_failed_total" "Values not stored in L2: their bytes don't give them back." |s| s.trials_failed;
+    "remote_too_large_total" "Values not stored in L2, or not read from there: larger than max_value_bytes." |s| s.too_large;
     "load_total" "Keys for which the source was asked." Stats::loads;
     "load_success_total" "Keys that the source answered, absent ones included." |s| s.loads_ok;
     "load_timeout_total" "Keys whose load was over its time limit." |s| s.loads_timeout;

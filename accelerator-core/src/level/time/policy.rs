@@ -26,7 +26,7 @@ pub(crate) const MOST_PATIENCE: u32 = 16;
 const LATER_CHUNKS: u32 = 8;
 /// Chunks of one write that are on their way to L2 at the same time, where it answers slowly.
 pub(crate) const CHUNKS_AT_ONCE: usize = 64;
-/// Longest encoded value taken from or given to L2.
+/// Longest encoded value taken from or given to L2, unless the builder says otherwise.
 pub(crate) const MAX_VALUE_BYTES: usize = 1 << 20;
 /// Pauses between two looks at another's lease, each up to half longer or shorter; the last one repeats.
 pub(crate) const LEASE_POLLS: [Duration; 5] = [
@@ -178,6 +178,11 @@ impl Policy {
     pub(crate) fn longest(&self) -> u64 {
         let configured = self.l2_ttl.max(self.null_ttl.unwrap_or(0));
         configured.max(self.longest_own.load(Relaxed)).saturating_add(self.stale).min(self.longest_life)
+    }
+
+    /// How long values of this cache live in L2: fresh, absent ones, and stale. (Of one that caches no absent ones: zero.)
+    pub(crate) fn lives_in_l2(&self) -> [u64; 3] {
+        [self.l2_ttl, self.null_ttl.unwrap_or(0), self.stale]
     }
 
     /// The part of a TTL that jitter leaves, drawn anew each time.

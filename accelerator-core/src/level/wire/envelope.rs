@@ -7,16 +7,25 @@
 //! The checksum covers all other bytes and is seeded with the hash of the full logical key: damage, truncation, a
 //! hashed long key that collides and a reply meant for another key all become misses.
 
+use std::ops::Range;
+
 use xxhash_rust::xxh3::{Xxh3, xxh3_64, xxh3_64_with_seed};
 
 use crate::level::stats::rejects::Origin;
 use crate::level::time::policy::Life;
+use crate::level::wire::moment::Instants;
 use crate::traits::l2::head::{HEAD_LEN, Head, Kind};
 
 /// Bytes before extras and payload.
 pub(crate) const ENVELOPE_LEN: usize = 40;
+/// Where the codec's number is.
+pub(crate) const CODEC: usize = 10;
+/// Where the schema is.
+pub(crate) const SCHEMA: Range<usize> = 12..16;
 /// A writer's clock may be ahead of ours by this much before its value counts as soft-expired.
 pub(crate) const MAX_AHEAD_MS: u64 = 5_000;
+/// A foreign value is left alone for so long: those who waited for it come and take it, before others replace it.
+const FOREIGN_REST_MS: u64 = 250;
 /// Bytes that XXH3 hashes without a secret.
 const SHORT: usize = 240;
 const U48: u64 = (1 << 48) - 1;
@@ -37,8 +46,24 @@ pub(crate) struct Meta {
 pub(crate) enum Unreadable {
     /// Not ours, damaged, or of another key: may be replaced.
     Garbage,
-    /// Another version, schema or codec (a rolling deploy): must not be replaced.
+    /// Of so many bytes, more than this cache takes: may be replaced.
+    TooLarge(usize),
+    /// Another version, or another schema or codec and young (a rolling deploy): must not be replaced.
     Foreign(Origin),
+    /// Another schema or codec, and not young any more: gives way to the next load (ADR 0050).
+    Outdated(Origin),
+}
+
+impl Unreadable {
+    /// Of a value of another origin, which `meta` is about.
+    #[cold]
+    pub(crate) fn of(origin: Origin, meta: &Meta, at: Instants) -> Self {
+        // A writer whose clock is not believed: nobody knows how young it is.
+        let ahead = meta.written_at > at.unix.saturating_add(MAX_AHEAD_MS);
+        // By the clocks alone: the age that a store tells is the most that it can be, and this asks for the least.
+        let age = at.unix.saturating_sub(meta.written_at);
+        if ahead || age >= FOREIGN_REST_MS { Self::Outdated(origin) } else { Self::Foreign(origin) }
+    }
 }
 
 /// A buffer that begins with room for the envelope; the payload is appended, then [`seal`]ed.
@@ -51,9 +76,9 @@ pub(crate) fn open_buffer() -> Vec<u8> {
 /// Writes the envelope into the first bytes of `buffer`.
 pub(crate) fn seal(buffer: &mut [u8], key: &str, meta: &Meta) {
     buffer[..HEAD_LEN].copy_from_slice(&meta.head.to_bytes());
-    buffer[10] = meta.codec;
+    buffer[CODEC] = meta.codec;
     buffer[11] = 0;
-    buffer[12..16].copy_from_slice(&meta.schema.to_le_bytes());
+    buffer[SCHEMA].copy_from_slice(&meta.schema.to_le_bytes());
     buffer[16..22].copy_from_slice(&(meta.written_at & U48).to_le_bytes()[..6]);
     buffer[22..26].copy_from_slice(&meta.soft_ttl.to_le_bytes());
     buffer[26..30].copy_from_slice(&meta.hard_ttl.to_le_bytes());
@@ -77,7 +102,7 @@ pub(crate) fn parse<'a>(bytes: &'a [u8], key: &str) -> Result<(Meta, &'a [u8]), 
     let [a, b, c, d, e, f] = lo;
     let meta = Meta {
         head,
-        codec: fixed[10],
+        codec: fixed[CODEC],
         schema: u32::from_le_bytes(field(fixed, 12)),
         written_at: u64::from_le_bytes([a, b, c, d, e, f, 0, 0]),
         soft_ttl: u32::from_le_bytes(field(fixed, 22)),

@@ -9,7 +9,7 @@ use crate::codecs::trial::{Lost, comes_back};
 use crate::error::{CacheError, ErrorKind, LoadError, StoreErrorKind};
 use crate::level::bounds::{Key, Value};
 use crate::level::stats::rejects::Origin;
-use crate::level::time::policy::{Life, MAX_VALUE_BYTES};
+use crate::level::time::policy::Life;
 use crate::level::wire::Wire;
 use crate::level::wire::envelope;
 use crate::level::wire::envelope::{Meta, Unreadable};
@@ -44,7 +44,11 @@ impl Unsealed {
                 CacheError::with_source(ErrorKind::Codec, "the value could not be encoded", source.into())
             }
             Self::TooLarge { size, limit } => {
-                CacheError::new(ErrorKind::Codec, format!("the encoded value has {size} bytes; L2 takes {limit}"))
+                let fix = "raise max_value_bytes(..) of the cache's builder, and of the store's where it has one";
+                CacheError::new(
+                    ErrorKind::Codec,
+                    format!("the encoded value has {size} bytes; L2 takes {limit}: {fix}"),
+                )
             }
             Self::Lost(how) => CacheError::new(
                 ErrorKind::Codec,
@@ -76,8 +80,9 @@ impl<K: Key, V: Value> Wire<K, V> {
             let encoded = catch_unwind(AssertUnwindSafe(|| self.codec.encode(value, &mut buffer)));
             encoded.unwrap_or_else(|_| Err("the codec panicked".into())).map_err(Unsealed::NotEncoded)?;
         }
-        let limit = MAX_VALUE_BYTES.min(self.limits.max_value_bytes);
+        let limit = self.limits.max_value_bytes;
         if buffer.len() > limit {
+            self.rejects.too_large_to_store(buffer.len(), limit, now);
             return Err(Unsealed::TooLarge { size: buffer.len(), limit });
         }
         if value.is_some() && self.trials.is_due() {
@@ -100,6 +105,30 @@ impl<K: Key, V: Value> Wire<K, V> {
         Ok(Sealed { bytes: buffer.into(), ttl: self.rounded_up(ms(life.useful)) })
     }
 
+    /// Where a value comes from that is not ours.
+    #[inline(always)]
+    fn origin(&self, meta: &Meta) -> Option<Origin> {
+        match () {
+            () if meta.codec != self.codec.id() => Some(Origin::Codec),
+            () if meta.schema != self.schema => Some(Origin::Schema),
+            () => None,
+        }
+    }
+
+    /// Whose value gives way to the next load, where these bytes are one. Of our own it costs a look at two fields.
+    #[inline]
+    pub(crate) fn outdated(&self, full: &str, bytes: &[u8], at: Instants) -> Option<Origin> {
+        let (codec, schema) = (bytes.get(envelope::CODEC)?, bytes.get(envelope::SCHEMA)?);
+        if *codec == self.codec.id() && schema == self.schema.to_le_bytes() {
+            return None;
+        }
+        let (meta, _) = envelope::parse(bytes, full).ok()?;
+        match Unreadable::of(self.origin(&meta)?, &meta, at) {
+            Unreadable::Outdated(origin) => Some(origin),
+            _ => None,
+        }
+    }
+
     fn rounded_up(&self, ms: u32) -> Duration {
         let grain = u64::try_from(self.limits.ttl_granularity.as_millis()).unwrap_or(u64::MAX).max(1);
         Duration::from_millis(u64::from(ms).div_ceil(grain).saturating_mul(grain))
@@ -108,13 +137,12 @@ impl<K: Key, V: Value> Wire<K, V> {
     /// What the bytes mean that were read at that moment.
     #[inline(always)]
     pub(crate) fn open(&self, full: &str, bytes: &[u8], at: Instants) -> Result<Option<(Option<V>, Life)>, Unreadable> {
-        if bytes.len() > MAX_VALUE_BYTES {
-            return Err(Unreadable::Garbage);
+        if bytes.len() > self.limits.max_value_bytes {
+            return Err(Unreadable::TooLarge(bytes.len()));
         }
         let (meta, payload) = envelope::parse(bytes, full)?;
-        if meta.schema != self.schema || meta.codec != self.codec.id() {
-            let codec = meta.codec != self.codec.id();
-            return Err(Unreadable::Foreign(if codec { Origin::Codec } else { Origin::Schema }));
+        if let Some(origin) = self.origin(&meta) {
+            return Err(Unreadable::of(origin, &meta, at));
         }
         let left = meta.left(at.unix, at.least_age);
         if left.useful == 0 || self.cleared.covers(meta.written_at) {

@@ -4,12 +4,14 @@
 //! the test, and takes what it does to the server from the test, too. They wait in real time.
 
 mod batches;
+mod deploy;
 mod guards;
 mod pause;
 mod trips;
 mod values;
 
 pub use batches::overlapping_batches_load_each_key_once;
+pub use deploy::a_new_build_fills_at_once;
 pub use guards::{guards_stand_beside_what_others_do, holds_are_bounded, recovery_leaves_a_guard_alone};
 pub use pause::{leases_given_up_are_given_back, nobody_waits_for_reads_given_up, one_node_loads_for_all};
 pub use trips::each_call_has_its_trips;

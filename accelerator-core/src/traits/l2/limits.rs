@@ -8,7 +8,8 @@ use std::time::Duration;
 pub struct Limits {
     /// Longest key in bytes; the engine hashes longer ones.
     pub max_key_bytes: usize,
-    /// Longest value in bytes; the engine does not send longer ones, nor any of more than 1 MiB.
+    /// Longest value in bytes; the engine does not send longer ones, nor any of more than the cache's `max_value_bytes`
+    /// (1 MiB unless given).
     pub max_value_bytes: usize,
     /// TTLs are rounded up to a multiple of this by the engine.
     pub ttl_granularity: Duration,

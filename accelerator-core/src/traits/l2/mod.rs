@@ -293,6 +293,14 @@ pub trait L2Store: Send + Sync + 'static {
     fn limits(&self) -> Limits {
         Limits::default()
     }
+
+    /// A number that all clones of a handle have, and no other store of the process while one of them lives: the address of
+    /// what they share will do. Two caches with one area on one store take each other's values, so
+    /// [`LevelCacheBuilder::build`](crate::LevelCacheBuilder::build) refuses the second where it has other types or settings.
+    /// `None`, as provided: it isn't noticed. (In an `Arc` it is: that has an address.)
+    fn identity(&self) -> Option<usize> {
+        None
+    }
 }
 
 #[async_trait]
@@ -368,5 +376,8 @@ impl<S: L2Store + ?Sized> L2Store for Arc<S> {
     }
     fn limits(&self) -> Limits {
         (**self).limits()
+    }
+    fn identity(&self) -> Option<usize> {
+        (**self).identity().or_else(|| Some(Arc::as_ptr(self).addr()))
     }
 }

@@ -113,6 +113,11 @@ impl<T> Outcomes<T> {
         self.places.into_iter().map(|place| place.unwrap_or_else(|| Err(missing()))).collect()
     }
 
+    /// The outcome of the key at `position`, if it has come.
+    pub(crate) fn get(&self, position: usize) -> Option<&StoreResult<T>> {
+        self.places.get(position)?.as_ref()
+    }
+
     /// [`into_vec`](Self::into_vec) for a call that has ended: what is missing then was never answered.
     #[must_use]
     pub fn ended(self) -> Vec<StoreResult<T>> {
