@@ -90,9 +90,9 @@ impl Shared {
     }
 }
 
-/// The error tells of its source by itself.
+/// With its causes.
 fn refused(error: StoreError) -> anyhow::Error {
-    anyhow!("--l2: {error}")
+    anyhow!("--l2: {error:#}")
 }
 
 /// A server of our own, unless one was named.

@@ -10,7 +10,7 @@ async fn a_new_build_fills_at_once_with_one_load_of_each_key() {
     let Some(server) = MemcachedServer::start() else { return };
     let mut stores = Vec::new();
     for _ in 0..6 {
-        stores.push(connect(&server).await);
+        stores.push(connect(server.addr()).await);
     }
     let Ok(stores) = stores.try_into() else { unreachable!("six of them") };
     fleet::a_new_build_fills_at_once::<accelerator_backend_memcached::MemcachedStore>(stores).await;

@@ -49,7 +49,7 @@ async fn a_wrong_login_is_an_error_that_says_so() {
         let error = builder(url).connect().await.expect_err(says);
         assert_eq!(error.kind(), StoreErrorKind::Rejected, "{error}");
         assert!(error.to_string().contains(says), "{error}");
-        assert!(!format!("{error}{error:?}").contains("wrong"), "{error:?}");
+        assert!(!format!("{error:#}{error:?}").contains("wrong"), "{error:?}");
     }
 }
 

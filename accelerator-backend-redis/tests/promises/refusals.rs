@@ -251,7 +251,7 @@ async fn a_command_that_the_server_does_not_have_is_named_without_its_key() {
     let url = pretend(b"-ERR unknown command 'UNLINK', with args beginning with: 'secret.key' \r\n");
     let error = store(url).await.del("secret.key").await.expect_err("no such command");
     assert_eq!(error.kind(), StoreErrorKind::Rejected);
-    let text = format!("{error} {error:?}");
+    let text = format!("{error:#} {error:?}");
     assert!(text.contains("UNLINK") && !text.contains("secret.key"), "{text}");
 }
 

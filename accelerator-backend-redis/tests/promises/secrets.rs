@@ -16,10 +16,10 @@ use crate::support::{builder, comes_true};
 
 /// An error with all its sources.
 fn all(error: &dyn Error) -> String {
-    let mut text = format!("{error} {error:?}");
+    let mut text = format!("{error:#} {error:?}");
     let mut source = error.source();
     while let Some(error) = source {
-        let _ = write!(text, " {error} {error:?}");
+        let _ = write!(text, " {error:#} {error:?}");
         source = error.source();
     }
     text

@@ -28,7 +28,7 @@ async fn a_certificate_of_an_unknown_authority_is_refused() {
     let refused = builder(server.url()).tls_ca(stranger.ca_pem().expect("an authority")).connect().await;
     let error = refused.expect_err("a certificate of another authority");
     assert_eq!(error.kind(), StoreErrorKind::Unavailable);
-    assert!(error.to_string().contains("certificate"), "{error}");
+    assert!(format!("{error:#}").contains("certificate"), "{error:#}");
 }
 
 #[tokio::test]

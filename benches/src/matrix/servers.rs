@@ -56,9 +56,9 @@ impl Servers {
             match self.store(store).await {
                 Ok(_) => {}
                 // A URL that was not understood is not to be shown: it may have a password in any part.
-                Err(error) if error.kind() == StoreErrorKind::Other => return Err(format!("{variable}: {error}")),
+                Err(error) if error.kind() == StoreErrorKind::Other => return Err(format!("{variable}: {error:#}")),
                 Err(error) => {
-                    return Err(format!("{variable}: {store} at {} does not answer: {error}", address(url)));
+                    return Err(format!("{variable}: {store} at {} does not answer: {error:#}", address(url)));
                 }
             }
         }
