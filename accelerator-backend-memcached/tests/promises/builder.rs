@@ -73,7 +73,7 @@ fn limits_follow_what_was_given() {
 async fn connect_refuses_what_build_refuses() {
     let refused = error(MemcachedStore::builder().connect().await);
     assert_eq!(refused.kind(), StoreErrorKind::Other);
-    assert!(refused.to_string().contains("servers = []"), "{refused}");
+    assert!(format!("{refused:#}").contains("servers = []"), "{refused:#}");
     let source = std::error::Error::source(&refused).and_then(|source| source.downcast_ref::<CacheError>());
     assert_eq!(source.map(CacheError::kind), Some(ErrorKind::InvalidConfig));
 }
