@@ -1,18 +1,13 @@
 //! What a cache has of its L2: an area that nobody else of the process takes for another's, and values up to a size.
 
-use crate::error::{CacheError, CacheResult};
 use crate::level::api::builder::LevelCacheBuilder;
 use crate::level::bounds::{Key, Value};
-use crate::level::local::claim::{AreaClaim, Terms};
-use crate::level::time::policy::MAX_VALUE_BYTES;
-use crate::level::wire::envelope::ENVELOPE_LEN;
-use crate::traits::l2::L2Store;
 
 impl<K: Key, V: Value, L1> LevelCacheBuilder<K, V, L1> {
     /// The longest value, encoded and with its 40 bytes of envelope, that is stored in L2 or read from there. Up to what the
     /// store takes, which may have an option of its own (memcached's takes 1,048,064 bytes unless told more). A larger one
     /// reaches its caller and L1, and is counted (`stats().too_large`); a `set` of it is an error. All nodes of an area
-    /// should have the same. Of values of several MiB one is some 40 ms per 4 MiB on its way at 1 Gbit/s: raise
+    /// should have the same. 4 MiB take some 40 ms at 1 Gbit/s: raise
     /// [`l2_timeout`](Self::l2_timeout), too. Default: 1 MiB, or what the store takes where that is less.
     ///
     /// ```
@@ -40,29 +35,4 @@ impl<K: Key, V: Value, L1> LevelCacheBuilder<K, V, L1> {
         self.set.share_area = yes;
         self
     }
-}
-
-/// The longest value of a cache, where its store takes so much.
-pub(crate) fn longest_value(given: Option<usize>, of_store: usize) -> CacheResult<usize> {
-    match given {
-        None => Ok(MAX_VALUE_BYTES.min(of_store)),
-        Some(given) if (ENVELOPE_LEN..=of_store).contains(&given) => Ok(given),
-        Some(given) => {
-            let fix = format!(
-                "takes {ENVELOPE_LEN} to {of_store} bytes, which is what the l2 takes: raise its limit in its own builder"
-            );
-            Err(CacheError::config("max_value_bytes", given, &fix))
-        }
-    }
-}
-
-/// This cache's part in its area.
-pub(crate) fn claim_area(store: &dyn L2Store, area: &str, terms: Terms, shared: bool) -> CacheResult<AreaClaim> {
-    AreaClaim::of(store.identity(), area, terms, shared).map_err(|difference| {
-        let fix = format!(
-            "a cache of this process has this area on the same store, with {difference}, and two caches of one area take \
-             each other's values: takes a name of its own, or call share_area(true) if it is meant"
-        );
-        CacheError::config("area", format!("{area:?}"), &fix)
-    })
 }

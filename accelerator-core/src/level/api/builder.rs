@@ -9,9 +9,8 @@ use tokio::runtime::Handle;
 
 use crate::error::{CacheError, CacheResult, LoadError};
 use crate::key::CacheKey;
-use crate::level::api::area::{claim_area, longest_value};
 use crate::level::api::handle::LevelCache;
-use crate::level::api::settings::{Settings, area_prefix};
+use crate::level::api::settings::{Settings, area_prefix, claim_area, longest_value};
 use crate::level::bounds::{Key, Value};
 use crate::level::engine::Engine;
 use crate::level::flight::patience::Limits;

@@ -8,8 +8,10 @@ use tokio::runtime::Handle;
 
 use crate::error::{CacheError, CacheResult};
 use crate::key::CacheKey;
+use crate::level::local::claim::{AreaClaim, Terms};
 use crate::level::source::Sources;
-use crate::level::time::policy::{Policy, RECOVERY_BYTES};
+use crate::level::time::policy::{MAX_VALUE_BYTES, Policy, RECOVERY_BYTES};
+use crate::level::wire::envelope::ENVELOPE_LEN;
 use crate::time::{TimeSource, millis};
 use crate::traits::codec::Codec;
 use crate::traits::l2::L2Store;
@@ -210,6 +212,31 @@ fn duration(field: &str, value: Option<Duration>, accepted: &str) -> CacheResult
         }
         _ => Ok(()),
     }
+}
+
+/// The longest value of a cache, where its store takes so much.
+pub(crate) fn longest_value(given: Option<usize>, of_store: usize) -> CacheResult<usize> {
+    match given {
+        None => Ok(MAX_VALUE_BYTES.min(of_store)),
+        Some(given) if (ENVELOPE_LEN..=of_store).contains(&given) => Ok(given),
+        Some(given) => {
+            let fix = format!(
+                "takes {ENVELOPE_LEN} to {of_store} bytes, which is what the l2 takes: raise its limit in its own builder"
+            );
+            Err(CacheError::config("max_value_bytes", given, &fix))
+        }
+    }
+}
+
+/// This cache's part in its area.
+pub(crate) fn claim_area(store: &dyn L2Store, area: &str, terms: Terms, shared: bool) -> CacheResult<AreaClaim> {
+    AreaClaim::of(store.identity(), area, terms, shared).map_err(|difference| {
+        let fix = format!(
+            "a cache of this process has this area on the same store, with {difference}, and two caches of one area take \
+             each other's values: takes a name of its own, or call share_area(true) if it is meant"
+        );
+        CacheError::config("area", format!("{area:?}"), &fix)
+    })
 }
 
 /// The area as the first part of every L2 key: no text of a key can be mistaken for a longer area.
