@@ -96,7 +96,7 @@ pub(crate) async fn stay_subscribed(tenure: Tenure) {
         };
         // 4
         let cause = end.cause();
-        tenure.of.warning.say(&dialer.target, "the bus hears nothing from Redis", &end.to_string());
+        tenure.of.warning.say(&dialer.target, "the bus hears nothing from Redis", &format!("{end:#}"));
         tenure.disconnected(cause);
         let longest = if cause == GapCause::Refused { LONGEST_REFUSED_WAIT } else { LONGEST_WAIT };
         let pause = backoff.pause_within(longest);
@@ -269,7 +269,7 @@ impl Carried<'_> {
             Refusal::Login => return Err(End::Refused(error)),
             _ => {}
         }
-        subscriber.warning.say(target, "the bus may not listen at Redis", &error.to_string());
+        subscriber.warning.say(target, "the bus may not listen at Redis", &format!("{error:#}"));
         if self.retry.is_none() {
             self.retry = Some(Instant::now() + self.refusals.pause());
         }

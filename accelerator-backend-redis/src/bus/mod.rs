@@ -111,7 +111,7 @@ impl InvalidationBus for RedisBus {
             refused => {
                 let error = server_error::unexpected(PUBLISH, &refused);
                 let target = &publisher.shared.dialer.target;
-                self.0.warning.say(target, "Redis takes no messages of the bus", &error.to_string());
+                self.0.warning.say(target, "Redis takes no messages of the bus", &format!("{error:#}"));
                 Err(error)
             }
         }
