@@ -22,6 +22,11 @@ impl Module {
     pub(crate) fn defines(&self) -> impl Iterator<Item = &str> {
         self.code.lines().filter_map(defined)
     }
+
+    /// Whether its code says this, which has no blanks, however it is laid out.
+    pub(crate) fn says(&self, what: &str) -> bool {
+        self.code.split_whitespace().collect::<String>().contains(what)
+    }
 }
 
 /// One use of a module by another.

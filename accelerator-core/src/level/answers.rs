@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::hash::Hash;
 
-use crate::error::CacheResult;
+use crate::error::{CacheError, CacheResult};
 
 /// The answers of an [`mget`](crate::LevelCache::mget): one per requested key, in the order of the keys, each with its
 /// own outcome.
@@ -112,6 +112,23 @@ pub enum Lookup<V> {
 impl<V> Lookup<V> {
     pub(crate) fn of(value: Option<V>) -> Self {
         value.map_or(Self::Absent, Self::Hit)
+    }
+
+    /// Whether it is an answer.
+    pub(crate) fn is_known(&self) -> bool {
+        matches!(self, Self::Hit(_) | Self::Absent)
+    }
+
+    /// The answer that it is.
+    ///
+    /// # Errors
+    /// `instead`, where it is none.
+    pub(crate) fn or(self, instead: CacheError) -> CacheResult<Option<V>> {
+        match self {
+            Self::Hit(value) => Ok(Some(value)),
+            Self::Absent => Ok(None),
+            Self::Miss | Self::Unavailable => Err(instead),
+        }
     }
 }
 

@@ -28,7 +28,7 @@ impl<S: L2Store> Faulty<S> {
         out: &mut Outcomes<T>,
         passed: impl Fn(&StoreResult<T>),
         act: impl FnOnce(Vec<usize>) -> F,
-        garbage: impl Fn(Bytes) -> Option<T>,
+        garbage: Option<fn(Bytes) -> T>,
     ) {
         let fate = self.arrive(op, keys, batch);
         if let Some(gate) = &fate.before {
@@ -60,7 +60,9 @@ impl<S: L2Store> Faulty<S> {
             match &fault {
                 Fault::LostReply(Then::Hang) if hit.contains(&i) => {}
                 Fault::LostReply(Then::Error(kind)) if hit.contains(&i) => put(i, Err(scripted(*kind))),
-                Fault::Garbage(bytes) if hit.contains(&i) => put(i, garbage(bytes.clone()).map_or(answer, Ok)),
+                Fault::Garbage(bytes) if hit.contains(&i) => {
+                    put(i, garbage.map_or(answer, |read| Ok(read(bytes.clone()))))
+                }
                 _ => put(i, answer),
             }
         }
@@ -77,7 +79,7 @@ impl<S: L2Store> Faulty<S> {
         op: Op,
         key: &str,
         act: impl FnOnce() -> F,
-        garbage: impl Fn(Bytes) -> Option<T>,
+        garbage: Option<fn(Bytes) -> T>,
     ) -> StoreResult<T> {
         let mut out = Outcomes::new(1);
         self.run((op, false), &[key], &mut out, |_| {}, |_| async { vec![act().await] }, garbage).await;
@@ -89,16 +91,8 @@ pub(super) fn scripted(kind: StoreErrorKind) -> StoreError {
     StoreError::new(kind, "scripted fault")
 }
 
-fn undisturbed<T>(_: Bytes) -> Option<T> {
-    None
-}
-
-fn read_bytes(bytes: Bytes) -> Option<Option<Bytes>> {
-    Some(Some(bytes))
-}
-
-fn read_hit(bytes: Bytes) -> Option<L2Read> {
-    Some(L2Read::Hit { bytes, seen: None })
+fn read_hit(bytes: Bytes) -> L2Read {
+    L2Read::Hit { bytes, seen: None }
 }
 
 fn pick<T: Clone>(from: &[T], positions: &[usize]) -> Vec<T> {
@@ -108,15 +102,15 @@ fn pick<T: Clone>(from: &[T], positions: &[usize]) -> Vec<T> {
 #[async_trait]
 impl<S: L2Store> L2Store for Faulty<S> {
     async fn get(&self, key: &str) -> StoreResult<Option<Bytes>> {
-        self.run_one(Op::Get, key, || self.inner().get(key), read_bytes).await
+        self.run_one(Op::Get, key, || self.inner().get(key), Some(Some)).await
     }
 
     async fn set(&self, key: &str, value: Bytes, ttl: Duration) -> StoreResult<()> {
-        self.run_one(Op::Set, key, || self.inner().set(key, value, ttl), undisturbed).await
+        self.run_one(Op::Set, key, || self.inner().set(key, value, ttl), None).await
     }
 
     async fn del(&self, key: &str) -> StoreResult<()> {
-        self.run_one(Op::Del, key, || self.inner().del(key), undisturbed).await
+        self.run_one(Op::Del, key, || self.inner().del(key), None).await
     }
 
     async fn mget(&self, keys: &[&str]) -> Vec<StoreResult<Option<Bytes>>> {
@@ -127,7 +121,7 @@ impl<S: L2Store> L2Store for Faulty<S> {
 
     async fn mget_into(&self, keys: &[&str], out: &mut Outcomes<Option<Bytes>>) {
         let act = |at: Vec<usize>| async move { self.inner().mget(&pick(keys, &at)).await };
-        self.run((Op::Get, true), keys, out, |_| {}, act, read_bytes).await;
+        self.run((Op::Get, true), keys, out, |_| {}, act, Some(Some)).await;
     }
 
     async fn mset(&self, items: Vec<(&str, Bytes, Duration)>) -> Vec<StoreResult<()>> {
@@ -139,7 +133,7 @@ impl<S: L2Store> L2Store for Faulty<S> {
     async fn mset_into(&self, items: Vec<(&str, Bytes, Duration)>, out: &mut Outcomes<()>) {
         let keys: Vec<&str> = items.iter().map(|item| item.0).collect();
         let act = |at: Vec<usize>| async move { self.inner().mset(pick(&items, &at)).await };
-        self.run((Op::Set, true), &keys, out, |_| {}, act, undisturbed).await;
+        self.run((Op::Set, true), &keys, out, |_| {}, act, None).await;
     }
 
     async fn mdel(&self, keys: &[&str]) -> Vec<StoreResult<()>> {
@@ -150,7 +144,7 @@ impl<S: L2Store> L2Store for Faulty<S> {
 
     async fn mdel_into(&self, keys: &[&str], out: &mut Outcomes<()>) {
         let act = |at: Vec<usize>| async move { self.inner().mdel(&pick(keys, &at)).await };
-        self.run((Op::Del, true), keys, out, |_| {}, act, undisturbed).await;
+        self.run((Op::Del, true), keys, out, |_| {}, act, None).await;
     }
 
     async fn get_or_lease(&self, key: &str, lease: Duration) -> StoreResult<L2Read> {
@@ -160,7 +154,7 @@ impl<S: L2Store> L2Store for Faulty<S> {
             granted.note(key, &answer);
             answer
         };
-        let answer = self.run_one(Op::Lease, key, act, read_hit).await;
+        let answer = self.run_one(Op::Lease, key, act, Some(read_hit)).await;
         granted.pass_on(&answer);
         answer
     }
@@ -179,23 +173,23 @@ impl<S: L2Store> L2Store for Faulty<S> {
             keys.iter().zip(&answers).for_each(|(key, answer)| granted.note(key, answer));
             answers
         };
-        self.run((Op::Lease, true), keys, out, |answer| granted.pass_on(answer), act, read_hit).await;
+        self.run((Op::Lease, true), keys, out, |answer| granted.pass_on(answer), act, Some(read_hit)).await;
     }
 
     async fn renew(&self, key: &str, token: &LeaseToken, lease: Duration) -> StoreResult<Option<LeaseToken>> {
-        self.run_one(Op::Renew, key, || self.inner().renew(key, token, lease), undisturbed).await
+        self.run_one(Op::Renew, key, || self.inner().renew(key, token, lease), None).await
     }
 
     async fn mrenew(&self, items: Vec<(&str, LeaseToken)>, lease: Duration) -> Vec<StoreResult<Option<LeaseToken>>> {
         let keys: Vec<&str> = items.iter().map(|item| item.0).collect();
         let act = |at: Vec<usize>| async move { self.inner().mrenew(pick(&items, &at), lease).await };
         let mut out = Outcomes::new(keys.len());
-        self.run((Op::Renew, true), &keys, &mut out, |_| {}, act, undisturbed).await;
+        self.run((Op::Renew, true), &keys, &mut out, |_| {}, act, None).await;
         out.ended()
     }
 
     async fn fill(&self, key: &str, token: &LeaseToken, value: Bytes, ttl: Duration) -> StoreResult<Filled> {
-        self.run_one(Op::Fill, key, || self.inner().fill(key, token, value, ttl), undisturbed).await
+        self.run_one(Op::Fill, key, || self.inner().fill(key, token, value, ttl), None).await
     }
 
     async fn mfill(&self, items: Vec<(&str, LeaseToken, Bytes, Duration)>) -> Vec<StoreResult<Filled>> {
@@ -207,19 +201,19 @@ impl<S: L2Store> L2Store for Faulty<S> {
     async fn mfill_into(&self, items: Vec<(&str, LeaseToken, Bytes, Duration)>, out: &mut Outcomes<Filled>) {
         let keys: Vec<&str> = items.iter().map(|item| item.0).collect();
         let act = |at: Vec<usize>| async move { self.inner().mfill(pick(&items, &at)).await };
-        self.run((Op::Fill, true), &keys, out, |_| {}, act, undisturbed).await;
+        self.run((Op::Fill, true), &keys, out, |_| {}, act, None).await;
     }
 
     async fn release(&self, key: &str, token: LeaseToken) -> StoreResult<()> {
-        self.run_one(Op::Release, key, || self.inner().release(key, token), undisturbed).await
+        self.run_one(Op::Release, key, || self.inner().release(key, token), None).await
     }
 
     async fn hold(&self, key: &str, owner: HoldOwner, hold: Duration) -> StoreResult<()> {
-        self.run_one(Op::Hold, key, || self.inner().hold(key, owner, hold), undisturbed).await
+        self.run_one(Op::Hold, key, || self.inner().hold(key, owner, hold), None).await
     }
 
     async fn unhold(&self, key: &str, owner: HoldOwner) -> StoreResult<()> {
-        self.run_one(Op::Unhold, key, || self.inner().unhold(key, owner), undisturbed).await
+        self.run_one(Op::Unhold, key, || self.inner().unhold(key, owner), None).await
     }
 
     fn unix_ms(&self) -> Option<RangeInclusive<u64>> {

@@ -19,24 +19,23 @@ impl<K: Key, V: Value, L1: L1Store<K, V>> Cache<K, V> for LevelCache<K, V, L1> {
     #[inline]
     fn begin<'a>(&'a self, key: &'a K) -> CacheFuture<'a, Begin<V>> {
         let hit = |value| CacheFuture::ready(Begin::Hit(value));
-        self.probe_or(key, true, hit, || self.begin_missed(key, true))
+        self.probe_or(key, true, true, hit, || self.begin_missed(key, true))
     }
 
     fn begin_with<'a>(&'a self, key: &'a K, options: ReadOptions) -> CacheFuture<'a, Begin<V>> {
         let hit = |value| CacheFuture::ready(Begin::Hit(value));
-        self.probe_or(key, options.allow_stale, hit, || self.begin_missed(key, options.allow_stale))
+        self.probe_or(key, options.allow_stale, true, hit, || self.begin_missed(key, options.allow_stale))
     }
 
     #[inline]
     fn hit_or_begin<'a>(&'a self, key: &'a K) -> Result<Option<V>, CacheFuture<'a, Begin<V>>> {
-        self.probe_or(key, true, Ok, || Err(self.begin_missed(key, true)))
+        self.probe_or(key, true, true, Ok, || Err(self.begin_missed(key, true)))
     }
 
     fn begin_many_with<'a>(&'a self, keys: &'a [K], options: ReadOptions) -> CacheFuture<'a, Batch<'a, V>> {
         let mut batch = Batch { hits: Vec::with_capacity(keys.len()), ..Batch::default() };
-        let put = |at, found: Option<Option<V>>| batch.hits.extend(found.map(|value| (at, value)));
         let options = ReadOptions { force_refresh: false, disable_load: false, ..options };
-        let missing = probe_all(&self.l1, &self.local, &self.engine, keys, options, put);
+        let missing = probe_all(&self.l1, &self.local, &self.engine, keys, options, &mut batch.hits);
         let Some(missing) = missing.all() else { return CacheFuture::ready(batch) };
         begin_missing(&self.engine, keys, batch, missing, options.allow_stale)
     }
@@ -44,7 +43,7 @@ impl<K: Key, V: Value, L1: L1Store<K, V>> Cache<K, V> for LevelCache<K, V, L1> {
     #[inline]
     fn get<'a>(&'a self, key: &'a K) -> CacheFuture<'a, CacheResult<Option<V>>> {
         let missed = || CacheFuture::boxed(get_missed(&self.engine, key, ReadOptions::default()));
-        self.probe_or(key, true, |value| CacheFuture::ready(Ok(value)), missed)
+        self.probe_or(key, true, true, |value| CacheFuture::ready(Ok(value)), missed)
     }
 
     fn set<'a>(&'a self, key: &'a K, value: Option<V>, options: WriteOptions) -> CacheFuture<'a, CacheResult<()>> {

@@ -3,10 +3,11 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::error::CacheResult;
 use crate::level::bounds::{Key, Value};
 use crate::level::engine::Engine;
 use crate::level::local::Local;
-use crate::level::read::hit::{probe, probe_or};
+use crate::level::read::hit::probe_or;
 use crate::traits::l1::L1Store;
 
 /// A cache of two levels in front of the source of truth. Cheap to clone; all clones are one cache.
@@ -52,10 +53,10 @@ impl<K, V, L1> fmt::Debug for LevelCache<K, V, L1> {
 }
 
 impl<K: Key, V: Value, L1: L1Store<K, V>> LevelCache<K, V, L1> {
-    /// What L1 has; see [`hit`](crate::level::read::hit).
+    /// The answer of a read, if L1 has it; see [`hit`](crate::level::read::hit).
     #[inline(always)]
-    pub(super) fn probe(&self, key: &K, allow_stale: bool, refresh: bool) -> Option<Option<V>> {
-        probe(&self.l1, &self.local, &self.engine, key, allow_stale, refresh)
+    pub(super) fn probe(&self, key: &K, allow_stale: bool, refresh: bool) -> Option<CacheResult<Option<V>>> {
+        self.probe_or(key, allow_stale, refresh, |value| Some(Ok(value)), || None)
     }
 
     /// The same, with what to answer for a hit and for a miss.
@@ -64,9 +65,10 @@ impl<K: Key, V: Value, L1: L1Store<K, V>> LevelCache<K, V, L1> {
         &self,
         key: &K,
         allow_stale: bool,
+        refresh: bool,
         hit: impl FnOnce(Option<V>) -> R,
         miss: impl FnOnce() -> R,
     ) -> R {
-        probe_or(&self.l1, &self.local, &self.engine, key, allow_stale, true, hit, miss)
+        probe_or(&self.l1, &self.local, &self.engine, key, allow_stale, refresh, hit, miss)
     }
 }

@@ -1,6 +1,7 @@
 //! The public verbs.
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::cache::CacheFuture;
@@ -14,6 +15,7 @@ use crate::level::local::Local;
 use crate::level::local::registration::Registration;
 use crate::level::read::many::read_many;
 use crate::level::read::one::get_missed;
+use crate::level::remote::Remote;
 use crate::level::remote::interpret::Found;
 use crate::level::stats::counters::Stats;
 use crate::level::ticket::begin::get_or_load_on;
@@ -38,8 +40,8 @@ impl<K: Key, V: Value, L1: L1Store<K, V>> LevelCache<K, V, L1> {
     #[inline]
     pub async fn get(&self, key: &K) -> CacheResult<Option<V>> {
         // Not one `match`: what it looks at would be kept across the await, in the future.
-        if let Some(value) = self.probe(key, true, true) {
-            return Ok(value);
+        if let Some(answer) = self.probe(key, true, true) {
+            return answer;
         }
         get_missed(&self.engine, key, ReadOptions::default()).await
     }
@@ -54,9 +56,9 @@ impl<K: Key, V: Value, L1: L1Store<K, V>> LevelCache<K, V, L1> {
     #[inline]
     pub async fn get_with(&self, key: &K, options: ReadOptions) -> CacheResult<Option<V>> {
         if !options.force_refresh
-            && let Some(value) = self.probe(key, options.allow_stale, !options.disable_load)
+            && let Some(answer) = self.probe(key, options.allow_stale, !options.disable_load)
         {
-            return Ok(value);
+            return answer;
         }
         get_missed(&self.engine, key, options).await
     }
@@ -64,7 +66,7 @@ impl<K: Key, V: Value, L1: L1Store<K, V>> LevelCache<K, V, L1> {
     /// What L1 has, now. Neither waits nor loads, nor starts a refresh.
     #[inline]
     pub fn try_get(&self, key: &K) -> Lookup<V> {
-        self.probe(key, true, false).map_or(Lookup::Miss, Lookup::of)
+        self.probe_or(key, true, false, Lookup::of, || Lookup::Miss)
     }
 
     /// What the two levels have. Never loads, starts no refresh, and joins no load.
@@ -72,18 +74,16 @@ impl<K: Key, V: Value, L1: L1Store<K, V>> LevelCache<K, V, L1> {
     /// # Cancel safety
     /// Dropping the future changes nothing.
     pub async fn lookup(&self, key: &K) -> Lookup<V> {
-        if let Some(value) = self.probe(key, true, false) {
-            return Lookup::of(value);
+        let hit = self.probe_or(key, true, false, |value| Some(Lookup::of(value)), || None);
+        if let Some(found) = hit {
+            return found;
         }
-        if self.engine.remote.is_none() {
-            return Lookup::Miss;
-        }
-        Box::pin(self.local.tasks.inside(self.lookup_l2(key))).await
+        let Some(remote) = &self.engine.remote else { return Lookup::Miss };
+        Box::pin(self.local.tasks.inside(self.lookup_l2(remote, key))).await
     }
 
-    async fn lookup_l2(&self, key: &K) -> Lookup<V> {
+    async fn lookup_l2(&self, remote: &Arc<Remote<K, V>>, key: &K) -> Lookup<V> {
         let engine = &self.engine;
-        let Some(remote) = &engine.remote else { return Lookup::Miss };
         if engine.local.is_closed() {
             return Lookup::Unavailable;
         }
@@ -91,10 +91,10 @@ impl<K: Key, V: Value, L1: L1Store<K, V>> LevelCache<K, V, L1> {
         let mut slot = Registration::new(engine.local.clone(), key.clone());
         let name = remote.wire.name(key);
         match remote.get_for_read(key, &name).await {
-            Found::Hit { value, until } if until.is_fresh(engine.local.now(), 0) => {
+            Found::Hit(found) if found.until.is_fresh(engine.local.now(), 0) => {
                 // The answer stands, whatever panics on its way into L1.
-                let answer = Lookup::of(value.clone());
-                let _ = Local::<K, V>::caught("a weigher or the L1 store", || slot.backfill(value, until));
+                let answer = Lookup::of(found.value.clone());
+                let _ = Local::<K, V>::caught("a weigher or the L1 store", || slot.backfill(found));
                 answer
             }
             Found::Nothing { fill: false } => Lookup::Unavailable,
@@ -136,8 +136,8 @@ impl<K: Key, V: Value, L1: L1Store<K, V>> LevelCache<K, V, L1> {
         T: Into<Loaded<V>>,
         E: Into<LoadError>,
     {
-        if let Some(value) = self.probe(key, true, true) {
-            return Ok(value);
+        if let Some(answer) = self.probe(key, true, true) {
+            return answer;
         }
         get_or_load_on(&self.engine, key, body).await
     }

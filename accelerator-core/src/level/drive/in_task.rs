@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use crate::level::drive::host::{FlightOf, Host, give_up};
-use crate::level::flight::handoff::{Looked, Poller};
+use crate::level::flight::handoff::{LetGo, Looked, Poller};
 
 /// A flight's work in a task. Dropped before its end (the runtime shuts down), it passes the flight on, unless another
 /// task has the work by now.
@@ -60,9 +60,10 @@ impl<H: Host> Future for InTask<H> {
 impl<H: Host> Drop for InTask<H> {
     fn drop(&mut self) {
         let Some(flight) = self.flight.take() else { return };
-        let Some(work) = flight.let_go(Poller::Task(self.number)) else { return };
-        if let Some(work) = work {
-            flight.context.drop_work(work);
+        match flight.let_go(Poller::Task(self.number)) {
+            LetGo::Work(work) => flight.context.drop_work(work),
+            LetGo::Polled => {}
+            LetGo::Elsewhere => return,
         }
         give_up(&flight, true);
     }

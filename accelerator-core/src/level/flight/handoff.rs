@@ -75,6 +75,16 @@ pub(crate) enum Looked {
     Task(Poller),
 }
 
+/// What becomes of a piece of work whose task is dropped.
+pub(crate) enum LetGo<W> {
+    /// It was parked in that task, and is over.
+    Work(W),
+    /// It was in the middle of a poll there.
+    Polled,
+    /// Somebody else has it.
+    Elsewhere,
+}
+
 impl Need {
     /// To be called outside of the lock: a waker is foreign code.
     pub(crate) fn wake(self) -> Looked {
@@ -179,14 +189,14 @@ impl<W> Handoff<W> {
         }
     }
 
-    /// Its task `by` is dropped. `Some`: the work, unless it was in the middle of a poll. `None`: somebody else has it.
-    pub(crate) fn let_go(&mut self, by: Poller) -> Option<Option<W>> {
+    /// Its task `by` is dropped.
+    pub(crate) fn let_go(&mut self, by: Poller) -> LetGo<W> {
         match (std::mem::replace(self, Self::Away), by) {
-            (Self::InTask { work, number, .. }, Poller::Task(own)) if number == own => Some(Some(work)),
-            (Self::Polling { by: own, .. }, _) if own == by => Some(None),
+            (Self::InTask { work, number, .. }, Poller::Task(own)) if number == own => LetGo::Work(work),
+            (Self::Polling { by: own, .. }, _) if own == by => LetGo::Polled,
             (other, _) => {
                 *self = other;
-                None
+                LetGo::Elsewhere
             }
         }
     }

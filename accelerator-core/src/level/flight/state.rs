@@ -11,7 +11,7 @@ use std::task::{Context, Poll, Waker};
 use slab::Slab;
 use tokio::time::Instant;
 
-use crate::level::flight::handoff::{Handoff, Looked, Need, Poller};
+use crate::level::flight::handoff::{Handoff, LetGo, Looked, Need, Poller};
 use crate::level::flight::patience::{Limits, Next, Patience};
 use crate::level::flight::token::Token;
 use crate::sync::{Mutex, MutexGuard, lock};
@@ -184,8 +184,8 @@ impl<K, R, W: Parked, X> Flight<K, R, W, X> {
     }
 
     /// See [`Handoff::let_go`].
-    pub(crate) fn let_go(&self, by: Poller) -> Option<Option<W>> {
-        self.place(|place| place.let_go(by))
+    pub(crate) fn let_go(&self, by: Poller) -> LetGo<W> {
+        self.place(|place| Some(place.let_go(by))).unwrap_or(LetGo::Elsewhere)
     }
 
     /// Whether the flight's work is a part of `run`.

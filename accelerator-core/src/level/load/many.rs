@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use futures_util::stream::{self, FuturesUnordered};
 use futures_util::{FutureExt, Stream, StreamExt};
-use hashbrown::HashTable;
 
 use crate::cache::BoxFuture;
 use crate::error::{CacheError, CacheResult};
@@ -17,19 +16,20 @@ use crate::inside::forget_panic;
 use crate::level::bounds::{Key, Value};
 use crate::level::engine::Engine;
 use crate::level::load::many_store::end_loaded;
-use crate::level::load::one::{LoadMode, load_one};
-use crate::level::load::open_key::{BatchLoad, Loading, OpenKey};
+use crate::level::load::matching::hand_out;
+use crate::level::load::one::{LoadMode, load_one, no_loader};
+use crate::level::load::open_key::{BatchLoad, Loading, OpenKey, OpenKeys};
 use crate::level::local::batch_run::{BatchKey, BatchKeys};
-use crate::level::local::outcome::{Dated, End, Outcome};
+use crate::level::local::outcome::{End, Outcome};
 use crate::level::local::work::Limited;
 use crate::level::remote::interpret::Leased;
 use crate::level::remote::look::LeaseWait;
 use crate::level::remote::permit::L2Use;
 use crate::level::remote::renew::Unseated;
-use crate::level::source::not_loaded;
 use crate::level::stats::counters::Count;
 use crate::level::time::join_parts::PartWakers;
 use crate::level::time::policy::BATCH_CONCURRENCY;
+use crate::level::wire::moment::Dated;
 use crate::traits::loader::Loaded;
 
 /// The work of a batch that was just led. `begun`: the batch load of all its keys, where it has begun.
@@ -85,8 +85,8 @@ async fn wait_for_others<'b, K: Key, V: Value>(
             }
         }
     }
-    if how.l2 == L2Use::Read {
-        engine.local.counters.add(Count::L2Miss, busy.len() as u64);
+    if let Some(remote) = &engine.remote {
+        remote.count_missed(how.l2, busy.len());
     }
     while !busy.is_empty() {
         let rest = busy.split_off(busy.len().min(engine.local.policy.max_batch));
@@ -136,17 +136,12 @@ async fn read_chunk<'b, K: Key, V: Value, W: Borrow<BatchKey<K, V>>>(
         };
         let mut one = OpenKey::new(engine, one);
         if !how.loads {
-            engine.local.counters.one(Count::L2Miss);
+            remote.count_missed(L2Use::Read, 1);
             one.end(End::Missed);
             continue;
         }
         let look = remote.look(names.name(n), leased);
-        if how.l2 == L2Use::Read {
-            engine.local.counters.one(Count::L2Miss);
-        }
-        let may_be_stale = look.found.is_some() && engine.local.policy.stale > 0;
-        let failed = if may_be_stale { engine.local.throttle.get(&one.one.key, now).flatten() } else { None };
-        match failed {
+        match remote.missed(&one.one.key, how.l2, &look) {
             Some(error) => one.end(End::Throttled { error, stale: look.found }),
             None => {
                 (one.stale, one.permit, one.held) = (look.found, Some(look.permit), look.held);
@@ -198,7 +193,12 @@ async fn load_chunk<K: Key, V: Value>(
     } else if engine.sources.many.is_some() {
         let mut open = open;
         match load_many(engine, &mut open, begun).await {
-            Ok(found) => end_loaded(engine, matched(engine, open, found)).await,
+            Ok(found) => {
+                let mut open = OpenKeys::new(open, engine.local.now());
+                hand_out(&mut open, found, |key| engine.local.table.hash(key));
+                end_loaded(engine, open.loaded()).await;
+            }
+
             Err(error) => open.into_iter().for_each(|open| open.fail(error.clone())),
         }
     } else {
@@ -263,44 +263,12 @@ async fn load_part<'b, K: Key, V: Value>((open, rouse): (OpenKey<'b, K, V>, &Par
     }
 }
 
-/// Each answer with who wants it. What is left out fails; what nobody asked for is dropped.
-fn matched<'b, K: Key, V: Value>(
-    engine: &Engine<K, V>,
-    open: Vec<OpenKey<'b, K, V>>,
-    found: Vec<(K, Loaded<V>)>,
-) -> Vec<Loading<'b, K, V>> {
-    let mut open: Vec<Option<OpenKey<'b, K, V>>> = open.into_iter().map(Some).collect();
-    let mut done = Vec::with_capacity(found.len());
-    // The index is over the hashes that the keys' places carry anyway.
-    let hash_of = |open: &Option<OpenKey<'b, K, V>>| Some(open.as_ref()?.one.reserved.as_ref()?.hash);
-    let mut index = HashTable::with_capacity(open.len());
-    for (n, hash) in open.iter().enumerate().filter_map(|(n, open)| Some((n, hash_of(open)?))) {
-        index.insert_unique(hash, (hash, n), |entry: &(u64, usize)| entry.0);
-    }
-    let now = engine.local.now();
-    for (key, loaded) in found {
-        let hash = engine.local.table.hash(&key);
-        let asks = |open: &Option<OpenKey<'b, K, V>>| open.as_ref().is_some_and(|open| open.one.key == key);
-        let mut loaded = Some(loaded);
-        while let Some(n) = index.find(hash, |&(_, n)| asks(&open[n])).map(|entry| entry.1) {
-            let Some(one) = open[n].take() else { break };
-            // More than one where the key was invalidated between two of its occurrences.
-            let more = index.find(hash, |&(_, n)| asks(&open[n])).is_some();
-            let Some(loaded) = (if more { loaded.clone() } else { loaded.take() }) else { break };
-            let loaded = one.with_lives(loaded, now);
-            done.push((one, loaded));
-        }
-    }
-    open.into_iter().flatten().for_each(|open| open.fail(not_loaded()));
-    done
-}
-
 async fn load_many<K: Key, V: Value>(
     engine: &Arc<Engine<K, V>>,
     open: &mut [OpenKey<'_, K, V>],
     begun: Option<BatchLoad<K, V>>,
 ) -> CacheResult<Vec<(K, Loaded<V>)>> {
-    let Some(many) = &engine.sources.many else { return Ok(Vec::new()) };
+    let Some(many) = &engine.sources.many else { return Err(no_loader()) };
     let panicked = |p: Box<dyn Any + Send>| CacheError::panic("the batch loader", &*p);
     let keys = || open.iter().map(|open| open.one.key.clone()).collect();
     let begin = || begun.unwrap_or_else(|| Limited::new(many.mload_owned(keys())));

@@ -5,6 +5,7 @@
 
 pub(crate) mod many;
 pub(crate) mod many_store;
+pub(crate) mod matching;
 pub(crate) mod one;
 pub(crate) mod one_inline;
 pub(crate) mod open_key;

@@ -18,7 +18,7 @@ use crate::level::drive::in_place;
 use crate::level::engine::Engine;
 use crate::level::local::Flight;
 use crate::level::local::host::Led;
-use crate::level::local::outcome::{Dated, End, Outcome};
+use crate::level::local::outcome::{End, Outcome, no_answer};
 use crate::level::local::work::{Limited, Work};
 use crate::level::remote::Remote;
 use crate::level::remote::fill::Fill;
@@ -120,13 +120,13 @@ pub(crate) async fn run_flight<K: Key, V: Value>(
     flight: Arc<Flight<K, V>>,
     how: LoadMode,
 ) -> End<V> {
-    let Some(remote) = &engine.remote else { return End::Missed };
+    let Some(remote) = &engine.remote else { return End::Failed { error: no_answer(), stale: None } };
     let key = flight.key();
     // 1
     let mut look = remote.look_to_load(key, how.l2).await;
     // 2
-    if let Some(Dated { value, until }) = look.take_fresh(engine.local.now(), how.min_fresh) {
-        return End::Found { value, until };
+    if let Some(found) = look.take_fresh(engine.local.now(), how.min_fresh) {
+        return End::Found(found);
     }
     // In a box of its own: a hit of L2 has no need for its room.
     Box::pin(load_and_fill(&engine, remote, &flight, look, how)).await
@@ -141,18 +141,10 @@ async fn load_and_fill<K: Key, V: Value>(
     how: LoadMode,
 ) -> End<V> {
     let (local, key) = (&engine.local, flight.key());
-    if how.l2.is_first() {
-        local.counters.one(Count::L2Miss);
-    }
+    let throttled = remote.missed(key, how.l2, &look);
     let Look { found: stale, mut permit, held, .. } = look;
-    if stale.is_some()
-        && local.policy.stale > 0
-        && let Some(Some(error)) = local.throttle.get(key, local.now())
-    {
+    if let Some(error) = throttled {
         return End::Throttled { error, stale };
-    }
-    if !engine.sources.exist() {
-        return End::Missed;
     }
     // 3
     let mut load = std::pin::pin!(load_one(engine, key.clone()));
@@ -166,13 +158,10 @@ async fn load_and_fill<K: Key, V: Value>(
         answer
     });
     let mut loaded = match answer.await {
-        Ok(loaded) => local.with_lives(loaded),
+        Ok(loaded) => local.with_lives(loaded).unless(held),
         Err(error) => return End::Failed { error, stale },
     };
     // 4
-    if held {
-        loaded.lives = None;
-    }
     let fill = Fill::of(key, flight.hash(), flight.token(), permit, &loaded);
     // In a box of its own, which is not there while the source is asked. `false`: somebody was faster, and L1 must not
     // keep the value.

@@ -19,32 +19,12 @@ use crate::level::drive::in_task::run_in_task;
 use crate::level::engine::Engine;
 use crate::level::flight::token::Reservation;
 use crate::level::load::one::no_loader;
-use crate::level::local::commit::{Ending, LedKey};
-use crate::level::local::outcome::End;
+use crate::level::local::outcome::{End, Outcome, no_answer};
+use crate::level::local::registration::ReservedKey;
 use crate::level::local::work::{Limited, Work};
 use crate::level::local::{Flight, Local};
 use crate::level::stats::counters::Count;
 use crate::traits::loader::Loaded;
-
-/// The key that is led; dropped with its registration (by a panic), it fails.
-struct LedInline<'k, K: Key, V: Value> {
-    local: &'k Local<K, V>,
-    key: &'k K,
-    reserved: Option<Reservation>,
-}
-
-impl<'k, K: Key, V: Value> LedInline<'k, K, V> {
-    fn take(&mut self) -> Option<Ending<'k, K, V>> {
-        let held = LedKey::Reservation(self.key, self.reserved.take()?);
-        Some(Ending::new(self.local, held))
-    }
-}
-
-impl<K: Key, V: Value> Drop for LedInline<'_, K, V> {
-    fn drop(&mut self) {
-        drop(self.take());
-    }
-}
 
 /// `launch` of `one.rs`, for a flight that is made only if the load is not ready at once.
 pub(crate) fn launch_reserved<K: Key, V: Value>(
@@ -54,7 +34,7 @@ pub(crate) fn launch_reserved<K: Key, V: Value>(
     allow_stale: bool,
     cx: &mut Context<'_>,
 ) -> Result<CacheResult<Option<V>>, Arc<Flight<K, V>>> {
-    let mut led = LedInline { local: &engine.local, key, reserved: Some(reserved) };
+    let mut led = ReservedKey::failing(&engine.local, key, Some(reserved));
     let (mut answer, mut unfinished, mut landing, mut landed) = (None, None, false, None);
     let _inside = engine.local.tasks.enter();
     // A load that is over is dropped in here too: its own code may panic then, and has answered nevertheless.
@@ -69,7 +49,7 @@ pub(crate) fn launch_reserved<K: Key, V: Value>(
                     // In here, so that user code that panics on the way into L1 is this caller's answer.
                     if let Some(Ok(loaded)) = answer.take_if(|ready| ready.is_ok()) {
                         landing = true;
-                        landed = Some(commit_counted(engine, key, &mut led.reserved, loaded));
+                        landed = Some(commit_counted(&engine.local, &mut led, loaded));
                     }
                 }
                 Poll::Pending => unfinished = Some(load),
@@ -85,11 +65,11 @@ pub(crate) fn launch_reserved<K: Key, V: Value>(
         return Ok(Err(polled.map_or_else(panicked, |()| no_loader())));
     }
     let error = match (answer, unfinished, polled) {
-        (Some(Ok(loaded)), ..) => return Ok(Ok(commit_counted(engine, key, &mut led.reserved, loaded))),
+        (Some(Ok(loaded)), ..) => return Ok(Ok(commit_counted(&engine.local, &mut led, loaded))),
         (None, Some(load), _) => {
             let make = || Flight::new(key.clone(), reserved.hash, reserved.token, false, engine.local.clone());
             let (flight, _) = engine.local.table.make(key, &reserved, make);
-            led.reserved = None;
+            led.take();
             if let Some(hand) = flight.park(Work::Load(load), cx.waker()) {
                 run_in_task(flight.clone(), hand);
             }
@@ -99,17 +79,16 @@ pub(crate) fn launch_reserved<K: Key, V: Value>(
         (None, None, Err(payload)) => CacheError::panic("the loader", &*payload),
         (None, None, Ok(())) => no_loader(),
     };
-    let outcome = led.take().map(|ending| ending.end(End::Failed { error, stale: None }));
-    Ok(outcome.and_then(|outcome| engine.local.answer(outcome, allow_stale)).unwrap_or(Ok(None)))
+    let outcome = led.end(End::Failed { error, stale: None }).unwrap_or_else(|| Outcome::failed(no_answer()));
+    Ok(engine.local.led_answer(outcome, allow_stale, true))
 }
 
 #[inline(always)]
 fn commit_counted<K: Key, V: Value>(
-    engine: &Arc<Engine<K, V>>,
-    key: &K,
-    reserved: &mut Option<Reservation>,
+    local: &Local<K, V>,
+    led: &mut ReservedKey<'_, K, V>,
     loaded: Loaded<V>,
 ) -> Option<V> {
-    engine.local.counters.one(Count::LoadOk);
-    engine.local.commit_value(key, reserved, engine.local.with_lives(loaded))
+    local.counters.one(Count::LoadOk);
+    led.commit_value(local.with_lives(loaded))
 }

@@ -15,8 +15,8 @@ use crate::level::bounds::{Key, Value};
 use crate::level::flight::shared_run::Report;
 use crate::level::flight::token::Reservation;
 use crate::level::local::Local;
-use crate::level::local::commit::{Ending, LedKey};
 use crate::level::local::outcome::Outcome;
+use crate::level::local::registration::ReservedKey;
 use crate::level::local::work::BatchRun;
 use crate::level::time::looks::RegularLooks;
 
@@ -32,8 +32,8 @@ pub(crate) struct BatchKey<K, V> {
 }
 
 impl<K, V> BatchKey<K, V> {
-    pub(crate) fn new(at: usize, key: K, reserved: Reservation) -> Self {
-        Self { at, key, reserved: Some(reserved), outcome: None }
+    pub(crate) fn new(at: usize, key: K, reserved: Option<Reservation>) -> Self {
+        Self { at, key, reserved, outcome: None }
     }
 }
 
@@ -41,11 +41,11 @@ impl<K: Key, V: Value> BatchKey<K, V> {
     /// The run is over, whether this key has ended or not.
     fn leave(&mut self, local: &Arc<Local<K, V>>, panicked: bool) {
         match self.reserved.take() {
-            Some(reserved) if panicked => {
+            reserved @ Some(_) if panicked => {
                 self.outcome = Some(Outcome::panicked());
-                drop(Ending::new(local, LedKey::Reservation(&self.key, reserved)));
+                drop(ReservedKey::failing(local, &self.key, reserved));
             }
-            Some(reserved) => local.give_up_reserved(&self.key, reserved),
+            reserved @ Some(_) => drop(ReservedKey::passing_on(local, &self.key, reserved)),
             // User code panicked while this key was ending.
             None if self.outcome.is_none() => self.outcome = Some(Outcome::panicked()),
             None => {}
@@ -125,7 +125,9 @@ impl<K: Key, V: Value> Future for LeadingBatch<K, V> {
             return Poll::Pending;
         }
         match this.report.poll(cx) {
-            Poll::Ready(keys) => Poll::Ready(keys.unwrap_or_default()),
+            Poll::Ready(Some(keys)) => Poll::Ready(keys),
+            // It was told before: this future is over.
+            Poll::Ready(None) => Poll::Pending,
             Poll::Pending => {
                 if this.looks.poll(&this.local.tasks, cx) {
                     this.run.move_to_task(true, Instant::now(), this.local.tasks.spawns());

@@ -3,14 +3,16 @@
 use std::sync::Arc;
 
 use crate::entry::Entry;
+use crate::level::answers::Lookup;
 use crate::level::bounds::{Key, Value};
 use crate::level::drive::host::give_up;
 use crate::level::flight::state::is_unshared;
 use crate::level::flight::token::{Reservation, Token};
-use crate::level::local::outcome::{Dated, End, FromSource, Outcome};
+use crate::level::local::outcome::{End, FromSource, Outcome, no_answer};
 use crate::level::local::{Flight, Local};
 use crate::level::stats::counters::Count;
 use crate::level::time::policy::{Life, RETRY_AFTER};
+use crate::level::wire::moment::Dated;
 use crate::time::millis;
 
 /// What a leader holds: its flight, or, where it never made one, its place in the key's slot.
@@ -56,27 +58,28 @@ impl<K: Key, V: Value> Local<K, V> {
         Ending::new(self, LedKey::Flight(flight)).end_alone(end)
     }
 
-    /// [`give_up`] for a reserved flight.
+    /// [`give_up`] for a key that is led without a flight; or its end by a panic of user code.
     #[cold]
-    pub(crate) fn give_up_reserved(&self, key: &K, reserved: Reservation) {
-        if let Some(flight) = self.table.leave(key, &reserved) {
+    pub(crate) fn leave_reserved(&self, key: &K, reserved: Reservation, fails: bool) {
+        if fails {
+            drop(Ending::new(self, LedKey::Reservation(key, reserved)));
+        } else if let Some(flight) = self.table.leave(key, &reserved) {
             give_up(&flight, false);
         }
     }
 
     /// A stale value that may be served instead of the error of a flight: young enough, and not invalidated since the
     /// flight began.
-    pub(crate) fn stale_at(&self, key: &K, hash: u64, token: Token, from_l2: Option<Dated<V>>) -> Option<Option<V>> {
-        if self.policy.stale == 0 {
-            return None;
+    pub(crate) fn stale_at(&self, key: &K, hash: u64, token: Token, from_l2: Option<Dated<V>>) -> Lookup<V> {
+        if self.policy.stale == 0 || !self.table.is_valid(key, hash, token, self.generation()) {
+            return Lookup::Miss;
         }
-        let from_l1 = || {
-            let entry = self.l1.get(key)?;
-            (self.is_of_now(&entry) && self.now() < entry.useful_until()).then(|| entry.into_value())
-        };
-        let valid = self.table.is_valid(key, hash, token, self.generation());
-        let from_l2 = || from_l2.filter(|stale| stale.until.is_useful(self.now())).map(|stale| stale.value);
-        if valid { from_l1().or_else(from_l2) } else { None }
+        let is_useful = |entry: &Entry<V>| self.is_of_now(entry) && self.now() < entry.useful_until();
+        if let Some(entry) = self.l1.get(key).filter(is_useful) {
+            return Lookup::of(entry.into_value());
+        }
+        let from_l2 = from_l2.filter(|stale| stale.until.is_useful(self.now()));
+        from_l2.map_or(Lookup::Miss, |stale| Lookup::of(stale.value))
     }
 }
 
@@ -95,7 +98,7 @@ impl<K: Key, V: Value> Local<K, V> {
         self.commit_to_l1(key, reserved, value, lives.map(|(life, _)| life), at)
     }
 
-    /// [`land`](Self::land) for what L2 answered.
+    /// [`commit_value`](Self::commit_value) for what L2 answered.
     #[inline(always)]
     pub(crate) fn commit_found(
         &self,
@@ -170,31 +173,25 @@ impl<'a, K: Key, V: Value> Ending<'a, K, V> {
         // Taken from here: what a closure owns is moved again and again on its way through `catch_unwind`.
         let mut ends = Some((self, end));
         let ended = Local::<K, V>::caught("a Clone, a weigher or the L1 store", || {
-            ends.take().map_or(Outcome::Missed, |(ending, end)| ending.end(end))
+            ends.take().map_or_else(|| Outcome::failed(no_answer()), |(ending, end)| ending.end(end))
         });
-        ended.unwrap_or_else(|error| Outcome::Failed { error, stale: None })
-    }
-
-    /// It goes on: somebody else has it.
-    pub(crate) fn keep(mut self) {
-        self.held = None;
+        ended.unwrap_or_else(Outcome::failed)
     }
 
     /// What to do with L1, and what to answer.
     fn decide(&self, end: End<V>) -> (Change<V>, Outcome<V>) {
         let local = self.local;
         // Held until `commit`.
-        let Some(held) = &self.held else { return (Change::Nothing, Outcome::Missed) };
+        let Some(held) = &self.held else { return (Change::Nothing, Outcome::failed(no_answer())) };
         let generation = held.token().generation;
         match end {
-            End::Answered(loaded) => self.decide(End::Loaded(local.with_lives(loaded))),
             End::Loaded(FromSource { value, lives, at }) => {
                 local.counters.one(Count::LoadOk);
                 local.throttle.remove(held.key(), at);
                 let entry = |life| Change::Insert(local.policy.entry(value.clone(), life, at, generation));
                 (lives.map_or(Change::Remove, |(life, _)| entry(life)), Outcome::Value(value))
             }
-            End::Found { value, until } => {
+            End::Found(Dated { value, until }) => {
                 local.counters.one(if value.is_none() { Count::L2Absent } else { Count::L2Hit });
                 let now = local.now();
                 let life = local.policy.backfill(until.left(now));
@@ -205,7 +202,7 @@ impl<'a, K: Key, V: Value> Ending<'a, K, V> {
                 local.counters.load_failed(error.kind());
                 let stale = local.stale_at(held.key(), held.hash(), held.token(), stale);
                 let now = local.now();
-                if stale.is_some() || local.policy.window > 0 {
+                if stale.is_known() || local.policy.window > 0 {
                     local.throttle.insert(held.key(), now, now.saturating_add(millis(RETRY_AFTER)), error.clone());
                 }
                 (Change::Nothing, Outcome::Failed { error, stale })

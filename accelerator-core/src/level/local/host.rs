@@ -41,7 +41,7 @@ impl<K: Key, V: Value> Host for Arc<Local<K, V>> {
 
     fn poll_work(&self, work: &mut Work<V>, cx: &mut Context<'_>) -> Poll<End<V>> {
         let _inside = self.tasks.enter();
-        work.poll(&self.tasks, &self.overdue, cx)
+        work.poll(&self.tasks, &self.overdue, |loaded| self.with_lives(loaded), cx)
     }
 
     fn drop_work(&self, work: Work<V>) {

@@ -33,6 +33,15 @@ impl<K: Key, V: Value> Local<K, V> {
         std::mem::forget(replacing);
     }
 
+    /// The same, whether there is something to put there or not.
+    #[inline]
+    pub(crate) fn keep_or_forgo(&self, key: &K, entry: Option<Entry<V>>) {
+        match entry {
+            Some(entry) => self.keep(key, entry),
+            None => self.forgo(key),
+        }
+    }
+
     /// Removes the key from L1 under the fence.
     #[inline]
     pub(crate) fn purge(&self, key: &K) {

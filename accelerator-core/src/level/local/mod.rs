@@ -17,7 +17,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use crate::entry::Entry;
-use crate::error::CacheError;
+use crate::error::{CacheError, CacheResult};
+use crate::level::answers::Lookup;
 use crate::level::bounds::{Key, Value};
 use crate::level::flight::join::{Join, Seen};
 use crate::level::flight::patience::Limits;
@@ -26,7 +27,7 @@ use crate::level::flight::slots::SlotTable;
 use crate::level::flight::state;
 use crate::level::flight::token::Reservation;
 use crate::level::local::claim::Claim;
-use crate::level::local::outcome::{FromSource, Outcome};
+use crate::level::local::outcome::{FromSource, Outcome, no_answer};
 use crate::level::local::work::{BatchRun, Work};
 use crate::level::stats::counters::{Count, Counters};
 use crate::level::stats::overdue::Overdue;
@@ -85,7 +86,7 @@ impl<K: Key, V: Value> Local<K, V> {
     /// [`join`](Self::join) by one who was counted when it joined first.
     pub(crate) fn join_again(self: &Arc<Self>, key: &K, borrowed: bool, fresh_is_enough: bool) -> Joined<K, V> {
         let make = |key, hash, token| Flight::new(key, hash, token, borrowed, self.clone());
-        let probe = || if fresh_is_enough { self.fresh(key) } else { None };
+        let probe = || if fresh_is_enough { self.fresh(key).map(Entry::into_value) } else { None };
         self.table.join(key, self, || self.generation(), make, probe)
     }
 
@@ -108,7 +109,7 @@ impl<K: Key, V: Value> Local<K, V> {
         by: LedBy<&Arc<BatchRun>>,
         fresh_is_enough: bool,
     ) -> Join<Option<V>, Reservation, Arc<Flight<K, V>>> {
-        let probe = || if fresh_is_enough { self.fresh(key) } else { None };
+        let probe = || if fresh_is_enough { self.fresh(key).map(Entry::into_value) } else { None };
         self.table.join_reserved(key, seen, by, self, || self.generation(), probe)
     }
 
@@ -124,10 +125,11 @@ impl<K: Key, V: Value> Local<K, V> {
         joined
     }
 
-    /// The value in L1, if fresh.
-    pub(crate) fn fresh(&self, key: &K) -> Option<Option<V>> {
+    /// What L1 has, if it is fresh.
+    #[inline]
+    pub(crate) fn fresh(&self, key: &K) -> Option<Entry<V>> {
         let entry = self.l1.recheck(key)?;
-        (self.is_of_now(&entry) && self.now() < entry.fresh_until()).then(|| entry.into_value())
+        (self.is_of_now(&entry) && self.now() < entry.fresh_until()).then_some(entry)
     }
 
     /// Whether the entry was inserted after the last `clear`.
@@ -146,16 +148,34 @@ impl<K: Key, V: Value> Local<K, V> {
         FromSource { value: loaded.value, lives, at: now }
     }
 
+    /// What L1 gets of it; `None`: nothing, and what is there must go.
+    pub(crate) fn entry_of(&self, value: FromSource<V>, generation: u32) -> Option<Entry<V>> {
+        let FromSource { value, lives, at } = value;
+        lives.map(|(life, _)| self.policy.entry(value, life, at, generation))
+    }
+
     /// What a caller gets from the outcome of a flight; `None`: nothing was found and nobody had a loader.
-    pub(crate) fn answer(&self, outcome: Outcome<V>, allow_stale: bool) -> Option<Result<Option<V>, CacheError>> {
+    pub(crate) fn answer(&self, outcome: Outcome<V>, allow_stale: bool) -> Option<CacheResult<Option<V>>> {
         match outcome {
             Outcome::Value(value) => Some(Ok(value)),
             Outcome::Missed => None,
-            Outcome::Failed { stale: Some(value), .. } if allow_stale => {
-                self.counters.one(Count::StaleServed);
-                Some(Ok(value))
-            }
-            Outcome::Failed { error, .. } => Some(Err(error)),
+            Outcome::Failed { error, stale } => Some(self.served(stale, allow_stale).or(error)),
         }
+    }
+
+    /// What the leader of a flight gets from its outcome. Nothing found is absent only for one who had nothing to load
+    /// with.
+    #[inline]
+    pub(crate) fn led_answer(&self, outcome: Outcome<V>, allow_stale: bool, loads: bool) -> CacheResult<Option<V>> {
+        self.answer(outcome, allow_stale).unwrap_or_else(|| if loads { Err(no_answer()) } else { Ok(None) })
+    }
+
+    /// The stale value, for a caller who accepts one (`allowed`); counted as served.
+    pub(crate) fn served(&self, stale: Lookup<V>, allowed: bool) -> Lookup<V> {
+        if !allowed || !stale.is_known() {
+            return Lookup::Miss;
+        }
+        self.counters.one(Count::StaleServed);
+        stale
     }
 }

@@ -1,14 +1,17 @@
-//! A registration in a key's slot that is no flight: of a `set`, a `del`, a lookup in L2, a fill behind a ticket.
+//! A registration in a key's slot that is no flight: of a `set`, a `del`, a lookup in L2, a fill behind a ticket; and that
+//! of a leader who has made no flight.
 
 use std::sync::Arc;
 use std::time::Instant;
 
 use crate::level::bounds::{Key, Value};
 use crate::level::flight::handoff::ASLEEP;
-use crate::level::flight::token::{Registered, Token};
+use crate::level::flight::token::{Registered, Reservation, Token};
 use crate::level::local::Local;
+use crate::level::local::commit::{Ending, LedKey};
+use crate::level::local::outcome::{End, FromSource, Outcome};
 use crate::level::stats::counters::Count;
-use crate::level::time::policy::Until;
+use crate::level::wire::moment::Dated;
 
 /// A registration in a key's slot that ends with its owner.
 pub(crate) struct Registration<K: Key, V: Value> {
@@ -54,7 +57,7 @@ impl<K: Key, V: Value> Registration<K, V> {
     }
 
     /// Ends with a value from L2 for L1, if nothing was invalidated meanwhile.
-    pub(crate) fn backfill(&mut self, value: Option<V>, until: Until) {
+    pub(crate) fn backfill(&mut self, Dated { value, until }: Dated<V>) {
         self.ended = true;
         let (local, key, at) = (&self.local, &self.key, &self.at);
         let now = local.now();
@@ -81,6 +84,85 @@ impl<K: Key, V: Value> Drop for Registration<K, V> {
         if !self.ended {
             let local = &self.local;
             local.table.commit(&self.key, self.at.hash, self.at.token, None, || local.generation(), |_| {});
+        }
+    }
+}
+
+/// A key that is led without a flight, in the hands of its leader. Dropped before its end it passes on to who waits; or
+/// it fails, where only a panic of its own load or answer can have dropped it.
+pub(crate) struct ReservedKey<'k, K: Key, V: Value> {
+    local: &'k Local<K, V>,
+    key: &'k K,
+    // `None`: it has ended, or somebody else has it.
+    reserved: Option<Reservation>,
+    fails: bool,
+}
+
+impl<'k, K: Key, V: Value> ReservedKey<'k, K, V> {
+    /// Dropped, it passes on.
+    #[inline]
+    pub(crate) fn passing_on(local: &'k Local<K, V>, key: &'k K, reserved: Option<Reservation>) -> Self {
+        Self { local, key, reserved, fails: false }
+    }
+
+    /// Dropped, it fails.
+    #[inline]
+    pub(crate) fn failing(local: &'k Local<K, V>, key: &'k K, reserved: Option<Reservation>) -> Self {
+        Self { local, key, reserved, fails: true }
+    }
+
+    pub(crate) fn key(&self) -> &'k K {
+        self.key
+    }
+
+    /// Whether it has not ended, and nobody else has it.
+    pub(crate) fn is_led(&self) -> bool {
+        self.reserved.is_some()
+    }
+
+    /// Its answer is on the way: from here on a drop is by a panic of user code.
+    pub(crate) fn fails_from_here(&mut self) {
+        self.fails = true;
+    }
+
+    /// Ends it; `None`: it had ended.
+    pub(crate) fn end(&mut self, end: End<V>) -> Option<Outcome<V>> {
+        Some(self.ending()?.end(end))
+    }
+
+    /// [`end`](Self::end) for a read of this key alone.
+    pub(crate) fn end_alone(&mut self, end: End<V>) -> Option<Outcome<V>> {
+        Some(self.ending()?.end_alone(end))
+    }
+
+    /// See [`Local::commit_value`].
+    #[inline(always)]
+    pub(crate) fn commit_value(&mut self, arrived: FromSource<V>) -> Option<V> {
+        self.local.commit_value(self.key, &mut self.reserved, arrived)
+    }
+
+    /// See [`Local::commit_found`].
+    #[inline(always)]
+    pub(crate) fn commit_found(&mut self, found: Dated<V>, now: u64) -> Option<V> {
+        self.local.commit_found(self.key, &mut self.reserved, found, now)
+    }
+
+    /// Somebody else has it from now on.
+    #[inline]
+    pub(crate) fn take(&mut self) -> Option<Reservation> {
+        self.reserved.take()
+    }
+
+    fn ending(&mut self) -> Option<Ending<'k, K, V>> {
+        Some(Ending::new(self.local, LedKey::Reservation(self.key, self.reserved.take()?)))
+    }
+}
+
+impl<K: Key, V: Value> Drop for ReservedKey<'_, K, V> {
+    #[inline]
+    fn drop(&mut self) {
+        if let Some(reserved) = self.reserved.take() {
+            self.local.leave_reserved(self.key, reserved, self.fails);
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::inside::forget_panic;
 use crate::level::bounds::Value;
 use crate::level::flight::shared_run::SharedRun;
 use crate::level::flight::state::Parked;
-use crate::level::local::outcome::End;
+use crate::level::local::outcome::{End, FromSource};
 use crate::level::source::LoadFuture;
 use crate::level::stats::overdue::Overdue;
 use crate::level::time::tasks::Tasks;
@@ -70,11 +70,17 @@ impl<V: Value> Work<V> {
         }
     }
 
-    /// One poll; a panic of user code becomes the end of this flight.
-    pub(crate) fn poll(&mut self, tasks: &Tasks, overdue: &Overdue, cx: &mut Context<'_>) -> Poll<End<V>> {
+    /// One poll; a panic of user code becomes the end of this flight. `with_lives`: how long an answer may be cached.
+    pub(crate) fn poll(
+        &mut self,
+        tasks: &Tasks,
+        overdue: &Overdue,
+        with_lives: impl FnOnce(Loaded<V>) -> FromSource<V>,
+        cx: &mut Context<'_>,
+    ) -> Poll<End<V>> {
         let polled = catch_unwind(AssertUnwindSafe(|| match self {
             Self::Load(load) => load.poll(tasks, overdue, cx).map(|answer| match answer {
-                Ok(loaded) => End::Answered(loaded),
+                Ok(loaded) => End::Loaded(with_lives(loaded)),
                 Err(error) => End::Failed { error, stale: None },
             }),
             Self::Full(work) => work.as_mut().poll(cx),

@@ -39,7 +39,7 @@ pub(crate) async fn get_forced<K: Key, V: Value>(
     loop {
         let (flight, counts) = match join_forced(engine, key, since) {
             Forced::Lead(flight) => match lead_in_place(engine, Led::new(flight), LoadMode::refresh(true)).await {
-                Ok(outcome) => return engine.local.answer(outcome, options.allow_stale).unwrap_or(Ok(None)),
+                Ok(outcome) => return engine.local.led_answer(outcome, options.allow_stale, true),
                 Err(Some(flight)) => (flight, true),
                 Err(None) => continue,
             },
@@ -59,7 +59,7 @@ pub(crate) async fn get_forced<K: Key, V: Value>(
             // Its leader disappeared: nothing was asked for yet, or is not any more.
             Waited::Lead(led) => {
                 if let Ok(outcome) = lead_in_place(engine, led, LoadMode::refresh(true)).await {
-                    return engine.local.answer(outcome, options.allow_stale).unwrap_or(Ok(None));
+                    return engine.local.led_answer(outcome, options.allow_stale, true);
                 }
             }
             Waited::Over(_) | Waited::Restart => {}

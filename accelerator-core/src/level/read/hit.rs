@@ -14,21 +14,8 @@ use crate::level::read::refresh::refresh_ahead;
 use crate::level::stats::counters::Count;
 use crate::traits::l1::L1Store;
 
-/// What L1 has. `refresh`: a refresh may start.
-#[inline(always)]
-pub(crate) fn probe<K: Key, V: Value, L1: L1Store<K, V>>(
-    l1: &L1,
-    local: &Local<K, V>,
-    engine: &Arc<Engine<K, V>>,
-    key: &K,
-    allow_stale: bool,
-    refresh: bool,
-) -> Option<Option<V>> {
-    probe_or(l1, local, engine, key, allow_stale, refresh, Some, || None)
-}
-
-/// [`probe`], with what to answer for a hit and for a miss: a value goes from where the store put it to where the caller
-/// wants it, without a stop between. Each stop costs more time than instructions (ADR 0006).
+/// What L1 has, with what to answer for a hit and for a miss: a value goes from where the store put it to where the caller
+/// wants it, without a stop between. Each stop costs more time than instructions (ADR 0006). `refresh`: one may start.
 #[inline(always)]
 #[expect(clippy::too_many_arguments, reason = "inlined; a struct would be one more stop")]
 pub(crate) fn probe_or<K: Key, V: Value, L1: L1Store<K, V>, R>(
@@ -51,7 +38,7 @@ pub(crate) fn probe_or<K: Key, V: Value, L1: L1Store<K, V>, R>(
     }
     drop(found);
     match look_again(engine, key, allow_stale, refresh) {
-        Some(value) => hit(value),
+        Some(entry) => hit(entry.into_value()),
         None => miss(),
     }
 }
@@ -63,12 +50,12 @@ fn look_again<K: Key, V: Value>(
     key: &K,
     allow_stale: bool,
     refresh: bool,
-) -> Option<Option<V>> {
+) -> Option<Entry<V>> {
     let entry = engine.local.l1.recheck(key)?;
     probe_slow(engine, key, entry, allow_stale, refresh)
 }
 
-/// What to make of an entry that is not simply fresh.
+/// What to answer of an entry that is not plainly fresh; counted as a hit.
 #[cold]
 #[inline(never)]
 pub(crate) fn probe_slow<K: Key, V: Value>(
@@ -77,7 +64,7 @@ pub(crate) fn probe_slow<K: Key, V: Value>(
     entry: Entry<V>,
     allow_stale: bool,
     refresh: bool,
-) -> Option<Option<V>> {
+) -> Option<Entry<V>> {
     let local = &engine.local;
     if !local.is_of_now(&entry) {
         return None;
@@ -87,15 +74,14 @@ pub(crate) fn probe_slow<K: Key, V: Value>(
         if refresh {
             refresh_ahead(engine, key, now);
         }
-        let value = entry.into_value();
-        local.counters.l1_hit(value.is_none());
-        return Some(value);
+        local.counters.l1_hit(entry.value().is_none());
+        return Some(entry);
     }
     // The source failed a moment ago: don't ask it again for every read of a stale value.
-    let throttled = || local.throttle.get(key, now).flatten().is_some();
+    let throttled = || local.throttle.get(key, now).is_some();
     if allow_stale && local.policy.stale > 0 && now < entry.useful_until() && throttled() {
         local.counters.one(Count::StaleServed);
-        return Some(entry.into_value());
+        return Some(entry);
     }
     None
 }

@@ -22,13 +22,14 @@ use crate::level::flight::reservation::LedBy;
 use crate::level::load::many::batch_work;
 use crate::level::load::one::LoadMode;
 use crate::level::local::batch_run::{BatchKey, BatchKeys};
-use crate::level::local::commit::{Ending, LedKey};
 use crate::level::local::host::Step;
+use crate::level::local::registration::ReservedKey;
 use crate::level::local::work::BatchRun;
 use crate::level::local::{Flight, Local};
+use crate::level::read::follow::Stage;
 use crate::level::read::forced::get_forced;
 use crate::level::read::many_inline::begin_reserved;
-use crate::level::read::one::{Stage, get_missed, get_on};
+use crate::level::read::one::{get_missed, get_on};
 use crate::level::read::pass::{Begun, Missing, Values, forces, join_missing, probe_all};
 use crate::level::time::join_parts::join_parts;
 use crate::options::ReadOptions;
@@ -45,14 +46,11 @@ pub(crate) async fn read_many<'k, K: Key, V: Value, L1: L1Store<K, V>>(
 ) -> Answers<'k, K, V> {
     // 1
     let mut values = Vec::with_capacity(keys.len());
-    let missing = probe_all(l1, local, engine, keys, options, |_, found| values.push(Ok(found.flatten())));
-    match missing.first {
-        None => {}
-        Some(only) if missing.is_one() => values[only] = get_missed(engine, &keys[only], options).await,
-        Some(_) => {
-            let missing = missing.all().unwrap_or_default();
-            values = Box::pin(read_missing(engine, keys, values, missing, options)).await;
-        }
+    let missing = probe_all(l1, local, engine, keys, options, &mut values);
+    if let Some(only) = missing.only() {
+        values[only] = get_missed(engine, &keys[only], options).await;
+    } else if let Some(missing) = missing.all() {
+        values = Box::pin(read_missing(engine, keys, values, missing, options)).await;
     }
     Answers { keys, values }
 }
@@ -78,7 +76,8 @@ async fn read_missing<K: Key, V: Value>(
     let again = if forced { apart::<K>(keys, &mut missing) } else { Vec::new() };
     let mut missing = Some(missing);
     let begun = std::future::poll_fn(|cx| {
-        let missing = missing.take().unwrap_or_default();
+        // It is over with its first poll.
+        let Some(missing) = missing.take() else { return Poll::Pending };
         Poll::Ready(match leads_in_place(engine, options) && missing.len() <= engine.local.policy.max_batch {
             true => begin_reserved(engine, keys, &mut values, missing, options, cx),
             false => begin_run(engine, keys, &mut values, missing, options),
@@ -107,7 +106,7 @@ async fn read_missing<K: Key, V: Value>(
             waits.push(wait_for(engine, at, &keys[at], options, again));
             continue;
         };
-        values[at] = engine.local.answer(outcome, options.allow_stale).unwrap_or(Ok(None));
+        values[at] = engine.local.led_answer(outcome, options.allow_stale, loads);
     }
     for (at, flight) in begun.followed {
         let over = flight.result().cloned().and_then(|outcome| engine.local.answer(outcome, options.allow_stale));
@@ -176,10 +175,9 @@ fn begin_run<K: Key, V: Value>(
     let (run, mut wants) = (BatchRun::new(), BatchKeys::new(&engine.local, missing.len()));
     // Whatever panics, a key or a value: what is led fails, and is left to nobody.
     let followed = join_missing(engine, keys, values, missing, options, LedBy::Run(&run), |at, reserved| {
-        let led = Ending::new(&engine.local, LedKey::Reservation(&keys[at], reserved));
+        let mut led = ReservedKey::failing(&engine.local, &keys[at], Some(reserved));
         let key = keys[at].clone();
-        led.keep();
-        wants.keys.push(BatchKey::new(at, key, reserved));
+        wants.keys.push(BatchKey::new(at, key, led.take()));
     });
     let how = LoadMode { loads, ..LoadMode::refresh(options.force_refresh) };
     let leading =

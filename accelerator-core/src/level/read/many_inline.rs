@@ -13,20 +13,19 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use hashbrown::HashTable;
-
 use crate::error::CacheError;
 use crate::level::bounds::{Key, Value};
 use crate::level::engine::Engine;
 use crate::level::flight::reservation::LedBy;
 use crate::level::flight::token::Reservation;
 use crate::level::load::many::batch_work;
+use crate::level::load::matching::{Asking, hand_out};
 use crate::level::load::one::LoadMode;
 use crate::level::load::open_key::BatchLoad;
 use crate::level::local::Local;
 use crate::level::local::batch_run::{BatchKey, BatchKeys, LeadingBatch};
-use crate::level::local::commit::{Ending, LedKey};
-use crate::level::local::outcome::{End, FromSource};
+use crate::level::local::outcome::{End, FromSource, Outcome, no_answer};
+use crate::level::local::registration::ReservedKey;
 use crate::level::local::work::{BatchRun, Limited};
 use crate::level::read::pass::{Begun, Missing, Values, join_missing};
 use crate::level::source::not_loaded;
@@ -44,19 +43,14 @@ struct LedKeys<'k, K: Key, V: Value> {
 }
 
 impl<'k, K: Key, V: Value> LedKeys<'k, K, V> {
-    fn take(&mut self, n: usize) -> Option<(usize, Ending<'k, K, V>)> {
+    fn take(&mut self, n: usize) -> Option<(usize, ReservedKey<'k, K, V>)> {
         let (i, reserved) = self.left.get_mut(n)?;
-        let held = LedKey::Reservation(&self.keys[*i], reserved.take()?);
-        Some((*i, Ending::new(self.local, held)))
+        Some((*i, ReservedKey::failing(self.local, &self.keys[*i], Some(reserved.take()?))))
     }
 
-    fn all(&mut self) -> impl Iterator<Item = (usize, Ending<'k, K, V>)> {
+    fn all(&mut self) -> impl Iterator<Item = (usize, ReservedKey<'k, K, V>)> {
         let all = if self.answered < self.left.len() { self.left.len() } else { 0 };
         (0..all).filter_map(|n| self.take(n))
-    }
-
-    fn asks_for(&self, n: usize, key: &K) -> bool {
-        matches!(self.left.get(n), Some((i, Some(_))) if self.keys[*i] == *key)
     }
 }
 
@@ -94,13 +88,18 @@ pub(crate) fn begin_reserved<K: Key, V: Value>(
     let polled = polled.unwrap_or_else(|payload| Ok(Err(CacheError::panic("the batch loader", &*payload))));
     match polled {
         Ok(Ok(found)) => {
-            end_reserved(engine, &mut led, found, values, options);
+            let now = engine.local.now();
+            let mut answering = Answering { led: &mut led, values, allow_stale: options.allow_stale, now };
+            hand_out(&mut answering, found, |key| engine.local.table.hash(key));
+            // What was left out was counted as it ended.
+            engine.local.counters.add(Count::LoadOk, led.answered as u64);
             Begun { leading: None, followed }
         }
         Ok(Err(error)) => {
-            for (i, ending) in led.all() {
-                let outcome = ending.end(End::Failed { error: error.clone(), stale: None });
-                values[i] = engine.local.answer(outcome, options.allow_stale).unwrap_or(Ok(None));
+            for (i, mut key) in led.all() {
+                let outcome = key.end(End::Failed { error: error.clone(), stale: None });
+                let outcome = outcome.unwrap_or_else(|| Outcome::failed(no_answer()));
+                values[i] = engine.local.led_answer(outcome, options.allow_stale, true);
             }
             Begun { leading: None, followed }
         }
@@ -108,58 +107,52 @@ pub(crate) fn begin_reserved<K: Key, V: Value>(
     }
 }
 
-/// Ends each key with its answer. What is left out fails; what nobody asked for is dropped.
-fn end_reserved<K: Key, V: Value>(
-    engine: &Arc<Engine<K, V>>,
-    led: &mut LedKeys<'_, K, V>,
-    found: Vec<(K, Loaded<V>)>,
-    values: &mut Values<V>,
-    options: ReadOptions,
-) {
-    // Made when an answer first comes out of turn.
-    let mut index = None;
-    let now = engine.local.now();
-    for (at, (key, loaded)) in found.into_iter().enumerate() {
-        let n = if led.asks_for(at, &key) {
-            Some(at)
-        } else {
-            let index = index.get_or_insert_with(|| index_of(&led.left));
-            let hash = engine.local.table.hash(&key);
-            index.find(hash, |&(own, n)| own == hash && led.asks_for(n, &key)).map(|&(_, n)| n)
-        };
-        let Some((i, reserved)) = n.and_then(|n| led.left.get_mut(n)) else { continue };
-        values[*i] = Ok(engine.local.commit_value(&led.keys[*i], reserved, engine.local.with_lives_at(loaded, now)));
-        led.answered += 1;
-    }
-    engine.local.counters.add(Count::LoadOk, led.answered as u64);
-    if led.answered < led.left.len() {
-        end_unanswered(engine, led, values, options);
-    }
+/// The led keys of a call whose answer has come, each to end with its own.
+struct Answering<'a, 'k, K: Key, V: Value> {
+    led: &'a mut LedKeys<'k, K, V>,
+    values: &'a mut Values<V>,
+    allow_stale: bool,
+    /// When the answer came.
+    now: u64,
 }
 
-/// What the answer left out fails; but a key that was invalidated between two of its occurrences is led twice, and
-/// answered once.
-#[cold]
-fn end_unanswered<K: Key, V: Value>(
-    engine: &Arc<Engine<K, V>>,
-    led: &mut LedKeys<'_, K, V>,
-    values: &mut Values<V>,
-    options: ReadOptions,
-) {
-    let mut answered = HashTable::new();
-    for (i, _) in led.left.iter().filter(|(_, reserved)| reserved.is_none()) {
-        let hash = engine.local.table.hash(&led.keys[*i]);
-        answered.insert_unique(hash, (hash, *i), |entry: &(u64, usize)| entry.0);
+impl<K: Key, V: Value> Asking<K, V> for Answering<'_, '_, K, V> {
+    fn len(&self) -> usize {
+        self.led.left.len()
     }
-    let keys = led.keys;
-    for (i, ending) in led.all() {
-        let twin = answered.find(engine.local.table.hash(&keys[i]), |&(_, twin)| keys[twin] == keys[i]);
-        let value = twin.and_then(|&(_, twin)| values[twin].as_ref().ok()).cloned();
-        let end = match value {
-            Some(value) => End::Loaded(FromSource { value, lives: None, at: engine.local.now() }),
+
+    fn key(&self, at: usize) -> Option<&K> {
+        self.led.keys.get(self.led.left[at].0)
+    }
+
+    fn hash(&self, at: usize) -> Option<u64> {
+        self.led.left[at].1.as_ref().map(|reserved| reserved.hash)
+    }
+
+    #[inline(always)]
+    fn asks_for(&self, at: usize, key: &K) -> bool {
+        matches!(self.led.left.get(at), Some((i, Some(_))) if self.led.keys[*i] == *key)
+    }
+
+    #[inline(always)]
+    fn answer(&mut self, at: usize, loaded: Loaded<V>) {
+        let LedKeys { local, keys, left, answered } = &mut *self.led;
+        let (i, reserved) = &mut left[at];
+        self.values[*i] = Ok(local.commit_value(&keys[*i], reserved, local.with_lives_at(loaded, self.now)));
+        *answered += 1;
+    }
+
+    fn left_out(&mut self, at: usize, twin: Option<usize>) {
+        let twin = twin.and_then(|twin| self.values[self.led.left[twin].0].as_ref().ok()).cloned();
+        let end = match twin {
+            Some(value) => End::Loaded(FromSource { value, lives: None, at: self.now }),
             None => End::Failed { error: not_loaded(), stale: None },
         };
-        values[i] = engine.local.answer(ending.end(end), options.allow_stale).unwrap_or(Ok(None));
+        if let Some((i, mut key)) = self.led.take(at)
+            && let Some(outcome) = key.end(end)
+        {
+            self.values[i] = self.led.local.led_answer(outcome, self.allow_stale, true);
+        }
     }
 }
 
@@ -171,9 +164,8 @@ fn go_on_reserved<K: Key, V: Value>(
 ) -> LeadingBatch<K, V> {
     let (run, mut wants) = (BatchRun::new(), BatchKeys::new(&engine.local, led.left.len()));
     for (i, reserved) in &mut led.left {
-        let (key, Some(own)) = (led.keys[*i].clone(), *reserved) else { continue };
-        *reserved = None;
-        wants.keys.push(BatchKey::new(*i, key, own));
+        let key = led.keys[*i].clone();
+        wants.keys.push(BatchKey::new(*i, key, reserved.take()));
     }
     // Somebody follows already, who has asked for a task.
     let mut awaited = false;
@@ -186,12 +178,4 @@ fn go_on_reserved<K: Key, V: Value>(
         leading.move_to_task();
     }
     leading
-}
-
-fn index_of(left: &[(usize, Option<Reservation>)]) -> HashTable<(u64, usize)> {
-    let mut index = HashTable::with_capacity(left.len());
-    for (n, reserved) in left.iter().enumerate().filter_map(|(n, led)| Some((n, led.1.as_ref()?))) {
-        index.insert_unique(reserved.hash, (reserved.hash, n), |entry| entry.0);
-    }
-    index
 }

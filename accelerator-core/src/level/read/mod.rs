@@ -2,6 +2,7 @@
 //!
 //! The verbs of `api` call it. A read that L1 can't answer joins a flight or leads one; who leads goes on in `load`.
 
+pub(crate) mod follow;
 pub(crate) mod forced;
 pub(crate) mod hit;
 pub(crate) mod many;

@@ -12,7 +12,6 @@ use std::task::{Context, Poll};
 
 use crate::error::{CacheError, CacheResult};
 use crate::level::bounds::{Key, Value};
-use crate::level::drive::in_task::move_to_task;
 use crate::level::drive::wait::LoadsWith;
 use crate::level::engine::Engine;
 use crate::level::flight::join::Join;
@@ -20,12 +19,13 @@ use crate::level::flight::reservation::LedBy;
 use crate::level::load::one::{LoadMode, launch, lead_in_place, load_alone};
 use crate::level::load::one_inline::launch_reserved;
 use crate::level::local::Flight;
-use crate::level::local::host::{Follow, InPlace, Led, Step, Waited};
-use crate::level::local::outcome::{End, Outcome};
+use crate::level::local::host::{InPlace, Led, Step};
+use crate::level::local::outcome::{End, Outcome, no_answer};
+use crate::level::read::follow::{Followed, Follower, Stage};
 use crate::level::read::forced::get_forced;
 use crate::level::read::pass::forces;
 use crate::level::remote::interpret::Found;
-use crate::level::stats::counters::Count;
+use crate::level::remote::permit::L2Use;
 use crate::options::ReadOptions;
 
 /// A `get` that L1 could not answer. The first poll joins or leads; who leads a load goes on in place, anybody else in
@@ -42,7 +42,7 @@ pub(crate) async fn get_missed<K: Key, V: Value>(
     };
     let stage = match rest {
         AfterFirstPoll::TicketToCome(in_place) => match in_place.await {
-            Ok(outcome) => return engine.local.answer(outcome, options.allow_stale).unwrap_or(Ok(None)),
+            Ok(outcome) => return engine.local.led_answer(outcome, options.allow_stale, true),
             Err(flight) => Stage::Moved(flight),
         },
         AfterFirstPoll::Reads(led) => Stage::Joined(Step::Lead(led)),
@@ -89,7 +89,7 @@ fn get_first<'e, K: Key, V: Value>(
         Join::Follow(flight) => return Err(AfterFirstPoll::Follows(flight)),
     };
     let outcome = launched.map_err(leads)?;
-    Ok(engine.local.answer(outcome, options.allow_stale).unwrap_or(Ok(None)))
+    Ok(engine.local.led_answer(outcome, options.allow_stale, true))
 }
 
 /// How a read goes on that its first poll did not end.
@@ -103,13 +103,6 @@ enum AfterFirstPoll<'e, K: Key, V: Value> {
     Forced,
 }
 
-/// Where a read stands that goes on in a box.
-pub(crate) enum Stage<K: Key, V: Value> {
-    Joined(Step<K, V>),
-    /// Its own work has moved into a task; without a flight it starts again.
-    Moved(Option<Arc<Flight<K, V>>>),
-}
-
 /// Steps 3 to 6 of a read that could not end in its first poll.
 pub(crate) async fn get_on<K: Key, V: Value>(
     engine: &Arc<Engine<K, V>>,
@@ -118,79 +111,41 @@ pub(crate) async fn get_on<K: Key, V: Value>(
     mut stage: Stage<K, V>,
 ) -> CacheResult<Option<V>> {
     let loads = engine.sources.exist() && !options.disable_load;
-    let (mut how, mut stuck) = (LoadMode::refresh(options.force_refresh), false);
+    let how = LoadMode::refresh(options.force_refresh);
     let heir = if loads { LoadsWith::Loader } else { LoadsWith::Nothing };
+    let mut follower = Follower::new(&engine.local, key, heir, !options.force_refresh, how.l2);
     loop {
-        let follow = match stage {
-            Stage::Joined(Step::Hit(value)) => return Ok(value),
-            Stage::Joined(Step::Lead(led)) if loads => {
-                let how = LoadMode { l2: how.l2.led(led.is_beside()), ..how };
-                match lead_in_place(engine, led, how).await {
-                    Ok(outcome) => return engine.local.answer(outcome, options.allow_stale).unwrap_or(Ok(None)),
-                    Err(flight) => flight,
-                }
-            }
-            Stage::Joined(Step::Lead(led)) => {
-                let outcome = engine.local.tasks.inside(read_only(engine, led)).await;
-                return engine.local.answer(outcome, options.allow_stale).unwrap_or(Ok(None));
-            }
-            Stage::Moved(flight) => flight,
-            Stage::Joined(Step::Follow(flight)) => {
-                move_to_task(&flight);
-                Some(flight)
-            }
+        let led = match follower.follow(stage).await {
+            Followed::Hit(value) => return Ok(value),
+            Followed::Failed { error, stale } => return engine.local.served(stale, options.allow_stale).or(error),
+            Followed::Stuck => return load_alone(engine, key).await,
+            Followed::Nothing => return Ok(None),
+            Followed::Lead(led) => led,
         };
-        let waited = match follow {
-            Some(flight) => Follow::new(flight, heir).await,
-            None => Waited::Restart,
-        };
-        stage = match waited {
-            Waited::Over(outcome) => match engine.local.answer(outcome, options.allow_stale) {
-                Some(answer) => return answer,
-                None if !loads => return Ok(None),
-                None => {
-                    how.l2 = how.l2.after_miss();
-                    Stage::Joined(Step::new(engine.local.join_again(key, false, !options.force_refresh)))
-                }
-            },
-            Waited::Lead(led) if loads => Stage::Joined(Step::Lead(led)),
-            Waited::Lead(led) => {
-                let outcome = engine.local.tasks.inside(read_only(engine, led)).await;
-                return engine.local.answer(outcome, options.allow_stale).unwrap_or(Ok(None));
-            }
-            Waited::Restart => Stage::Joined(Step::new(engine.local.join_again(key, !loads, !options.force_refresh))),
-            Waited::TooLong if !loads => return Ok(None),
-            // The work of another is stuck in one poll; the second time nobody is waited for.
-            Waited::TooLong if stuck => return load_alone(engine, key).await,
-            Waited::TooLong => {
-                stuck = true;
-                Stage::Joined(Step::new(engine.local.join_again(key, false, !options.force_refresh)))
-            }
-        };
+        if !loads {
+            let outcome = engine.local.tasks.inside(read_only(engine, led)).await;
+            return engine.local.led_answer(outcome, options.allow_stale, false);
+        }
+        let how = LoadMode { l2: follower.l2.led(led.is_beside()), ..how };
+        match lead_in_place(engine, led, how).await {
+            Ok(outcome) => return engine.local.led_answer(outcome, options.allow_stale, true),
+            Err(flight) => stage = Stage::Moved(flight),
+        }
     }
 }
 
 /// A flight without a loader: what L2 has, or nothing.
 async fn read_only<K: Key, V: Value>(engine: &Arc<Engine<K, V>>, led: Led<K, V>) -> Outcome<V> {
-    let found = match (led.flight(), &engine.remote) {
-        (Some(flight), Some(remote)) => {
-            let name = remote.wire.name(flight.key());
-            Some(remote.get_for_read(flight.key(), &name).await)
+    let mut end = End::Missed;
+    if let (Some(flight), Some(remote)) = (led.flight(), &engine.remote) {
+        let name = remote.wire.name(flight.key());
+        match remote.get_for_read(flight.key(), &name).await {
+            Found::Hit(found) if found.until.is_fresh(engine.local.now(), 0) => end = End::Found(found),
+            Found::Hit(_) | Found::Nothing { .. } => remote.count_missed(L2Use::Read, 1),
         }
-        _ => None,
-    };
-    let end = found_or_missed(engine, found);
-    led.take().map_or(Outcome::Missed, |flight| engine.local.finish(flight, end))
-}
-
-/// The end of a flight without a loader.
-pub(crate) fn found_or_missed<K: Key, V: Value>(engine: &Arc<Engine<K, V>>, found: Option<Found<V>>) -> End<V> {
-    match found {
-        Some(Found::Hit { value, until }) if until.is_fresh(engine.local.now(), 0) => End::Found { value, until },
-        Some(_) => {
-            engine.local.counters.one(Count::L2Miss);
-            End::Missed
-        }
-        None => End::Missed,
+    }
+    match led.take() {
+        Some(flight) => engine.local.finish(flight, end),
+        None => Outcome::failed(no_answer()),
     }
 }

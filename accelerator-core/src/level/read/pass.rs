@@ -31,14 +31,14 @@ pub(crate) struct Missing {
 #[derive(Default)]
 pub(crate) struct AllMissing {
     // The first one apart: a single one goes the way of `get`, and costs what that costs.
-    pub(crate) first: Option<usize>,
+    first: Option<usize>,
     more: Vec<Missing>,
 }
 
 impl AllMissing {
-    /// Whether it is just the one.
-    pub(crate) fn is_one(&self) -> bool {
-        self.more.is_empty()
+    /// The one that is missing, if no other is.
+    pub(crate) fn only(&self) -> Option<usize> {
+        self.first.filter(|_| self.more.is_empty())
     }
 
     /// All of them, in order; `None`: there is none.
@@ -46,6 +46,38 @@ impl AllMissing {
         self.more.insert(0, Missing { at: self.first?, seen: None });
         Some(self.more)
     }
+}
+
+/// Who gets what one pass finds, key by key.
+pub(crate) trait Findings<V> {
+    fn hit(&mut self, at: usize, value: Option<V>);
+
+    /// L1 has no answer; there will be one from elsewhere.
+    fn miss(&mut self);
+}
+
+/// For `mget`: each key has a place.
+impl<V> Findings<V> for Values<V> {
+    #[inline(always)]
+    fn hit(&mut self, _: usize, value: Option<V>) {
+        self.push(Ok(value));
+    }
+
+    #[inline(always)]
+    fn miss(&mut self) {
+        self.push(Ok(None));
+    }
+}
+
+/// For tickets: hits are named by the indices of their keys.
+impl<V> Findings<V> for Vec<(usize, Option<V>)> {
+    #[inline(always)]
+    fn hit(&mut self, at: usize, value: Option<V>) {
+        self.push((at, value));
+    }
+
+    #[inline(always)]
+    fn miss(&mut self) {}
 }
 
 /// What one pass counts.
@@ -58,7 +90,7 @@ struct Pass {
     missing: AllMissing,
 }
 
-/// Probes L1 for all keys: one clock, and the counters once. `put` gets the index of each key and what L1 has.
+/// Probes L1 for all keys: one clock, and the counters once.
 #[inline(always)]
 pub(crate) fn probe_all<K: Key, V: Value, L1: L1Store<K, V>>(
     l1: &L1,
@@ -66,13 +98,13 @@ pub(crate) fn probe_all<K: Key, V: Value, L1: L1Store<K, V>>(
     engine: &Arc<Engine<K, V>>,
     keys: &[K],
     options: ReadOptions,
-    mut put: impl FnMut(usize, Option<Option<V>>),
+    findings: &mut impl Findings<V>,
 ) -> AllMissing {
     let (now, generation) = (local.clock.now(), local.generation());
     let mut pass = Pass { now, generation, absent: 0, slow: 0, missing: AllMissing::default() };
-    probe_from::<false, K, V, L1>(0, l1, local, engine, keys, options, &mut pass, &mut put);
+    probe_from::<false, K, V, L1>(0, l1, local, engine, keys, options, &mut pass, findings);
     if let Some(first) = pass.missing.first {
-        probe_from::<true, K, V, L1>(first + 1, l1, local, engine, keys, options, &mut pass, &mut put);
+        probe_from::<true, K, V, L1>(first + 1, l1, local, engine, keys, options, &mut pass, findings);
     }
     local.counters.add(Count::L1Hit, keys.len() as u64 - pass.slow - pass.absent);
     local.counters.add(Count::L1Absent, pass.absent);
@@ -91,7 +123,7 @@ fn probe_from<const SEEING: bool, K: Key, V: Value, L1: L1Store<K, V>>(
     keys: &[K],
     options: ReadOptions,
     pass: &mut Pass,
-    put: &mut impl FnMut(usize, Option<Option<V>>),
+    findings: &mut impl Findings<V>,
 ) {
     for (i, key) in keys.iter().enumerate().skip(from) {
         let seen = SEEING.then(|| local.table.observe(key));
@@ -102,23 +134,26 @@ fn probe_from<const SEEING: bool, K: Key, V: Value, L1: L1Store<K, V>>(
             && !options.force_refresh
         {
             pass.absent += u64::from(entry.value().is_none());
-            put(i, Some(found.and_then(Entry::into_value)));
+            findings.hit(i, found.and_then(Entry::into_value));
             continue;
         }
         let found = found
             .filter(|_| !options.force_refresh)
             .and_then(|entry| probe_slow(engine, key, entry, options.allow_stale, !options.disable_load));
         pass.slow += 1;
-        let is_missing = found.is_none();
-        put(i, found);
-        if is_missing && SEEING {
+        if let Some(entry) = found {
+            findings.hit(i, entry.into_value());
+            continue;
+        }
+        findings.miss();
+        if SEEING {
             let more = &mut pass.missing.more;
             if more.is_empty() {
                 // The first one comes in front.
                 more.reserve(keys.len() - i + 1);
             }
             more.push(Missing { at: i, seen });
-        } else if is_missing {
+        } else {
             pass.missing.first = Some(i);
             return;
         }

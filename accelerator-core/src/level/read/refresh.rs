@@ -22,7 +22,7 @@ use crate::level::time::policy::MAX_REFRESHES;
 
 /// Starts a refresh of `key`, if one may start.
 pub(crate) fn refresh_ahead<K: Key, V: Value>(engine: &Arc<Engine<K, V>>, key: &K, now: u64) {
-    if !engine.sources.exist() || engine.local.is_closed() || engine.local.throttle.get(key, now).is_some() {
+    if !engine.sources.exist() || engine.local.is_closed() || engine.local.throttle.holds_for(key, now) {
         return;
     }
     // Without a runtime the next expiry loads in somebody's time.
@@ -71,11 +71,11 @@ async fn refreshes<K: Key, V: Value>(
     let end = match engine.remote.is_some() {
         true => run_flight(engine, flight, how).await,
         false => match load_one(&engine, flight.key().clone()).await {
-            Ok(loaded) => End::Answered(loaded),
+            Ok(loaded) => End::Loaded(engine.local.with_lives(loaded)),
             Err(error) => End::Failed { error, stale: None },
         },
     };
-    if let End::Answered(_) | End::Loaded(_) | End::Found { .. } = end {
+    if let End::Loaded(_) | End::Found(_) = end {
         permit.ends = Some(Count::RefreshOk);
     }
     end

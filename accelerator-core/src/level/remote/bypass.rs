@@ -40,7 +40,7 @@ impl<K: Key, V: Value> Remote<K, V> {
     /// Whether L2 is read past for this key. The clock is not read where there is no such key.
     #[inline]
     pub(crate) fn bypasses(&self, key: &K) -> bool {
-        !self.bypass.holds_nothing() && self.bypass.get(key, self.local.now()).is_some()
+        !self.bypass.holds_nothing() && self.bypass.holds_for(key, self.local.now())
     }
 
     /// Whether this node guards the key itself.

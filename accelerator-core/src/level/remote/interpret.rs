@@ -4,19 +4,17 @@ use bytes::Bytes;
 
 use crate::error::StoreResult;
 use crate::level::bounds::{Key, Value};
-use crate::level::local::outcome::Dated;
 use crate::level::remote::Remote;
 use crate::level::remote::permit::{FillRight, L2Use};
 use crate::level::stats::counters::Count;
-use crate::level::time::policy::Until;
 use crate::level::wire::envelope::Unreadable;
-use crate::level::wire::moment::Instants;
+use crate::level::wire::moment::{Dated, Instants};
 use crate::traits::l2::{L2Read, LeaseToken};
 
 /// What an L2 read means.
 pub(crate) enum Found<V> {
     /// A readable value with some life left, fresh or only useful.
-    Hit { value: Option<V>, until: Until },
+    Hit(Dated<V>),
     /// Nothing to use; `fill`: whether what is loaded should be stored.
     Nothing { fill: bool },
 }
@@ -55,7 +53,7 @@ impl<K: Key, V: Value> Remote<K, V> {
             Err(_) => return Found::Nothing { fill: false },
         };
         match self.open(full, &bytes, at) {
-            Ok(Some(Dated { value, until })) => Found::Hit { value, until },
+            Ok(Some(found)) => Found::Hit(found),
             Ok(None) => Found::Nothing { fill: true },
             // Old and new nodes must not fight over a key during a rolling deploy.
             Err(why) => Found::Nothing { fill: !matches!(why, Unreadable::Foreign(_)) },
@@ -104,29 +102,21 @@ impl<K: Key, V: Value> Remote<K, V> {
     /// What the bytes of a hit mean; what can't be read is counted.
     #[inline(always)]
     fn open(&self, full: &str, bytes: &Bytes, at: Instants) -> Result<Option<Dated<V>>, Unreadable> {
-        match self.wire.open(full, bytes, at) {
-            Ok(found) => Ok(found.map(|(value, left)| Dated { value, until: left.from(at.now) })),
-            Err(why) => {
-                match why {
-                    Unreadable::Garbage => self.wire.rejects.damaged(at.unix),
-                    Unreadable::TooLarge(bytes) => {
-                        self.wire.rejects.too_large_to_read(bytes, self.wire.limits.max_value_bytes, at.unix);
-                    }
-                    Unreadable::Foreign(origin) | Unreadable::Outdated(origin) => {
-                        self.wire.rejects.foreign(origin, at.unix)
-                    }
-                }
-                Err(why)
+        self.wire.open(full, bytes, at).inspect_err(|why| match *why {
+            Unreadable::Garbage => self.wire.rejects.damaged(at.unix),
+            Unreadable::TooLarge(bytes) => {
+                self.wire.rejects.too_large_to_read(bytes, self.wire.limits.max_value_bytes, at.unix);
             }
-        }
+            Unreadable::Foreign(origin) | Unreadable::Outdated(origin) => self.wire.rejects.foreign(origin, at.unix),
+        })
     }
 }
 
 /// `None`: L2 was not asked.
 pub(crate) fn without_leases<V>(found: Option<Found<V>>) -> Leased<V> {
     match found {
-        Some(Found::Hit { value, until }) => {
-            Leased::Look { found: Some(Dated { value, until }), may: FillRight::Write { occupied: true }, held: false }
+        Some(Found::Hit(found)) => {
+            Leased::Look { found: Some(found), may: FillRight::Write { occupied: true }, held: false }
         }
         Some(Found::Nothing { fill: true }) => Leased::nothing(FillRight::Write { occupied: false }),
         Some(Found::Nothing { fill: false }) => Leased::nothing(FillRight::Nothing),

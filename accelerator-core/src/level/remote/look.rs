@@ -14,14 +14,15 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::error::CacheError;
 use crate::level::bounds::{Key, Value};
-use crate::level::local::outcome::Dated;
 use crate::level::remote::Remote;
 use crate::level::remote::interpret::{Found, Leased, without_leases};
 use crate::level::remote::permit::{FillRight, L2Use, Permit};
 use crate::level::stats::counters::Count;
 use crate::level::time::policy::LEASE_POLLS;
 use crate::level::time::timer::from_now;
+use crate::level::wire::moment::Dated;
 use crate::level::wire::wire_key::WireKey;
 
 /// A wait for the lease of somebody else, from one look to the next.
@@ -126,6 +127,22 @@ impl<K: Key, V: Value> Remote<K, V> {
             Leased::Busy | Leased::Outdated(_) | Leased::Failed => (None, FillRight::Nothing, false),
         };
         Look { found, permit: Permit::new(self, name, may), held, busy }
+    }
+
+    /// L2 had nothing fresh for so many keys; a read counts that once for each.
+    #[inline]
+    pub(crate) fn count_missed(&self, l2: L2Use, keys: usize) {
+        if l2.is_first() {
+            self.local.counters.add(Count::L2Miss, keys as u64);
+        }
+    }
+
+    /// L2 had nothing fresh for a key that is about to be loaded: counted. `Some`: not to be loaded, as the source failed
+    /// a moment ago, and there is a stale value instead.
+    pub(crate) fn missed(&self, key: &K, l2: L2Use, look: &Look<K, V>) -> Option<CacheError> {
+        self.count_missed(l2, 1);
+        let local = &self.local;
+        if look.found.is_none() || local.policy.stale == 0 { None } else { local.throttle.get(key, local.now()) }
     }
 
     /// Reads one key.

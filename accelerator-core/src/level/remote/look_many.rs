@@ -261,7 +261,7 @@ impl<K: Key, V: Value> Remote<K, V> {
         let now = self.local.now();
         let why = |key| match () {
             () if self.guarded.has(key, now) => Passed::Guarded,
-            () if self.bypass.get(key, now).is_some() => Passed::Bypass,
+            () if self.bypass.holds_for(key, now) => Passed::Bypass,
             () => Passed::Not,
         };
         let passed: Vec<Passed> = match self.bypass.holds_nothing() && self.guarded.is_empty() {

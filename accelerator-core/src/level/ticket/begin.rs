@@ -6,20 +6,20 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use crate::cache::{Begin, LoadTicket};
+use crate::entry::Entry;
 use crate::error::{CacheError, CacheResult, ErrorKind, LoadError};
 use crate::level::bounds::{Key, Value};
 use crate::level::drive::host::give_up;
-use crate::level::drive::in_task::move_to_task;
 use crate::level::drive::wait::LoadsWith;
 use crate::level::engine::Engine;
 use crate::level::flight::join::Join;
 use crate::level::flight::reservation::LedBy;
 use crate::level::local::Local;
-use crate::level::local::host::{Follow, Led, Step, Waited};
-use crate::level::local::outcome::{Dated, End, Outcome};
+use crate::level::local::host::{Led, Step};
+use crate::level::local::outcome::{End, Outcome};
+use crate::level::read::follow::{Followed, Follower, Stage};
 use crate::level::remote::look::Look;
 use crate::level::remote::permit::L2Use;
-use crate::level::stats::counters::Count;
 use crate::level::ticket::hold::{TicketToCome, ticket};
 use crate::level::time::ticker::NoRuntime;
 use crate::pulse::Pulse;
@@ -34,55 +34,33 @@ pub(crate) async fn begin_on<K: Key, V: Value>(
     allow_stale: bool,
     limited: bool,
 ) -> Begin<V> {
-    let mut step = first;
-    let (mut l2, mut timed_out, mut stuck) = (L2Use::Read, false, false);
+    let mut follower = Follower::new(&engine.local, key, LoadsWith::Body, true, L2Use::Read);
+    let (mut stage, mut timed_out) = (Stage::Joined(first), false);
     loop {
-        let waited = match step {
-            Step::Hit(value) => return Begin::Hit(value),
-            Step::Lead(led) => Waited::Lead(led),
-            Step::Follow(flight) => {
-                move_to_task(&flight);
-                Follow::new(flight, LoadsWith::Body).await
-            }
-        };
-        step = match waited {
-            Waited::Over(Outcome::Missed) => {
-                l2 = l2.after_miss();
-                Step::new(engine.local.join_again(key, true, true))
-            }
-            Waited::Over(Outcome::Failed { stale: Some(value), .. }) if allow_stale => {
-                engine.local.counters.one(Count::StaleServed);
-                return Begin::Hit(value);
-            }
-            // The source is slow, and the leader had less time for it than this caller has: one of all who waited
-            // leads anew. Twice would be a chain as long as their number.
-            Waited::Over(Outcome::Failed { error, .. })
-                if error.kind() == ErrorKind::Timeout && !limited && !timed_out =>
-            {
-                timed_out = true;
-                Step::new(engine.local.join_again(key, true, true))
-            }
-            Waited::Over(Outcome::Failed { error, .. }) if limited => return Begin::Failed(error),
-            Waited::Over(Outcome::Failed { error, .. }) => return Begin::Failed(with_look(engine, key, error)),
-            Waited::Over(Outcome::Value(value)) => return Begin::Hit(value),
-            Waited::Lead(led) => {
+        let error = match follower.follow(stage).await {
+            Followed::Hit(value) => return Begin::Hit(value),
+            Followed::Lead(led) => {
                 let look = match led.flight() {
-                    Some(flight) => l2_for_ticket(engine, flight.key(), l2.led(led.is_beside())).await,
+                    Some(flight) => l2_for_ticket(engine, flight.key(), follower.l2.led(led.is_beside())).await,
                     None => None,
                 };
                 return begin_with(engine, led, look);
             }
-            // The work of somebody's loader is stuck in one poll. Twice would be a chain as well.
-            Waited::TooLong if stuck => {
-                let error = engine.local.overdue.error();
-                return Begin::Failed(if limited { error } else { with_look(engine, key, error) });
-            }
-            Waited::TooLong => {
-                stuck = true;
-                Step::new(engine.local.join_again(key, true, true))
-            }
-            Waited::Restart => Step::new(engine.local.join_again(key, true, true)),
+            Followed::Failed { error, stale } => match engine.local.served(stale, allow_stale).or(error) {
+                Ok(value) => return Begin::Hit(value),
+                // The source is slow, and the leader had less time for it than this caller has: one of all who waited
+                // leads anew. Twice would be a chain as long as their number.
+                Err(error) if error.kind() == ErrorKind::Timeout && !limited && !timed_out => {
+                    timed_out = true;
+                    stage = follower.join_again();
+                    continue;
+                }
+                Err(error) => error,
+            },
+            // A ticket can always be loaded with: it is never told `Nothing`.
+            Followed::Stuck | Followed::Nothing => engine.local.overdue.error(),
         };
+        return Begin::Failed(if limited { error } else { with_look(engine, key, error) });
     }
 }
 
@@ -90,7 +68,7 @@ pub(crate) async fn begin_on<K: Key, V: Value>(
 fn with_look<K: Key, V: Value>(engine: &Arc<Engine<K, V>>, key: &K, error: CacheError) -> CacheError {
     // An error may be kept for long; the cache is not to live as long as that.
     let (local, key) = (Arc::downgrade(&engine.local), key.clone());
-    error.with_look(move || local.upgrade()?.fresh(&key))
+    error.with_look(move || local.upgrade()?.fresh(&key).map(Entry::into_value))
 }
 
 /// Reads L2 where there is one; the value, or the ticket.
@@ -119,8 +97,8 @@ pub(crate) async fn l2_for_ticket<K: Key, V: Value>(
     })
     .await;
     let now = engine.local.now();
-    if l2.is_first() && !look.found.as_ref().is_some_and(|found| found.until.is_fresh(now, 0)) {
-        engine.local.counters.one(Count::L2Miss);
+    if !look.found.as_ref().is_some_and(|found| found.until.is_fresh(now, 0)) {
+        remote.count_missed(l2, 1);
     }
     Some((look, now))
 }
@@ -139,7 +117,7 @@ pub(crate) fn begin_with<K: Key, V: Value>(
     }
     let Some((mut look, now)) = look else { return Begin::Lead(ticket(flight, None, None)) };
     match look.take_fresh(now, 0) {
-        Some(Dated { value, until }) => match engine.local.finish(flight, End::Found { value, until }) {
+        Some(found) => match engine.local.finish(flight, End::Found(found)) {
             Outcome::Value(value) => Begin::Hit(value),
             _ => Begin::Lead(LoadTicket::detached()),
         },

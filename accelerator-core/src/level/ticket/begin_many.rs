@@ -92,7 +92,7 @@ pub(crate) fn begin_missing<'a, K: Key, V: Value>(
             match leads.begin(Some((remote, look, now))) {
                 Begin::Hit(value) => batch.hits.push((i, value)),
                 begin => {
-                    engine.local.counters.one(Count::L2Miss);
+                    remote.count_missed(L2Use::Read, 1);
                     batch.led.push((i, ticket_of(begin)));
                 }
             }

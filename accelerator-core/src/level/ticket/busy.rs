@@ -133,7 +133,7 @@ impl<K: Key, V: Value> BusyOps<V> for Busy<K, V> {
             let points = || places.iter().filter_map(|&at| self.each[at].pulse_point());
             let known = poll_fn(|cx| pulse.poll(looking.as_mut(), points, cx)).await;
             let misses = known.iter().filter(|(_, begin)| matches!(begin, Begin::Lead(_))).count();
-            self.remote.local.counters.add(Count::L2Miss, misses as u64);
+            self.remote.count_missed(L2Use::Read, misses);
             known
         })
     }
@@ -141,19 +141,19 @@ impl<K: Key, V: Value> BusyOps<V> for Busy<K, V> {
 
 impl<K: Key, V: Value> FlightOps<V> for BusyTicket<K, V> {
     fn complete(self: Arc<Self>, loaded: Loaded<V>) {
-        self.batch.remote.local.counters.one(Count::L2Miss);
+        self.batch.remote.count_missed(L2Use::Read, 1);
         self.one.clone().complete(loaded);
     }
 
     fn fail(self: Arc<Self>, error: CacheError) {
-        self.batch.remote.local.counters.one(Count::L2Miss);
+        self.batch.remote.count_missed(L2Use::Read, 1);
         self.one.clone().fail(error);
     }
 
     fn hand_over(self: Arc<Self>) {
         // After a wait that answered there is nothing left to hand over.
         if self.one.is_held() {
-            self.batch.remote.local.counters.one(Count::L2Miss);
+            self.batch.remote.count_missed(L2Use::Read, 1);
         }
         self.one.clone().hand_over();
     }

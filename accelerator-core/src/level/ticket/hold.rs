@@ -5,18 +5,20 @@ use std::sync::{Arc, Mutex};
 
 use crate::cache::{Begin, FlightOps, LoadTicket};
 use crate::error::CacheError;
+use crate::level::answers::Lookup;
 use crate::level::bounds::{Key, Value};
 use crate::level::drive::host::give_up;
 use crate::level::flight::token::{Reservation, Token};
 use crate::level::local::commit::{Ending, LedKey};
-use crate::level::local::outcome::{Dated, End, FromSource, Outcome};
-use crate::level::local::registration::Registration;
+use crate::level::local::outcome::{End, FromSource};
+use crate::level::local::registration::{Registration, ReservedKey};
 use crate::level::local::{Flight, Local};
 use crate::level::remote::Remote;
 use crate::level::remote::fill::Fill;
 use crate::level::remote::look::Look;
 use crate::level::remote::permit::Permit;
 use crate::level::stats::counters::Count;
+use crate::level::wire::moment::Dated;
 use crate::pulse::PulsePoint;
 use crate::sync::lock;
 use crate::traits::loader::Loaded;
@@ -105,18 +107,16 @@ impl<K: Key, V: Value> FlightOps<V> for OfFlight<K, V> {
 /// way into the cache, it fails.
 pub(crate) struct TicketToCome<'a, K: Key, V: Value> {
     local: &'a Arc<Local<K, V>>,
-    key: &'a K,
-    reserved: Option<Reservation>,
-    answered: bool,
+    led: ReservedKey<'a, K, V>,
 }
 
 impl<'a, K: Key, V: Value> TicketToCome<'a, K, V> {
     pub(crate) fn new(local: &'a Arc<Local<K, V>>, key: &'a K, reserved: Reservation) -> Self {
-        Self { local, key, reserved: Some(reserved), answered: false }
+        Self { local, led: ReservedKey::passing_on(local, key, Some(reserved)) }
     }
 
     pub(crate) fn key(&self) -> &'a K {
-        self.key
+        self.led.key()
     }
 
     /// What the caller gets, given what L2 had at which time; `None`: there is no L2.
@@ -130,12 +130,12 @@ impl<'a, K: Key, V: Value> TicketToCome<'a, K, V> {
 
     /// L2 has it. The shortest way to the end of the flight, as for a key of a batch.
     fn hit(&mut self, found: Dated<V>, now: u64) -> Begin<V> {
-        let Self { local, key, reserved, answered } = self;
+        let Self { local, led } = self;
         local.counters.one(if found.value.is_none() { Count::L2Absent } else { Count::L2Hit });
         // From here on a panic of user code is the end of this flight.
-        *answered = true;
-        let land = || local.commit_found(key, reserved, found, now);
-        match Local::<K, V>::caught("a Clone, a weigher or the L1 store", land) {
+        led.fails_from_here();
+        let commit = || led.commit_found(found, now);
+        match Local::<K, V>::caught("a Clone, a weigher or the L1 store", commit) {
             Ok(value) => Begin::Hit(value),
             Err(_) => Begin::Lead(LoadTicket::detached()),
         }
@@ -146,30 +146,14 @@ impl<'a, K: Key, V: Value> TicketToCome<'a, K, V> {
     }
 
     pub(crate) fn into_reserved(mut self, l2: Option<Box<FromL2<K, V>>>) -> ReservedTicket<K, V> {
-        let key = self.key.clone();
-        let reserved = Mutex::new(self.reserved.take());
+        let key = self.led.key().clone();
+        let reserved = Mutex::new(self.led.take());
         ReservedTicket { local: self.local.clone(), key, reserved, l2 }
     }
 
     /// Whether the duty is still there.
     pub(crate) fn leads(&self) -> bool {
-        self.reserved.is_some()
-    }
-
-    fn end(&mut self, end: End<V>) -> Option<Outcome<V>> {
-        let held = LedKey::Reservation(self.key, self.reserved.take()?);
-        Some(Ending::new(self.local, held).end_alone(end))
-    }
-}
-
-impl<K: Key, V: Value> Drop for TicketToCome<'_, K, V> {
-    fn drop(&mut self) {
-        let Some(reserved) = self.reserved.take() else { return };
-        if self.answered {
-            drop(Ending::new(self.local, LedKey::Reservation(self.key, reserved)));
-        } else {
-            self.local.give_up_reserved(self.key, reserved);
-        }
+        self.led.is_led()
     }
 }
 
@@ -188,25 +172,26 @@ impl<K: Key, V: Value> ReservedTicket<K, V> {
     }
 
     pub(crate) fn leads(&self) -> TicketToCome<'_, K, V> {
-        TicketToCome { local: &self.local, key: &self.key, reserved: lock(&self.reserved).take(), answered: false }
+        let led = ReservedKey::passing_on(&self.local, &self.key, lock(&self.reserved).take());
+        TicketToCome { local: &self.local, led }
     }
 }
 
 impl<K: Key, V: Value> FlightOps<V> for ReservedTicket<K, V> {
     fn complete(self: Arc<Self>, loaded: Loaded<V>) {
-        let mut leads = self.leads();
-        leads.answered = true;
+        let TicketToCome { local, mut led } = self.leads();
+        led.fails_from_here();
         if self.l2.is_none() {
-            self.local.counters.one(Count::LoadOk);
-            self.local.commit_value(&self.key, &mut leads.reserved, self.local.with_lives(loaded));
-        } else if let Some(reserved) = leads.reserved.take() {
-            complete(&self.local, LedKey::Reservation(&self.key, reserved), loaded, self.l2.as_deref());
+            local.counters.one(Count::LoadOk);
+            led.commit_value(local.with_lives(loaded));
+        } else if let Some(reserved) = led.take() {
+            complete(local, LedKey::Reservation(&self.key, reserved), loaded, self.l2.as_deref());
         }
     }
 
     fn fail(self: Arc<Self>, error: CacheError) {
         let stale = self.l2.as_ref().and_then(|l2| l2.stale.clone());
-        self.leads().end(End::Failed { error, stale });
+        self.leads().led.end_alone(End::Failed { error, stale });
     }
 
     fn hand_over(self: Arc<Self>) {
@@ -234,10 +219,7 @@ fn complete<K: Key, V: Value>(
     loaded: Loaded<V>,
     l2: Option<&FromL2<K, V>>,
 ) {
-    let mut loaded = local.with_lives(loaded);
-    if l2.is_some_and(|l2| l2.held) {
-        loaded.lives = None;
-    }
+    let loaded = local.with_lives(loaded).unless(l2.is_some_and(|l2| l2.held));
     // From here on a panic of a `Clone` is the end of this flight, too.
     let ending = Ending::new(local, held);
     let permit = l2.and_then(|l2| Some((l2, lock(&l2.permit).take()?)));
@@ -256,11 +238,11 @@ fn serve_stale<K: Key, V: Value>(
     token: Token,
     from_l2: Option<Dated<V>>,
 ) -> Option<Option<V>> {
-    let stale = local.stale_at(key, hash, token, from_l2);
-    if stale.is_some() {
-        local.counters.one(Count::StaleServed);
+    match local.served(local.stale_at(key, hash, token, from_l2), true) {
+        Lookup::Hit(value) => Some(Some(value)),
+        Lookup::Absent => Some(None),
+        Lookup::Miss | Lookup::Unavailable => None,
     }
-    stale
 }
 
 fn fill_in_task<K: Key, V: Value>(

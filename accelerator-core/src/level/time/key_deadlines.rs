@@ -124,17 +124,24 @@ impl<K: Hash + Eq + Clone, T: Clone> Remembered<K, T> {
         kept
     }
 
-    /// The payload, while it holds; `Some(None)` where it holds for all keys.
+    /// The payload of `key` itself, while it holds.
     #[inline]
-    pub(crate) fn get(&self, key: &K, now: u64) -> Option<Option<T>> {
-        if self.holds_nothing() { None } else { self.get_from_map(key, now) }
+    pub(crate) fn get(&self, key: &K, now: u64) -> Option<T> {
+        if self.holds_nothing() { None } else { self.get_from_map(key, now).0 }
     }
 
+    /// Whether it holds for `key`: by itself, or because it holds for all keys.
+    #[inline]
+    pub(crate) fn holds_for(&self, key: &K, now: u64) -> bool {
+        !self.holds_nothing() && matches!(self.get_from_map(key, now), (Some(_), _) | (_, true))
+    }
+
+    /// The payload of `key`, and whether it holds for all keys.
     #[cold]
-    fn get_from_map(&self, key: &K, now: u64) -> Option<Option<T>> {
+    fn get_from_map(&self, key: &K, now: u64) -> (Option<T>, bool) {
         let mut inner = enter(&self.inner);
         let found = match inner.find(self.hasher.hash_one(key), key) {
-            Some(at) if inner.items[at].until > now => Some(Some(inner.items[at].payload.clone())),
+            Some(at) if inner.items[at].until > now => Some(inner.items[at].payload.clone()),
             Some(dead) => {
                 inner.take(dead);
                 None
@@ -142,7 +149,7 @@ impl<K: Hash + Eq + Clone, T: Clone> Remembered<K, T> {
             None => None,
         };
         self.note(&inner, now);
-        found.or((inner.all_until > now).then_some(None))
+        (found, inner.all_until > now)
     }
 
     /// Whether `key` itself is remembered.

@@ -1,7 +1,8 @@
-//! When an answer of L2 came, and how old what it has is at least.
+//! When an answer of L2 came, how old what it has is at least, and until when it is of use.
 
 use std::time::Duration;
 
+use crate::level::time::policy::Until;
 use crate::time::millis;
 
 /// When an answer of L2 came: read from the clocks once, however many keys it is about.
@@ -13,6 +14,14 @@ pub(crate) struct Instants {
     pub(crate) unix: u64,
     /// The value is taken for at least so old, in milliseconds: as the store told. Zero where it doesn't.
     pub(crate) least_age: u64,
+}
+
+/// A value from L2, and until when (of the cache's clock) it is of use: it may wait for others before it is used, or for
+/// the end of a load that it stands in for.
+#[derive(Clone)]
+pub(crate) struct Dated<V> {
+    pub(crate) value: Option<V>,
+    pub(crate) until: Until,
 }
 
 fn rounded_up(age: Duration) -> u64 {

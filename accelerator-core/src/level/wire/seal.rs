@@ -13,7 +13,7 @@ use crate::level::time::policy::Life;
 use crate::level::wire::Wire;
 use crate::level::wire::envelope;
 use crate::level::wire::envelope::{Meta, Unreadable};
-use crate::level::wire::moment::Instants;
+use crate::level::wire::moment::{Dated, Instants};
 use crate::level::wire::wall_clock;
 use crate::level::wire::wire_key::WireKey;
 use crate::traits::l2::L2Store;
@@ -136,7 +136,7 @@ impl<K: Key, V: Value> Wire<K, V> {
 
     /// What the bytes mean that were read at that moment.
     #[inline(always)]
-    pub(crate) fn open(&self, full: &str, bytes: &[u8], at: Instants) -> Result<Option<(Option<V>, Life)>, Unreadable> {
+    pub(crate) fn open(&self, full: &str, bytes: &[u8], at: Instants) -> Result<Option<Dated<V>>, Unreadable> {
         if bytes.len() > self.limits.max_value_bytes {
             return Err(Unreadable::TooLarge(bytes.len()));
         }
@@ -157,6 +157,6 @@ impl<K: Key, V: Value> Wire<K, V> {
                 Some(decoded.ok().and_then(Result::ok).ok_or(Unreadable::Garbage)?)
             }
         };
-        Ok(Some((value, left)))
+        Ok(Some(Dated { value, until: left.from(at.now) }))
     }
 }

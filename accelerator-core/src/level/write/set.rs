@@ -11,10 +11,12 @@
 use std::sync::Arc;
 
 use crate::cache::CacheFuture;
+use crate::entry::Entry;
 use crate::error::{CacheError, CacheResult, StoreErrorKind};
 use crate::level::bounds::{Key, Value};
 use crate::level::engine::Engine;
 use crate::level::local::Local;
+use crate::level::local::outcome::FromSource;
 use crate::level::local::registration::Registration;
 use crate::level::remote::Remote;
 use crate::level::time::deadline::Deadline;
@@ -24,16 +26,17 @@ use crate::level::write::delete::{delete, delete_as};
 use crate::level::write::in_task::in_task;
 use crate::level::write::in_turn::{InTurn, Tally, in_turns};
 use crate::options::WriteOptions;
+use crate::traits::loader::Loaded;
 
 /// What is said to have panicked where L1 was written.
 const INTO_L1: &str = "a value's own code, a weigher or the L1 store";
 
-/// A key with its value, its life in L1, its name in L2 and its bytes there.
-type SealedWrite<K, V> = (K, Option<V>, Life, String, Sealed);
+/// A key with its value, its name in L2 and its bytes there.
+type SealedWrite<K, V> = (K, FromSource<V>, String, Sealed);
 
 /// Writes that can no longer fail before they begin.
 enum Ready<K: Key, V: Value> {
-    L1(Vec<(K, Option<V>, Life)>),
+    L1(Vec<(K, FromSource<V>)>),
     Both(Arc<Remote<K, V>>, Vec<SealedWrite<K, V>>),
 }
 
@@ -57,25 +60,25 @@ pub(crate) fn write<K: Key, V: Value>(
     }
     let items = last_of_each(items);
     // What may not be cached is a delete: the older value must go.
-    let (keep, drop): (Vec<_>, Vec<_>) = items
-        .into_iter()
-        .map(|(key, value)| {
-            let lives = engine.local.policy.lives(value.is_none(), options.ttl);
-            (key, value, lives)
-        })
-        .partition(|(_, _, lives)| lives.is_some());
-    let items = keep.into_iter().filter_map(|(key, value, lives)| lives.map(|l| (key, value, l)));
-    // 1: an error here has changed nothing. Lives count from before: encoding takes time, too.
+    let (mut keep, mut gone) = (Vec::with_capacity(items.len()), Vec::new());
+    // Lives count from before: encoding takes time, too.
     let at = engine.local.now();
-    let ready = match ready_to_write(engine, items) {
+    for (key, value) in items {
+        let value = engine.local.with_lives_at(Loaded { value, ttl: options.ttl }, at);
+        match value.lives {
+            Some((_, l2)) => keep.push((key, value, l2)),
+            None => gone.push(key),
+        }
+    }
+    // 1: an error here has changed nothing.
+    let ready = match ready_to_write(engine, keep) {
         Ok(ready) => ready,
         Err(e) => return CacheFuture::ready(Err(e)),
     };
-    let deleted =
-        if drop.is_empty() { None } else { Some(delete(engine, op, drop.into_iter().map(|(key, ..)| key).collect())) };
+    let deleted = if gone.is_empty() { None } else { Some(delete(engine, op, gone)) };
     let written = match ready {
         Ready::L1(items) => CacheFuture::ready(write_l1(engine, items)),
-        Ready::Both(remote, writes) => write_both(&remote, op, writes, at),
+        Ready::Both(remote, writes) => write_both(&remote, op, writes),
     };
     match deleted {
         None => written,
@@ -85,27 +88,27 @@ pub(crate) fn write<K: Key, V: Value>(
 
 fn ready_to_write<K: Key, V: Value>(
     engine: &Arc<Engine<K, V>>,
-    items: impl Iterator<Item = (K, Option<V>, (Life, Life))>,
+    items: Vec<(K, FromSource<V>, Life)>,
 ) -> CacheResult<Ready<K, V>> {
     let Some(remote) = &engine.remote else {
-        return Ok(Ready::L1(items.map(|(key, value, (l1, _))| (key, value, l1)).collect()));
+        return Ok(Ready::L1(items.into_iter().map(|(key, value, _)| (key, value)).collect()));
     };
-    let sealed = items.map(|(key, value, (l1, l2))| {
+    let sealed = items.into_iter().map(|(key, value, l2)| {
         let name = remote.wire.name(&key);
-        let sealed = remote.wire.seal(&*remote.store, &name, value.as_ref(), l2, engine.local.clock.unix());
+        let sealed = remote.wire.seal(&*remote.store, &name, value.value.as_ref(), l2, engine.local.clock.unix());
         let sealed = sealed.map_err(Unsealed::into_error)?;
-        Ok((key, value, l1, name.wire().to_owned(), sealed))
+        Ok((key, value, name.wire().to_owned(), sealed))
     });
     sealed.collect::<CacheResult<_>>().map(|writes| Ready::Both(remote.clone(), writes))
 }
 
 /// The first error; the other items were still written.
-fn write_l1<K: Key, V: Value>(engine: &Arc<Engine<K, V>>, items: Vec<(K, Option<V>, Life)>) -> CacheResult<()> {
+fn write_l1<K: Key, V: Value>(engine: &Arc<Engine<K, V>>, items: Vec<(K, FromSource<V>)>) -> CacheResult<()> {
     // 4
     let mut first = Ok(());
-    for (key, value, life) in items {
-        let entry = engine.local.policy.entry(value, life, engine.local.now(), engine.local.generation());
-        let replace = || engine.local.table.invalidate(&key, || engine.local.keep(&key, entry));
+    for (key, value) in items {
+        let entry = engine.local.entry_of(value, engine.local.generation());
+        let replace = || engine.local.table.invalidate(&key, || engine.local.keep_or_forgo(&key, entry));
         first = first.and(Local::<K, V>::caught(INTO_L1, replace));
     }
     first
@@ -115,7 +118,6 @@ fn write_both<K: Key, V: Value>(
     remote: &Arc<Remote<K, V>>,
     op: &'static str,
     writes: Vec<SealedWrite<K, V>>,
-    at: u64,
 ) -> CacheFuture<'static, CacheResult<()>> {
     if writes.is_empty() {
         return CacheFuture::ready(Ok(()));
@@ -123,21 +125,12 @@ fn write_both<K: Key, V: Value>(
     // 2
     let pending: Vec<_> = writes
         .into_iter()
-        .map(|(key, value, l1, wire, sealed)| Write {
-            pending: {
-                // The older value goes at the call, as with `del`. Should user code panic, it goes at the end.
-                let _ = Local::<K, V>::caught(INTO_L1, || remote.local.purge(&key));
-                PendingWrite {
-                    remote: remote.clone(),
-                    slot: Registration::new(remote.local.clone(), key),
-                    settled: false,
-                }
-            },
-            value,
-            life: l1,
-            at,
-            wire,
-            sealed,
+        .map(|(key, value, wire, sealed)| {
+            // The older value goes at the call, as with `del`. Should user code panic, it goes at the end.
+            let _ = Local::<K, V>::caught(INTO_L1, || remote.local.purge(&key));
+            let slot = Registration::new(remote.local.clone(), key);
+            let entry = remote.local.entry_of(value, slot.at.token.generation);
+            Write { pending: PendingWrite { remote: remote.clone(), slot, settled: false }, entry, wire, sealed }
         })
         .collect();
     // What this node guards is a delete, too: asked once it is registered, as a load does (`local/guarded.rs`).
@@ -168,10 +161,8 @@ fn send_writes<K: Key, V: Value>(
 
 struct Write<K: Key, V: Value> {
     pending: PendingWrite<K, V>,
-    value: Option<V>,
-    life: Life,
-    /// When the value was sealed, or before.
-    at: u64,
+    /// For L1. Its life counts from before the value was sealed for L2: it must not outlive that.
+    entry: Option<Entry<V>>,
     wire: String,
     sealed: Sealed,
 }
@@ -202,7 +193,7 @@ impl<K: Key, V: Value> InTurn<K, V> for Write<K, V> {
         let written = remote.set_all(items, until.limit, until.left()).await;
         for (write, outcome) in some.into_iter().zip(written) {
             match outcome {
-                Ok(()) => tally.confirm(write.pending.done(write.value, write.life, write.at, mark)),
+                Ok(()) => tally.confirm(write.pending.done(write.entry, mark)),
                 Err(e) if e.kind() == StoreErrorKind::Held => {
                     tally.confirm(write.pending.held(mark));
                 }
@@ -267,19 +258,18 @@ impl<K: Key, V: Value> PendingWrite<K, V> {
         Local::<K, V>::caught(INTO_L1, commit)
     }
 
-    /// Step 4. L1's life counts from `at`, before the value was sealed for L2: it must not outlive that. What L2 has is
-    /// right from here on: the queued delete of an earlier write, remembered before `mark`, is not sent any more.
+    /// Step 4. What L2 has is right from here on: the queued delete of an earlier write, remembered before `mark`, is not
+    /// sent any more.
     ///
     /// # Errors
     /// User code panicked: L2 has the value, and L1 has nothing.
-    fn done(mut self, value: Option<V>, life: Life, at: u64, mark: u64) -> CacheResult<()> {
+    fn done(mut self, entry: Option<Entry<V>>, mark: u64) -> CacheResult<()> {
         self.settled = true;
         let slot = &mut self.slot;
         slot.ended = true;
         let (local, key) = (&slot.local, &slot.key);
         self.remote.bypass.remove_before(key, mark, local.now());
-        let entry = local.policy.entry(value, life, at, slot.at.token.generation);
-        let store = |valid| if valid { local.keep(key, entry) } else { local.forgo(key) };
+        let store = |valid| local.keep_or_forgo(key, entry.filter(|_| valid));
         let commit = || local.table.commit_write(key, &slot.at, || local.generation(), store);
         Local::<K, V>::caught(INTO_L1, commit)
     }
