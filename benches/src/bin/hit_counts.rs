@@ -136,6 +136,8 @@ fn verbs<S: L1Store<u64, Payload> + Clone>(store: S, verb: &str) {
             fresh(|k| now(cache.get_with(&k, ReadOptions::new())));
         }
         "batch_miss32" => {
+            // A store is one cache's alone.
+            drop((cache, erased, users));
             let batch = batch_cache(store);
             drop(batch.mset((0..20_000).map(|k| (k, Some(make(k))))));
             fresh(|i| now(batch.mget(&fresh_keys(i))).map(accelerator::Answers::into_results));
