@@ -3,11 +3,10 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::error::CacheResult;
 use crate::level::bounds::{Key, Value};
 use crate::level::engine::Engine;
 use crate::level::local::Local;
-use crate::level::read::hit::probe_or;
+use crate::level::read::hit::{Probed, probe_or};
 use crate::traits::l1::L1Store;
 
 /// A cache of two levels in front of the source of truth. Cheap to clone; all clones are one cache.
@@ -53,10 +52,10 @@ impl<K, V, L1> fmt::Debug for LevelCache<K, V, L1> {
 }
 
 impl<K: Key, V: Value, L1: L1Store<K, V>> LevelCache<K, V, L1> {
-    /// The answer of a read, if L1 has it; see [`hit`](crate::level::read::hit).
+    /// What L1 has; see [`hit`](crate::level::read::hit).
     #[inline(always)]
-    pub(super) fn probe(&self, key: &K, allow_stale: bool, refresh: bool) -> Option<CacheResult<Option<V>>> {
-        self.probe_or(key, allow_stale, refresh, |value| Some(Ok(value)), || None)
+    pub(super) fn probe(&self, key: &K, allow_stale: bool, refresh: bool) -> Probed<V> {
+        self.probe_or(key, allow_stale, refresh, Probed::Hit, || Probed::Miss)
     }
 
     /// The same, with what to answer for a hit and for a miss.

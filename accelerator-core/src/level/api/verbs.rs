@@ -13,6 +13,7 @@ use crate::level::api::shutdown::shut;
 use crate::level::bounds::{Key, Value};
 use crate::level::local::Local;
 use crate::level::local::registration::Registration;
+use crate::level::read::hit::Probed;
 use crate::level::read::many::read_many;
 use crate::level::read::one::get_missed;
 use crate::level::remote::Remote;
@@ -40,8 +41,8 @@ impl<K: Key, V: Value, L1: L1Store<K, V>> LevelCache<K, V, L1> {
     #[inline]
     pub async fn get(&self, key: &K) -> CacheResult<Option<V>> {
         // Not one `match`: what it looks at would be kept across the await, in the future.
-        if let Some(answer) = self.probe(key, true, true) {
-            return answer;
+        if let Probed::Hit(value) = self.probe(key, true, true) {
+            return Ok(value);
         }
         get_missed(&self.engine, key, ReadOptions::default()).await
     }
@@ -56,9 +57,9 @@ impl<K: Key, V: Value, L1: L1Store<K, V>> LevelCache<K, V, L1> {
     #[inline]
     pub async fn get_with(&self, key: &K, options: ReadOptions) -> CacheResult<Option<V>> {
         if !options.force_refresh
-            && let Some(answer) = self.probe(key, options.allow_stale, !options.disable_load)
+            && let Probed::Hit(value) = self.probe(key, options.allow_stale, !options.disable_load)
         {
-            return answer;
+            return Ok(value);
         }
         get_missed(&self.engine, key, options).await
     }
@@ -66,7 +67,10 @@ impl<K: Key, V: Value, L1: L1Store<K, V>> LevelCache<K, V, L1> {
     /// What L1 has, now. Neither waits nor loads, nor starts a refresh.
     #[inline]
     pub fn try_get(&self, key: &K) -> Lookup<V> {
-        self.probe_or(key, true, false, Lookup::of, || Lookup::Miss)
+        match self.probe(key, true, false) {
+            Probed::Hit(value) => Lookup::of(value),
+            Probed::Miss => Lookup::Miss,
+        }
     }
 
     /// What the two levels have. Never loads, starts no refresh, and joins no load.
@@ -74,9 +78,8 @@ impl<K: Key, V: Value, L1: L1Store<K, V>> LevelCache<K, V, L1> {
     /// # Cancel safety
     /// Dropping the future changes nothing.
     pub async fn lookup(&self, key: &K) -> Lookup<V> {
-        let hit = self.probe_or(key, true, false, |value| Some(Lookup::of(value)), || None);
-        if let Some(found) = hit {
-            return found;
+        if let Probed::Hit(value) = self.probe(key, true, false) {
+            return Lookup::of(value);
         }
         let Some(remote) = &self.engine.remote else { return Lookup::Miss };
         Box::pin(self.local.tasks.inside(self.lookup_l2(remote, key))).await
@@ -136,8 +139,8 @@ impl<K: Key, V: Value, L1: L1Store<K, V>> LevelCache<K, V, L1> {
         T: Into<Loaded<V>>,
         E: Into<LoadError>,
     {
-        if let Some(answer) = self.probe(key, true, true) {
-            return answer;
+        if let Probed::Hit(value) = self.probe(key, true, true) {
+            return Ok(value);
         }
         get_or_load_on(&self.engine, key, body).await
     }

@@ -65,7 +65,7 @@ pub(crate) fn launch_reserved<K: Key, V: Value>(
         return Ok(Err(polled.map_or_else(panicked, |()| no_loader())));
     }
     let error = match (answer, unfinished, polled) {
-        (Some(Ok(loaded)), ..) => return Ok(Ok(commit_counted(&engine.local, &mut led, loaded))),
+        (Some(Ok(loaded)), ..) => return Ok(Ok(commit_after_panic(&engine.local, &mut led, loaded))),
         (None, Some(load), _) => {
             let make = || Flight::new(key.clone(), reserved.hash, reserved.token, false, engine.local.clone());
             let (flight, _) = engine.local.table.make(key, &reserved, make);
@@ -81,6 +81,17 @@ pub(crate) fn launch_reserved<K: Key, V: Value>(
     };
     let outcome = led.end(End::Failed { error, stale: None }).unwrap_or_else(|| Outcome::failed(no_answer()));
     Ok(engine.local.led_answer(outcome, allow_stale, true))
+}
+
+/// The load has answered, and its own code panicked as it was dropped.
+#[cold]
+#[inline(never)]
+fn commit_after_panic<K: Key, V: Value>(
+    local: &Local<K, V>,
+    led: &mut ReservedKey<'_, K, V>,
+    loaded: Loaded<V>,
+) -> Option<V> {
+    commit_counted(local, led, loaded)
 }
 
 #[inline(always)]

@@ -14,6 +14,12 @@ use crate::level::read::refresh::refresh_ahead;
 use crate::level::stats::counters::Count;
 use crate::traits::l1::L1Store;
 
+/// What L1 has: a hit as its caller gets it (`None`: known to be absent), or nothing.
+pub(crate) enum Probed<V> {
+    Hit(Option<V>),
+    Miss,
+}
+
 /// What L1 has, with what to answer for a hit and for a miss: a value goes from where the store put it to where the caller
 /// wants it, without a stop between. Each stop costs more time than instructions (ADR 0006). `refresh`: one may start.
 #[inline(always)]
