@@ -33,9 +33,8 @@ pub(crate) fn lease(token: &LeaseToken) -> Option<&[u8]> {
 /// What a reader with a lease in mind is told about a string that is there.
 pub(crate) fn leased_read(string: Vec<u8>) -> L2Read {
     match Head::parse(&string).map(|head| head.kind) {
-        Some(Kind::Lease) => L2Read::Busy { stale: None },
+        Some(Kind::Lease) => L2Read::Busy,
         Some(Kind::Hold) => L2Read::Held,
-        Some(Kind::Failed) => L2Read::Failed,
         // Values, and what we can't read: the engine judges those, and may replace exactly what was seen.
         _ => L2Read::Hit { seen: Some(token(&string)), bytes: string.into() },
     }
@@ -71,7 +70,7 @@ mod tests {
 
     #[test]
     fn marks_are_no_values() {
-        for kind in [Kind::Lease, Kind::Hold, Kind::Failed] {
+        for kind in [Kind::Lease, Kind::Hold] {
             assert_eq!(plain_read(Head::random(kind).to_bytes().to_vec()), None, "{kind:?}");
         }
         for kind in [Kind::Value, Kind::Absent] {

@@ -26,9 +26,8 @@ pub(crate) fn read_or_lease(reply: Reply, proof: impl FnOnce(u64) -> Proof) -> R
     }
     match Head::parse(&reply.value).map(|head| head.kind) {
         Some(Kind::Hold) => return Ok(L2Read::Held),
-        Some(Kind::Failed) => return Ok(L2Read::Failed),
         // A lease that its holder has renewed.
-        Some(Kind::Lease) => return Ok(L2Read::Busy { stale: None }),
+        Some(Kind::Lease) => return Ok(L2Read::Busy),
         _ => {}
     }
     let placeholder = is_placeholder(&reply);
@@ -41,12 +40,11 @@ pub(crate) fn read_or_lease(reply: Reply, proof: impl FnOnce(u64) -> Proof) -> R
             "it was started with -C, without CAS numbers, so it has no leases: start it without -C",
         ));
     }
+    if !reply.won {
+        return Ok(L2Read::Busy);
+    }
     let stale = (reply.stale && !reply.value.is_empty()).then_some(reply.value);
-    Ok(if reply.won {
-        L2Read::Leased { token: proof(reply.cas).of_lease().token(), stale }
-    } else {
-        L2Read::Busy { stale }
-    })
+    Ok(L2Read::Leased { token: proof(reply.cas).of_lease().token(), stale })
 }
 
 /// A read of whatever is there.
@@ -105,7 +103,7 @@ fn is_placeholder(reply: &Reply) -> bool {
 
 /// Whether this is a note of the lease protocol, which readers without leases don't understand.
 fn is_mark(value: &[u8]) -> bool {
-    Head::parse(value).is_some_and(|head| matches!(head.kind, Kind::Lease | Kind::Hold | Kind::Failed))
+    Head::parse(value).is_some_and(|head| matches!(head.kind, Kind::Lease | Kind::Hold))
 }
 
 fn unexpected(reply: &Reply) -> Fault {
@@ -144,7 +142,7 @@ mod tests {
         assert_eq!(read(Reply { won: true, ..value(b"") }).unwrap(), None);
         let (token, leased_token) = (proof(5).token(), proof(5).of_lease().token());
         assert_eq!(leased(value(b"")), L2Read::Hit { bytes: Bytes::new(), seen: Some(token) });
-        assert_eq!(leased(Reply { leased: true, ..value(b"") }), L2Read::Busy { stale: None });
+        assert_eq!(leased(Reply { leased: true, ..value(b"") }), L2Read::Busy);
         assert_eq!(leased(Reply { won: true, ..value(b"") }), L2Read::Leased { token: leased_token, stale: None });
     }
 
@@ -154,8 +152,8 @@ mod tests {
         let old = Some(Bytes::from_static(b"old"));
         assert_eq!(read(stale()).unwrap(), None);
         let token = proof(5).of_lease().token();
-        assert_eq!(leased(Reply { won: true, ..stale() }), L2Read::Leased { token, stale: old.clone() });
-        assert_eq!(leased(Reply { leased: true, ..stale() }), L2Read::Busy { stale: old });
+        assert_eq!(leased(Reply { won: true, ..stale() }), L2Read::Leased { token, stale: old });
+        assert_eq!(leased(Reply { leased: true, ..stale() }), L2Read::Busy);
         let empty = Reply { stale: true, won: true, ..value(b"") };
         assert_eq!(leased(empty), L2Read::Leased { token, stale: None }, "a placeholder, invalidated");
     }
@@ -169,9 +167,7 @@ mod tests {
 
     #[test]
     fn marks_are_seen_by_those_who_take_leases_only() {
-        for (kind, expected) in
-            [(Kind::Hold, L2Read::Held), (Kind::Failed, L2Read::Failed), (Kind::Lease, L2Read::Busy { stale: None })]
-        {
+        for (kind, expected) in [(Kind::Hold, L2Read::Held), (Kind::Lease, L2Read::Busy)] {
             let mark = Head::random(kind).to_bytes();
             assert_eq!(read(value(&mark)).unwrap(), None, "{kind:?}");
             assert_eq!(leased(value(&mark)), expected);

@@ -152,23 +152,20 @@ async fn empty_batches_ask_nobody() {
 
 #[tokio::test]
 async fn notes_of_the_lease_protocol_are_no_values() {
-    use accelerator_core::head::{Head, Kind};
     let Some(server) = MemcachedServer::start() else { return };
     let store = connect(server.addr()).await;
     store.hold("held", HoldOwner(1), LONG).await.expect("hold");
     store.get_or_lease("leased", LONG).await.expect("a lease");
-    let failed = Bytes::copy_from_slice(&Head::random(Kind::Failed).to_bytes());
-    store.set("failed", failed, LONG).await.expect("set");
     store.set("there", value("v"), LONG).await.expect("set");
-    let names = ["held", "leased", "failed", "there"];
+    let names = ["held", "leased", "there"];
     let got: Vec<bool> = store.mget(&names).await.into_iter().map(|got| got.expect("get").is_some()).collect();
-    assert_eq!(got, [false, false, false, true]);
-    for name in &names[..3] {
+    assert_eq!(got, [false, false, true]);
+    for name in &names[..2] {
         assert_eq!(store.get(name).await.expect("get"), None, "{name}");
     }
     let reads: Vec<L2Read> = store.mget_or_lease(&names, LONG).await.into_iter().map(|r| r.expect("a read")).collect();
-    assert_eq!(reads[..3], [L2Read::Held, L2Read::Busy { stale: None }, L2Read::Failed]);
-    assert!(matches!(reads[3], L2Read::Hit { .. }));
+    assert_eq!(reads[..2], [L2Read::Held, L2Read::Busy]);
+    assert!(matches!(reads[2], L2Read::Hit { .. }));
 }
 
 #[tokio::test]

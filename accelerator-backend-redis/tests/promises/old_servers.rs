@@ -135,7 +135,7 @@ async fn a_batch_finds_it_out_too() {
     let mut next = || reads.next().expect("three answers").expect("mget_or_lease");
     assert!(matches!(next(), L2Read::Hit { .. }));
     let L2Read::Leased { token, .. } = next() else { panic!("no lease") };
-    assert_eq!(next(), L2Read::Busy { stale: None });
+    assert_eq!(next(), L2Read::Busy);
     assert_eq!(store.fill(&free, &token, value("v"), LONG).await.expect("fill"), Filled::Stored);
 }
 

@@ -78,7 +78,7 @@ async fn a_server_that_does_not_write_is_still_read() {
             let many: Vec<_> = many.into_iter().map(|read| read.expect(says)).collect();
             assert_eq!(many[0], L2Read::NoLease, "{says}, {round}");
             assert!(seen(&many[1]).is_some(), "{says}, {round}: {many:?}");
-            assert_eq!(many[2], L2Read::Busy { stale: None }, "{says}, {round}");
+            assert_eq!(many[2], L2Read::Busy, "{says}, {round}");
             assert_eq!(store.fill(leased, &token, value("v"), LONG).await.expect(says), Filled::Refused, "{says}");
             let filled = store.mfill(vec![(leased, token, value("v"), LONG)]).await.remove(0);
             assert_eq!(filled.expect(says), Filled::Refused, "{says}");
@@ -116,7 +116,7 @@ async fn a_batch_that_expects_hits_finds_out_too() {
             let many: Vec<_> = many.into_iter().map(|read| read.expect(of.says)).collect();
             assert_eq!(many[0], L2Read::NoLease, "{}, {round}", of.says);
             assert!(seen(&many[1]).is_some(), "{}, {round}: {many:?}", of.says);
-            assert_eq!(many[2], L2Read::Busy { stale: None }, "{}, {round}", of.says);
+            assert_eq!(many[2], L2Read::Busy, "{}, {round}", of.says);
         }
     }
 }

@@ -302,7 +302,7 @@ impl MemoryL2 {
         };
         Ok(match &stored.what {
             What::Value(bytes) => L2Read::Hit { bytes: bytes.clone(), seen: Some(stored.token()) },
-            What::Lease => L2Read::Busy { stale: None },
+            What::Lease => L2Read::Busy,
             What::Hold(_) => L2Read::Held,
         })
     }

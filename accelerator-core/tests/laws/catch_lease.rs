@@ -91,7 +91,7 @@ impl Broken {
     }
 
     async fn is_leased(&self, key: &str) -> bool {
-        self.inner.is_there(key) && matches!(self.inner.get_or_lease(key, LONG).await, Ok(L2Read::Busy { .. }))
+        self.inner.is_there(key) && matches!(self.inner.get_or_lease(key, LONG).await, Ok(L2Read::Busy))
     }
 
     /// The token as the sound store knows it.
@@ -151,7 +151,7 @@ impl L2Store for Broken {
                     *token = ONE_FOR_ALL;
                 }
             }
-            L2Read::Busy { .. } if self.defect == GrantedTwice => {
+            L2Read::Busy if self.defect == GrantedTwice => {
                 self.inner.del(key).await?;
                 return self.inner.get_or_lease(key, lease).await;
             }

@@ -130,7 +130,7 @@ impl L2Store for LeasingL2 {
             Some(Cell { what: What::Value(bytes), number, .. }) => {
                 L2Read::Hit { bytes, seen: Some(self.token(number)) }
             }
-            Some(Cell { what: What::Lease, .. }) => L2Read::Busy { stale: None },
+            Some(Cell { what: What::Lease, .. }) => L2Read::Busy,
             Some(Cell { what: What::Hold(_), .. }) => L2Read::Held,
             None => L2Read::Leased { token: self.put(key, What::Lease, lease), stale: None },
         })

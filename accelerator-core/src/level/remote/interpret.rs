@@ -93,9 +93,9 @@ impl<K: Key, V: Value> Remote<K, V> {
                 let found = stale.map(|stale| Dated { until: stale.until.expired(at.now), ..stale });
                 Leased::Look { found, may: FillRight::Fill(token), held: false }
             }
-            L2Read::Busy { .. } => Leased::Busy,
+            L2Read::Busy => Leased::Busy,
             L2Read::Held => Leased::Look { found: None, may: FillRight::Nothing, held: true },
-            L2Read::Failed | L2Read::NoLease => Leased::nothing(FillRight::Nothing),
+            L2Read::NoLease => Leased::nothing(FillRight::Nothing),
         }
     }
 

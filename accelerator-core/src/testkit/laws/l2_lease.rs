@@ -49,7 +49,7 @@ pub async fn a_lease_is_granted_once<S: L2Store + ?Sized>(store: &S, _: &Time<'_
     lease(store, &key).await;
     for _ in 0..3 {
         let second = read(store, &key).await;
-        assert!(matches!(second, L2Read::Busy { .. }), "a second reader read {second:?}");
+        assert!(matches!(second, L2Read::Busy), "a second reader read {second:?}");
     }
     lease(store, &other).await;
 }
@@ -161,6 +161,6 @@ pub async fn a_lease_or_hold_is_no_value<S: L2Store + ?Sized>(store: &S, _: &Tim
     assert_eq!(get(store, &held).await, None, "a hold");
     assert_eq!(mget(store, &[&leased, &there, &held]).await, [None, Some(stored), None], "a batch");
     let second = read(store, &leased).await;
-    assert!(matches!(second, L2Read::Busy { .. }), "a plain read ended the lease: {second:?}");
+    assert!(matches!(second, L2Read::Busy), "a plain read ended the lease: {second:?}");
     assert_eq!(read(store, &held).await, L2Read::Held, "a plain read ended the hold");
 }

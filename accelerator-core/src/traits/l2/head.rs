@@ -26,8 +26,6 @@ pub enum Kind {
     Lease,
     /// Somebody is writing the source: load, fill nothing.
     Hold,
-    /// A load failed a moment ago.
-    Failed,
 }
 
 impl Kind {
@@ -37,7 +35,6 @@ impl Kind {
             Self::Absent => 1,
             Self::Lease => 2,
             Self::Hold => 3,
-            Self::Failed => 4,
         }
     }
 
@@ -47,7 +44,6 @@ impl Kind {
             1 => Self::Absent,
             2 => Self::Lease,
             3 => Self::Hold,
-            4 => Self::Failed,
             _ => return None,
         })
     }
