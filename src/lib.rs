@@ -61,11 +61,11 @@ pub mod stores {
     #[cfg(feature = "memcached")]
     pub use accelerator_backend_memcached::{MemcachedStore, MemcachedStoreBuilder};
     #[cfg(feature = "mini-moka")]
-    pub use accelerator_backend_moka::{MiniMokaL1, MiniMokaL1Builder, MiniMokaL1Start};
+    pub use accelerator_backend_moka::{MiniMokaL1, MiniMokaL1Builder};
     #[cfg(feature = "moka")]
-    pub use accelerator_backend_moka::{MokaL1, MokaL1Builder, MokaL1Start};
+    pub use accelerator_backend_moka::{MokaL1, MokaL1Builder};
     #[cfg(feature = "quick-cache")]
-    pub use accelerator_backend_quick_cache::{QuickCacheL1, QuickCacheL1Builder, QuickCacheL1Start};
+    pub use accelerator_backend_quick_cache::{QuickCacheL1, QuickCacheL1Builder};
     #[cfg(feature = "redis")]
     pub use accelerator_backend_redis::{RedisBus, RedisBusBuilder, RedisStore, RedisStoreBuilder};
 }

@@ -18,6 +18,6 @@ mod mini_moka;
 mod moka;
 
 #[cfg(feature = "mini-moka")]
-pub use crate::mini_moka::{MiniMokaL1, MiniMokaL1Builder, MiniMokaL1Start};
+pub use crate::mini_moka::{MiniMokaL1, MiniMokaL1Builder};
 #[cfg(feature = "moka")]
-pub use crate::moka::{MokaL1, MokaL1Builder, MokaL1Start};
+pub use crate::moka::{MokaL1, MokaL1Builder};

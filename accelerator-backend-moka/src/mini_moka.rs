@@ -2,13 +2,12 @@
 
 use std::fmt;
 use std::hash::{BuildHasher, Hash};
-use std::marker::PhantomData;
 
-use accelerator_core::{Entry, L1Stats, L1Store};
+use accelerator_core::{CacheResult, Entry, L1Stats, L1Store};
 use foldhash::fast::RandomState;
 use mini_moka::sync::{Cache, ConcurrentCacheExt};
 
-use crate::builder::builder;
+use crate::builder::{builder, unbounded};
 use crate::clearing::Clearing;
 
 /// An [`L1Store`] on [mini-moka](https://docs.rs/mini-moka): bounded by entries or by weight, evicting by TinyLFU. It
@@ -21,10 +20,11 @@ use crate::clearing::Clearing;
 /// let by_entries = MiniMokaL1::<u64, String>::new(10_000);
 /// let by_bytes = MiniMokaL1::<u64, String>::builder()
 ///     .weigher(64 << 20, |_key, entry| entry.value().map_or(0, |v| v.len() as u32) + 100)
-///     .build();
+///     .build()?;
 /// by_bytes.insert(1, Entry::new(Some("one".to_owned()), 0, 60_000, 60_000, 0));
 /// assert!(by_bytes.get(&1).is_some());
 /// # let _ = by_entries;
+/// # Ok::<(), accelerator_core::CacheError>(())
 /// ```
 pub struct MiniMokaL1<K, V, S = RandomState> {
     cache: Cache<K, Entry<V>, S>,
@@ -33,7 +33,7 @@ pub struct MiniMokaL1<K, V, S = RandomState> {
     holds_nothing: bool,
 }
 
-builder!(MiniMokaL1, MiniMokaL1Start, MiniMokaL1Builder, mini_moka, ());
+builder!(MiniMokaL1, MiniMokaL1Builder, mini_moka, ());
 
 impl<K, V, S> MiniMokaL1Builder<K, V, S>
 where
@@ -41,11 +41,9 @@ where
     V: Clone + Send + Sync + 'static,
     S: BuildHasher + Clone + Send + Sync + 'static,
 {
-    /// The store.
-    #[must_use]
-    pub fn build(self) -> MiniMokaL1<K, V, S> {
+    fn assemble(self) -> MiniMokaL1<K, V, S> {
         let cache = self.inner.build_with_hasher(self.hasher);
-        MiniMokaL1 { cache, clearing: Clearing::default(), weighs: self.weighs, holds_nothing: self.max == 0 }
+        MiniMokaL1 { cache, clearing: Clearing::default(), weighs: self.weighs, holds_nothing: self.max == Some(0) }
     }
 }
 

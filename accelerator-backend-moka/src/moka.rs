@@ -2,15 +2,14 @@
 
 use std::fmt;
 use std::hash::{BuildHasher, Hash};
-use std::marker::PhantomData;
 use std::time::{Duration, Instant};
 
-use accelerator_core::{Entry, L1Stats, L1Store};
+use accelerator_core::{CacheResult, Entry, L1Stats, L1Store};
 use foldhash::fast::RandomState;
 use moka::Expiry;
 use moka::sync::Cache;
 
-use crate::builder::builder;
+use crate::builder::{builder, unbounded};
 use crate::clearing::Clearing;
 
 /// The longest life moka is told: it counts nanoseconds in 64 bits, and nobody measures a century.
@@ -26,10 +25,11 @@ const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 /// let by_entries = MokaL1::<u64, String>::new(10_000);
 /// let by_bytes = MokaL1::<u64, String>::builder()
 ///     .weigher(64 << 20, |_key, entry| entry.value().map_or(0, |v| v.len() as u32) + 100)
-///     .build();
+///     .build()?;
 /// by_bytes.insert(1, Entry::new(Some("one".to_owned()), 0, 60_000, 60_000, 0));
 /// assert!(by_bytes.get(&1).is_some());
 /// # let _ = by_entries;
+/// # Ok::<(), accelerator_core::CacheError>(())
 /// ```
 pub struct MokaL1<K, V, S = RandomState> {
     cache: Cache<K, Entry<V>, S>,
@@ -37,7 +37,7 @@ pub struct MokaL1<K, V, S = RandomState> {
     weighs: bool,
 }
 
-builder!(MokaL1, MokaL1Start, MokaL1Builder, moka, Option<Duration>);
+builder!(MokaL1, MokaL1Builder, moka, Option<Duration>);
 
 impl<K, V, S> MokaL1Builder<K, V, S>
 where
@@ -57,17 +57,16 @@ where
     /// use std::time::Duration;
     /// use accelerator_backend_moka::MokaL1;
     /// let ttl = Duration::from_secs(60);
-    /// let store = MokaL1::<u64, String>::builder().capacity(10_000).longest_life(ttl).build();
+    /// let store = MokaL1::<u64, String>::builder().capacity(10_000).longest_life(ttl).build()?;
     /// # let _ = store;
+    /// # Ok::<(), accelerator_core::CacheError>(())
     /// ```
     pub fn longest_life(mut self, life: Duration) -> Self {
         self.extra = Some(life.min(LONGEST));
         self
     }
 
-    /// The store.
-    #[must_use]
-    pub fn build(self) -> MokaL1<K, V, S> {
+    fn assemble(self) -> MokaL1<K, V, S> {
         let inner = match self.extra {
             Some(life) => self.inner.time_to_live(life),
             None => self.inner.expire_after(ByLife),

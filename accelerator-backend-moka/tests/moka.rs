@@ -36,7 +36,7 @@ fn capacity_bounds_the_number_of_entries() {
 #[test]
 fn a_capacity_of_zero_stores_nothing() {
     let by_entries = MokaL1::new(0);
-    let by_weight = MokaL1::builder().weigher(0, |_, _| 1).build();
+    let by_weight = MokaL1::builder().weigher(0, |_, _| 1).build().expect("a bound");
     for store in [by_entries, by_weight] {
         store.insert(1, entry("value"));
         assert!(store.get(&1).is_none());
@@ -56,7 +56,7 @@ fn the_greatest_capacity_is_taken() {
 #[test]
 fn the_weigher_bounds_the_weight() {
     let bytes = |_: &u64, entry: &Entry<String>| entry.value().map_or(0, |v| v.len() as u32);
-    let store = MokaL1::builder().weigher(1_000, bytes).build();
+    let store = MokaL1::builder().weigher(1_000, bytes).build().expect("a bound");
     for key in 0..1_000 {
         store.insert(key, entry(&"x".repeat(50)));
     }
@@ -68,7 +68,7 @@ fn the_weigher_bounds_the_weight() {
 
 #[test]
 fn what_weighs_nothing_counts_as_one() {
-    let store = MokaL1::builder().weigher(10, |_, _| 0).build();
+    let store = MokaL1::builder().weigher(10, |_, _| 0).build().expect("a bound");
     for key in 0..1_000 {
         store.insert(key, entry("value"));
     }
@@ -78,7 +78,7 @@ fn what_weighs_nothing_counts_as_one() {
 #[test]
 fn an_entry_too_heavy_leaves_no_older_one() {
     let bytes = |_: &u64, entry: &Entry<String>| entry.value().map_or(0, |v| v.len() as u32);
-    let store = MokaL1::builder().weigher(100, bytes).build();
+    let store = MokaL1::builder().weigher(100, bytes).build().expect("a bound");
     store.insert(1, entry("old"));
     store.insert(1, entry(&"x".repeat(1_000)));
     for _ in 0..2 {
@@ -121,7 +121,7 @@ fn a_replacement_brings_its_own_life() {
 #[test]
 fn with_a_longest_life_entries_leave_at_that_age_and_not_before() {
     let life = Duration::from_millis(20);
-    let store = MokaL1::builder().capacity(100).longest_life(life).build();
+    let store = MokaL1::builder().capacity(100).longest_life(life).build().expect("a bound");
     let start = Instant::now();
     store.insert(1, Entry::new(Some("short".to_owned()), 0, 1, 1, 0));
     store.insert(2, entry("long"));
@@ -140,10 +140,15 @@ fn with_a_longest_life_entries_leave_at_that_age_and_not_before() {
 
 #[test]
 fn the_shortest_and_the_longest_of_longest_lives_are_taken() {
-    let none = MokaL1::builder().capacity(100).longest_life(Duration::ZERO).build();
+    let none = MokaL1::builder().capacity(100).longest_life(Duration::ZERO).build().expect("a bound");
     none.insert(1, entry("value"));
     assert!(none.get(&1).is_none());
-    let all = MokaL1::builder().capacity(100).longest_life(Duration::MAX).hasher(RandomState::new()).build();
+    let all = MokaL1::builder()
+        .capacity(100)
+        .longest_life(Duration::MAX)
+        .hasher(RandomState::new())
+        .build()
+        .expect("a bound");
     all.insert(1, entry("value"));
     assert!(all.get(&1).is_some());
 }
@@ -160,7 +165,7 @@ fn clear_frees_the_entries() {
 
 #[test]
 fn clones_share_and_a_hasher_is_taken() {
-    let store = MokaL1::builder().capacity(100).hasher(RandomState::new()).build();
+    let store = MokaL1::builder().capacity(100).hasher(RandomState::new()).build().expect("a bound");
     store.clone().insert(1, entry("value"));
     assert!(store.get(&1).is_some());
 }
@@ -192,5 +197,7 @@ fn a_weigher_that_panics_ends_its_own_operation() {
         Some(value) if value.n == rude::UNLUCKY => rude::unlucky(),
         _ => 1,
     };
-    rude::a_weigher_that_panics_ends_its_own_operation(MokaL1::builder().weigher(1_000, weigher).build());
+    rude::a_weigher_that_panics_ends_its_own_operation(
+        MokaL1::builder().weigher(1_000, weigher).build().expect("a bound"),
+    );
 }

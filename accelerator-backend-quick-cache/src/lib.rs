@@ -4,5 +4,5 @@
 mod store;
 mod weight;
 
-pub use store::{QuickCacheL1, QuickCacheL1Builder, QuickCacheL1Start};
+pub use store::{QuickCacheL1, QuickCacheL1Builder};
 pub use weight::{Counted, Weighed};

@@ -5,7 +5,7 @@ use std::hash::{BuildHasher, Hash};
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use accelerator_core::{Entry, L1Stats, L1Store};
+use accelerator_core::{CacheError, CacheResult, Entry, ErrorKind, L1Stats, L1Store};
 use foldhash::fast::RandomState;
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
@@ -27,10 +27,11 @@ const TYPICAL_WEIGHT: u64 = 512;
 /// let by_entries = QuickCacheL1::<u64, String>::new(10_000);
 /// let by_bytes = QuickCacheL1::<u64, String>::builder()
 ///     .weigher(64 << 20, |_key, entry| entry.value().map_or(0, |v| v.len() as u32) + 100)
-///     .build();
+///     .build()?;
 /// by_bytes.insert(1, Entry::new(Some("one".to_owned()), 0, 60_000, 60_000, 0));
 /// assert!(by_bytes.get(&1).is_some());
 /// # let _ = by_entries;
+/// # Ok::<(), accelerator_core::CacheError>(())
 /// ```
 pub struct QuickCacheL1<K, V, W = Counted, S = RandomState> {
     cache: Arc<Cache<K, Entry<V>, W, S>>,
@@ -45,25 +46,33 @@ where
     /// A store of up to `capacity` entries; zero stores nothing.
     #[must_use]
     pub fn new(capacity: u64) -> Self {
-        Self::builder().capacity(capacity).build()
+        Self::builder().capacity(capacity).assemble(capacity)
     }
 
-    /// A store with a weigher or a hasher of its own. It asks for a bound first: there are no unbounded stores.
-    #[must_use]
-    pub fn builder() -> QuickCacheL1Start<K, V> {
-        QuickCacheL1Start(PhantomData)
+    /// Begins a store; `capacity` or `weigher` is all it needs.
+    pub fn builder() -> QuickCacheL1Builder<K, V> {
+        let (hasher, kinds) = (RandomState::default(), PhantomData);
+        QuickCacheL1Builder { max: None, estimate: None, weight: Counted, hasher, weighs: false, kinds }
     }
 }
 
-/// The first step of [`QuickCacheL1::builder`]: what bounds the store.
-pub struct QuickCacheL1Start<K, V>(PhantomData<fn() -> (K, V)>);
+/// Sets a [`QuickCacheL1`] up. Nothing is checked before [`build`](Self::build).
+#[must_use = "call build()"]
+pub struct QuickCacheL1Builder<K, V, W = Counted, S = RandomState> {
+    max: Option<u64>,
+    estimate: Option<u64>,
+    weight: W,
+    hasher: S,
+    weighs: bool,
+    kinds: PhantomData<fn() -> (K, V)>,
+}
 
-impl<K, V> QuickCacheL1Start<K, V> {
-    /// Bounded by a number of entries; zero stores nothing.
-    pub fn capacity(self, entries: u64) -> QuickCacheL1Builder<K, V> {
-        let hasher = RandomState::default();
-        let kinds = PhantomData;
-        QuickCacheL1Builder { max: entries, estimate: entries, weight: Counted, hasher, weighs: false, kinds }
+impl<K, V, W, S> QuickCacheL1Builder<K, V, W, S> {
+    /// Bounded by a number of entries; zero stores nothing. This or [`weigher`](Self::weigher) is required: there are no
+    /// unbounded stores.
+    pub fn capacity(self, entries: u64) -> QuickCacheL1Builder<K, V, Counted, S> {
+        let Self { estimate, hasher, kinds, .. } = self;
+        QuickCacheL1Builder { max: Some(entries), estimate, weight: Counted, hasher, weighs: false, kinds }
     }
 
     /// Bounded by weight: the `weigher` says what an entry weighs, in bytes or any unit, and together they stay below
@@ -71,26 +80,43 @@ impl<K, V> QuickCacheL1Start<K, V> {
     /// of the same entry, and must not call the cache.
     ///
     /// An entry heavier than a shard's part of `max` is not stored, see
-    /// [`estimated_entries`](QuickCacheL1Builder::estimated_entries).
-    pub fn weigher<F>(self, max: u64, weigher: F) -> QuickCacheL1Builder<K, V, Weighed<F>>
+    /// [`estimated_entries`](Self::estimated_entries).
+    pub fn weigher<F>(self, max: u64, weigher: F) -> QuickCacheL1Builder<K, V, Weighed<F>, S>
     where
         F: Fn(&K, &Entry<V>) -> u32 + Send + Sync + 'static,
     {
-        let hasher = RandomState::default();
-        let (estimate, weight, kinds) = (max / TYPICAL_WEIGHT, Weighed::new(weigher), PhantomData);
-        QuickCacheL1Builder { max, estimate, weight, hasher, weighs: true, kinds }
+        let Self { estimate, hasher, kinds, .. } = self;
+        let weight = Weighed::new(weigher);
+        QuickCacheL1Builder { max: Some(max), estimate, weight, hasher, weighs: true, kinds }
     }
-}
 
-/// The second step of [`QuickCacheL1::builder`].
-#[must_use]
-pub struct QuickCacheL1Builder<K, V, W = Counted, S = RandomState> {
-    max: u64,
-    estimate: u64,
-    weight: W,
-    hasher: S,
-    weighs: bool,
-    kinds: PhantomData<fn() -> (K, V)>,
+    /// Another hasher than foldhash's.
+    pub fn hasher<T>(self, hasher: T) -> QuickCacheL1Builder<K, V, W, T> {
+        let Self { max, estimate, weight, weighs, kinds, .. } = self;
+        QuickCacheL1Builder { max, estimate, weight, hasher, weighs, kinds }
+    }
+
+    /// How many entries are expected; the order of magnitude will do. Without it: the capacity, or one entry per
+    /// 512 of weight.
+    ///
+    /// It decides how many keys are remembered after their eviction, and how many shards there are: four per core, but
+    /// fewer where a shard would get less than 32 of these. Few large values want a small number here, because an
+    /// entry must fit into one shard's part of the weight.
+    ///
+    /// ```
+    /// use accelerator_backend_quick_cache::QuickCacheL1;
+    /// // Some 500 pages of up to 2 MiB each.
+    /// let pages = QuickCacheL1::<u64, String>::builder()
+    ///     .weigher(1 << 30, |_key, entry| entry.value().map_or(0, |page| page.len() as u32) + 100)
+    ///     .estimated_entries(500)
+    ///     .build()?;
+    /// # let _ = pages;
+    /// # Ok::<(), accelerator_core::CacheError>(())
+    /// ```
+    pub fn estimated_entries(mut self, entries: u64) -> Self {
+        self.estimate = Some(entries);
+        self
+    }
 }
 
 impl<K, V, W, S> QuickCacheL1Builder<K, V, W, S>
@@ -100,28 +126,22 @@ where
     W: Weighter<K, Entry<V>> + Clone + Send + Sync + 'static,
     S: BuildHasher + Clone + Send + Sync + 'static,
 {
-    /// How many entries are expected; the order of magnitude will do. Without it: the capacity, or one entry per
-    /// 512 of weight.
-    ///
-    /// It decides how many keys are remembered after their eviction, and how many shards there are: four per core, but
-    /// fewer where a shard would get less than 32 of these. Few large values want a small number here, because an
-    /// entry must fit into one shard's part of the weight.
-    pub fn estimated_entries(mut self, entries: u64) -> Self {
-        self.estimate = entries;
-        self
-    }
-
-    /// Another hasher than foldhash's.
-    pub fn hasher<T>(self, hasher: T) -> QuickCacheL1Builder<K, V, W, T> {
-        let Self { max, estimate, weight, weighs, kinds, .. } = self;
-        QuickCacheL1Builder { max, estimate, weight, hasher, weighs, kinds }
-    }
-
     /// The store.
-    #[must_use]
-    pub fn build(self) -> QuickCacheL1<K, V, W, S> {
-        let estimate = usize::try_from(self.estimate).unwrap_or(usize::MAX);
-        let cache = Cache::with(estimate, self.max, self.weight, self.hasher, Default::default());
+    ///
+    /// # Errors
+    /// `InvalidConfig` where nothing bounds it.
+    pub fn build(self) -> CacheResult<QuickCacheL1<K, V, W, S>> {
+        let Some(max) = self.max else {
+            let message = "capacity = (not set): takes a number of entries; or bound the store by weigher(max, ..)";
+            return Err(CacheError::new(ErrorKind::InvalidConfig, message));
+        };
+        Ok(self.assemble(max))
+    }
+
+    fn assemble(self, max: u64) -> QuickCacheL1<K, V, W, S> {
+        let typical = if self.weighs { max / TYPICAL_WEIGHT } else { max };
+        let estimate = usize::try_from(self.estimate.unwrap_or(typical)).unwrap_or(usize::MAX);
+        let cache = Cache::with(estimate, max, self.weight, self.hasher, Default::default());
         QuickCacheL1 { cache: Arc::new(cache), weighs: self.weighs }
     }
 }

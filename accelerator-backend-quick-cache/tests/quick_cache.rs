@@ -35,7 +35,8 @@ fn capacity_bounds_the_number_of_entries() {
 #[test]
 fn a_capacity_of_zero_stores_nothing() {
     let by_entries: Arc<dyn L1Store<u64, String>> = Arc::new(QuickCacheL1::new(0));
-    let by_weight: Arc<dyn L1Store<u64, String>> = Arc::new(QuickCacheL1::builder().weigher(0, |_, _| 1).build());
+    let by_weight: Arc<dyn L1Store<u64, String>> =
+        Arc::new(QuickCacheL1::builder().weigher(0, |_, _| 1).build().expect("a bound"));
     for store in [by_entries, by_weight] {
         store.insert(1, entry("value"));
         assert!(store.get(&1).is_none());
@@ -55,7 +56,7 @@ fn the_greatest_capacity_is_taken() {
 #[test]
 fn the_weigher_bounds_the_weight() {
     let bytes = |_: &u64, entry: &Entry<String>| entry.value().map_or(0, |v| v.len() as u32);
-    let store = QuickCacheL1::builder().weigher(1_000, bytes).build();
+    let store = QuickCacheL1::builder().weigher(1_000, bytes).build().expect("a bound");
     for key in 0..1_000 {
         store.insert(key, entry(&"x".repeat(50)));
     }
@@ -67,7 +68,7 @@ fn the_weigher_bounds_the_weight() {
 
 #[test]
 fn what_weighs_nothing_counts_as_one() {
-    let store = QuickCacheL1::builder().weigher(10, |_, _| 0).build();
+    let store = QuickCacheL1::builder().weigher(10, |_, _| 0).build().expect("a bound");
     for key in 0..1_000 {
         store.insert(key, entry("value"));
     }
@@ -77,7 +78,7 @@ fn what_weighs_nothing_counts_as_one() {
 #[test]
 fn an_entry_too_heavy_leaves_no_older_one() {
     let bytes = |_: &u64, entry: &Entry<String>| entry.value().map_or(0, |v| v.len() as u32);
-    let store = QuickCacheL1::builder().weigher(100, bytes).build();
+    let store = QuickCacheL1::builder().weigher(100, bytes).build().expect("a bound");
     store.insert(1, entry("old"));
     store.insert(1, entry(&"x".repeat(1_000)));
     for _ in 0..2 {
@@ -97,7 +98,7 @@ fn clear_frees_the_entries() {
 
 #[test]
 fn clones_share_and_a_hasher_is_taken() {
-    let store = QuickCacheL1::builder().capacity(100).hasher(RandomState::new()).build();
+    let store = QuickCacheL1::builder().capacity(100).hasher(RandomState::new()).build().expect("a bound");
     store.clone().insert(1, entry("value"));
     assert!(store.get(&1).is_some());
 }
@@ -129,5 +130,7 @@ fn a_weigher_that_panics_ends_its_own_operation() {
         Some(value) if value.n == rude::UNLUCKY => rude::unlucky(),
         _ => 1,
     };
-    rude::a_weigher_that_panics_ends_its_own_operation(QuickCacheL1::builder().weigher(100_000, weigher).build());
+    rude::a_weigher_that_panics_ends_its_own_operation(
+        QuickCacheL1::builder().weigher(100_000, weigher).build().expect("a bound"),
+    );
 }

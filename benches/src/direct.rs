@@ -28,7 +28,7 @@ pub fn moka() -> MokaL1<u64, Payload> {
 
 /// [`moka()`], where entries leave at one age.
 pub fn moka_longest_life() -> MokaL1<u64, Payload> {
-    MokaL1::builder().capacity(CAPACITY).longest_life(Duration::from_secs(3600)).build()
+    MokaL1::builder().capacity(CAPACITY).longest_life(Duration::from_secs(3600)).build().expect("it has a bound")
 }
 
 /// See [`quick`].

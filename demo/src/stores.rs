@@ -28,10 +28,18 @@ pub(crate) struct Table(&'static [(&'static str, Make)]);
 /// The hashers are fixed, so that a run by one thread repeats exactly; a service leaves them random, against keys made
 /// to collide.
 pub(crate) const L1: Table = Table(&[
-    ("moka", |capacity| Arc::new(MokaL1::builder().capacity(capacity).hasher(FixedState::default()).build())),
-    ("mini-moka", |capacity| Arc::new(MiniMokaL1::builder().capacity(capacity).hasher(FixedState::default()).build())),
+    ("moka", |capacity| {
+        Arc::new(MokaL1::builder().capacity(capacity).hasher(FixedState::default()).build().expect("it has a bound"))
+    }),
+    ("mini-moka", |capacity| {
+        Arc::new(
+            MiniMokaL1::builder().capacity(capacity).hasher(FixedState::default()).build().expect("it has a bound"),
+        )
+    }),
     ("quick-cache", |capacity| {
-        Arc::new(QuickCacheL1::builder().capacity(capacity).hasher(FixedState::default()).build())
+        Arc::new(
+            QuickCacheL1::builder().capacity(capacity).hasher(FixedState::default()).build().expect("it has a bound"),
+        )
     }),
     ("none", |_| Arc::new(NoL1)),
 ]);

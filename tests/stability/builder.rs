@@ -62,8 +62,70 @@ fn stores() {
     let _: fn(B, Nothing, Postcard) -> B = B::l2_with_codec;
     let _: fn(B, Postcard) -> B = B::codec;
     let _: fn(B<Nothing>) -> CacheResult<LevelCache<u64, String, Nothing>> = B::build;
-    let _: fn(u64) -> MokaL1<u64, String> = MokaL1::new;
-    let _: fn(Duration) -> MokaL1<u64, String> = |life| MokaL1::builder().capacity(100).longest_life(life).build();
+    let _: fn(Duration) -> CacheResult<MokaL1<u64, String>> =
+        |life| MokaL1::builder().capacity(100).longest_life(life).build();
+}
+
+/// One shape for the builders of all stores (`docs/guide/write-a-store.md`): `X::builder()`, options in any order, and
+/// `build()`, which checks all and says what is wrong. What has the same name means the same.
+mod builders_of_stores {
+    use accelerator::{CacheResult, Entry, ErrorKind};
+
+    /// Of an L1: bounded by `capacity` or by `weigher`, one of which it needs; and `hasher`.
+    macro_rules! l1 {
+        ($test:ident, $Store:ident) => {
+            #[test]
+            fn $test() -> CacheResult<()> {
+                use accelerator::stores::$Store;
+                let _: fn(u64) -> $Store<u64, String> = $Store::new;
+                let weigher: fn(&u64, &Entry<String>) -> u32 = |_, _| 1;
+                drop($Store::<u64, String>::builder().hasher(std::hash::RandomState::new()).capacity(9).build()?);
+                drop($Store::<u64, String>::builder().weigher(9, weigher).build()?);
+                let unbounded: CacheResult<$Store<u64, String>> = $Store::builder().build();
+                let error = unbounded.err().expect("nothing bounds it");
+                assert_eq!(error.kind(), ErrorKind::InvalidConfig);
+                let told = error.to_string();
+                assert!(told.starts_with("capacity = (not set): ") && told.contains("weigher(max, ..)"), "{told}");
+                Ok(())
+            }
+        };
+    }
+
+    l1!(moka, MokaL1);
+    #[cfg(feature = "mini-moka")]
+    l1!(mini_moka, MiniMokaL1);
+    #[cfg(feature = "quick-cache")]
+    l1!(quick_cache, QuickCacheL1);
+
+    /// Of an L2: where its server is, which it needs; `key_prefix`, and two limits of time; and `connect`, for who would
+    /// rather not start without it.
+    #[cfg(any(feature = "redis", feature = "memcached"))]
+    macro_rules! l2 {
+        ($test:ident, $Store:ident, $Builder:ident, $field:literal, $place:expr) => {
+            #[test]
+            fn $test() -> CacheResult<()> {
+                use accelerator::stores::{$Builder as B, $Store};
+                use accelerator::{BoxFuture, StoreResult};
+                use std::time::Duration;
+                let place: fn(B) -> B = $place;
+                let _: fn(B, &'static str) -> B = B::key_prefix;
+                let limits: [fn(B, Duration) -> B; 2] = [B::connect_timeout, B::response_timeout];
+                let _: fn(B) -> BoxFuture<'static, StoreResult<$Store>> = |builder| Box::pin(builder.connect());
+                let builder =
+                    limits.iter().fold($Store::builder(), |builder, limit| limit(builder, Duration::from_secs(1)));
+                let _: $Store = place(builder).build()?;
+                let error = $Store::builder().build().err().expect("it has no server");
+                assert_eq!(error.kind(), ErrorKind::InvalidConfig);
+                assert!(error.to_string().starts_with(concat!($field, " = ")), "{error}");
+                Ok(())
+            }
+        };
+    }
+
+    #[cfg(feature = "redis")]
+    l2!(redis, RedisStore, RedisStoreBuilder, "url", |builder| builder.url("redis://127.0.0.1:6379"));
+    #[cfg(feature = "memcached")]
+    l2!(memcached, MemcachedStore, MemcachedStoreBuilder, "servers", |builder| builder.servers(["127.0.0.1:11211"]));
 }
 
 #[test]

@@ -106,10 +106,25 @@ where
 pub async fn build(pair: Pair, servers: &Servers) -> Built {
     match pair.l1 {
         "none" => over(|| NoL1, pair, servers).await,
-        "moka" => over(|| MokaL1::builder().capacity(CAPACITY).hasher(HASHER).build(), pair, servers).await,
-        "mini-moka" => over(|| MiniMokaL1::builder().capacity(CAPACITY).hasher(HASHER).build(), pair, servers).await,
+        "moka" => {
+            over(|| MokaL1::builder().capacity(CAPACITY).hasher(HASHER).build().expect("it has a bound"), pair, servers)
+                .await
+        }
+        "mini-moka" => {
+            over(
+                || MiniMokaL1::builder().capacity(CAPACITY).hasher(HASHER).build().expect("it has a bound"),
+                pair,
+                servers,
+            )
+            .await
+        }
         "quick-cache" => {
-            over(|| QuickCacheL1::builder().capacity(CAPACITY).hasher(HASHER).build(), pair, servers).await
+            over(
+                || QuickCacheL1::builder().capacity(CAPACITY).hasher(HASHER).build().expect("it has a bound"),
+                pair,
+                servers,
+            )
+            .await
         }
         other => unreachable!("no L1 is called {other}"),
     }
