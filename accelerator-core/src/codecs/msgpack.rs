@@ -12,6 +12,26 @@ use crate::traits::shape::Shape;
 /// [MessagePack](https://docs.rs/rmp-serde) with the names of fields and variants: for types that must describe
 /// themselves, and for types that change. Fields may come and go, where `serde(default)` allows it. It can't tell
 /// `Some(None)` from `None`. Values may be nested 128 deep.
+///
+/// ```
+/// # use accelerator_core::testkit::{MemoryL1, MemoryL2};
+/// use accelerator_core::{LevelCache, MessagePack};
+/// use std::time::Duration;
+/// #[derive(Clone, serde::Serialize, serde::Deserialize)]
+/// #[serde(tag = "kind")] // it describes itself, which postcard can't read
+/// enum Account {
+///     Person { name: String },
+///     Company { number: u64 },
+/// }
+/// # fn main() -> Result<(), accelerator_core::CacheError> {
+/// let cache = LevelCache::<u64, Account>::builder()
+///     .area("user")
+///     .l1(MemoryL1::new())
+///     .l2_with_codec(MemoryL2::new(), MessagePack) // your L2 store
+///     .ttl(Duration::from_secs(60))
+///     .build()?;
+/// # drop(cache); Ok(()) }
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct MessagePack;
 

@@ -12,6 +12,24 @@ use crate::traits::shape::Shape;
 /// [postcard](https://docs.rs/postcard): small and fast. Not self-describing: the bytes mean nothing without the type.
 /// So the shape of the type is part of the schema, and values of another shape are misses. A type that must describe
 /// itself (`serde_json::Value`, `untagged`, `tag`, `flatten`) is refused by `build()`. Values may be nested 128 deep.
+///
+/// ```
+/// # use accelerator_core::testkit::{MemoryL1, MemoryL2};
+/// use accelerator_core::LevelCache;
+/// use std::time::Duration;
+/// #[derive(Clone, serde::Serialize, serde::Deserialize)]
+/// struct User {
+///     name: String,
+/// }
+/// # fn main() -> Result<(), accelerator_core::CacheError> {
+/// let cache = LevelCache::<u64, User>::builder()
+///     .area("user")
+///     .l1(MemoryL1::new())
+///     .l2(MemoryL2::new()) // your L2 store; Postcard, as nothing else is said
+///     .ttl(Duration::from_secs(60))
+///     .build()?;
+/// # drop(cache); Ok(()) }
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Postcard;
 

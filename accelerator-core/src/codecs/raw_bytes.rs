@@ -6,6 +6,20 @@ use crate::error::LoadError;
 use crate::traits::codec::Codec;
 
 /// Values that are bytes already, as they are: `Bytes`, `Vec<u8>`, and `String` (what isn't UTF-8 is a miss).
+///
+/// ```
+/// # use accelerator_core::testkit::{MemoryL1, MemoryL2};
+/// use accelerator_core::{Bytes, LevelCache, RawBytes};
+/// use std::time::Duration;
+/// # fn main() -> Result<(), accelerator_core::CacheError> {
+/// let cache = LevelCache::<u64, Bytes>::builder()
+///     .area("user")
+///     .l1(MemoryL1::new())
+///     .l2_with_codec(MemoryL2::new(), RawBytes) // your L2 store
+///     .ttl(Duration::from_secs(60))
+///     .build()?;
+/// # drop(cache); Ok(()) }
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RawBytes;
 

@@ -2,11 +2,38 @@
 
 use std::hash::Hash;
 
-/// What a key must be able to do. Implemented for everything that can.
+/// What a key must be able to do. Implemented for everything that can. (Where there is an L2 it is a
+/// [`CacheKey`](crate::CacheKey) as well.)
+///
+/// ```
+/// use accelerator_core::Key;
+///
+/// #[derive(Clone, PartialEq, Eq, Hash)]
+/// struct Page {
+///     tenant: u32,
+///     path: String,
+/// }
+///
+/// fn is_key<K: Key>() {}
+/// is_key::<Page>();
+/// is_key::<(u32, String)>();
+/// ```
 pub trait Key: Hash + Eq + Clone + Send + Sync + 'static {}
 impl<T: Hash + Eq + Clone + Send + Sync + 'static> Key for T {}
 
 /// What a value must be able to do. Implemented for everything that can; `Arc<T>` makes the clone of a hit cheap.
+///
+/// ```
+/// use accelerator_core::Value;
+/// use std::sync::Arc;
+///
+/// struct Profile {
+///     name: String, // not `Clone`, and needs not be
+/// }
+///
+/// fn is_value<V: Value>() {}
+/// is_value::<Arc<Profile>>();
+/// ```
 ///
 /// # What its own code may do
 /// A store clones, drops and weighs values while the cache holds a lock. So `Clone` and `Drop` of a value (and `Hash`,

@@ -12,6 +12,43 @@ use crate::entry::Entry;
 /// around `insert` and `remove`, and around the second `get` after a miss. What they may do is said at
 /// [`Value`](crate::Value). An `insert` that panics is followed by a `remove`, and must leave the store in order.
 ///
+/// ```
+/// use accelerator_core::{Entry, Key, L1Stats, L1Store, Value};
+/// use std::collections::HashMap;
+/// use std::sync::{Mutex, MutexGuard, PoisonError};
+///
+/// /// A map of at most so many entries. What comes later is refused.
+/// struct MapL1<K, V>(usize, Mutex<HashMap<K, Entry<V>>>);
+///
+/// impl<K, V> MapL1<K, V> {
+///     fn map(&self) -> MutexGuard<'_, HashMap<K, Entry<V>>> {
+///         self.1.lock().unwrap_or_else(PoisonError::into_inner)
+///     }
+/// }
+///
+/// impl<K: Key, V: Value> L1Store<K, V> for MapL1<K, V> {
+///     fn get(&self, key: &K) -> Option<Entry<V>> {
+///         self.map().get(key).cloned()
+///     }
+///     fn insert(&self, key: K, entry: Entry<V>) {
+///         let mut map = self.map();
+///         map.remove(&key);
+///         if map.len() < self.0 {
+///             map.insert(key, entry);
+///         }
+///     }
+///     fn remove(&self, key: &K) {
+///         self.map().remove(key);
+///     }
+///     fn clear(&self) {
+///         self.map().clear();
+///     }
+///     fn stats(&self) -> L1Stats {
+///         L1Stats::new(self.map().len() as u64, None)
+///     }
+/// }
+/// ```
+///
 /// Prove a store with one line: `accelerator_core::l1_laws!(my_store, MyStore::new(1000));`
 pub trait L1Store<K, V>: Send + Sync + 'static {
     /// One read. No filtering by time.

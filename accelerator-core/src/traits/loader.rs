@@ -53,13 +53,24 @@ impl<V> From<Option<V>> for Loaded<V> {
 /// Loads one key. Closures do without it: see `LevelCacheBuilder::loader`.
 ///
 /// ```
-/// use accelerator_core::{LoadError, Loaded, Loader};
+/// # use accelerator_core::testkit::MemoryL1;
+/// use accelerator_core::{LevelCache, LoadError, Loaded, Loader};
+/// use std::time::Duration;
+///
 /// struct Squares;
+///
 /// impl Loader<u64, u64> for Squares {
 ///     async fn load(&self, key: &u64) -> Result<Loaded<u64>, LoadError> {
-///         Ok(Loaded::value(key * key))
+///         // An answer that is soon another one may have a TTL of its own.
+///         let ttl = Duration::from_secs(if *key < 10 { 5 } else { 60 });
+///         Ok(Loaded::value(key * key).ttl(ttl))
 ///     }
 /// }
+///
+/// # fn main() -> Result<(), accelerator_core::CacheError> {
+/// let ttl = Duration::from_secs(60);
+/// let cache = LevelCache::builder().area("square").l1(MemoryL1::new()).ttl(ttl).loader_from(Squares).build()?;
+/// # drop(cache); Ok(()) }
 /// ```
 pub trait Loader<K, V>: Send + Sync + 'static {
     /// Asks the source. Runs under `loader_timeout`; may be dropped at any await; a panic becomes an error of this

@@ -106,6 +106,7 @@ impl<K: Key, V: Value, L1> LevelCacheBuilder<K, V, L1> {
     /// How long a value is fresh in L1; at most `l2_ttl` where there is an L2. Default: `ttl`, and at most 10 s where there
     /// is an L2: nodes don't hear of each other's writes, so a value that another node has changed or deleted is served
     /// from this node's L1 for up to `l1_ttl`.
+    #[doc = include_str!("../../../docs/builder/l1_ttl.md")]
     pub fn l1_ttl(mut self, ttl: Duration) -> Self {
         self.set.l1_ttl = Some(ttl);
         self
@@ -118,12 +119,14 @@ impl<K: Key, V: Value, L1> LevelCacheBuilder<K, V, L1> {
     }
 
     /// How long "absent" is believed. Default: the TTL, at most 30 s.
+    #[doc = include_str!("../../../docs/builder/null_ttl.md")]
     pub fn null_ttl(mut self, ttl: Duration) -> Self {
         self.set.null_ttl = Some(ttl);
         self
     }
 
-    /// Whether "absent" is cached at all. Default: yes.
+    /// Whether "absent" is cached at all. Default: yes. With `false` the source is asked again for each read of what it
+    /// doesn't have.
     pub fn cache_null_value(mut self, yes: bool) -> Self {
         self.set.cache_null_value = yes;
         self
@@ -133,12 +136,14 @@ impl<K: Key, V: Value, L1> LevelCacheBuilder<K, V, L1> {
     ///
     /// With a `ttl` of 60 s and a ratio of 0.1, each value lives between 54 and 60 s: what was filled together does not
     /// end together.
+    #[doc = include_str!("../../../docs/builder/ttl_jitter_ratio.md")]
     pub fn ttl_jitter_ratio(mut self, ratio: f64) -> Self {
         self.set.jitter = ratio;
         self
     }
 
-    /// A hit within this time before the end of freshness starts a background refresh. Default: none.
+    /// A hit within this time before the end of freshness starts a background refresh. Default: none. What is read often is
+    /// then never waited for; see the example at [`stale_on_error`](Self::stale_on_error).
     pub fn refresh_ahead_window(mut self, window: Duration) -> Self {
         self.set.window = Some(window);
         self
@@ -149,22 +154,7 @@ impl<K: Key, V: Value, L1> LevelCacheBuilder<K, V, L1> {
     /// Each value is kept for so much longer, in L1 and in L2, where it takes memory for all of that time: with a TTL of
     /// 60 s and `stale_on_error` of 600 s a key stays in L2 for 660 s after its last load, eleven times as long. Count that in
     /// where L2 is sized.
-    ///
-    /// ```
-    /// # use accelerator_core::{LevelCache, testkit::MemoryL1};
-    /// # use std::time::Duration;
-    /// # fn main() -> Result<(), accelerator_core::CacheError> {
-    /// // From the 50th second on a hit starts a refresh. If the source fails, the old value serves for ten minutes more.
-    /// let prices = LevelCache::<u64, u64>::builder()
-    ///     .area("price")
-    ///     .l1(MemoryL1::new())
-    ///     .ttl(Duration::from_secs(60))
-    ///     .refresh_ahead_window(Duration::from_secs(10))
-    ///     .stale_on_error(Duration::from_secs(600))
-    ///     .loader(|id| async move { Ok::<_, std::io::Error>(Some(id * 100)) })
-    ///     .build()?;
-    /// # drop(prices); Ok(()) }
-    /// ```
+    #[doc = include_str!("../../../docs/builder/stale_on_error.md")]
     pub fn stale_on_error(mut self, age: Duration) -> Self {
         self.set.stale = age;
         self
@@ -194,6 +184,7 @@ impl<K: Key, V: Value, L1> LevelCacheBuilder<K, V, L1> {
     /// else stores it there. Its living holder renews it while the load goes on. Only for stores with leases. Default, and
     /// the least that is taken: the shortest that the store allows (Redis 1 s, memcached 2 s). For a store that can't renew
     /// leases: `loader_timeout`, the limit of an L2 write, and 1 s.
+    #[doc = include_str!("../../../docs/builder/lease_ttl.md")]
     pub fn lease_ttl(mut self, ttl: Duration) -> Self {
         self.set.lease_ttl = Some(ttl);
         self
@@ -201,7 +192,8 @@ impl<K: Key, V: Value, L1> LevelCacheBuilder<K, V, L1> {
 
     /// How long a read waits for the lease of another process; then it loads, and stores nothing in L2. Only for stores
     /// with leases. The lease of a process that died ends after `lease_ttl`, and one who waits takes it over. Default:
-    /// `loader_timeout`, so that a load which keeps to its limit is the only one of all nodes.
+    /// `loader_timeout`, so that a load which keeps to its limit is the only one of all nodes. See the example at
+    /// [`lease_ttl`](Self::lease_ttl).
     pub fn lease_wait(mut self, limit: Duration) -> Self {
         self.set.lease_wait = Some(limit);
         self
@@ -225,6 +217,7 @@ impl<K: Key, V: Value, L1> LevelCacheBuilder<K, V, L1> {
     /// Raise it when values mean something else though their type has not changed (with `fingerprint(false)`: when the
     /// type changes, too). Values of another schema in L2 are misses, and replaced by the next load, of whichever node, once
     /// they are a quarter of a second old. Default: 0.
+    #[doc = include_str!("../../../docs/builder/schema_version.md")]
     pub fn schema_version(mut self, version: u32) -> Self {
         self.set.schema = version;
         self
@@ -233,12 +226,14 @@ impl<K: Key, V: Value, L1> LevelCacheBuilder<K, V, L1> {
     /// Whether `build()` looks at what `V` asks for when it is deserialized ([`Codec::shape`]): values of another shape
     /// are then misses, and a type that the codec can't read back is refused. Without it, bytes of the codec postcard
     /// that were written for another type may be read as nonsense. Default: yes.
+    #[doc = include_str!("../../../docs/builder/fingerprint.md")]
     pub fn fingerprint(mut self, yes: bool) -> Self {
         self.set.fingerprint = yes;
         self
     }
 
     /// Another clock, for tests. Default: the operating system's.
+    #[doc = include_str!("../../../docs/builder/clock.md")]
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.set.clock = TimeSource::Custom(Arc::new(clock));
         self
@@ -251,6 +246,7 @@ impl<K: Key, V: Value, L1> LevelCacheBuilder<K, V, L1> {
     ///
     /// It must be one that is run: of a current-thread runtime that nobody is in `block_on` of, neither tasks nor timers
     /// make progress.
+    #[doc = include_str!("../../../docs/builder/runtime.md")]
     pub fn runtime(mut self, runtime: Handle) -> Self {
         self.set.runtime = Some(runtime);
         self
@@ -269,7 +265,7 @@ impl<K: Key, V: Value, L1> LevelCacheBuilder<K, V, L1> {
         self
     }
 
-    /// How to load one key: an implementation of [`Loader`].
+    /// How to load one key: an implementation of [`Loader`], where there is an example.
     pub fn loader_from(mut self, loader: impl Loader<K, V>) -> Self {
         self.set.sources.one = Some(Box::new(ByTrait(Arc::new(loader))));
         self
@@ -278,23 +274,7 @@ impl<K: Key, V: Value, L1> LevelCacheBuilder<K, V, L1> {
     /// How to load many keys at once: a function from the keys to a future of pairs (a `HashMap<K, Option<V>>`, a
     /// `Vec<(K, Option<V>)>`...). A key that is left out is an error for that key. Single reads use it too where there
     /// is no `loader`.
-    ///
-    /// ```
-    /// # use accelerator_core::{LevelCache, testkit::MemoryL1};
-    /// # use std::time::Duration;
-    /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() -> Result<(), accelerator_core::CacheError> {
-    /// let squares = LevelCache::<u64, u64>::builder()
-    ///     .area("square")
-    ///     .l1(MemoryL1::new())
-    ///     .ttl(Duration::from_secs(60))
-    ///     .batch_loader(|keys: Vec<u64>| async move {
-    ///         Ok::<_, std::io::Error>(keys.into_iter().map(|key| (key, Some(key * key))).collect::<Vec<_>>())
-    ///     })
-    ///     .build()?;
-    /// assert_eq!(squares.mget(&[3, 4]).await.into_values()?, [Some(9), Some(16)]);
-    /// # Ok(()) }
-    /// ```
+    #[doc = include_str!("../../../docs/builder/batch_loader.md")]
     pub fn batch_loader<F, Fut, I, T, E>(mut self, load: F) -> Self
     where
         F: Fn(Vec<K>) -> Fut + Send + Sync + 'static,
