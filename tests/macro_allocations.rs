@@ -12,7 +12,7 @@ use accelerator::macros::{cacheable, cacheable_batch};
 use accelerator::memoize::{self, Read, sharing};
 use accelerator::stores::MokaL1;
 use accelerator::testkit::MemoryL2;
-use accelerator::{Begin, Cache, LevelCache, WriteOptions};
+use accelerator::{Begin, Cache, LevelCache, Probe};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use tokio::runtime::Runtime;
 
@@ -57,8 +57,8 @@ impl<C: Cache<u64, Arc<User>>> Users<C> {
     /// What a careful engineer writes.
     async fn get_by_hand(&self, id: u64) -> Row {
         let begun = match self.cache.hit_or_begin(&id) {
-            Ok(hit) => return Ok(hit),
-            Err(begin) => begin.await,
+            Probe::Hit(hit) => return Ok(hit),
+            Probe::Begin(begin) => begin.await,
         };
         match begun {
             Begin::Hit(value) => Ok(value),
@@ -120,7 +120,7 @@ fn averaged(mut f: impl FnMut(u64)) -> usize {
 fn measured<C: Cache<u64, Arc<User>>>(runtime: &Runtime, name: &str, cache: C) {
     let users = Users { cache };
     for id in 0..64 {
-        let set = async { users.cache.set(&id, find(id), WriteOptions::new()).await };
+        let set = async { users.cache.set(&id, find(id)).await };
         runtime.block_on(set).expect("a cache that takes part");
     }
     // The store does what the writes left it to do.

@@ -3,9 +3,7 @@
 use std::any::Any;
 use std::error::Error;
 use std::fmt;
-use std::sync::{Arc, OnceLock};
-
-use tokio::sync::{Semaphore, SemaphorePermit};
+use std::sync::Arc;
 
 /// What a caller of the cache gets.
 pub type CacheResult<T> = Result<T, CacheError>;
@@ -15,6 +13,21 @@ pub type StoreResult<T> = Result<T, StoreError>;
 pub type LoadError = Box<dyn Error + Send + Sync + 'static>;
 
 /// The class of a [`CacheError`]; what a program decides on.
+///
+/// ```
+/// use accelerator_core::{CacheError, ErrorKind};
+///
+/// /// The status that a service answers with.
+/// fn status(error: &CacheError) -> u16 {
+///     match error.kind() {
+///         ErrorKind::Loader if error.downcast_ref::<std::io::Error>().is_some() => 502,
+///         ErrorKind::Timeout => 504,
+///         ErrorKind::Shutdown => 503,
+///         _ => 500,
+///     }
+/// }
+/// assert_eq!(status(&CacheError::loader(std::io::Error::other("the database is away"))), 502);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
@@ -76,19 +89,7 @@ struct Inner {
     context: String,
     queued: bool,
     source: Option<Arc<dyn Error + Send + Sync>>,
-    // Made when first needed: those who share this error and try again themselves don't do so all at once.
-    again: OnceLock<Semaphore>,
-    // For one of them: what it looks into before it tries.
-    look: Option<Look>,
 }
-
-/// See [`CacheError::with_look`].
-struct Look {
-    of: CacheError,
-    again: Box<dyn Any + Send + Sync>,
-}
-
-type LookAgain<V> = Box<dyn Fn() -> Option<Option<V>> + Send + Sync>;
 
 impl CacheError {
     /// An error of `kind` with a sentence for the person who reads it. Put no keys or values into it.
@@ -97,7 +98,7 @@ impl CacheError {
     }
 
     fn made(kind: ErrorKind, context: String, queued: bool, source: Option<Arc<dyn Error + Send + Sync>>) -> Self {
-        Self(Arc::new(Inner { kind, context, queued, source, again: OnceLock::new(), look: None }))
+        Self(Arc::new(Inner { kind, context, queued, source }))
     }
 
     /// The error of a loader, kept with its type.
@@ -159,24 +160,9 @@ impl CacheError {
         Self::new(ErrorKind::Shutdown, "the cache was shut down")
     }
 
-    /// The right to try again what failed with this error, given to at most `together` at once of those who share it.
-    pub(crate) async fn permit(&self, together: usize) -> Option<SemaphorePermit<'_>> {
-        let shared = self.0.look.as_ref().map_or(self, |look| &look.of);
-        shared.0.again.get_or_init(|| Semaphore::new(together)).acquire().await.ok()
-    }
-
-    /// The same error, for one of those who share it, with a look into the cache that must come before it tries itself.
-    pub(crate) fn with_look<V: 'static>(self, look: impl Fn() -> Option<Option<V>> + Send + Sync + 'static) -> Self {
-        let look: LookAgain<V> = Box::new(look);
-        let Inner { kind, queued, .. } = *self.0;
-        let (context, source) = (self.0.context.clone(), self.0.source.clone());
-        let look = Some(Look { of: self, again: Box::new(look) });
-        Self(Arc::new(Inner { kind, context, queued, source, again: OnceLock::new(), look }))
-    }
-
-    /// What the cache has now, after others have tried.
-    pub(crate) fn look_again<V: 'static>(&self) -> Option<Option<V>> {
-        self.0.look.as_ref()?.again.downcast_ref::<LookAgain<V>>()?()
+    /// The same for all clones of one error, and for no other that lives.
+    pub(crate) fn address(&self) -> usize {
+        Arc::as_ptr(&self.0).addr()
     }
 
     /// The class of the error.
@@ -294,8 +280,9 @@ pub enum StoreErrorKind {
 }
 
 impl StoreErrorKind {
-    /// All kinds that are counted, in the order of [`Stats::l2_errors`](crate::Stats::l2_errors).
-    pub const ALL: [Self; 7] = [
+    /// The kinds that are counted, in the order of [`Stats::l2_errors`](crate::Stats::l2_errors): all but `Held`, which is
+    /// an answer.
+    pub const COUNTED: &'static [Self] = &[
         Self::Unavailable,
         Self::Timeout,
         Self::Rejected,

@@ -22,7 +22,10 @@ mod wake;
 mod watch;
 
 pub use backoff::Backoff;
-pub use cache::{Batch, Begin, BoxFuture, BusyOps, Cache, CacheFuture, FlightOps, LoadTicket};
+pub use cache::{
+    Answers, Batch, Begin, Body, BoxFuture, BusyOps, Cache, CacheFuture, FailedLoad, FlightOps, GuardOps, L2Errors,
+    LoadTicket, Lookup, Probe, ShutdownReport, Stats, Tickets, WarmupReport, WriteGuard,
+};
 #[cfg(feature = "json")]
 pub use codecs::json::Json;
 #[cfg(feature = "msgpack")]
@@ -36,9 +39,7 @@ pub use error::{CacheError, CacheResult, ErrorKind, LoadError, StoreError, Store
 pub use key::CacheKey;
 #[cfg(feature = "metrics")]
 pub use level::METRIC_NAMES;
-pub use level::{
-    Answers, Key, LevelCache, LevelCacheBuilder, Lookup, ShutdownReport, Stats, Value, WarmupReport, WriteGuard,
-};
+pub use level::{Key, LevelCache, LevelCacheBuilder, Value};
 pub use options::{ReadOptions, WriteOptions};
 pub use pulse::PulsePoint;
 pub use time::Clock;
@@ -51,6 +52,9 @@ pub use traits::l2::unclaimed::Unclaimed;
 pub use traits::l2::{Filled, HoldOwner, L2Read, L2Store, LeaseToken, Limits};
 pub use traits::loader::{BatchLoader, Loaded, Loader};
 pub use traits::shape::Shape;
+
+#[doc(hidden)]
+pub use memoize::expansion as __private;
 
 pub use async_trait::async_trait;
 pub use bytes::Bytes;

@@ -8,7 +8,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use accelerator_core::testkit::MemoryL1;
-use accelerator_core::{Begin, Cache, LevelCache, Lookup};
+use accelerator_core::{Begin, Cache, LevelCache, Lookup, Probe, ReadOptions, Tickets};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 
 #[global_allocator]
@@ -60,10 +60,22 @@ fn hits_misses_batches_and_waits_allocate_what_is_promised() {
     assert_eq!(borrowed, 0, "get_or_load with a borrowed body");
     assert_eq!(allocations(|| drop(now(erased.get(&hit)))), 0, "get through dyn");
     assert_eq!(allocations(|| assert!(matches!(now(erased.begin(&hit)), Begin::Hit(_)))), 0, "begin through dyn");
-    assert_eq!(allocations(|| assert!(erased.hit_or_begin(&hit).is_ok())), 0, "hit_or_begin through dyn");
+    assert_eq!(
+        allocations(|| assert!(matches!(erased.hit_or_begin(&hit), Probe::Hit(_)))),
+        0,
+        "hit_or_begin through dyn"
+    );
+    let options = ReadOptions::new();
+    assert_eq!(allocations(|| drop(now(erased.get_with(&hit, options)))), 0, "get_with through dyn");
+    assert_eq!(allocations(|| assert!(matches!(erased.try_get(&hit), Lookup::Hit(_)))), 0, "try_get through dyn");
+    assert_eq!(allocations(|| assert!(matches!(now(erased.lookup(&hit)), Lookup::Hit(_)))), 0, "lookup through dyn");
+    let borrowed = allocations(|| assert!(now(erased.get_or_load(&hit, body())).is_ok()));
+    assert_eq!(borrowed, 0, "get_or_load through dyn");
     let keys: Vec<u64> = (968..1000).collect();
     let batch = allocations(|| assert_eq!(now(cache.mget(&keys)).into_results().len(), 32));
     assert!(batch <= 2, "mget of 32 hits made {batch} allocations");
+    let erased = allocations(|| assert_eq!(now(erased.mget(&keys)).into_results().len(), 32));
+    assert_eq!(erased, batch, "mget of 32 hits through dyn");
 
     // Futures are small: what waits is boxed.
     let size = size_of_val(&cache.get(&hit));

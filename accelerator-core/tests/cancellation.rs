@@ -14,7 +14,7 @@ use accelerator_core::memoize::{self, Read, Write, sharing};
 use accelerator_core::testkit::{Fault, Faulty, ManualClock, MemoryL1, MemoryL2};
 use accelerator_core::{
     Begin, BoxFuture, Cache, CacheResult, ErrorKind, L1Store, LevelCache, LoadTicket, Loaded, NoL1, ReadOptions,
-    WriteOptions,
+    Tickets, WriteOptions,
 };
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
@@ -237,13 +237,13 @@ fn ops() -> Vec<(&'static str, Op)> {
         }),
         ("begin", |e| {
             Box::pin(async move {
-                let begun = Cache::begin(&e.cache, &KEY).await;
+                let begun = Tickets::begin(&e.cache, &KEY).await;
                 e.follow(KEY, begun).await;
             })
         }),
         ("begin_many", |e| {
             Box::pin(async move {
-                let batch = Cache::begin_many(&e.cache, &KEYS).await;
+                let batch = Tickets::begin_many(&e.cache, &KEYS).await;
                 for (i, ticket) in batch.led {
                     e.fill(KEYS[i], ticket).await;
                 }
@@ -254,13 +254,11 @@ fn ops() -> Vec<(&'static str, Op)> {
             })
         }),
         ("dyn get", |e| Box::pin(async move { drop(e.dynamic().get(&KEY).await) })),
-        ("dyn set", |e| {
-            Box::pin(async move { drop(e.dynamic().set(&KEY, Some(e.source.write(KEY)), WriteOptions::new()).await) })
-        }),
+        ("dyn set", |e| Box::pin(async move { drop(e.dynamic().set(&KEY, Some(e.source.write(KEY))).await) })),
         ("dyn mset", |e| {
             Box::pin(async move {
                 let items = e.source.write_many();
-                drop(e.dynamic().mset(items.to_vec(), WriteOptions::new()).await);
+                drop(e.dynamic().mset(items.to_vec()).await);
             })
         }),
         ("dyn del", |e| {
@@ -362,7 +360,7 @@ impl Witnesses {
     fn hold(&mut self, env: &Env, fill: bool) {
         let env = env.clone();
         self.0.push(tokio::spawn(async move {
-            match Cache::begin(&env.cache, &KEY).await {
+            match Tickets::begin(&env.cache, &KEY).await {
                 Begin::Lead(ticket) if fill => env.fill(KEY, ticket).await,
                 Begin::Lead(ticket) => {
                     sleep(A_LOAD_TAKES).await;

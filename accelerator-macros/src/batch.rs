@@ -86,8 +86,8 @@ pub(crate) fn expand(options: &Options, keys: &Keys, mut function: Function, mem
     let answer = emit!(at ret; |__hits| __hits.answer());
     let ask = function.localize(emit!(at at; #located::hits_or_begin(#cache, #all, &__read, #answer).await));
     let begin = emit!(match #ask {
-        ::core::result::Result::Ok(__out) => break '__cached __out,
-        ::core::result::Result::Err(__begun) => __begun,
+        ::core::ops::ControlFlow::Break(__out) => break '__cached __out,
+        ::core::ops::ControlFlow::Continue(__begun) => __begun,
     });
     let begin = read::let_go(&bind, begin);
     let bypass = function.localize(emit!(#memoize::bypass_batch(#all)));
@@ -102,7 +102,7 @@ pub(crate) fn expand(options: &Options, keys: &Keys, mut function: Function, mem
     function.with_body(emit!('__cached: { #settings #begun let __repeat = #repeat; #call }))
 }
 
-/// Whether the body can be copied, told by the arguments that it takes along; see `memoize::repeat`. And a statement that
+/// Whether the body can be copied, told by the arguments that it takes along; see `__private::repeat`. And a statement that
 /// makes it take along all of each, not a part that may be copied or not when the argument is the other.
 fn repeating(keys: &Keys, function: &Function, memoize: &TokenStream) -> (TokenStream, TokenStream) {
     let is_bound_again = |name: &Ident| matches!(keys, Keys::Argument { pat, .. } if pat.ident == *name);

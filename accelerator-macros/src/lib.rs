@@ -1,7 +1,7 @@
 //! The attribute macros of `accelerator`, which re-exports them as `accelerator::macros`.
 //!
-//! They parse, check and expand to calls of `accelerator::memoize`, and hold no cache logic: what a cached function does
-//! is said there. Everything that the expansion needs is named by its whole path, so nothing has to be imported.
+//! They parse, check and expand to calls of `accelerator::__private`, and hold no cache logic: what a cached function does
+//! is said in `accelerator::memoize`. Everything that the expansion needs is named by its whole path, so nothing has to be imported.
 //!
 //! The library is found under the name that the manifest of the compiled crate gives it (`accelerator`, another name by
 //! `package = "accelerator"`, or `accelerator-core` alone). Where that is not the right one, each attribute takes
@@ -104,7 +104,7 @@ fn expand(
     let options = Options::parse(of, arguments.into(), &mut errors);
     let function = Function::parse(of.name, item.clone(), &mut errors);
     let library = library::path(&options);
-    let expanded = function.and_then(|function| then(&options, function, &quote!(#library::memoize), &mut errors));
+    let expanded = function.and_then(|function| then(&options, function, &quote!(#library::__private), &mut errors));
     let errors = errors.into_tokens();
     // Without the expansion its arguments are not used, which is not the mistake.
     let expanded = expanded.unwrap_or_else(|| quote!(#[allow(unused)] #item));

@@ -19,12 +19,12 @@ pub(crate) fn expand(options: &Options, function: Function, memoize: &TokenStrea
     let (at, located) = options.blame(&function.ret, memoize);
     // A hit leaves before there is a future.
     let hit = emit!(at at; match __begun.hit() {
-        ::core::result::Result::Ok(__out) => break '__cached __out,
-        ::core::result::Result::Err(__begun) => __begun,
+        ::core::ops::ControlFlow::Break(__out) => break '__cached __out,
+        ::core::ops::ControlFlow::Continue(__begun) => __begun,
     });
     let begin = emit!(match #ask {
-        ::core::result::Result::Ok(__begun) => #hit,
-        ::core::result::Result::Err(__begin) => __begin.await,
+        ::core::ops::ControlFlow::Break(__begun) => #hit,
+        ::core::ops::ControlFlow::Continue(__begin) => __begin.await,
     });
     let begin = let_go(&bind, begin);
     let (settings, begun) = begin_or(options, &function, &begin, &emit!(#memoize::bypass()), memoize);
@@ -38,11 +38,11 @@ pub(crate) fn expand(options: &Options, function: Function, memoize: &TokenStrea
         let __share = #share;
         let __body = move || #body;
         match __begun.lead() {
-            ::core::result::Result::Ok(mut __lead) => {
+            ::core::ops::ControlFlow::Break(mut __lead) => {
                 let __out = #memoize::alive(&mut __lead, ::core::pin::pin!(__body())).await;
                 #led
             }
-            ::core::result::Result::Err(__begun) => #call,
+            ::core::ops::ControlFlow::Continue(__begun) => #call,
         }
     }))
 }
@@ -83,7 +83,7 @@ pub(crate) fn begin_or(
     (settings, begun)
 }
 
-/// How failures of `ret` reach those who wait; see `memoize::sharing`.
+/// How failures of `ret` reach those who wait; see `__private::sharing`.
 pub(crate) fn sharing(memoize: &TokenStream, ret: &TokenStream) -> TokenStream {
     emit! {{
         use #memoize::sharing::{AsClone as _, AsError as _, Unshared as _};

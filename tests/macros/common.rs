@@ -358,7 +358,7 @@ impl<C: Cache<u64, Arc<User>>> Users<C> {
 
     pub(crate) async fn set(&self, id: u64, version: u64) {
         let value = user(id, version).filter(|_| version > 0);
-        self.cache.set(&id, value, accelerator::WriteOptions::new()).await.expect("a cache that takes part");
+        self.cache.set(&id, value).await.expect("a cache that takes part");
     }
 
     /// What the cache has, without loading; `None`: nothing.

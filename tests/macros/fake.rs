@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 
-use accelerator::{Begin, Cache, CacheError, CacheFuture, CacheResult, ErrorKind, LoadTicket, WriteOptions};
+use accelerator::{Begin, Cache, CacheError, CacheFuture, CacheResult, ErrorKind, LoadTicket, Tickets, WriteOptions};
 
 use crate::common::{User, lock};
 
@@ -26,7 +26,7 @@ impl Fake {
     }
 }
 
-impl Cache<u64, Arc<User>> for Fake {
+impl Tickets<u64, Arc<User>> for Fake {
     fn begin<'a>(&'a self, key: &'a u64) -> CacheFuture<'a, Begin<Arc<User>>> {
         CacheFuture::ready(match self.ask(|map| map.get(key).cloned()) {
             Ok(Some(value)) => Begin::Hit(value),
@@ -34,7 +34,15 @@ impl Cache<u64, Arc<User>> for Fake {
             Err(error) => Begin::Unavailable(error),
         })
     }
-    fn set<'a>(&'a self, key: &'a u64, to: Option<Arc<User>>, _: WriteOptions) -> CacheFuture<'a, CacheResult<()>> {
+}
+
+impl Cache<u64, Arc<User>> for Fake {
+    fn set_with<'a>(
+        &'a self,
+        key: &'a u64,
+        to: Option<Arc<User>>,
+        _: WriteOptions,
+    ) -> CacheFuture<'a, CacheResult<()>> {
         CacheFuture::ready(self.ask(|map| drop(map.insert(*key, to))))
     }
     fn del<'a>(&'a self, key: &'a u64) -> CacheFuture<'a, CacheResult<()>> {

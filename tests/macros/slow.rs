@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use accelerator::macros::{cacheable, cacheable_batch};
 use accelerator::testkit::settle;
-use accelerator::{Begin, Cache};
+use accelerator::{Begin, Cache, Tickets};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 

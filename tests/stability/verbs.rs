@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use accelerator::stores::MokaL1;
 use accelerator::{
-    Answers, Batch, Begin, BoxFuture, Cache, CacheError, CacheFuture, CacheResult, L1Stats, LevelCache, LoadTicket,
-    Lookup, ReadOptions, ShutdownReport, Stats, WarmupReport, WriteGuard, WriteOptions,
+    Answers, Batch, Begin, Body, BoxFuture, Cache, CacheError, CacheFuture, CacheResult, FailedLoad, L1Stats, L2Errors,
+    LevelCache, LoadTicket, Loaded, Lookup, Probe, ReadOptions, ShutdownReport, Stats, StoreErrorKind, Tickets,
+    WarmupReport, WriteGuard, WriteOptions,
 };
 
 type V = Arc<str>;
@@ -55,9 +56,9 @@ fn writes_of_a_level_cache() {
     let _: fn(&C, &u64) -> Written = C::del;
     let _: fn(&C, &[u64]) -> Written = C::mdel;
     let _: fn(&C) -> Written = C::clear;
-    let _: for<'a> fn(&'a C, &'a u64) -> BoxFuture<'a, CacheResult<WriteGuard<u64, V>>> =
+    let _: for<'a> fn(&'a C, &'a u64) -> BoxFuture<'a, CacheResult<WriteGuard>> =
         |cache, key| Box::pin(cache.write_guard(key));
-    let _: fn(WriteGuard<u64, V>) -> Written = WriteGuard::finish;
+    let _: fn(WriteGuard) -> Written = WriteGuard::finish;
 }
 
 #[test]
@@ -80,34 +81,85 @@ fn options() {
     let _: fn(WriteOptions, Duration) -> WriteOptions = WriteOptions::ttl;
 }
 
+type Of<'a, T> = CacheFuture<'a, T>;
+
+/// The same names as those of a `LevelCache`, and the same arguments, as far as a trait object can have them.
 #[test]
 fn verbs_of_any_cache() {
-    type Of<'a, T> = CacheFuture<'a, T>;
+    let _: for<'a> fn(&'a D, &'a u64) -> Of<'a, CacheResult<Option<V>>> = D::get;
+    let _: for<'a> fn(&'a D, &'a u64, ReadOptions) -> Of<'a, CacheResult<Option<V>>> = D::get_with;
+    let _: fn(&D, &u64) -> Lookup<V> = D::try_get;
+    let _: for<'a> fn(&'a D, &'a u64) -> Of<'a, Lookup<V>> = D::lookup;
+    let _: for<'a> fn(&'a D, &'a [u64]) -> Of<'a, Answers<'a, u64, V>> = D::mget;
+    let _: for<'a> fn(&'a D, &'a [u64], ReadOptions) -> Of<'a, Answers<'a, u64, V>> = D::mget_with;
+    let _: for<'a> fn(&'a D, &'a u64, Body<'a, V>) -> Of<'a, CacheResult<Option<V>>> = D::get_or_load_pinned;
+    let _: for<'a> fn(&'a D, &'a u64, Option<V>) -> Of<'a, CacheResult<()>> = D::set;
+    let _: for<'a> fn(&'a D, &'a u64, Option<V>, WriteOptions) -> Of<'a, CacheResult<()>> = D::set_with;
+    let _: for<'a> fn(&'a D, Vec<(u64, Option<V>)>) -> Of<'a, CacheResult<()>> = D::mset;
+    let _: for<'a> fn(&'a D, Vec<(u64, Option<V>)>, WriteOptions) -> Of<'a, CacheResult<()>> = D::mset_with;
+    let _: for<'a> fn(&'a D, &'a u64) -> Of<'a, CacheResult<()>> = D::del;
+    let _: for<'a> fn(&'a D, &'a [u64]) -> Of<'a, CacheResult<()>> = D::mdel;
+    let _: for<'a> fn(&'a D, &'a u64) -> Of<'a, CacheResult<WriteGuard>> = D::write_guard;
+    let _: fn() -> WriteGuard = WriteGuard::detached;
+    let _: for<'a> fn(&'a D) -> Of<'a, CacheResult<()>> = D::clear;
+    let _: for<'a> fn(&'a D, Vec<u64>) -> Of<'a, WarmupReport> = D::warmup;
+    let _: for<'a> fn(&'a D, Duration) -> Of<'a, ShutdownReport> = D::shutdown;
+    let _: fn(&D) -> Stats = D::stats;
+    let _: fn(&D) -> L1Stats = D::l1_stats;
+}
+
+/// Without the trait in scope, and with whatever future.
+#[test]
+fn get_or_load_of_any_cache() {
+    type Held<'a> = &'a Arc<dyn accelerator::Cache<u64, V>>;
+    type Answer<'a> = BoxFuture<'a, CacheResult<Option<V>>>;
+    let _: for<'a> fn(Held<'a>, &'a u64) -> Answer<'a> =
+        |cache, key| Box::pin(cache.get_or_load(key, async { Ok::<_, io::Error>(None::<V>) }));
+    let _: for<'a> fn(Held<'a>, &'a u64) -> Answer<'a> =
+        |cache, key| Box::pin(cache.get_or_load(key, async { Ok::<_, CacheError>(Loaded::value(V::from("v"))) }));
+}
+
+/// The ticket protocol, apart from the verbs.
+#[test]
+fn tickets_of_any_cache() {
     let _: for<'a> fn(&'a D, &'a u64) -> Of<'a, Begin<V>> = D::begin;
     let _: for<'a> fn(&'a D, &'a u64, ReadOptions) -> Of<'a, Begin<V>> = D::begin_with;
-    let _: for<'a> fn(&'a D, &'a u64) -> Result<Option<V>, Of<'a, Begin<V>>> = D::hit_or_begin;
+    let _: for<'a> fn(&'a D, &'a u64) -> Probe<'a, V> = D::hit_or_begin;
     let _: for<'a> fn(&'a D, &'a [u64]) -> Of<'a, Batch<'a, V>> = D::begin_many;
     let _: for<'a> fn(&'a D, &'a [u64], ReadOptions) -> Of<'a, Batch<'a, V>> = D::begin_many_with;
-    let _: for<'a> fn(&'a D, &'a u64) -> Of<'a, CacheResult<Option<V>>> = D::get;
-    let _: for<'a> fn(&'a D, &'a u64, Option<V>, WriteOptions) -> Of<'a, CacheResult<()>> = D::set;
-    let _: for<'a> fn(&'a D, &'a u64) -> Of<'a, CacheResult<()>> = D::del;
-    let _: for<'a> fn(&'a D, Vec<(u64, Option<V>)>, WriteOptions) -> Of<'a, CacheResult<()>> = D::mset;
-    let _: for<'a> fn(&'a D, &'a [u64]) -> Of<'a, CacheResult<()>> = D::mdel;
-    let _: for<'a> fn(&'a D) -> Of<'a, CacheResult<()>> = D::clear;
     let _: fn(LoadTicket<V>, Option<V>) = LoadTicket::fill;
     let _: fn(LoadTicket<V>, CacheError) = LoadTicket::fail;
-    let _: fn(&LoadTicket<V>) -> Option<Option<V>> = LoadTicket::stale;
+    let _: fn(&LoadTicket<V>) -> Lookup<V> = LoadTicket::stale;
     let _: fn() -> LoadTicket<V> = LoadTicket::detached;
+    let _: fn(&FailedLoad<V>) -> &CacheError = FailedLoad::error;
+    let _: fn(FailedLoad<V>) -> CacheError = FailedLoad::into_error;
+    let _: fn(&FailedLoad<V>) -> Lookup<V> = FailedLoad::look_again;
+    let _: fn(CacheError) -> FailedLoad<V> = FailedLoad::from;
+    let _: fn(Lookup<V>, CacheError) -> CacheResult<Option<V>> = Lookup::ok_or;
+}
+
+/// What was counted is read without a length.
+#[test]
+fn counters() {
+    let stats = Stats::default();
+    let _: fn(&L2Errors, StoreErrorKind) -> u64 = L2Errors::of;
+    let _: fn(&L2Errors) -> u64 = L2Errors::total;
+    let counted: &'static [StoreErrorKind] = StoreErrorKind::COUNTED;
+    assert_eq!(stats.l2_errors.iter().map(|(kind, _)| kind).collect::<Vec<_>>(), counted);
+    assert_eq!(stats.l2_errors.iter().map(|(_, n)| n).sum::<u64>(), stats.l2_errors_total());
 }
 
 /// A fake needs four methods, and never more.
 struct Off;
 
-impl Cache<u64, V> for Off {
+impl Tickets<u64, V> for Off {
     fn begin<'a>(&'a self, _: &'a u64) -> CacheFuture<'a, Begin<V>> {
         CacheFuture::ready(Begin::Lead(LoadTicket::detached()))
     }
-    fn set<'a>(&'a self, _: &'a u64, _: Option<V>, _: WriteOptions) -> CacheFuture<'a, CacheResult<()>> {
+}
+
+impl Cache<u64, V> for Off {
+    fn set_with<'a>(&'a self, _: &'a u64, _: Option<V>, _: WriteOptions) -> CacheFuture<'a, CacheResult<()>> {
         CacheFuture::ready(Ok(()))
     }
     fn del<'a>(&'a self, _: &'a u64) -> CacheFuture<'a, CacheResult<()>> {
@@ -122,4 +174,7 @@ impl Cache<u64, V> for Off {
 async fn a_fake_needs_four_methods() {
     let off: D = Arc::new(Off);
     assert_eq!(off.get(&1).await.unwrap(), None);
+    assert_eq!(off.mget(&[1, 2]).await.into_values().unwrap(), [None, None]);
+    let loaded = off.get_or_load(&1, async { Ok::<_, io::Error>(Some(V::from("loaded"))) }).await;
+    assert_eq!(loaded.unwrap().as_deref(), Some("loaded"));
 }

@@ -42,7 +42,7 @@ async fn a_cache_over_a_server_without_cas_numbers_loads_and_says_that_there_are
     let stats = cache.stats();
     assert!(!stats.has_leases);
     assert_eq!((stats.loads_ok, stats.l2_hits), (4, 0), "nothing was filled without a lease");
-    assert!(stats.l2_errors.iter().all(|(kind, n)| (*kind == StoreErrorKind::Unsupported) == (*n > 0)), "{stats:?}");
+    assert!(stats.l2_errors.iter().all(|(kind, n)| (kind == StoreErrorKind::Unsupported) == (n > 0)), "{stats:?}");
     // What is written is served.
     cache.set(&1, 7).await.expect("set");
     assert_eq!(cache.get(&1).await.expect("a value"), Some(7));

@@ -31,6 +31,35 @@ impl<'a, T> CacheFuture<'a, T> {
     pub fn boxed(future: impl Future<Output = T> + Send + 'a) -> Self {
         Self(Inner::Boxed(Box::pin(future)))
     }
+
+    /// What `then` makes of its answer: at once, if the future is ready.
+    ///
+    /// ```
+    /// # use accelerator_core::CacheFuture;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// let length = CacheFuture::ready("Ada").map(str::len);
+    /// assert_eq!(length.await, 3);
+    /// # }
+    /// ```
+    pub fn map<U>(self, then: impl FnOnce(T) -> U + Send + 'a) -> CacheFuture<'a, U>
+    where
+        T: 'a,
+    {
+        match self.0 {
+            Inner::Ready(Some(value)) => CacheFuture::ready(then(value)),
+            Inner::Ready(None) => CacheFuture(Inner::Ready(None)),
+            Inner::Boxed(future) => CacheFuture::boxed(async move { then(future.await) }),
+        }
+    }
+
+    /// Its answer, if it is ready; then it must not be polled any more.
+    pub(crate) fn take_ready(&mut self) -> Option<T> {
+        match &mut self.0 {
+            Inner::Ready(value) => value.take(),
+            Inner::Boxed(_) => None,
+        }
+    }
 }
 
 // Nothing inside is pinned in place: the boxed future is pinned on the heap.

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
+use crate::cache::Stats;
 use crate::level::bounds::{Key, Value};
 use crate::level::local::Local;
 use crate::level::remote::Remote;
 use crate::level::source::Sources;
-use crate::level::stats::counters::{Gauges, Stats};
+use crate::level::stats::counters::Gauges;
 
 pub(crate) struct Engine<K, V> {
     pub(crate) local: Arc<Local<K, V>>,

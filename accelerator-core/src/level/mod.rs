@@ -7,7 +7,6 @@
 //! `read/hit.rs`. A miss goes through `read/one.rs` and `load/one.rs`, a look into L2 is in `remote/look.rs`, and every call
 //! of the store in `remote/calls.rs`. A delete is in `write/delete.rs`, a wait in `drive/wait.rs`.
 
-mod answers;
 mod api;
 mod bounds;
 mod drive;
@@ -24,11 +23,8 @@ mod time;
 mod wire;
 mod write;
 
-pub use answers::{Answers, Lookup, ShutdownReport, WarmupReport};
 pub use api::builder::LevelCacheBuilder;
 pub use api::handle::LevelCache;
 pub use bounds::{Key, Value};
-pub use stats::counters::Stats;
 #[cfg(feature = "metrics")]
 pub use stats::reporter::METRIC_NAMES;
-pub use write::guard::WriteGuard;

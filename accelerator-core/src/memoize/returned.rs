@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasher, Hash};
 
+use crate::cache::Lookup;
 use crate::error::CacheError;
 
 /// What a body found, seen through its return type.
@@ -88,8 +89,8 @@ pub trait ReturnedMap<K, V>: Sized {
     }
     /// The body failed.
     fn is_failed(&self) -> bool;
-    /// What the body says of `key`; `None`: nothing.
-    fn find(&self, key: &K) -> Option<Option<&V>>;
+    /// What the body says of `key`; [`Lookup::Miss`]: nothing.
+    fn find(&self, key: &K) -> Lookup<&V>;
     /// Adds to a successful answer; what the body said of a key stays.
     fn add(&mut self, key: K, value: Option<V>);
 }
@@ -106,8 +107,8 @@ impl<K: Hash + Eq, V, S: BuildHasher + Default> ReturnedMap<K, V> for HashMap<K,
     fn is_failed(&self) -> bool {
         false
     }
-    fn find(&self, key: &K) -> Option<Option<&V>> {
-        self.get(key).map(Option::as_ref)
+    fn find(&self, key: &K) -> Lookup<&V> {
+        self.get(key).map_or(Lookup::Miss, |found| Lookup::of(found.as_ref()))
     }
     fn add(&mut self, key: K, value: Option<V>) {
         self.entry(key).or_insert(value);
@@ -121,8 +122,8 @@ impl<K: Ord, V> ReturnedMap<K, V> for BTreeMap<K, Option<V>> {
     fn is_failed(&self) -> bool {
         false
     }
-    fn find(&self, key: &K) -> Option<Option<&V>> {
-        self.get(key).map(Option::as_ref)
+    fn find(&self, key: &K) -> Lookup<&V> {
+        self.get(key).map_or(Lookup::Miss, |found| Lookup::of(found.as_ref()))
     }
     fn add(&mut self, key: K, value: Option<V>) {
         self.entry(key).or_insert(value);
@@ -139,8 +140,8 @@ impl<K, V, E, M: ReturnedMap<K, V>> ReturnedMap<K, V> for Result<M, E> {
     fn is_failed(&self) -> bool {
         self.as_ref().map_or(true, M::is_failed)
     }
-    fn find(&self, key: &K) -> Option<Option<&V>> {
-        self.as_ref().ok()?.find(key)
+    fn find(&self, key: &K) -> Lookup<&V> {
+        self.as_ref().map_or(Lookup::Miss, |map| map.find(key))
     }
     fn add(&mut self, key: K, value: Option<V>) {
         if let Ok(map) = self {

@@ -1,20 +1,23 @@
-//! How the failure of one body reaches those who waited for it.
-//!
-//! Which way an error type allows is found out without naming it: `Sharing::<R>::new()` behind three references, and
-//! `share()` on it, take the first of [`AsError`], [`AsClone`] and [`Unshared`] whose bounds `R` meets.
+//! How the failure of one body reaches those who waited for it. The attributes find out by themselves which way the error
+//! type of the function allows.
 //!
 //! ```
-//! use accelerator_core::memoize::sharing::*;
-//! let by_error = (&&&Sharing::<Result<u64, std::fmt::Error>>::new()).share();
-//! let by_clone = (&&&Sharing::<Result<u64, String>>::new()).share();
-//! let alone = (&&&Sharing::<Result<u64, std::io::Error>>::new()).share();
-//! # let (_, _, _): (ByError, ByClone, Alone) = (by_error, by_clone, alone);
+//! use accelerator_core::memoize::{Read, begin, cacheable, sharing};
+//! use accelerator_core::{Cache, CacheError};
+//! use std::sync::Arc;
+//! # async fn query(_: u64) -> Result<Option<String>, Arc<std::io::Error>> { Ok(None) }
+//!
+//! // The error can be copied: all who waited get a copy, and run nothing.
+//! async fn name(cache: &dyn Cache<u64, String>, id: u64) -> Result<Option<String>, Arc<std::io::Error>> {
+//!     let read = Read::new();
+//!     let begun = begin(cache, &id, &read).await;
+//!     cacheable(begun, read, sharing::ByClone, || query(id)).await
+//! }
 //! ```
 
 use std::any::Any;
 use std::error::Error;
 use std::fmt;
-use std::marker::PhantomData;
 use std::sync::Arc;
 
 use crate::error::{CacheError, ErrorKind};
@@ -27,64 +30,15 @@ pub trait Share<R> {
     fn outcome(&self, error: &CacheError) -> Option<R>;
 }
 
-/// Which way `R` allows; see the module.
-#[derive(Debug)]
-pub struct Sharing<R>(PhantomData<fn() -> R>);
-
-impl<R> Sharing<R> {
-    /// Asks.
-    #[must_use]
-    #[expect(clippy::new_without_default, reason = "it is written by macros, in one form")]
-    pub const fn new() -> Self {
-        Self(PhantomData)
-    }
-}
-
 /// The error is an `Error` and can be copied: waiters of a plain `get` can downcast to it as well.
-pub trait AsError {
-    /// This way.
-    fn share(&self) -> ByError;
-}
-
-/// The error can be copied.
-pub trait AsClone {
-    /// This way.
-    fn share(&self) -> ByClone;
-}
-
-/// The error can't be copied: each runs a body of its own.
-pub trait Unshared {
-    /// This way.
-    fn share(&self) -> Alone;
-}
-
-impl<T, E: Error + Clone + Send + Sync + 'static> AsError for &&Sharing<Result<T, E>> {
-    fn share(&self) -> ByError {
-        ByError
-    }
-}
-
-impl<T, E: Clone + Send + Sync + 'static> AsClone for &Sharing<Result<T, E>> {
-    fn share(&self) -> ByClone {
-        ByClone
-    }
-}
-
-impl<R> Unshared for Sharing<R> {
-    fn share(&self) -> Alone {
-        Alone
-    }
-}
-
-/// See [`AsError`].
 #[derive(Clone, Copy, Debug)]
 pub struct ByError;
 
-/// See [`AsClone`].
+/// The error can be copied.
 #[derive(Clone, Copy, Debug)]
 pub struct ByClone;
 
-/// See [`Unshared`].
+/// The error can't be copied: each who waited runs a body of its own.
 #[derive(Clone, Copy, Debug)]
 pub struct Alone;
 

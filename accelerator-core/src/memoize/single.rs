@@ -8,6 +8,7 @@
 
 use std::borrow::Borrow;
 use std::future::{Future, ready};
+use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
@@ -15,15 +16,15 @@ use std::time::Duration;
 
 use futures_util::future::Either;
 
-use crate::cache::{Begin, Cache, CacheFuture, LoadTicket};
+use crate::cache::{Begin, Cache, CacheFuture, LoadTicket, Lookup, Probe};
 use crate::error::CacheError;
 use crate::inside::forget_panic;
 use crate::memoize::alive::{Lead, alive};
+use crate::memoize::crowd::permit;
 use crate::memoize::ignored;
 use crate::memoize::options::{OnCacheError, Read};
 use crate::memoize::returned::{Found, Returned};
 use crate::memoize::sharing::Share;
-use crate::memoize::together;
 use crate::options::ReadOptions;
 use crate::traits::loader::Loaded;
 use crate::watch::watch;
@@ -52,15 +53,16 @@ where
     })
 }
 
-/// [`begin`], with a hit by value: a hit pays for every future that it passes. `Err`: await it.
-///
-/// # Errors
-/// None: `Err` is where to go on.
+/// [`begin`], with a hit by value: a hit pays for every future that it passes. `Continue`: await it.
 ///
 /// # Cancel safety
 /// As [`begin`].
 #[inline]
-pub fn hit_or_begin<'a, K, V, C, Q, P>(cache: &'a C, key: &'a Q, read: &Read<P>) -> Result<Begun<V>, Beginning<'a, V>>
+pub fn hit_or_begin<'a, K, V, C, Q, P>(
+    cache: &'a C,
+    key: &'a Q,
+    read: &Read<P>,
+) -> ControlFlow<Begun<V>, Beginning<'a, V>>
 where
     K: Sync + 'static,
     V: Send + 'static,
@@ -68,9 +70,12 @@ where
     Q: Borrow<K>,
 {
     if !read.allow_stale {
-        return Err(begin(cache, key, read));
+        return ControlFlow::Continue(begin(cache, key, read));
     }
-    cache.hit_or_begin(key.borrow()).map(|hit| Begun(Some(Begin::Hit(hit)))).map_err(Beginning)
+    match cache.hit_or_begin(key.borrow()) {
+        Probe::Hit(hit) => ControlFlow::Break(Begun(Some(Begin::Hit(hit)))),
+        Probe::Begin(begin) => ControlFlow::Continue(Beginning(begin)),
+    }
 }
 
 /// The future of [`begin`]: written by hand, since a hit pays for every state machine that it passes.
@@ -88,29 +93,29 @@ impl<V> Future for Beginning<'_, V> {
 }
 
 impl<V> Begun<V> {
-    /// Step 2 by itself, which costs a hit nothing. `Err`: go on with [`cacheable`].
-    ///
-    /// # Errors
-    /// This is no hit, or one that `R` can't say.
+    /// Step 2 by itself, which costs a hit nothing. `Continue`: this is no hit, or one that `R` can't say; go on with
+    /// [`cacheable`].
+    #[doc(hidden)]
     #[inline]
-    pub fn hit<R: Returned<V>>(self) -> Result<R, Self> {
+    pub fn hit<R: Returned<V>>(self) -> ControlFlow<R, Self> {
         match self.0 {
             // Known to be absent, which this type can't say: as without the cache.
-            Some(Begin::Hit(value)) => R::from_cached(value).ok_or(Self(None)),
-            rest => Err(Self(rest)),
+            Some(Begin::Hit(value)) => match R::from_cached(value) {
+                Some(out) => ControlFlow::Break(out),
+                None => ControlFlow::Continue(Self(None)),
+            },
+            rest => ControlFlow::Continue(Self(rest)),
         }
     }
 
     /// The turn to load, where this is one: for who runs the body itself ([`alive`](alive())), and gives its answer
-    /// to [`hand_in`].
-    ///
-    /// # Errors
-    /// A hit, somebody else led, or the cache can't take part: go on with [`cacheable`].
+    /// to [`hand_in`]. `Continue`: a hit, somebody else led, or the cache can't take part; go on with [`cacheable`].
+    #[doc(hidden)]
     #[inline]
-    pub fn lead(self) -> Result<Lead<V>, Self> {
+    pub fn lead(self) -> ControlFlow<Lead<V>, Self> {
         match self.0 {
-            Some(Begin::Lead(ticket)) => Ok(Lead::new(ticket)),
-            rest => Err(Self(rest)),
+            Some(Begin::Lead(ticket)) => ControlFlow::Break(Lead::new(ticket)),
+            rest => ControlFlow::Continue(Self(rest)),
         }
     }
 }
@@ -137,8 +142,8 @@ where
 {
     // 2
     match begun.hit() {
-        Ok(out) => Either::Left(ready(out)),
-        Err(begun) => Either::Right(missed(begun, read, share, body)),
+        ControlFlow::Break(out) => Either::Left(ready(out)),
+        ControlFlow::Continue(begun) => Either::Right(missed(begun, read, share, body)),
     }
 }
 
@@ -160,15 +165,16 @@ where
             hand_in(lead.into_ticket(), out, &read, &share)
         }
         // 4
-        Some(Begin::Failed(error)) => {
-            if let Some(out) = share.outcome(&error) {
+        Some(Begin::Failed(failed)) => {
+            let error = failed.error();
+            if let Some(out) = share.outcome(error) {
                 return out;
             }
-            if let Some(out) = read.on_error.failed(&error) {
+            if let Some(out) = read.on_error.failed(error) {
                 return out;
             }
-            let _permit = error.permit(together(&error)).await;
-            if let Some(out) = error.look_again::<V>().and_then(R::from_cached) {
+            let _permit = permit(error).await;
+            if let Some(out) = known(failed.look_again()) {
                 return out;
             }
             body().await
@@ -187,14 +193,23 @@ pub fn hand_in<V: Clone, R: Returned<V>, P>(ticket: LoadTicket<V>, out: R, read:
         Found::Value(value) => fill("cacheable", ticket, Some(value), read),
         Found::Absent => fill("cacheable", ticket, None, read),
         Found::Failed => {
-            let stale = if read.allow_stale { ticket.stale() } else { None };
+            let stale = if read.allow_stale { ticket.stale() } else { Lookup::Miss };
             ticket.fail(share.error(&out));
-            if let Some(instead) = stale.and_then(R::from_cached) {
+            if let Some(instead) = known(stale) {
                 return instead;
             }
         }
     }
     out
+}
+
+/// An answer, as far as something is known and `R` can say it.
+fn known<V, R: Returned<V>>(of: Lookup<V>) -> Option<R> {
+    match of {
+        Lookup::Hit(value) => R::from_cached(Some(value)),
+        Lookup::Absent => R::from_cached(None),
+        Lookup::Miss | Lookup::Unavailable => None,
+    }
 }
 
 /// Hands in what the body found. Its caller has its answer, whatever user code panics on the way into the cache.

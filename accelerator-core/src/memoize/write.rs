@@ -31,7 +31,7 @@ where
     P: OnCacheError<R>,
 {
     let Some((key, value)) = out.ok().and_then(what) else { return out };
-    let done = cache.set(key.borrow(), value.into(), write.options()).await;
+    let done = cache.set_with(key.borrow(), value.into(), write.options()).await;
     match done.err().and_then(|error| write.on_error.outcome("cache_put", "set", &error)) {
         Some(error) => error,
         None => out,

@@ -10,7 +10,7 @@ use std::time::Duration;
 use accelerator_core::testkit::{Faulty, MemoryL2};
 use accelerator_core::{
     Begin, Cache, CacheError, CacheFuture, CacheResult, ErrorKind, L1Store, LevelCache, LoadTicket, Loaded, Lookup,
-    ReadOptions, WriteOptions,
+    Probe, ReadOptions, WriteOptions,
 };
 use tokio::time::sleep;
 
@@ -477,7 +477,10 @@ impl<L1: L1Store<u32, Val> + Clone> Env<L1> {
         let start = self.world.start(node, key, "begin");
         let begin = match rng.bool() {
             true => cache.begin(&key),
-            false => cache.hit_or_begin(&key).map_or_else(|begin| begin, |hit| CacheFuture::ready(Begin::Hit(hit))),
+            false => match cache.hit_or_begin(&key) {
+                Probe::Hit(hit) => CacheFuture::ready(Begin::Hit(hit)),
+                Probe::Begin(begin) => begin,
+            },
         };
         if let Some(begun) = cut(begin, end).await {
             self.begun(rng, start, node, key, begun).await;
@@ -517,7 +520,7 @@ impl<L1: L1Store<u32, Val> + Clone> Env<L1> {
         match begun {
             Begin::Hit(value) => self.world.answered(start, value, true),
             Begin::Lead(ticket) => self.lead(rng, start, node, key, ticket).await,
-            Begin::Failed(error) => self.world.erred(start, &error),
+            Begin::Failed(failed) => self.world.erred(start, failed.error()),
             other => self.world.wrong(node, key, &format!("{other:?}")),
         }
     }
@@ -538,7 +541,7 @@ impl<L1: L1Store<u32, Val> + Clone> Env<L1> {
                 fail(&self.world);
                 let stale = ticket.stale();
                 ticket.fail(CacheError::loader(Down { keys: vec![key] }));
-                if let Some(value) = stale {
+                if let Ok(value) = stale.ok_or(()) {
                     self.world.answered(start, value, true);
                 }
             }

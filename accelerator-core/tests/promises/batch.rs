@@ -9,7 +9,7 @@ use std::thread;
 
 use accelerator_core::testkit::{Fault, MemoryL1, MemoryL2, Op, settle};
 use accelerator_core::{
-    Begin, Cache, CacheKey, CacheResult, ErrorKind, LevelCache, Lookup, ReadOptions, StoreErrorKind,
+    Begin, CacheKey, CacheResult, ErrorKind, LevelCache, Lookup, ReadOptions, StoreErrorKind, Tickets,
 };
 
 use crate::common::{Away, TTL, World, lock, ms, ok, secs};

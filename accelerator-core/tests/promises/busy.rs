@@ -8,7 +8,7 @@ use accelerator_core::memoize::repeat::Often;
 use accelerator_core::memoize::{self, Read, sharing};
 use accelerator_core::testkit::{Fault, Faulty, MemoryL2, Op, settle};
 use accelerator_core::{
-    Batch, Begin, Cache, CacheError, ErrorKind, L2Read, L2Store, LeaseToken, LoadTicket, Lookup, StoreErrorKind,
+    Batch, Begin, CacheError, ErrorKind, L2Read, L2Store, LeaseToken, LoadTicket, Lookup, StoreErrorKind, Tickets,
 };
 
 use crate::common::{Level, World, ms, ok, secs};
@@ -38,16 +38,16 @@ async fn release(w: &World, key: u64, token: LeaseToken) {
     w.l2.inner().release(&format!("t.{key}"), token).await.expect("it stands");
 }
 
-type Tickets = Vec<(usize, LoadTicket<u64>)>;
+type Led = Vec<(usize, LoadTicket<u64>)>;
 
 /// Those that are the caller's, and those of other nodes.
-async fn begin(cache: &Level, keys: &[u64]) -> (Tickets, Tickets) {
+async fn begin(cache: &Level, keys: &[u64]) -> (Led, Led) {
     let Batch { led, hits, followed, .. } = cache.begin_many(keys).await;
     assert!(hits.is_empty() && followed.is_empty());
     led.into_iter().partition(|(_, ticket)| !ticket.is_busy())
 }
 
-fn places(tickets: &Tickets) -> Vec<usize> {
+fn places(tickets: &Led) -> Vec<usize> {
     tickets.iter().map(|(i, _)| *i).collect()
 }
 

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
 use accelerator_core::testkit::{Fault, Faulty, ManualClock, MemoryL2, Op, settle};
 use accelerator_core::{
-    Begin, Cache as _, Codec, Json, LevelCache, MessagePack, NoL1, Postcard, Shape, StoreErrorKind,
+    Begin, Codec, Json, LevelCache, MessagePack, NoL1, Postcard, Shape, StoreErrorKind, Tickets as _,
 };
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use accelerator_core::testkit::{MemoryL2, settle};
 use accelerator_core::{
-    Begin, Cache, CacheFuture, CacheResult, Clock, Entry, ErrorKind, L1Store, Lookup, WriteOptions,
+    Begin, Cache, CacheFuture, CacheResult, Clock, Entry, ErrorKind, L1Store, Lookup, Tickets, WriteOptions,
 };
 use futures_util::FutureExt;
 
@@ -34,7 +34,7 @@ async fn after_shutdown_a_refused_write_still_takes_the_older_value_out_of_l1() 
             assert_eq!(cache.try_get(&1), Lookup::Hit(5));
             match way {
                 "set" => drop(cache.set(&1, 6)),
-                "set absent" => drop(face.set(&1, None, WriteOptions::new())),
+                "set absent" => drop(face.set(&1, None)),
                 "set for no time" => drop(cache.set_with(&1, 6, WriteOptions::new().ttl(Duration::ZERO))),
                 "del" => drop(face.del(&1)),
                 "mset" => assert_eq!(kind(cache.mset(keys.map(|key| (key, Some(6)))).await), ErrorKind::Shutdown),

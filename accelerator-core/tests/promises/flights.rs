@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::task::{Context, Poll, Waker};
 
 use accelerator_core::testkit::settle;
-use accelerator_core::{Begin, Cache, ErrorKind, Loaded, Lookup};
+use accelerator_core::{Begin, ErrorKind, Loaded, Lookup, Tickets};
 use tokio::task::JoinHandle;
 
 use crate::common::{Away, Level, World, ms, ok, secs};

@@ -1,7 +1,7 @@
 //! `force_refresh`: the answer is one that the source was asked for after the call began, whatever is under way.
 
 use accelerator_core::testkit::{MemoryL1, MemoryL2, Op, settle};
-use accelerator_core::{Begin, Cache, LevelCache, Lookup, ReadOptions};
+use accelerator_core::{Begin, LevelCache, Lookup, ReadOptions, Tickets};
 
 use crate::common::{Level, TTL, World, ok};
 

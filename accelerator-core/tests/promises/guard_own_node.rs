@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "the helpers are test code too")]
 
 use accelerator_core::testkit::{Fault, Faulty, MemoryL2, Op, settle};
-use accelerator_core::{Cache, Lookup, ReadOptions, StoreErrorKind};
+use accelerator_core::{Lookup, ReadOptions, StoreErrorKind, Tickets};
 
 use crate::common::{Level, World, ok, secs};
 

@@ -5,7 +5,8 @@ use std::sync::{Arc, LazyLock};
 
 use accelerator_core::testkit::{MemoryL1, settle};
 use accelerator_core::{
-    Begin, Cache, CacheFuture, CacheResult, Entry, ErrorKind, L1Stats, L1Store, LevelCache, LoadTicket, WriteOptions,
+    Begin, Cache, CacheFuture, CacheResult, Entry, ErrorKind, L1Stats, L1Store, LevelCache, LoadTicket, Probe, Tickets,
+    WriteOptions,
 };
 
 use crate::common::{Level, TTL, World, ms, ok, secs};
@@ -24,9 +25,9 @@ async fn a_hit_comes_by_value_and_is_counted_once() {
     cache.set(&2, None).await.unwrap();
     let before = counts(&cache);
     let erased: Arc<dyn Cache<u64, u64>> = Arc::new(cache.clone());
-    assert!(matches!(cache.hit_or_begin(&1), Ok(Some(7))));
-    assert!(matches!(erased.hit_or_begin(&1), Ok(Some(7))));
-    assert!(matches!(erased.hit_or_begin(&2), Ok(None)), "known to be absent");
+    assert!(matches!(cache.hit_or_begin(&1), Probe::Hit(Some(7))));
+    assert!(matches!(erased.hit_or_begin(&1), Probe::Hit(Some(7))));
+    assert!(matches!(erased.hit_or_begin(&2), Probe::Hit(None)), "known to be absent");
     assert_eq!(counts(&cache), (before.0 + 3, before.1 + 1, before.2));
 }
 
@@ -61,11 +62,11 @@ async fn a_miss_goes_on_as_begin_does_and_looks_into_l1_as_often() {
     let looks = || looked.0.1.swap(0, SeqCst);
     assert!(matches!(cache.begin(&1).await, Begin::Lead(_)));
     let by_begin = (looks(), cache.stats());
-    let Err(begin) = cache.hit_or_begin(&2) else { unreachable!("nothing is cached") };
+    let Probe::Begin(begin) = cache.hit_or_begin(&2) else { unreachable!("nothing is cached") };
     let Begin::Lead(ticket) = begin.await else { unreachable!("nobody else loads it") };
     assert_eq!(looks(), by_begin.0);
     ticket.fill(Some(5));
-    assert!(matches!(cache.hit_or_begin(&2), Ok(Some(5))));
+    assert!(matches!(cache.hit_or_begin(&2), Probe::Hit(Some(5))));
     assert_eq!(looks(), 1, "a hit looks once");
     let after = cache.stats();
     assert_eq!((by_begin.1.l1_hits, after.l1_hits), (0, 1));
@@ -88,11 +89,11 @@ async fn a_hit_in_the_refresh_window_starts_the_refresh() {
     cache.get(&1).await.unwrap();
     w.source.put(2);
     w.clock.advance(TTL - secs(5)).await;
-    assert!(matches!(cache.hit_or_begin(&1), Ok(Some(1001))));
+    assert!(matches!(cache.hit_or_begin(&1), Probe::Hit(Some(1001))));
     settle().await;
-    assert!(matches!(cache.hit_or_begin(&1), Ok(Some(1002))));
+    assert!(matches!(cache.hit_or_begin(&1), Probe::Hit(Some(1002))));
     w.clock.advance(TTL + ms(1)).await;
-    assert!(cache.hit_or_begin(&1).is_err(), "it has expired");
+    assert!(matches!(cache.hit_or_begin(&1), Probe::Begin(_)), "it has expired");
 }
 
 #[tokio::test(start_paused = true)]
@@ -101,8 +102,8 @@ async fn after_shutdown_a_hit_is_answered_and_a_miss_is_unavailable() {
     let cache = ok(w.both());
     cache.set(&1, 7).await.unwrap();
     cache.shutdown(secs(1)).await;
-    assert!(matches!(cache.hit_or_begin(&1), Ok(Some(7))));
-    let Err(begin) = cache.hit_or_begin(&2) else { unreachable!("nothing is cached") };
+    assert!(matches!(cache.hit_or_begin(&1), Probe::Hit(Some(7))));
+    let Probe::Begin(begin) = cache.hit_or_begin(&2) else { unreachable!("nothing is cached") };
     assert!(matches!(begin.await, Begin::Unavailable(e) if e.kind() == ErrorKind::Shutdown));
 }
 
@@ -114,11 +115,14 @@ struct Quick;
 
 macro_rules! fake {
     ($name:ident, $($more:tt)*) => {
-        impl Cache<u64, u64> for $name {
+        impl Tickets<u64, u64> for $name {
             fn begin<'a>(&'a self, _: &'a u64) -> CacheFuture<'a, Begin<u64>> {
                 CacheFuture::ready(Begin::Hit(Some(3)))
             }
-            fn set<'a>(&'a self, _: &'a u64, _: Option<u64>, _: WriteOptions) -> CacheFuture<'a, CacheResult<()>> {
+            $($more)*
+        }
+        impl Cache<u64, u64> for $name {
+            fn set_with<'a>(&'a self, _: &'a u64, _: Option<u64>, _: WriteOptions) -> CacheFuture<'a, CacheResult<()>> {
                 CacheFuture::ready(Ok(()))
             }
             fn del<'a>(&'a self, _: &'a u64) -> CacheFuture<'a, CacheResult<()>> {
@@ -127,7 +131,6 @@ macro_rules! fake {
             fn clear(&self) -> CacheFuture<'_, CacheResult<()>> {
                 CacheFuture::ready(Ok(()))
             }
-            $($more)*
         }
     };
 }
@@ -135,15 +138,18 @@ macro_rules! fake {
 fake!(Plain,);
 fake! {
     Quick,
-    fn hit_or_begin<'a>(&'a self, key: &'a u64) -> Result<Option<u64>, CacheFuture<'a, Begin<u64>>> {
-        if *key == 1 { Ok(Some(4)) } else { Err(CacheFuture::ready(Begin::Lead(LoadTicket::detached()))) }
+    fn hit_or_begin<'a>(&'a self, key: &'a u64) -> Probe<'a, u64> {
+        match key {
+            1 => Probe::Hit(Some(4)),
+            _ => Probe::Begin(CacheFuture::ready(Begin::Lead(LoadTicket::detached()))),
+        }
     }
 }
 
 #[tokio::test]
 async fn a_cache_without_it_answers_by_its_begin() {
     let plain: Arc<dyn Cache<u64, u64>> = Arc::new(Plain);
-    let Err(begin) = plain.hit_or_begin(&1) else { unreachable!("the provided method answers by no value") };
+    let Probe::Begin(begin) = plain.hit_or_begin(&1) else { unreachable!("the provided method answers by no value") };
     assert!(matches!(begin.await, Begin::Hit(Some(3))));
 }
 
@@ -153,8 +159,8 @@ async fn whatever_holds_a_cache_passes_it_on() {
     let holders: [&dyn Cache<u64, u64>; 4] =
         [&&Quick, &Arc::new(Quick), &Box::new(Quick), &*Box::leak(Box::new(&LAZY))];
     for cache in holders {
-        assert!(matches!(cache.hit_or_begin(&1), Ok(Some(4))));
-        let Err(begin) = cache.hit_or_begin(&2) else { unreachable!("it has key 1 alone") };
+        assert!(matches!(cache.hit_or_begin(&1), Probe::Hit(Some(4))));
+        let Probe::Begin(begin) = cache.hit_or_begin(&2) else { unreachable!("it has key 1 alone") };
         assert!(matches!(begin.await, Begin::Lead(_)));
     }
 }

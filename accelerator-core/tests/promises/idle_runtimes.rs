@@ -8,7 +8,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use accelerator_core::testkit::{Fault, Op};
-use accelerator_core::{Begin, Cache, CacheResult, ErrorKind, Lookup, StoreErrorKind};
+use accelerator_core::{Begin, CacheResult, ErrorKind, Lookup, StoreErrorKind, Tickets};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::common::{Level, World, ms, ok, secs};

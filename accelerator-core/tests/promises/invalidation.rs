@@ -2,7 +2,7 @@
 //! there before, whatever was on its way.
 
 use accelerator_core::testkit::{Fault, MemoryL1, Op, settle};
-use accelerator_core::{Begin, Cache, ErrorKind, LevelCache, Loaded, Lookup, ReadOptions, StoreErrorKind};
+use accelerator_core::{Begin, ErrorKind, LevelCache, Loaded, Lookup, ReadOptions, StoreErrorKind, Tickets};
 
 use crate::common::{Level, TTL, World, ms, ok, secs};
 

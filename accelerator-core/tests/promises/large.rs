@@ -25,7 +25,7 @@ async fn values_go_up_to_the_option_and_are_refused_above_it_in_both_directions(
         }
         assert!(l2.peek(&format!("page.{fits}")).is_some() && l2.peek(&format!("page.{large}")).is_none());
         let stats = cache.stats();
-        let errors = stats.l2_errors.iter().find(|(kind, _)| *kind == StoreErrorKind::TooLarge).map(|(_, n)| *n);
+        let errors = Some(stats.l2_errors.of(StoreErrorKind::TooLarge));
         assert_eq!((stats.too_large, stats.undecodable, errors), (1, 0, Some(1)));
         let error = cache.set(&large, vec![7; large]).await.unwrap_err();
         let says = format!("the encoded value has {} bytes; L2 takes {most}", most + 1);

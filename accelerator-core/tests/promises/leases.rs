@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 
 use accelerator_core::testkit::{Fault, Faulty, MemoryL2, Op, settle};
-use accelerator_core::{Begin, Cache, L2Store, Loaded, Lookup, ReadOptions, StoreError, StoreErrorKind};
+use accelerator_core::{Begin, L2Store, Loaded, Lookup, ReadOptions, StoreError, StoreErrorKind, Tickets};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
@@ -49,7 +49,7 @@ async fn a_server_that_turns_out_to_have_no_leases_gets_no_fills_and_stats_say_s
     settle().await;
     let stats = cache.stats();
     assert!(!stats.has_leases);
-    assert!(stats.l2_errors.iter().any(|(kind, n)| *kind == StoreErrorKind::Unsupported && *n > 0), "{stats:?}");
+    assert!(stats.l2_errors.iter().any(|(kind, n)| kind == StoreErrorKind::Unsupported && n > 0), "{stats:?}");
     assert!(w.l2.inner().is_empty(), "a write without a lease could come after an invalidation");
     // Another server took its place.
     assert_eq!(cache.get(&4).await.unwrap(), Some(4001));

@@ -12,6 +12,7 @@ mod endings;
 mod envelope_bytes;
 mod errors;
 mod extremes;
+mod faces;
 mod flights;
 mod forced;
 mod guard_own_node;

@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use accelerator_core::testkit::{MemoryL1, MemoryL2, Op, settle};
 use accelerator_core::{
-    Begin, Bytes, Cache, CacheKey, CacheResult, Codec, Entry, ErrorKind, L1Stats, L1Store, L2Store, LevelCache,
-    LoadError, Loaded, Lookup, StoreResult, async_trait,
+    Begin, Bytes, CacheKey, CacheResult, Codec, Entry, ErrorKind, L1Stats, L1Store, L2Store, LevelCache, LoadError,
+    Loaded, Lookup, StoreResult, Tickets, async_trait,
 };
 use futures_util::FutureExt;
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use accelerator_core::testkit::{Fault, Faulty, ManualClock, MemoryL1, MemoryL2, Op, settle};
 use accelerator_core::{
-    Begin, Cache, CacheError, ErrorKind, LevelCache, LevelCacheBuilder, LoadError, LoadTicket, Lookup, ReadOptions,
+    Begin, CacheError, ErrorKind, LevelCache, LevelCacheBuilder, LoadError, LoadTicket, Lookup, ReadOptions, Tickets,
 };
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
@@ -177,7 +177,7 @@ async fn the_failure_of_one_of_several_leaders_is_everybodys_and_the_others_may_
     let Beside { cache, first, second, waiting } = Beside::new(|builder| builder).await;
     second.fail(CacheError::loader("away"));
     for answer in answers(waiting).await {
-        assert!(matches!(&answer, Begin::Failed(e) if e.kind() == ErrorKind::Loader), "{answer:?}");
+        assert!(matches!(&answer, Begin::Failed(e) if e.error().kind() == ErrorKind::Loader), "{answer:?}");
     }
     assert_eq!(cache.try_get(&1), Lookup::Miss);
     first.fill(Some(7));

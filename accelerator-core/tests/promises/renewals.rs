@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use accelerator_core::testkit::{Fault, Faulty, MemoryL2, Op, Then, settle};
-use accelerator_core::{Begin, Cache, L2Read, L2Store, Limits, LoadTicket, Lookup, ReadOptions, StoreErrorKind};
+use accelerator_core::{Begin, L2Read, L2Store, Limits, LoadTicket, Lookup, ReadOptions, StoreErrorKind, Tickets};
 use tokio::task::JoinHandle;
 
 use crate::common::{Level, World, ms, ok, secs};

@@ -11,7 +11,7 @@ use std::sync::{Arc, OnceLock, mpsc};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use accelerator_core::{Begin, Cache, ErrorKind, L1Store, LevelCache, LoadError, Loaded, Lookup};
+use accelerator_core::{Begin, ErrorKind, L1Store, LevelCache, LoadError, Loaded, Lookup, Tickets};
 
 const KEYS: u64 = 40;
 /// The value that a weigher panics at.

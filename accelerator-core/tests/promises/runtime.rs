@@ -7,7 +7,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread::Thread;
 
 use accelerator_core::testkit::{Gate, MemoryL1, Op, settle};
-use accelerator_core::{Begin, Cache, CacheResult, ErrorKind, LoadTicket, Lookup};
+use accelerator_core::{Begin, Cache, CacheResult, ErrorKind, LoadTicket, Lookup, Tickets};
 use futures_util::FutureExt;
 
 use crate::common::{Away, TTL, World, ms, ok, secs};

@@ -2,7 +2,7 @@
 //! invalidation.
 
 use accelerator_core::testkit::{Fault, Op, settle};
-use accelerator_core::{Begin, Cache, ErrorKind, LevelCache, Lookup, NoL1, ReadOptions, StoreErrorKind};
+use accelerator_core::{Begin, ErrorKind, LevelCache, Lookup, NoL1, ReadOptions, StoreErrorKind, Tickets};
 
 use crate::common::{Away, TTL, World, ms, ok, secs};
 
@@ -191,7 +191,7 @@ async fn a_ticket_knows_the_stale_value_and_its_failure_serves_it_to_those_who_w
     let cache = ok(w.both().stale_on_error(AGE));
     expire(&w, &cache).await;
     let Begin::Lead(ticket) = cache.begin(&1).await else { unreachable!("it has expired") };
-    assert_eq!(ticket.stale(), Some(Some(1001)));
+    assert_eq!(ticket.stale(), Lookup::Hit(1001));
     let waiting = tokio::spawn({
         let cache = cache.clone();
         async move { cache.get_or_load(&1, async { Ok::<_, Away>(Some(5)) }).await }
@@ -200,7 +200,7 @@ async fn a_ticket_knows_the_stale_value_and_its_failure_serves_it_to_those_who_w
     ticket.fail(accelerator_core::CacheError::loader(Away(9)));
     assert_eq!(waiting.await.unwrap().unwrap(), Some(1001));
     let Begin::Lead(ticket) = cache.begin(&2).await else { unreachable!("never loaded") };
-    assert_eq!(ticket.stale(), None);
+    assert_eq!(ticket.stale(), Lookup::Miss);
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,7 +1,7 @@
 //! What is counted: each event once, whichever verb it came through.
 
 use accelerator_core::testkit::{Fault, Op};
-use accelerator_core::{Begin, Cache, ReadOptions, StoreErrorKind};
+use accelerator_core::{Begin, ReadOptions, StoreErrorKind, Tickets};
 
 use crate::common::{Level, TTL, World, ms, ok, secs};
 

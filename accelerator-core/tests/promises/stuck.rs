@@ -9,7 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use accelerator_core::testkit::MemoryL1;
-use accelerator_core::{Begin, Cache, CacheError, ErrorKind, LevelCache, LoadError, Lookup};
+use accelerator_core::{Begin, CacheError, ErrorKind, LevelCache, LoadError, Lookup, Tickets};
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::yield_now;
 
@@ -111,7 +111,7 @@ fn who_has_waited_twice_for_work_that_is_stuck_is_told_so() {
     let by_ticket: fn(Level) -> Box<dyn FnOnce() -> CacheError> = |cache| {
         let answer = waits(begin(cache));
         Box::new(move || match answer() {
-            Begin::Failed(error) => error,
+            Begin::Failed(failed) => failed.into_error(),
             other => panic!("no failure but {other:?}"),
         })
     };

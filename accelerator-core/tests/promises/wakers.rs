@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::task::{Context, Wake, Waker};
 
 use accelerator_core::testkit::{Op, settle};
-use accelerator_core::{Cache, LevelCacheBuilder};
+use accelerator_core::{LevelCacheBuilder, Tickets};
 use tokio::runtime;
 use tokio::time::timeout;
 

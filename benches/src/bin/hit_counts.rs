@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use accelerator::macros::cacheable;
-use accelerator::{Begin, Cache, CacheResult, L1Store, ReadOptions};
+use accelerator::{Begin, Cache, CacheResult, L1Store, Probe, ReadOptions, Tickets};
 use accelerator_benches::callgrind::{calls, median};
 use accelerator_benches::direct::{
     batch_cache, cache, entry, fresh_keys, mini_moka, moka, moka_longest_life, quick, raw_batch_miss,
@@ -126,7 +126,10 @@ fn verbs<S: L1Store<u64, Payload> + Clone>(store: S, verb: &str) {
         "get_or_load" => each(|k| now(cache.get_or_load(&k, async { Ok::<_, std::io::Error>(Some(make(k))) }))),
         "dyn_get" => each(|k| now(erased.get(&k))),
         "dyn_begin" => each(|k| now(erased.begin(&k))),
-        "dyn_hit_or_begin" => each(|k| erased.hit_or_begin(&k).ok()),
+        "dyn_hit_or_begin" => each(|k| match erased.hit_or_begin(&k) {
+            Probe::Hit(value) => Some(value),
+            Probe::Begin(_) => None,
+        }),
         "by_hand" => each(|k| apart(std::pin::pin!(users.find_by_hand(k)))),
         "macro" => each(|k| apart(std::pin::pin!(users.find(k)))),
         "mget32" => each(|_| now(cache.mget(&keys)).map(accelerator::Answers::into_results)),
@@ -163,8 +166,8 @@ impl Users {
 
     async fn find_by_hand(&self, id: u64) -> CacheResult<Option<Payload>> {
         let begun = match self.cache.hit_or_begin(&id) {
-            Ok(hit) => return Ok(hit),
-            Err(begin) => begin.await,
+            Probe::Hit(hit) => return Ok(hit),
+            Probe::Begin(begin) => begin.await,
         };
         match begun {
             Begin::Hit(value) => Ok(value),
@@ -173,7 +176,7 @@ impl Users {
                 ticket.fill(value.clone());
                 Ok(value)
             }
-            Begin::Failed(error) => Err(error),
+            Begin::Failed(failed) => Err(failed.into_error()),
             _ => Ok(Some(make(id))),
         }
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use accelerator::macros::{cacheable, cacheable_batch};
-use accelerator::{Begin, Cache, CacheError};
+use accelerator::{Begin, Cache, CacheError, Probe, Tickets};
 
 use crate::matrix::{Payload, make};
 
@@ -89,8 +89,8 @@ impl Service {
     /// The source's.
     pub async fn get_by_hand(&self, id: u64) -> Result<Option<Payload>, Failed> {
         let begun = match self.cache.hit_or_begin(&id) {
-            Ok(hit) => return Ok(hit),
-            Err(begin) => begin.await,
+            Probe::Hit(hit) => return Ok(hit),
+            Probe::Begin(begin) => begin.await,
         };
         match begun {
             Begin::Hit(value) => Ok(value),
@@ -105,7 +105,7 @@ impl Service {
                     stale.ok_or(error)
                 }
             },
-            Begin::Failed(error) => match error.downcast_ref::<Failed>() {
+            Begin::Failed(failed) => match failed.error().downcast_ref::<Failed>() {
                 Some(error) => Err(*error),
                 None => self.source.one(id).await,
             },

@@ -4,7 +4,7 @@ use std::hint::black_box;
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
-use accelerator::{L1Store, LevelCache, WriteOptions};
+use accelerator::{L1Store, LevelCache};
 use tokio::runtime::Handle;
 
 use crate::matrix::{Built, Payload, Servers, Service, WARM, build, make};
@@ -52,7 +52,7 @@ impl Subject {
 
     async fn warm(&self, keys: Range<u64>) {
         let items = keys.map(|key| (key, Some(make(key)))).collect();
-        self.built.cache.mset(items, WriteOptions::new()).await.expect("the stores here take everything");
+        self.built.cache.mset(items).await.expect("the stores here take everything");
     }
 
     /// Operations that [`run`](Self::run) may do after one [`prepare`](Self::prepare).

@@ -44,7 +44,8 @@ impl Probe {
             tries += 1;
         }
         let after = self.cache.stats();
-        let errors = after.l2_errors.iter().zip(before.l2_errors).map(|((kind, now), (_, then))| (kind, now - then));
+        let errors =
+            after.l2_errors.iter().zip(before.l2_errors.iter()).map(|((kind, now), (_, then))| (kind, now - then));
         let errors: Vec<_> = errors.filter(|(_, n)| *n > 0).collect();
         let (leases, lost) = (after.leases - before.leases, after.fills_lost - before.fills_lost);
         format!("{tries} tries with {leases} leases and {lost} lost fills; errors: {errors:?}")

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use accelerator_core::memoize::{Read, begin, cacheable, sharing};
 use accelerator_core::testkit::{MemoryL1, settle};
-use accelerator_core::{Begin, Cache, LevelCache};
+use accelerator_core::{Begin, LevelCache, Tickets};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::KEY;

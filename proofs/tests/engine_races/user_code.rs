@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock};
 use std::task::{Context, Wake, Waker};
 
 use accelerator_core::testkit::{MemoryL1, settle};
-use accelerator_core::{Begin, Cache, Entry, ErrorKind, L1Stats, L1Store, LevelCache, Lookup};
+use accelerator_core::{Begin, Entry, ErrorKind, L1Stats, L1Store, LevelCache, Lookup, Tickets};
 
 use super::{KEY, LONG};
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use crate::level::answers::ShutdownReport;
+use crate::cache::ShutdownReport;
 use crate::level::bounds::{Key, Value};
 use crate::level::engine::Engine;
 

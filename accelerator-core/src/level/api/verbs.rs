@@ -4,10 +4,9 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::cache::CacheFuture;
+use crate::cache::{Answers, CacheFuture, Lookup, ShutdownReport, Stats, WarmupReport, WriteGuard};
 use crate::error::{CacheError, CacheResult, LoadError};
 use crate::inside;
-use crate::level::answers::{Answers, Lookup, ShutdownReport, WarmupReport};
 use crate::level::api::handle::LevelCache;
 use crate::level::api::shutdown::shut;
 use crate::level::bounds::{Key, Value};
@@ -18,10 +17,9 @@ use crate::level::read::many::read_many;
 use crate::level::read::one::get_missed;
 use crate::level::remote::Remote;
 use crate::level::remote::interpret::Found;
-use crate::level::stats::counters::Stats;
 use crate::level::ticket::begin::get_or_load_on;
 use crate::level::write::delete::{clear_all, delete};
-use crate::level::write::guard::{WriteGuard, hold};
+use crate::level::write::guard::hold;
 use crate::level::write::set::write;
 use crate::options::{ReadOptions, WriteOptions};
 use crate::traits::l1::{L1Stats, L1Store};
@@ -82,7 +80,16 @@ impl<K: Key, V: Value, L1: L1Store<K, V>> LevelCache<K, V, L1> {
             return Lookup::of(value);
         }
         let Some(remote) = &self.engine.remote else { return Lookup::Miss };
-        Box::pin(self.local.tasks.inside(self.lookup_l2(remote, key))).await
+        Box::pin(self.lookup_missed(remote, key)).await
+    }
+
+    /// [`lookup`](Self::lookup) of what L1 does not have.
+    pub(super) fn lookup_missed<'a>(
+        &'a self,
+        remote: &'a Arc<Remote<K, V>>,
+        key: &'a K,
+    ) -> impl Future<Output = Lookup<V>> + Send + 'a {
+        self.local.tasks.inside(self.lookup_l2(remote, key))
     }
 
     async fn lookup_l2(&self, remote: &Arc<Remote<K, V>>, key: &K) -> Lookup<V> {
@@ -247,7 +254,7 @@ impl<K: Key, V: Value, L1: L1Store<K, V>> LevelCache<K, V, L1> {
     ///
     /// # Cancel safety
     /// Dropping the future may leave a hold. It is ended in the background, and by itself after 10 s.
-    pub async fn write_guard(&self, key: &K) -> CacheResult<WriteGuard<K, V>> {
+    pub async fn write_guard(&self, key: &K) -> CacheResult<WriteGuard> {
         self.local.tasks.inside(hold(&self.engine, key)).await
     }
 

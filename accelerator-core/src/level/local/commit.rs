@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
+use crate::cache::Lookup;
 use crate::entry::Entry;
-use crate::level::answers::Lookup;
 use crate::level::bounds::{Key, Value};
 use crate::level::drive::host::give_up;
 use crate::level::flight::state::is_unshared;

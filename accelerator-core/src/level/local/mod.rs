@@ -16,9 +16,9 @@ pub(crate) mod work;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
+use crate::cache::Lookup;
 use crate::entry::Entry;
 use crate::error::{CacheError, CacheResult};
-use crate::level::answers::Lookup;
 use crate::level::bounds::{Key, Value};
 use crate::level::flight::join::{Join, Seen};
 use crate::level::flight::patience::Limits;
@@ -159,7 +159,7 @@ impl<K: Key, V: Value> Local<K, V> {
         match outcome {
             Outcome::Value(value) => Some(Ok(value)),
             Outcome::Missed => None,
-            Outcome::Failed { error, stale } => Some(self.served(stale, allow_stale).or(error)),
+            Outcome::Failed { error, stale } => Some(self.served(stale, allow_stale).ok_or(error)),
         }
     }
 

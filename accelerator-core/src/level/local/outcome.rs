@@ -1,7 +1,7 @@
 //! How a flight ends: for those who wait, and for the commit.
 
+use crate::cache::Lookup;
 use crate::error::{CacheError, ErrorKind};
-use crate::level::answers::Lookup;
 use crate::level::time::policy::Life;
 use crate::level::wire::moment::Dated;
 

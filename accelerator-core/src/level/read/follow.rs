@@ -12,8 +12,8 @@
 
 use std::sync::Arc;
 
+use crate::cache::Lookup;
 use crate::error::CacheError;
-use crate::level::answers::Lookup;
 use crate::level::bounds::{Key, Value};
 use crate::level::drive::in_task::move_to_task;
 use crate::level::drive::wait::LoadsWith;

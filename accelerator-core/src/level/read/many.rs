@@ -13,8 +13,8 @@ use std::task::Poll;
 
 use futures_util::FutureExt;
 
+use crate::cache::{Answers, CacheFuture};
 use crate::error::{CacheError, CacheResult};
-use crate::level::answers::Answers;
 use crate::level::bounds::{Key, Value};
 use crate::level::drive::in_task::move_to_task;
 use crate::level::engine::Engine;
@@ -53,6 +53,30 @@ pub(crate) async fn read_many<'k, K: Key, V: Value, L1: L1Store<K, V>>(
         values = Box::pin(read_missing(engine, keys, values, missing, options)).await;
     }
     Answers { keys, values }
+}
+
+/// [`read_many`] for callers who want no future where L1 has all.
+pub(crate) fn read_many_boxed<'a, K: Key, V: Value, L1: L1Store<K, V>>(
+    l1: &L1,
+    local: &Local<K, V>,
+    engine: &'a Arc<Engine<K, V>>,
+    keys: &'a [K],
+    options: ReadOptions,
+) -> CacheFuture<'a, Answers<'a, K, V>> {
+    // 1
+    let mut values = Vec::with_capacity(keys.len());
+    let missing = probe_all(l1, local, engine, keys, options, &mut values);
+    if missing.is_empty() {
+        return CacheFuture::ready(Answers { keys, values });
+    }
+    CacheFuture::boxed(async move {
+        if let Some(only) = missing.only() {
+            values[only] = get_missed(engine, &keys[only], options).await;
+        } else if let Some(missing) = missing.all() {
+            values = read_missing(engine, keys, values, missing, options).await;
+        }
+        Answers { keys, values }
+    })
 }
 
 /// Whether the load of a batch (of one call) may be over in one poll: see `many_inline.rs`.

@@ -117,7 +117,7 @@ pub(crate) async fn get_on<K: Key, V: Value>(
     loop {
         let led = match follower.follow(stage).await {
             Followed::Hit(value) => return Ok(value),
-            Followed::Failed { error, stale } => return engine.local.served(stale, options.allow_stale).or(error),
+            Followed::Failed { error, stale } => return engine.local.served(stale, options.allow_stale).ok_or(error),
             Followed::Stuck => return load_alone(engine, key).await,
             Followed::Nothing => return Ok(None),
             Followed::Lead(led) => led,

@@ -36,6 +36,11 @@ pub(crate) struct AllMissing {
 }
 
 impl AllMissing {
+    /// L1 had all.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.first.is_none()
+    }
+
     /// The one that is missing, if no other is.
     pub(crate) fn only(&self) -> Option<usize> {
         self.first.filter(|_| self.more.is_empty())

@@ -5,7 +5,8 @@
 
 use std::sync::Arc;
 
-use crate::level::stats::counters::{Counters, Gauges, Stats};
+use crate::cache::Stats;
+use crate::level::stats::counters::{Counters, Gauges};
 use crate::sync::{Mutex, lock};
 
 struct Metric {
@@ -24,7 +25,7 @@ macro_rules! metrics {
         const METRICS: &[Metric] = &[$(Metric { name: concat!("accelerator_cache_", $name), help: $help, of: $of }),*];
 
         /// The names of the counters that [`LevelCache::report_metrics`](crate::LevelCache::report_metrics) reports. They stay as they are.
-        pub const METRIC_NAMES: [&str; METRICS.len()] = [$(concat!("accelerator_cache_", $name)),*];
+        pub const METRIC_NAMES: &[&str] = &[$(concat!("accelerator_cache_", $name)),*];
     };
 }
 

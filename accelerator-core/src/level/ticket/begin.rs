@@ -5,8 +5,7 @@ use std::iter::once;
 use std::sync::Arc;
 use std::task::Poll;
 
-use crate::cache::{Begin, LoadTicket};
-use crate::entry::Entry;
+use crate::cache::{Begin, FailedLoad, LoadTicket, Lookup};
 use crate::error::{CacheError, CacheResult, ErrorKind, LoadError};
 use crate::level::bounds::{Key, Value};
 use crate::level::drive::host::give_up;
@@ -46,7 +45,7 @@ pub(crate) async fn begin_on<K: Key, V: Value>(
                 };
                 return begin_with(engine, led, look);
             }
-            Followed::Failed { error, stale } => match engine.local.served(stale, allow_stale).or(error) {
+            Followed::Failed { error, stale } => match engine.local.served(stale, allow_stale).ok_or(error) {
                 Ok(value) => return Begin::Hit(value),
                 // The source is slow, and the leader had less time for it than this caller has: one of all who waited
                 // leads anew. Twice would be a chain as long as their number.
@@ -60,15 +59,17 @@ pub(crate) async fn begin_on<K: Key, V: Value>(
             // A ticket can always be loaded with: it is never told `Nothing`.
             Followed::Stuck | Followed::Nothing => engine.local.overdue.error(),
         };
-        return Begin::Failed(if limited { error } else { with_look(engine, key, error) });
+        return Begin::Failed(if limited { error.into() } else { with_look(engine, key, error) });
     }
 }
 
 /// For one who runs a body of its own after this error, and looks into L1 when its turn comes.
-fn with_look<K: Key, V: Value>(engine: &Arc<Engine<K, V>>, key: &K, error: CacheError) -> CacheError {
-    // An error may be kept for long; the cache is not to live as long as that.
+fn with_look<K: Key, V: Value>(engine: &Arc<Engine<K, V>>, key: &K, error: CacheError) -> FailedLoad<V> {
+    // It may be kept for long; the cache is not to live as long as that.
     let (local, key) = (Arc::downgrade(&engine.local), key.clone());
-    error.with_look(move || local.upgrade()?.fresh(&key).map(Entry::into_value))
+    FailedLoad::new(error, move || {
+        local.upgrade().and_then(|local| local.fresh(&key)).map_or(Lookup::Miss, |entry| Lookup::of(entry.into_value()))
+    })
 }
 
 /// Reads L2 where there is one; the value, or the ticket.
@@ -145,7 +146,8 @@ where
     };
     let ticket = match begun {
         Begin::Hit(value) => return Ok(value),
-        Begin::Failed(error) | Begin::Unavailable(error) => return Err(error),
+        Begin::Failed(failed) => return Err(failed.into_error()),
+        Begin::Unavailable(error) => return Err(error),
         Begin::Lead(ticket) => ticket,
     };
     // The body runs here, under the hard limit; if this future is dropped, so is the ticket.

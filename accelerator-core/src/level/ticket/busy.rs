@@ -8,7 +8,7 @@ use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::{Arc, Mutex};
 
-use crate::cache::{Begin, BusyOps, CacheFuture, FlightOps, LoadTicket};
+use crate::cache::{Begin, BusyOps, CacheFuture, FlightOps, LoadTicket, Lookup};
 use crate::error::CacheError;
 use crate::level::bounds::{Key, Value};
 use crate::level::remote::Remote;
@@ -158,7 +158,7 @@ impl<K: Key, V: Value> FlightOps<V> for BusyTicket<K, V> {
         self.one.clone().hand_over();
     }
 
-    fn stale(&self) -> Option<Option<V>> {
+    fn stale(&self) -> Lookup<V> {
         self.one.stale()
     }
 

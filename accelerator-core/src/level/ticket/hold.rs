@@ -3,9 +3,8 @@
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 
-use crate::cache::{Begin, FlightOps, LoadTicket};
+use crate::cache::{Begin, FlightOps, LoadTicket, Lookup};
 use crate::error::CacheError;
-use crate::level::answers::Lookup;
 use crate::level::bounds::{Key, Value};
 use crate::level::drive::host::give_up;
 use crate::level::flight::token::{Reservation, Token};
@@ -93,7 +92,7 @@ impl<K: Key, V: Value> FlightOps<V> for OfFlight<K, V> {
         }
     }
 
-    fn stale(&self) -> Option<Option<V>> {
+    fn stale(&self) -> Lookup<V> {
         let (flight, stale) = (&self.flight, self.l2.as_ref().and_then(|l2| l2.stale.clone()));
         serve_stale(&flight.context, flight.key(), flight.hash(), flight.token(), stale)
     }
@@ -200,8 +199,8 @@ impl<K: Key, V: Value> FlightOps<V> for ReservedTicket<K, V> {
         drop(self.leads());
     }
 
-    fn stale(&self) -> Option<Option<V>> {
-        let Reservation { hash, token, .. } = (*lock(&self.reserved))?;
+    fn stale(&self) -> Lookup<V> {
+        let Some(Reservation { hash, token, .. }) = *lock(&self.reserved) else { return Lookup::Miss };
         let from_l2 = self.l2.as_ref().and_then(|l2| l2.stale.clone());
         serve_stale(&self.local, &self.key, hash, token, from_l2)
     }
@@ -237,12 +236,8 @@ fn serve_stale<K: Key, V: Value>(
     hash: u64,
     token: Token,
     from_l2: Option<Dated<V>>,
-) -> Option<Option<V>> {
-    match local.served(local.stale_at(key, hash, token, from_l2), true) {
-        Lookup::Hit(value) => Some(Some(value)),
-        Lookup::Absent => Some(None),
-        Lookup::Miss | Lookup::Unavailable => None,
-    }
+) -> Lookup<V> {
+    local.served(local.stale_at(key, hash, token, from_l2), true)
 }
 
 fn fill_in_task<K: Key, V: Value>(

@@ -8,10 +8,9 @@
 //!
 //! Whatever ends the guard otherwise leaves the hold, which ends by itself. This node counts it until then.
 
-use std::fmt;
 use std::sync::Arc;
 
-use crate::cache::CacheFuture;
+use crate::cache::{CacheFuture, GuardOps, WriteGuard};
 use crate::error::{CacheError, CacheResult, StoreErrorKind};
 use crate::level::bounds::{Key, Value};
 use crate::level::engine::Engine;
@@ -22,30 +21,8 @@ use crate::level::write::delete::delete_as;
 use crate::time::millis;
 use crate::traits::l2::HoldOwner;
 
-/// A key whose source is being changed; from [`LevelCache::write_guard`](crate::LevelCache::write_guard).
-///
-/// Until [`finish`](Self::finish) every read of every node that finds nothing in its own L1 asks the source, and caches
-/// nothing. Several guards of one key may live at once: it is cached again when the last of them has ended. What others
-/// write or delete meanwhile does not end a guard. A `set` beside it stores nothing: it deletes.
-///
-/// Dropped without `finish` (an error, a panic, a lost task) it purges this node's L1, and the key is cached again when
-/// the hold is over, 10 seconds after it began: as nobody knows whether the source was changed, nothing older can stay.
-/// For other nodes, a change that takes longer than that is as safe as one followed by `del`.
-///
-/// ```
-/// use accelerator_core::{CacheError, LevelCache};
-/// # async fn change_the_database(id: u64) -> Result<(), std::io::Error> { Ok(()) }
-///
-/// async fn rename(users: &LevelCache<u64, String>, id: u64) -> Result<(), Box<dyn std::error::Error>> {
-///     let guard = users.write_guard(&id).await?;
-///     // Committed or rolled back: the guard is finished in both cases.
-///     let changed = change_the_database(id).await;
-///     guard.finish().await?;
-///     Ok(changed?)
-/// }
-/// ```
-#[must_use = "dropped, it keeps the key from being cached for 10 s; call finish() after the change"]
-pub struct WriteGuard<K: Key, V: Value> {
+/// A key that is held, in the hands of its [`WriteGuard`].
+struct GuardedKey<K: Key, V: Value> {
     remote: Arc<Remote<K, V>>,
     key: K,
     owner: HoldOwner,
@@ -54,15 +31,8 @@ pub struct WriteGuard<K: Key, V: Value> {
     finished: bool,
 }
 
-impl<K: Key, V: Value> WriteGuard<K, V> {
-    /// The source has changed (or has not: after a rollback, too). Deletes the key in both levels, and ends this hold.
-    ///
-    /// # Errors
-    /// As [`LevelCache::del`](crate::LevelCache::del). Then the hold ends by itself, 10 seconds after it began.
-    ///
-    /// # Cancel safety
-    /// Dropping the future does not stop the delete.
-    pub fn finish(mut self) -> CacheFuture<'static, CacheResult<()>> {
+impl<K: Key, V: Value> GuardOps for GuardedKey<K, V> {
+    fn finish(mut self: Box<Self>) -> CacheFuture<'static, CacheResult<()>> {
         self.finished = true;
         self.remote.guarded.end(&self.key, None);
         let (local, remote) = (&self.remote.local, Some(&self.remote));
@@ -70,7 +40,7 @@ impl<K: Key, V: Value> WriteGuard<K, V> {
     }
 }
 
-impl<K: Key, V: Value> Drop for WriteGuard<K, V> {
+impl<K: Key, V: Value> Drop for GuardedKey<K, V> {
     fn drop(&mut self) {
         if !self.finished {
             let ends = Some(self.hold_ends);
@@ -81,14 +51,8 @@ impl<K: Key, V: Value> Drop for WriteGuard<K, V> {
     }
 }
 
-impl<K: Key, V: Value> fmt::Debug for WriteGuard<K, V> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("WriteGuard").finish_non_exhaustive()
-    }
-}
-
 /// Steps 1 and 2.
-pub(crate) async fn hold<K: Key, V: Value>(engine: &Arc<Engine<K, V>>, key: &K) -> CacheResult<WriteGuard<K, V>> {
+pub(crate) async fn hold<K: Key, V: Value>(engine: &Arc<Engine<K, V>>, key: &K) -> CacheResult<WriteGuard> {
     if engine.local.is_closed() {
         // The caller is about to change the source, and L1 is still read.
         engine.local.purge(key);
@@ -105,9 +69,9 @@ pub(crate) async fn hold<K: Key, V: Value>(engine: &Arc<Engine<K, V>>, key: &K) 
     let hold_ends = engine.local.now().saturating_add(millis(HOLD));
     let key = key.clone();
     remote.guarded.begin(&key);
-    let guard = WriteGuard { remote: remote.clone(), key, owner: asked.owner, hold_ends, finished: false };
-    engine.local.purge(&guard.key);
-    Ok(guard)
+    let held = GuardedKey { remote: remote.clone(), key, owner: asked.owner, hold_ends, finished: false };
+    engine.local.purge(&held.key);
+    Ok(WriteGuard::new(Box::new(held)))
 }
 
 /// A hold that L2 was asked for. Dropped without its confirmation (an error, a time limit, a caller who goes away), it is

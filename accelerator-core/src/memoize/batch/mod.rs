@@ -10,13 +10,14 @@ pub(crate) mod rounds;
 use std::collections::HashSet;
 use std::future::{Future, poll_fn};
 use std::hash::Hash;
+use std::ops::ControlFlow;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
 
-use crate::cache::{Batch, Begin, Cache, LoadTicket, Waiting};
+use crate::cache::{Batch, Begin, Cache, FailedLoad, LoadTicket, Waiting};
 use crate::error::CacheError;
 use crate::memoize::options::Read;
 use crate::memoize::returned::ReturnedMap;
@@ -40,7 +41,7 @@ pub(super) enum Turn<V> {
     /// Others of this process do, or nobody.
     Others,
     /// Others did, and failed.
-    Failed(CacheError),
+    Failed(FailedLoad<V>),
 }
 
 impl<V> Turn<V> {
@@ -92,14 +93,13 @@ where
 {
     let begun =
         |hits: Hits<'_, K, V>| BegunBatch { hits: hits.owned(), missing: Vec::new(), failed: None, unavailable: None };
-    hits_or_begin(cache, keys, read, begun).await.unwrap_or_else(|begun| begun)
+    match hits_or_begin(cache, keys, read, begun).await {
+        ControlFlow::Break(begun) | ControlFlow::Continue(begun) => begun,
+    }
 }
 
-/// [`begin_batch`]; where all keys are hits, what `all` makes of them, mostly [`Hits::answer`]. `Err`: go on with
+/// [`begin_batch`]; where all keys are hits, what `all` makes of them, mostly [`Hits::answer`]. `Continue`: go on with
 /// [`cacheable_batch`](super::cacheable_batch) or [`cacheable_batch_in_rounds`](super::cacheable_batch_in_rounds).
-///
-/// # Errors
-/// None: `Err` is where to go on.
 ///
 /// # Cancel safety
 /// As [`begin_batch`].
@@ -108,7 +108,7 @@ pub async fn hits_or_begin<K, V, R, C, Q, P>(
     keys: &Q,
     read: &Read<P>,
     all: impl FnOnce(Hits<'_, K, V>) -> R,
-) -> Result<R, BegunBatch<K, V>>
+) -> ControlFlow<R, BegunBatch<K, V>>
 where
     K: Clone + Hash + Eq + Sync + 'static,
     V: Send + 'static,
@@ -124,12 +124,12 @@ where
     if followed.is_empty() && (led.is_empty() || !waits_for_all) {
         let hits = Hits { keys, found };
         if led.is_empty() {
-            return Ok(all(hits));
+            return ControlFlow::Break(all(hits));
         }
         // Each key is led once.
         let missing =
             led.into_iter().filter_map(|(i, ticket)| Some((keys.get(i)?.clone(), Turn::Ticket(ticket)))).collect();
-        return Err(BegunBatch { hits: hits.owned(), missing, failed: None, unavailable });
+        return ControlFlow::Continue(BegunBatch { hits: hits.owned(), missing, failed: None, unavailable });
     }
     // 2
     let (mut failed, mut open) = (None, Vec::new());
@@ -151,9 +151,9 @@ where
                         led.push((i, ticket));
                         None
                     }
-                    Begin::Failed(error) => {
-                        failed.get_or_insert_with(|| error.clone());
-                        Some(Turn::Failed(error))
+                    Begin::Failed(load) => {
+                        failed.get_or_insert_with(|| load.error().clone());
+                        Some(Turn::Failed(load))
                     }
                     // So says a cache that begins a batch key by key.
                     Begin::Unavailable(error) => {
@@ -169,7 +169,7 @@ where
     let mut missing: Vec<_> = led.into_iter().map(|(i, ticket)| (i, Turn::Ticket(ticket))).chain(others).collect();
     missing.sort_unstable_by_key(|(i, _)| *i);
     let (hits, missing) = (Hits { keys, found }.owned(), distinct(keys, missing));
-    Err(BegunBatch { hits, missing, failed, unavailable })
+    ControlFlow::Continue(BegunBatch { hits, missing, failed, unavailable })
 }
 
 /// The keys that others load.

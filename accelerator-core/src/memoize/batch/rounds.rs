@@ -7,17 +7,18 @@
 //! 4. the answer covers all keys
 
 use std::future::{Future, poll_fn};
+use std::ops::ControlFlow;
 use std::pin::pin;
 
-use crate::cache::{Begin, LoadTicket};
+use crate::cache::{Begin, LoadTicket, Lookup};
 use crate::error::CacheError;
 use crate::memoize::batch::repeat::{Once, Repeat};
 use crate::memoize::batch::{BegunBatch, Turn};
+use crate::memoize::crowd::permit;
 use crate::memoize::options::{OnCacheError, Read};
 use crate::memoize::returned::ReturnedMap;
 use crate::memoize::sharing::Share;
 use crate::memoize::single::fill;
-use crate::memoize::together;
 use crate::pulse::Pulse;
 use crate::watch::watch;
 
@@ -76,9 +77,9 @@ where
             // Those who hold tickets are waited for, and wait for nobody.
             None if missing.iter().any(|(_, turn)| turn.ticket().is_some()) => None,
             None => {
-                let permit = error.permit(together(error)).await;
+                let permit = permit(error).await;
                 look_again(&mut missing, &mut hits);
-                permit
+                Some(permit)
             }
         },
     };
@@ -89,8 +90,8 @@ where
         let mut busy = split_busy(&mut missing);
         let ours = std::mem::take(&mut missing);
         answer = match round(copy, ours, &mut busy, answer, &read, &share).await {
-            Ok(answer) => answer,
-            Err(out) => return out,
+            ControlFlow::Continue(answer) => answer,
+            ControlFlow::Break(out) => return out,
         };
         // 3
         let known = LoadTicket::wait(&mut busy).await;
@@ -109,8 +110,8 @@ where
         }
     }
     match round(body, missing, &mut Vec::new(), answer, &read, &share).await {
-        Ok(answer) => answer.whole(),
-        Err(out) => out,
+        ControlFlow::Continue(answer) => answer.whole(),
+        ControlFlow::Break(out) => out,
     }
 }
 
@@ -130,7 +131,7 @@ impl<K, V: Clone, R: ReturnedMap<K, V>> Answer<K, V, R> {
     }
 }
 
-/// Steps 1 and 2, for keys that are ours to load, while `busy` are to be waited for. `Err`: the answer, as the body failed.
+/// Steps 1 and 2, for keys that are ours to load, while `busy` are to be waited for. `Break`: the answer, as the body failed.
 async fn round<K, V, R, F, Fut, S, P>(
     body: F,
     ours: Vec<(K, Turn<V>)>,
@@ -138,7 +139,7 @@ async fn round<K, V, R, F, Fut, S, P>(
     mut answer: Answer<K, V, R>,
     read: &Read<P>,
     share: &S,
-) -> Result<Answer<K, V, R>, R>
+) -> ControlFlow<R, Answer<K, V, R>>
 where
     K: Clone,
     V: Clone + 'static,
@@ -148,7 +149,7 @@ where
     S: Share<R>,
 {
     if ours.is_empty() {
-        return Ok(answer);
+        return ControlFlow::Continue(answer);
     }
     // 1
     let mut out = {
@@ -161,22 +162,24 @@ where
     // 2
     if out.is_failed() {
         let error = share.error(&out);
-        return Err(if instead(ours, std::mem::take(busy), &mut answer, read, error) { answer.whole() } else { out });
+        let instead = instead(ours, std::mem::take(busy), &mut answer, read, error);
+        return ControlFlow::Break(if instead { answer.whole() } else { out });
     }
     for (key, turn) in ours {
         let found = out.find(&key);
         if let Some(before) = &mut answer.found {
-            before.add(key.clone(), found.flatten().cloned());
+            before.add(key.clone(), if let Lookup::Hit(value) = found { Some(value.clone()) } else { None });
         }
         match (turn, found) {
-            (Turn::Ticket(ticket), Some(value)) => fill("cacheable_batch", ticket, value, read),
+            (Turn::Ticket(ticket), Lookup::Hit(value)) => fill("cacheable_batch", ticket, Some(value), read),
+            (Turn::Ticket(ticket), Lookup::Absent) => fill("cacheable_batch", ticket, None, read),
+            (_, Lookup::Hit(_) | Lookup::Absent) => {}
             // The body didn't say: whoever waits asks again.
-            (_, None) => out.add(key, None),
-            (_, Some(_)) => {}
+            (_, Lookup::Miss | Lookup::Unavailable) => out.add(key, None),
         }
     }
     answer.found.get_or_insert(out);
-    Ok(answer)
+    ControlFlow::Continue(answer)
 }
 
 /// The keys that other processes load.
@@ -193,14 +196,15 @@ fn split_busy<K, V>(missing: &mut Vec<(K, Turn<V>)>) -> Vec<(K, LoadTicket<V>)> 
 
 /// Keys that others have cached while this caller waited for its turn are hits now.
 fn look_again<K, V: 'static>(missing: &mut Vec<(K, Turn<V>)>, hits: &mut Vec<(K, Option<V>)>) {
-    let look = |turn: &Turn<V>| match turn {
-        Turn::Failed(error) => error.look_again::<V>(),
-        _ => None,
-    };
     for (key, turn) in std::mem::take(missing) {
-        match look(&turn) {
-            Some(value) => hits.push((key, value)),
-            None => missing.push((key, turn)),
+        let now = match &turn {
+            Turn::Failed(load) => load.look_again(),
+            _ => Lookup::Miss,
+        };
+        match now {
+            Lookup::Hit(value) => hits.push((key, Some(value))),
+            Lookup::Absent => hits.push((key, None)),
+            Lookup::Miss | Lookup::Unavailable => missing.push((key, turn)),
         }
     }
 }
@@ -214,9 +218,10 @@ fn instead<K, V, R, P>(
     error: CacheError,
 ) -> bool {
     let mut all = read.allow_stale && ours.iter().all(|(_, turn)| turn.ticket().is_some());
-    let mut stand_in = |key, ticket: &LoadTicket<V>| match if all { ticket.stale() } else { None } {
-        Some(value) => answer.hits.push((key, value)),
-        None => all = false,
+    let mut stand_in = |key, ticket: &LoadTicket<V>| match if all { ticket.stale() } else { Lookup::Miss } {
+        Lookup::Hit(value) => answer.hits.push((key, Some(value))),
+        Lookup::Absent => answer.hits.push((key, None)),
+        Lookup::Miss | Lookup::Unavailable => all = false,
     };
     for (key, turn) in ours {
         if let Turn::Ticket(ticket) = turn {

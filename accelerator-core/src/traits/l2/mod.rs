@@ -101,38 +101,7 @@ impl HoldOwner {
 /// soon as it has come: what is there when the engine's limit is over is kept. Unless overridden they call the plain
 /// method and put all in at its end. Override them where outcomes come one after another: from several servers, or in
 /// several round trips; then let the plain method call them, and return [`Outcomes::ended`].
-///
-/// ```
-/// use accelerator_core::{Bytes, L2Store, StoreError, StoreErrorKind, StoreResult, async_trait};
-/// use std::time::Duration;
-/// # struct Client;
-/// # impl Client {
-/// #     async fn read(&self, _: &str) -> std::io::Result<Option<Vec<u8>>> { Ok(None) }
-/// #     async fn write(&self, _: &str, _: &[u8], _: Duration) -> std::io::Result<()> { Ok(()) }
-/// #     async fn remove(&self, _: &str) -> std::io::Result<()> { Ok(()) }
-/// # }
-///
-/// /// A server that some client speaks to.
-/// struct MyStore(Client);
-///
-/// fn failed(error: std::io::Error) -> StoreError {
-///     StoreError::new(StoreErrorKind::Unavailable, "my server").with_source(error)
-/// }
-///
-/// #[async_trait]
-/// impl L2Store for MyStore {
-///     async fn get(&self, key: &str) -> StoreResult<Option<Bytes>> {
-///         Ok(self.0.read(key).await.map_err(failed)?.map(Bytes::from))
-///     }
-///     async fn set(&self, key: &str, value: Bytes, ttl: Duration) -> StoreResult<()> {
-///         self.0.write(key, &value, ttl).await.map_err(failed)
-///     }
-///     async fn del(&self, key: &str) -> StoreResult<()> {
-///         self.0.remove(key).await.map_err(failed)
-///     }
-/// }
-/// ```
-///
+#[doc = include_str!("../../../docs/l2_store.md")]
 /// Prove a store with one line: `accelerator_core::l2_laws!(my_store, MyStore::connect(..).await);`
 #[async_trait]
 pub trait L2Store: Send + Sync + 'static {

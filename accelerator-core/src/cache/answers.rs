@@ -1,9 +1,9 @@
-//! What `mget` answers.
+//! What calls answer.
 
 use std::collections::HashMap;
 use std::hash::Hash;
 
-use crate::error::{CacheError, CacheResult};
+use crate::error::{CacheError, CacheResult, ErrorKind};
 
 /// The answers of an [`mget`](crate::LevelCache::mget): one per requested key, in the order of the keys, each with its
 /// own outcome.
@@ -26,6 +26,21 @@ pub struct Answers<'k, K, V> {
 }
 
 impl<'k, K, V> Answers<'k, K, V> {
+    /// The answers of a cache of one's own: one outcome per key, in their order. A key without one is an error
+    /// (`NotLoaded`); what is too many is left out.
+    ///
+    /// ```
+    /// use accelerator_core::Answers;
+    /// let answers = Answers::new(&[1, 2], vec![Ok(Some("one")), Ok(None)]);
+    /// assert_eq!(answers.into_values()?, [Some("one"), None]);
+    /// # Ok::<(), accelerator_core::CacheError>(())
+    /// ```
+    #[must_use]
+    pub fn new(keys: &'k [K], mut values: Vec<CacheResult<Option<V>>>) -> Self {
+        values.resize_with(keys.len(), || Err(CacheError::new(ErrorKind::NotLoaded, "the cache left this key out")));
+        Self { keys, values }
+    }
+
     /// How many keys were asked for.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -119,15 +134,22 @@ impl<V> Lookup<V> {
         matches!(self, Self::Hit(_) | Self::Absent)
     }
 
-    /// The answer that it is.
+    /// What is known (`None`: that there is none), or else this error.
+    ///
+    /// ```
+    /// use accelerator_core::Lookup;
+    /// assert_eq!(Lookup::Hit(7).ok_or("nothing"), Ok(Some(7)));
+    /// assert_eq!(Lookup::<u64>::Absent.ok_or("nothing"), Ok(None));
+    /// assert_eq!(Lookup::<u64>::Miss.ok_or("nothing"), Err("nothing"));
+    /// ```
     ///
     /// # Errors
-    /// `instead`, where it is none.
-    pub(crate) fn or(self, instead: CacheError) -> CacheResult<Option<V>> {
+    /// This one, where nothing is known.
+    pub fn ok_or<E>(self, error: E) -> Result<Option<V>, E> {
         match self {
             Self::Hit(value) => Ok(Some(value)),
             Self::Absent => Ok(None),
-            Self::Miss | Self::Unavailable => Err(instead),
+            Self::Miss | Self::Unavailable => Err(error),
         }
     }
 }

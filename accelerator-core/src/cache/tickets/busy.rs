@@ -6,14 +6,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use crate::cache::{Begin, CacheFuture, LoadTicket};
-
-/// The keys of one batch that other processes load; for caches, and for wrappers that pass them on.
-pub trait BusyOps<V>: Send + Sync {
-    /// Waits for the keys at these places, and answers when something is known of one of them at least: its value, or
-    /// that it is the caller's to load. An answer ends the key's ticket of before.
-    fn wait(self: Arc<Self>, places: Vec<usize>) -> CacheFuture<'static, Vec<(usize, Begin<V>)>>;
-}
+use crate::cache::future::CacheFuture;
+use crate::cache::tickets::ticket::{Begin, BusyOps, LoadTicket};
 
 impl<V> LoadTicket<V> {
     /// Whether another process loads this key. What is loaded here nevertheless is for this node alone: L2 does not get it.
@@ -27,7 +21,7 @@ impl<V> LoadTicket<V> {
         self.0.as_ref()?.busy()
     }
 
-    /// Waits for the keys of one [`begin_many`](crate::Cache::begin_many) that other processes load, with one look into
+    /// Waits for the keys of one [`begin_many`](crate::Tickets::begin_many) that other processes load, with one look into
     /// L2 for all of them now and then. Answers as soon as something is known of one key at least, and takes that one out
     /// of `busy`: it is cached by now, or it is the caller's turn. (Who had it is gone; or did not end within
     /// `lease_wait`, and then L2 does not get what is loaded here.) What is left in `busy` is to be waited for again.

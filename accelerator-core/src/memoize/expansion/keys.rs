@@ -8,7 +8,7 @@ use crate::cache::Cache;
 /// The type `K` of a cache's keys. The macros name no types: with this, `key = name.into()` gets the one that is meant.
 ///
 /// ```
-/// use accelerator_core::memoize::keys_of;
+/// use accelerator_core::__private::keys_of;
 /// # fn with(cache: &dyn accelerator_core::Cache<String, u64>, name: &str) {
 /// let key = name.into();
 /// keys_of(cache).are(&key); // so it is a `String`
