@@ -15,6 +15,8 @@
 //! | `msgpack` | `MessagePack`: a codec for types that must describe themselves, or that change |
 //! | `json` | `Json`: the same, to be read by people |
 //! | `bytes` | `RawBytes`: `Bytes`, `Vec<u8>` and `String` as they are |
+//! | `zstd`, `lz4` | `Zstd`, `Lz4`: values compressed in L2, by `LevelCacheBuilder::compress` |
+//! | `encrypt` | `EncryptionKeys`: values encrypted in L2, by `LevelCacheBuilder::encrypt` |
 //! | `macros` (default) | [`macros`]: `#[cacheable]` and its like, `#[derive(CacheKey)]` |
 //! | `uuid` | `CacheKey` for `uuid::Uuid` |
 //! | `metrics` | `LevelCache::report_metrics`: counters for the crate `metrics`, and so for Prometheus |
@@ -78,7 +80,7 @@ mod guides {
     #[cfg(feature = "metrics")]
     #[doc = include_str!("../docs/guide/metrics.md")]
     struct Metrics;
-    #[cfg(all(feature = "msgpack", feature = "postcard"))]
+    #[cfg(all(feature = "encrypt", feature = "msgpack", feature = "postcard", feature = "testkit", feature = "zstd"))]
     #[doc = include_str!("../docs/guide/bytes.md")]
     struct TheBytes;
     #[cfg(all(feature = "memcached", feature = "redis-tls", feature = "postcard"))]

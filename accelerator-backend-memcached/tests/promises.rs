@@ -33,6 +33,8 @@ mod limits;
 mod outage;
 #[path = "promises/pool.rs"]
 mod pool;
+#[path = "promises/rollouts.rs"]
+mod rollouts;
 #[path = "promises/round_trips.rs"]
 mod round_trips;
 #[path = "promises/runtimes.rs"]

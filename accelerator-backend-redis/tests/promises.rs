@@ -37,6 +37,8 @@ mod old_servers;
 mod outages;
 #[path = "promises/refusals.rs"]
 mod refusals;
+#[path = "promises/rollouts.rs"]
+mod rollouts;
 #[path = "promises/round_trips.rs"]
 mod round_trips;
 #[path = "promises/runtimes.rs"]

@@ -28,6 +28,14 @@ pub use cache::{
 };
 #[cfg(feature = "json")]
 pub use codecs::json::Json;
+#[cfg(any(feature = "lz4", feature = "zstd"))]
+pub use codecs::layers::compress::Compress;
+#[cfg(feature = "lz4")]
+pub use codecs::layers::compress::Lz4;
+#[cfg(feature = "zstd")]
+pub use codecs::layers::compress::Zstd;
+#[cfg(feature = "encrypt")]
+pub use codecs::layers::encrypt::EncryptionKeys;
 #[cfg(feature = "msgpack")]
 pub use codecs::msgpack::MessagePack;
 #[cfg(feature = "postcard")]
@@ -50,6 +58,7 @@ pub use traits::l2::head;
 pub use traits::l2::outcomes::Outcomes;
 pub use traits::l2::unclaimed::Unclaimed;
 pub use traits::l2::{Filled, HoldOwner, L2Read, L2Store, LeaseToken, Limits};
+pub use traits::layer::{Layer, LayerContext, LayerError};
 pub use traits::loader::{BatchLoader, Loaded, Loader};
 pub use traits::shape::Shape;
 

@@ -14,6 +14,8 @@ mod catch_hold;
 mod catch_l1;
 #[path = "laws/catch_l2.rs"]
 mod catch_l2;
+#[path = "laws/catch_layer.rs"]
+mod catch_layer;
 #[path = "laws/catch_lease.rs"]
 mod catch_lease;
 #[path = "laws/leasing.rs"]
@@ -25,7 +27,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use accelerator_core::testkit::{ManualClock, MemoryBus, MemoryL1, MemoryL2};
-use accelerator_core::{BusLimits, Bytes, GapCause, Json, Limits, MessagePack, Postcard, RawBytes};
+use accelerator_core::{
+    BusLimits, Bytes, Compress, EncryptionKeys, GapCause, Json, Limits, Lz4, MessagePack, Postcard, RawBytes, Zstd,
+};
 use serde::{Deserialize, Serialize};
 
 use leasing::LeasingL2;
@@ -101,6 +105,21 @@ accelerator_core::codec_laws!(raw_vec, Vec<u8>, RawBytes, [vec![], vec![7; 3_000
 accelerator_core::codec_laws!(raw_bytes, Bytes, RawBytes, [Bytes::new(), Bytes::from_static(b"\xFF\0")]);
 accelerator_core::codec_laws!(raw_text, String, RawBytes, ["", "a", "ünï\0"].map(str::to_owned));
 
+fn texts() -> [Vec<u8>; 4] {
+    let words = b"some words, ".repeat(500);
+    [words[..40].to_vec(), words[..1_024].to_vec(), [&words[..], &[0; 3_000], b"end"].concat(), vec![7; 20_000]]
+}
+
+fn keys() -> EncryptionKeys {
+    EncryptionKeys::new(1, &std::array::from_fn(|n| n as u8))
+}
+
+accelerator_core::layer_laws!(zstd_layer, Compress::from(Zstd), texts());
+accelerator_core::layer_laws!(zstd_layer_of_all, Zstd.from_bytes(0), texts());
+accelerator_core::layer_laws!(lz4_layer, Compress::from(Lz4), texts());
+accelerator_core::layer_laws!(lz4_layer_of_all, Lz4.from_bytes(0), texts());
+accelerator_core::layer_laws!(encryption, keys(), authentic texts());
+
 accelerator_core::key_laws!(numbers, u64, [0, 1, 10, u64::MAX]);
 accelerator_core::key_laws!(
     strings,
@@ -132,6 +151,7 @@ fn every_law_is_on_its_list() {
     let bus = include_str!("../src/testkit/laws/bus.rs");
     let codec = include_str!("../src/testkit/laws/codec.rs");
     let key = include_str!("../src/testkit/laws/key.rs");
+    let layer = include_str!("../src/testkit/laws/layer.rs");
     for (list, laws) in [
         (l1, l1),
         (l1, include_str!("../src/testkit/laws/l1_removal.rs")),
@@ -149,6 +169,7 @@ fn every_law_is_on_its_list() {
         (bus, bus),
         (codec, codec),
         (key, key),
+        (layer, layer),
     ] {
         for line in laws.lines() {
             let law = line.strip_prefix("pub fn ").or_else(|| line.strip_prefix("pub async fn "));

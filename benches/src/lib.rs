@@ -5,6 +5,7 @@
 //! benches/hit_path.rs               caches with loaders beside the raw stores, also on two threads
 //! src/bin/bench_counts.rs           allocations, instructions, round trips and loads of the same rows
 //! src/bin/hit_counts.rs             instructions of each verb
+//! src/bin/codec_costs.rs            bytes, instructions and allocations of codecs and layers
 //! src/bin/export_bench_baseline.rs  writes the baseline
 //! src/bin/check_bench_regression.rs compares a run with it
 //! ```

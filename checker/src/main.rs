@@ -37,9 +37,16 @@ mod storm;
 mod time;
 mod worker;
 
+use std::alloc::System;
 use std::process::ExitCode;
 
+use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
+
 use crate::args::{Args, Command};
+
+/// What a value takes that was made to take much.
+#[global_allocator]
+static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
 fn main() -> ExitCode {
     let args = match Args::read() {

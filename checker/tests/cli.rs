@@ -62,8 +62,9 @@ fn a_run_beside_write_guards_is_clean() {
 
 #[test]
 fn envelopes_that_are_none_are_refused() {
-    let json = clean(&["envelopes", "--n", "2000", "--json"]);
-    assert_eq!((&json["accepted"], &json["panics"], &json["n"]), (&0.into(), &0.into(), &2000.into()));
+    let json = clean(&["envelopes", "--n", "10000", "--json"]);
+    assert_eq!((&json["accepted"], &json["panics"], &json["n"]), (&0.into(), &0.into(), &10_000.into()));
+    assert!(json["memory"].as_u64().unwrap() <= 4 << 20 && json["setups"].as_u64().unwrap() > 10, "{json}");
     assert!(json["controls"].as_u64().unwrap() > 0, "{json}");
 }
 

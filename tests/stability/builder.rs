@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use accelerator::stores::MokaL1;
 use accelerator::{
-    Bytes, CacheResult, Clock, Entry, HoldOwner, L1Stats, L1Store, L2Store, LeaseToken, LevelCache, LevelCacheBuilder,
-    Loaded, NoL1, Postcard, StoreError, StoreErrorKind, StoreResult, async_trait,
+    Bytes, CacheResult, Clock, Compress, EncryptionKeys, Entry, HoldOwner, L1Stats, L1Store, L2Store, Layer,
+    LayerContext, LayerError, LeaseToken, LevelCache, LevelCacheBuilder, LoadError, Loaded, Lz4, MessagePack, NoL1,
+    Postcard, StoreError, StoreErrorKind, StoreResult, Zstd, async_trait,
 };
 
 type B<L1 = NoL1> = LevelCacheBuilder<u64, String, L1>;
@@ -126,6 +127,36 @@ mod builders_of_stores {
     l2!(redis, RedisStore, RedisStoreBuilder, "url", |builder| builder.url("redis://127.0.0.1:6379"));
     #[cfg(feature = "memcached")]
     l2!(memcached, MemcachedStore, MemcachedStoreBuilder, "servers", |builder| builder.servers(["127.0.0.1:11211"]));
+}
+
+/// A layer needs a number and two methods, and never more.
+struct AsTheyAre;
+
+impl Layer for AsTheyAre {
+    fn id(&self) -> u8 {
+        200
+    }
+    fn apply(&self, bytes: &[u8], _: &LayerContext<'_>) -> Result<Option<Vec<u8>>, LoadError> {
+        Ok(Some(bytes.to_vec()))
+    }
+    fn undo(&self, bytes: &[u8], cx: &LayerContext<'_>) -> Result<Vec<u8>, LayerError> {
+        let (_, _, _): (&str, &[u8], usize) = (cx.key(), cx.envelope(), cx.length());
+        if bytes.is_empty() { Err(LayerError::Damaged) } else { Ok(bytes.to_vec()) }
+    }
+}
+
+#[test]
+fn bytes_in_l2() {
+    let _: fn(B, MessagePack) -> B = B::also_reads;
+    let _: fn(B, AsTheyAre) -> B = B::layer;
+    let _: fn(B, Zstd) -> B = B::compress;
+    let _: fn(B, Lz4) -> B = B::compress;
+    let _: fn(B, Compress) -> B = B::compress;
+    let _: [fn(Zstd, usize) -> Compress; 1] = [Zstd::from_bytes];
+    let _: [fn(Lz4) -> Compress; 1] = [Lz4::only_reads];
+    let _: fn(B, EncryptionKeys) -> B = B::encrypt;
+    let _: fn(u32, &[u8; 32]) -> EncryptionKeys = EncryptionKeys::new;
+    let _: fn(EncryptionKeys, u32, &[u8; 32]) -> EncryptionKeys = EncryptionKeys::also_reads;
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use accelerator::stores::MokaL1;
 use accelerator::{CacheFuture, CacheResult, LevelCache, METRIC_NAMES};
 
-const PUBLISHED: [&str; 22] = [
+const PUBLISHED: [&str; 25] = [
     "accelerator_cache_local_hit_total",
     "accelerator_cache_local_miss_total",
     "accelerator_cache_remote_hit_total",
@@ -14,6 +14,9 @@ const PUBLISHED: [&str; 22] = [
     "accelerator_cache_remote_foreign_version_total",
     "accelerator_cache_remote_foreign_codec_total",
     "accelerator_cache_remote_foreign_schema_total",
+    "accelerator_cache_remote_foreign_layer_total",
+    "accelerator_cache_remote_foreign_key_id_total",
+    "accelerator_cache_remote_damaged_total",
     "accelerator_cache_remote_trial_failed_total",
     "accelerator_cache_remote_too_large_total",
     "accelerator_cache_load_total",

@@ -43,15 +43,23 @@ pub struct Stats {
     pub refreshes_failed: u64,
     /// Values not stored in L1 because an invalidation came while they were on their way.
     pub fills_refused: u64,
-    /// L2 values that could not be read: damaged, foreign, or of another version, schema or codec.
+    /// L2 values that could not be read: the next six, and those that are too large.
     pub undecodable: u64,
     /// Of `undecodable`: written by another version of the library.
     pub foreign_version: u64,
-    /// Of `undecodable`: written by another codec.
+    /// Of `undecodable`: written by another codec, which `also_reads` does not name.
     pub foreign_codec: u64,
     /// Of `undecodable`: of another `schema_version`, or of another shape of the type. During a deploy that changes the
     /// type this is normal; at other times two caches share an area.
     pub foreign_schema: u64,
+    /// Of `undecodable`: through a layer that this cache does not have (a compression, encryption), or without encryption
+    /// where this cache has it.
+    pub foreign_layer: u64,
+    /// Of `undecodable`: encrypted with a key that this cache does not have.
+    pub foreign_key_id: u64,
+    /// Of `undecodable`: the checksum does not fit (damaged, cut off, of another key), an encrypted value was changed or
+    /// moved, or the codec can't read what it finds.
+    pub damaged: u64,
     /// Values not stored in L2 because they did not come back from their bytes as they were written. The first 16 values
     /// that a cache encodes are tried, then one in 10,000.
     pub trials_failed: u64,

@@ -1,7 +1,7 @@
 //! I10 and the format: what L2 holds, byte for byte, and that nothing else is ever taken for a value.
 
 use accelerator_core::testkit::{MemoryL1, MemoryL2};
-use accelerator_core::{Clock, L1Store, LevelCache, Lookup, NoL1};
+use accelerator_core::{Clock, L1Store, Layer, LayerContext, LayerError, LevelCache, LoadError, Lookup, NoL1, Zstd};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use crate::common::{TTL, World, ok, secs};
@@ -85,6 +85,53 @@ async fn a_value_in_l2_is_these_bytes() {
         };
         assert_eq!(found, expected.bytes(&name));
     }
+}
+
+/// Turns each byte around.
+struct Inverted;
+
+impl Layer for Inverted {
+    fn id(&self) -> u8 {
+        200
+    }
+    fn apply(&self, bytes: &[u8], _: &LayerContext<'_>) -> Result<Option<Vec<u8>>, LoadError> {
+        Ok(Some(bytes.iter().map(|byte| !byte).collect()))
+    }
+    fn undo(&self, bytes: &[u8], _: &LayerContext<'_>) -> Result<Vec<u8>, LayerError> {
+        Ok(bytes.iter().map(|byte| !byte).collect())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_value_with_layers_is_these_bytes_and_one_that_has_none_is_what_it_was() {
+    let w = World::new();
+    let cache = ok(w.no_loader().fingerprint(false).layer(Inverted));
+    cache.set(&1, 300).await.unwrap();
+    cache.set(&2, None).await.unwrap();
+    for (key, kind, soft, length, payload) in [(1, 0x10, 60_000, 2, vec![0x53, 0xFD]), (2, 0x11, 30_000, 0, vec![])] {
+        let name = format!("t.{key}");
+        let found = w.l2.inner().peek(&name).unwrap();
+        let sealed = Sealed {
+            version_and_kind: kind,
+            nonce: u64::from_le_bytes(found[2..10].try_into().unwrap()),
+            flags: 1,
+            schema: 0,
+            soft_ttl: soft,
+            hard_ttl: soft,
+            extras: vec![1, 200, length, 0, 0, 0],
+            payload,
+            ..Sealed::value(&w)
+        };
+        assert_eq!(found, sealed.bytes(&name));
+        w.l2.inner().put_raw(&name, sealed.bytes(&name), TTL);
+    }
+    let reader = ok(w.twin().no_loader().fingerprint(false).layer(Inverted));
+    assert_eq!(reader.mget(&[1, 2]).await.into_values().unwrap(), [Some(300), None]);
+    // Compression that is left out leaves nothing behind.
+    ok(w.twin().no_loader().compress(Zstd)).set(&3, 300).await.unwrap();
+    let found = w.l2.inner().peek("t.3").unwrap();
+    let nonce = u64::from_le_bytes(found[2..10].try_into().unwrap());
+    assert_eq!(found, Sealed { nonce, ..Sealed::value(&w) }.bytes("t.3"));
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 
 use accelerator_core::testkit::MemoryL2;
-use accelerator_core::{Codec, ErrorKind, LevelCache, LoadError, NoL1, Postcard};
+use accelerator_core::{Codec, EncryptionKeys, ErrorKind, LevelCache, LoadError, NoL1, Postcard};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
@@ -131,9 +131,23 @@ async fn what_is_not_taken_is_said_once_a_minute_with_area_and_cause() {
     ok(w.no_loader().codec(Lying::default())).set(&2, 2).await.unwrap();
     w.l2.inner().put_raw("t.3", "nonsense", secs(3_600));
     w.l2.inner().put_raw("t.4", [0xC7, 0x20].to_vec(), secs(3_600));
-    let reader = ok(w.bare().l1(NoL1).l2(w.l2.clone()));
+    let secret: [u8; 32] = std::array::from_fn(|n| n as u8);
+    let encrypting =
+        |number| ok(w.bare().l2(w.l2.clone()).ttl(secs(3_600)).encrypt(EncryptionKeys::new(number, &secret)));
+    encrypting(7).set(&5, 5).await.unwrap();
+    encrypting(8).set(&6, 6).await.unwrap();
+    let (reader, keyless) = (ok(w.bare().l1(NoL1).l2(w.l2.clone())), encrypting(7));
     for round in 1..=2 {
-        for (key, cause) in [(1, "another schema"), (2, "another codec"), (3, "damaged"), (4, "another version")] {
+        assert_eq!(keyless.get(&6).await.unwrap(), None);
+        let said = records.take();
+        assert!(said.len() == 1 && said[0]["cause"].contains("a key that this cache does not have"), "{said:?}");
+        for (key, cause) in [
+            (1, "another schema"),
+            (2, "another codec"),
+            (3, "damaged"),
+            (4, "another version"),
+            (5, "with other layers"),
+        ] {
             for _ in 0..5 {
                 assert_eq!(reader.get(&key).await.unwrap(), None, "{cause}");
             }
@@ -151,7 +165,8 @@ async fn what_is_not_taken_is_said_once_a_minute_with_area_and_cause() {
     }
     let stats = reader.stats();
     assert_eq!((stats.foreign_schema, stats.foreign_codec, stats.foreign_version), (12, 10, 10));
-    assert_eq!(stats.undecodable, 12 + 10 + 10 + 10);
+    assert_eq!((stats.foreign_layer, stats.damaged, stats.undecodable), (10, 10, 12 + 10 + 10 + 10 + 10));
+    assert_eq!((keyless.stats().foreign_key_id, keyless.stats().undecodable), (2, 2));
 
     let cache = lying(&w, &Lying::default());
     assert_eq!(cache.get(&1_500).await.unwrap(), Some(1_500));

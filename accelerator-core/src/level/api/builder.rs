@@ -25,7 +25,7 @@ use crate::level::stats::overdue::Overdue;
 use crate::level::stats::rejects::Rejects;
 use crate::level::time::background::Background;
 use crate::level::time::key_deadlines::{Remembered, WhenFull};
-use crate::level::time::policy::MAX_REMEMBERED;
+use crate::level::time::policy::{MAX_REMEMBERED, MAX_VALUE_BYTES};
 use crate::level::time::tasks::Tasks;
 use crate::level::wire::Wire;
 use crate::level::wire::cleared::Cleared;
@@ -88,12 +88,6 @@ impl<K: Key, V: Value, L1> LevelCacheBuilder<K, V, L1> {
     {
         self.set.l2 = Some((Arc::new(store), K::encode));
         self.codec(codec)
-    }
-
-    /// How values are encoded for L2. A value written by another codec is a miss.
-    pub fn codec(mut self, codec: impl Codec<V>) -> Self {
-        self.set.codec = Some(Arc::new(codec));
-        self
     }
 
     /// How long a value is fresh, in both levels unless `l1_ttl` or `l2_ttl` say otherwise. Required if they don't. With
@@ -214,24 +208,6 @@ impl<K: Key, V: Value, L1> LevelCacheBuilder<K, V, L1> {
         self
     }
 
-    /// Raise it when values mean something else though their type has not changed (with `fingerprint(false)`: when the
-    /// type changes, too). Values of another schema in L2 are misses, and replaced by the next load, of whichever node, once
-    /// they are a quarter of a second old. Default: 0.
-    #[doc = include_str!("../../../docs/builder/schema_version.md")]
-    pub fn schema_version(mut self, version: u32) -> Self {
-        self.set.schema = version;
-        self
-    }
-
-    /// Whether `build()` looks at what `V` asks for when it is deserialized ([`Codec::shape`]): values of another shape
-    /// are then misses, and a type that the codec can't read back is refused. Without it, bytes of the codec postcard
-    /// that were written for another type may be read as nonsense. Default: yes.
-    #[doc = include_str!("../../../docs/builder/fingerprint.md")]
-    pub fn fingerprint(mut self, yes: bool) -> Self {
-        self.set.fingerprint = yes;
-        self
-    }
-
     /// Another clock, for tests. Default: the operating system's.
     #[doc = include_str!("../../../docs/builder/clock.md")]
     pub fn clock(mut self, clock: impl Clock) -> Self {
@@ -315,11 +291,15 @@ impl<K: Key, V: Value, L1> LevelCacheBuilder<K, V, L1> {
             }
             (Some((store, text)), Some(codec)) => {
                 let most = longest_value(set.max_value_bytes, store.limits().max_value_bytes)?;
-                let schema = schema(&*codec, set.schema, set.fingerprint)?;
-                let terms = Terms::of::<K, V>(codec.id(), schema, policy.lives_in_l2(), most);
+                let schema = schema("codec", &*codec, set.schema, set.fingerprint)?;
+                let (also, layers) = set.bytes.checked(codec.id(), set.schema, set.fingerprint)?;
+                let terms = Terms::of::<K, V>(codec.id(), schema, policy.lives_in_l2(), most).with_layers(layers.ids());
                 let claim = claim_area(&*store, &set.area, terms, set.share_area)?;
                 let wire = Wire {
                     schema,
+                    also,
+                    layers,
+                    most_in_layers: most.max(MAX_VALUE_BYTES),
                     limits: store.limits().max_value_bytes(most),
                     codec,
                     text,

@@ -4,6 +4,7 @@
 
 pub(crate) mod area;
 pub(crate) mod builder;
+pub(crate) mod builder_bytes;
 pub(crate) mod cache;
 pub(crate) mod handle;
 #[cfg(feature = "metrics")]

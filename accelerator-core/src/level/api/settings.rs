@@ -8,13 +8,17 @@ use tokio::runtime::Handle;
 
 use crate::error::{CacheError, CacheResult};
 use crate::key::CacheKey;
+use crate::level::bounds::Value;
 use crate::level::local::claim::{AreaClaim, Terms};
 use crate::level::source::Sources;
 use crate::level::time::policy::{MAX_VALUE_BYTES, Policy, RECOVERY_BYTES};
 use crate::level::wire::envelope::ENVELOPE_LEN;
+use crate::level::wire::layers::Layers;
+use crate::level::wire::schema::schema;
 use crate::time::{TimeSource, millis};
 use crate::traits::codec::Codec;
 use crate::traits::l2::L2Store;
+use crate::traits::layer::Layer;
 
 /// An L2 store, and how keys become its text.
 type L2<K> = (Arc<dyn L2Store>, fn(&K, &mut String));
@@ -24,6 +28,7 @@ pub(crate) struct Settings<K, V> {
     pub(crate) has_l1: bool,
     pub(crate) l2: Option<L2<K>>,
     pub(crate) codec: Option<Arc<dyn Codec<V>>>,
+    pub(crate) bytes: BytesInL2<V>,
     pub(crate) sources: Sources<K, V>,
     pub(crate) ttl: Option<Duration>,
     pub(crate) l1_ttl: Option<Duration>,
@@ -54,6 +59,7 @@ impl<K, V> Default for Settings<K, V> {
             has_l1: false,
             l2: None,
             codec: None,
+            bytes: BytesInL2::default(),
             sources: Sources { one: None, many: None },
             ttl: None,
             l1_ttl: None,
@@ -245,4 +251,57 @@ pub(crate) fn area_prefix(area: &str) -> String {
     area.to_owned().encode(&mut prefix);
     prefix.push('.');
     prefix
+}
+
+/// What the builder was told of the bytes in L2 beside the codec.
+pub(crate) struct BytesInL2<V> {
+    pub(crate) also: Vec<Arc<dyn Codec<V>>>,
+    /// In three groups, whatever the order of the calls: what is encrypted can't be compressed.
+    pub(crate) compress: Vec<Arc<dyn Layer>>,
+    pub(crate) others: Vec<Arc<dyn Layer>>,
+    pub(crate) encrypt: Vec<Arc<dyn Layer>>,
+    /// What is wrong with the keys, as `build()` says it.
+    #[cfg(feature = "encrypt")]
+    pub(crate) fault: Option<(u32, &'static str)>,
+}
+
+impl<V> Default for BytesInL2<V> {
+    fn default() -> Self {
+        Self {
+            also: Vec::new(),
+            compress: Vec::new(),
+            others: Vec::new(),
+            encrypt: Vec::new(),
+            #[cfg(feature = "encrypt")]
+            fault: None,
+        }
+    }
+}
+
+/// Further codecs with their schemas.
+type Also<V> = Vec<(Arc<dyn Codec<V>>, u32)>;
+
+impl<V: Value> BytesInL2<V> {
+    /// The further codecs and the layers of a cache that writes with the codec of this number.
+    pub(crate) fn checked(self, writes: u8, version: u32, fingerprint: bool) -> CacheResult<(Also<V>, Layers)> {
+        #[cfg(feature = "encrypt")]
+        if let Some((number, fault)) = self.fault {
+            return Err(CacheError::config("encrypt", format!("key {number}"), fault));
+        }
+        let mut also: Also<V> = Vec::with_capacity(self.also.len());
+        for codec in self.also {
+            let id = codec.id();
+            if id == writes || also.iter().any(|(other, _)| other.id() == id) {
+                let given = format!("codec {id}");
+                return Err(CacheError::config(
+                    "also_reads",
+                    given,
+                    "takes each other codec once; codec(..) reads, too",
+                ));
+            }
+            let schema = schema("also_reads", &*codec, version, fingerprint)?;
+            also.push((codec, schema));
+        }
+        Ok((also, Layers::new([self.compress, self.others, self.encrypt].concat())?))
+    }
 }

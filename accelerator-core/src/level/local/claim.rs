@@ -46,12 +46,20 @@ pub(crate) struct Terms {
     /// `l2_ttl`, `null_ttl` and `stale_on_error`, in milliseconds.
     lives: [u64; 3],
     max_value_bytes: usize,
+    /// The numbers of its layers.
+    layers: Vec<u8>,
 }
 
 impl Terms {
     pub(crate) fn of<K: 'static, V: 'static>(codec: u8, schema: u32, lives: [u64; 3], max_value_bytes: usize) -> Self {
         let types = [(TypeId::of::<K>(), type_name::<K>()), (TypeId::of::<V>(), type_name::<V>())];
-        Self { types, codec, schema, lives, max_value_bytes }
+        Self { types, codec, schema, lives, max_value_bytes, layers: Vec::new() }
+    }
+
+    /// With layers of these numbers.
+    pub(crate) fn with_layers(mut self, layers: Vec<u8>) -> Self {
+        self.layers = layers;
+        self
     }
 
     /// What is different in another's.
@@ -63,6 +71,7 @@ impl Terms {
             () if self.codec != other.codec => Some("another codec".to_owned()),
             () if self.schema != other.schema => Some("another shape of its values, or schema_version".to_owned()),
             () if self.lives != other.lives => Some("another l2_ttl, null_ttl or stale_on_error".to_owned()),
+            () if self.layers != other.layers => Some("other layers (compress, encrypt)".to_owned()),
             () if self != other => Some("another max_value_bytes".to_owned()),
             () => None,
         }

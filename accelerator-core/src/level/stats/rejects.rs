@@ -15,12 +15,20 @@ pub(crate) enum Origin {
     Codec,
     /// Another `schema_version`, or another shape of the type.
     Schema,
+    /// A layer that this cache does not have, or without one that no value of this cache is without.
+    Layer,
+    /// A key of encryption that this cache does not have.
+    KeyId,
 }
 
 /// A cause is told so often at most, in milliseconds.
 const PAUSE: u64 = 60_000;
-/// Causes: three origins, damage, a value that was lost in its trial, one that is too large to be read or to be stored.
-const CAUSES: usize = 7;
+/// Causes: the origins, damage, a value that was lost in its trial, one that is too large to be read or to be stored.
+const DAMAGED: usize = Origin::KeyId as usize + 1;
+const LOST: usize = DAMAGED + 1;
+const TOO_LARGE_TO_READ: usize = LOST + 1;
+const TOO_LARGE_TO_STORE: usize = TOO_LARGE_TO_READ + 1;
+const CAUSES: usize = TOO_LARGE_TO_STORE + 1;
 
 /// One cache's.
 pub(crate) struct Rejects {
@@ -42,6 +50,8 @@ impl Rejects {
             Origin::Version => Rare::ForeignVersion,
             Origin::Codec => Rare::ForeignCodec,
             Origin::Schema => Rare::ForeignSchema,
+            Origin::Layer => Rare::ForeignLayer,
+            Origin::KeyId => Rare::ForeignKeyId,
         });
         if self.is_time_to_tell(origin as usize, now) {
             let cause = match origin {
@@ -51,6 +61,10 @@ impl Rejects {
                     "of another schema: the type or its schema_version differs; \
                      during a deploy that is normal, else two caches share the area"
                 }
+                Origin::Layer => {
+                    "with other layers: another compression, or encrypted and this cache is not, or not so"
+                }
+                Origin::KeyId => "encrypted with a key that this cache does not have",
             };
             tracing::warn!(target: "accelerator::l2", area = %self.area, cause, "a value in L2 is not read");
         }
@@ -59,8 +73,9 @@ impl Rejects {
     #[cold]
     pub(crate) fn damaged(&self, now: u64) {
         self.counters.one(Count::Undecodable);
-        if self.is_time_to_tell(3, now) {
-            let cause = "damaged, cut off, of another key, or not decodable";
+        self.counters.rare(Rare::Damaged);
+        if self.is_time_to_tell(DAMAGED, now) {
+            let cause = "damaged, cut off, changed, of another key, or not decodable";
             tracing::warn!(target: "accelerator::l2", area = %self.area, cause, "a value in L2 is not read");
         }
     }
@@ -69,7 +84,7 @@ impl Rejects {
     #[cold]
     pub(crate) fn lost<V>(&self, how: Lost, now: u64) {
         self.counters.rare(Rare::TrialFailed);
-        if self.is_time_to_tell(4, now) {
+        if self.is_time_to_tell(LOST, now) {
             let (value, cause) = (type_name::<V>(), how.cause());
             tracing::warn!(target: "accelerator::l2", area = %self.area, value, cause, "a value is not stored in L2");
         }
@@ -80,7 +95,7 @@ impl Rejects {
     pub(crate) fn too_large_to_read(&self, bytes: usize, limit: usize, now: u64) {
         self.counters.one(Count::Undecodable);
         self.counters.rare(Rare::TooLarge);
-        if self.is_time_to_tell(5, now) {
+        if self.is_time_to_tell(TOO_LARGE_TO_READ, now) {
             let cause = "larger than max_value_bytes: another node has a larger one";
             tracing::warn!(target: "accelerator::l2", area = %self.area, bytes, limit, cause, "a value in L2 is not read");
         }
@@ -90,7 +105,7 @@ impl Rejects {
     #[cold]
     pub(crate) fn too_large_to_store(&self, bytes: usize, limit: usize, now: u64) {
         self.counters.rare(Rare::TooLarge);
-        if self.is_time_to_tell(6, now) {
+        if self.is_time_to_tell(TOO_LARGE_TO_STORE, now) {
             let cause = "larger than max_value_bytes: raise it here and in the builder of the store";
             tracing::warn!(target: "accelerator::l2", area = %self.area, bytes, limit, cause, "a value is not stored in L2");
         }

@@ -38,6 +38,9 @@ metrics! {
     "remote_foreign_version_total" "Of these: written by another version of the library." |s| s.foreign_version;
     "remote_foreign_codec_total" "Of these: written by another codec." |s| s.foreign_codec;
     "remote_foreign_schema_total" "Of these: of another schema." |s| s.foreign_schema;
+    "remote_foreign_layer_total" "Of these: with other layers than this cache has." |s| s.foreign_layer;
+    "remote_foreign_key_id_total" "Of these: encrypted with a key that this cache does not have." |s| s.foreign_key_id;
+    "remote_damaged_total" "Of these: damaged, changed, of another key, or not decodable." |s| s.damaged;
     "remote_trial_failed_total" "Values not stored in L2: their bytes don't give them back." |s| s.trials_failed;
     "remote_too_large_total" "Values not stored in L2, or not read from there: larger than max_value_bytes." |s| s.too_large;
     "load_total" "Keys for which the source was asked." Stats::loads;

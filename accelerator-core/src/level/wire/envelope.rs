@@ -4,6 +4,9 @@
 //! 0 C7 | 1 version:4 kind:4 | 2 nonce u64 | 10 codec u8 | 11 flags | 12 schema u32 | 16 written_at ms u48
 //! 22 soft_ttl ms u32 | 26 hard_ttl ms u32 | 30 extras_len u16 | 32 xxh3-64 | 40 extras | payload
 //! ```
+//! The lowest of the flags says that the value went through layers; the extras name them (`layers.rs`). Without it there
+//! are no extras.
+//!
 //! The checksum covers all other bytes and is seeded with the hash of the full logical key: damage, truncation, a
 //! hashed long key that collides and a reply meant for another key all become misses.
 
@@ -20,8 +23,16 @@ use crate::traits::l2::head::{HEAD_LEN, Head, Kind};
 pub(crate) const ENVELOPE_LEN: usize = 40;
 /// Where the codec's number is.
 pub(crate) const CODEC: usize = 10;
+/// Where the flags are.
+pub(crate) const FLAGS: usize = 11;
 /// Where the schema is.
 pub(crate) const SCHEMA: Range<usize> = 12..16;
+/// Bytes before the length of the extras: what the envelope says of the value.
+pub(crate) const SAID: usize = 30;
+/// Bytes of one layer in the extras: `id u8 | length u32`.
+pub(crate) const STEP: usize = 5;
+/// The flag of values that went through layers.
+pub(crate) const LAYERED: u8 = 1;
 /// A writer's clock may be ahead of ours by this much before its value counts as soft-expired.
 pub(crate) const MAX_AHEAD_MS: u64 = 5_000;
 /// A foreign value is left alone for so long: those who waited for it come and take it, before others replace it.
@@ -48,9 +59,9 @@ pub(crate) enum Unreadable {
     Garbage,
     /// Of so many bytes, more than this cache takes: may be replaced.
     TooLarge(usize),
-    /// Another version, or another schema or codec and young (a rolling deploy): must not be replaced.
+    /// Another version, or another schema, codec or other layers and young (a rolling deploy): must not be replaced.
     Foreign(Origin),
-    /// Another schema or codec, and not young any more: gives way to the next load (ADR 0050).
+    /// Another schema, codec or other layers, and not young any more: gives way to the next load (ADR 0050).
     Outdated(Origin),
 }
 
@@ -73,22 +84,43 @@ pub(crate) fn open_buffer() -> Vec<u8> {
     out
 }
 
-/// Writes the envelope into the first bytes of `buffer`.
-pub(crate) fn seal(buffer: &mut [u8], key: &str, meta: &Meta) {
-    buffer[..HEAD_LEN].copy_from_slice(&meta.head.to_bytes());
-    buffer[CODEC] = meta.codec;
-    buffer[11] = 0;
-    buffer[SCHEMA].copy_from_slice(&meta.schema.to_le_bytes());
-    buffer[16..22].copy_from_slice(&(meta.written_at & U48).to_le_bytes()[..6]);
-    buffer[22..26].copy_from_slice(&meta.soft_ttl.to_le_bytes());
-    buffer[26..30].copy_from_slice(&meta.hard_ttl.to_le_bytes());
-    buffer[30..32].copy_from_slice(&0_u16.to_le_bytes());
+/// What the envelope says of a value before its extras.
+pub(crate) fn said(meta: &Meta, flags: u8) -> [u8; SAID] {
+    let mut said = [0; SAID];
+    said[..HEAD_LEN].copy_from_slice(&meta.head.to_bytes());
+    said[CODEC] = meta.codec;
+    said[FLAGS] = flags;
+    said[SCHEMA].copy_from_slice(&meta.schema.to_le_bytes());
+    said[16..22].copy_from_slice(&(meta.written_at & U48).to_le_bytes()[..6]);
+    said[22..26].copy_from_slice(&meta.soft_ttl.to_le_bytes());
+    said[26..30].copy_from_slice(&meta.hard_ttl.to_le_bytes());
+    said
+}
+
+/// Writes the envelope into the first bytes of `buffer`, whose next `extras` bytes are the extras.
+pub(crate) fn seal(buffer: &mut [u8], key: &str, said: &[u8; SAID], extras: u16) {
+    buffer[..SAID].copy_from_slice(said);
+    buffer[SAID..32].copy_from_slice(&extras.to_le_bytes());
     let sum = checksum(buffer, key);
     buffer[32..40].copy_from_slice(&sum.to_le_bytes());
 }
 
-/// Reads bytes from L2: what they say, and the payload.
-pub(crate) fn parse<'a>(bytes: &'a [u8], key: &str) -> Result<(Meta, &'a [u8]), Unreadable> {
+/// What bytes from L2 say.
+pub(crate) struct Parsed<'a> {
+    pub(crate) meta: Meta,
+    /// Of a value that went through layers.
+    pub(crate) layered: Option<Steps<'a>>,
+    pub(crate) payload: &'a [u8],
+}
+
+/// What a layered value says of itself.
+pub(crate) struct Steps<'a> {
+    pub(crate) said: &'a [u8; SAID],
+    pub(crate) extras: &'a [u8],
+}
+
+/// Reads bytes from L2.
+pub(crate) fn parse<'a>(bytes: &'a [u8], key: &str) -> Result<Parsed<'a>, Unreadable> {
     // The version comes first: a later one may place everything else differently.
     if bytes.first() == Some(&crate::head::MAGIC) && bytes.get(1).is_some_and(|b| b >> 4 != crate::head::VERSION) {
         return Err(Unreadable::Foreign(Origin::Version));
@@ -109,14 +141,33 @@ pub(crate) fn parse<'a>(bytes: &'a [u8], key: &str) -> Result<(Meta, &'a [u8]), 
         hard_ttl: u32::from_le_bytes(field(fixed, 26)),
     };
     let extras = usize::from(u16::from_le_bytes(field(fixed, 30)));
-    // Flags and extras have no meaning yet: who sets them is newer than we are.
-    if fixed[11] != 0 || extras != 0 {
-        return Err(Unreadable::Foreign(Origin::Version));
-    }
     if !matches!(head.kind, Kind::Value | Kind::Absent) {
         return Err(Unreadable::Garbage);
     }
-    Ok((meta, &bytes[ENVELOPE_LEN..]))
+    let payload = &bytes[ENVELOPE_LEN..];
+    if fixed[FLAGS] == 0 && extras == 0 {
+        return Ok(Parsed { meta, layered: None, payload });
+    }
+    let (steps, payload) = steps(fixed, payload, extras)?;
+    Ok(Parsed { meta, layered: Some(steps), payload })
+}
+
+/// The extras of a layered value, and what is behind them.
+#[inline(never)]
+fn steps<'a>(
+    fixed: &'a [u8; ENVELOPE_LEN],
+    rest: &'a [u8],
+    extras: usize,
+) -> Result<(Steps<'a>, &'a [u8]), Unreadable> {
+    // Who sets other flags, or writes something else into the extras, is newer than we are.
+    let newer = Unreadable::Foreign(Origin::Version);
+    let (extras, payload) = rest.split_at_checked(extras).ok_or(Unreadable::Garbage)?;
+    let count = extras.first().copied().filter(|count| *count > 0).ok_or(newer)?;
+    if fixed[FLAGS] != LAYERED || extras.len() != 1 + usize::from(count) * STEP {
+        return Err(newer);
+    }
+    let said = fixed.first_chunk().ok_or(Unreadable::Garbage)?;
+    Ok((Steps { said, extras }, payload))
 }
 
 impl Meta {

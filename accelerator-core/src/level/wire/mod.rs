@@ -1,10 +1,11 @@
 //! How keys and values look in L2: the text of a key, the bytes of a value, and which of them are believed.
 //!
-//! The room `remote` calls it on the way to the store and back. It calls the codec, and asks the store for nothing but its
+//! The room `remote` calls it on the way to the store and back. It calls codec and layers, and asks the store for nothing but its
 //! time.
 
 pub(crate) mod cleared;
 pub(crate) mod envelope;
+pub(crate) mod layers;
 pub(crate) mod moment;
 pub(crate) mod schema;
 pub(crate) mod seal;
@@ -16,6 +17,7 @@ use std::sync::Arc;
 
 use crate::level::stats::rejects::Rejects;
 use crate::level::wire::cleared::Cleared;
+use crate::level::wire::layers::Layers;
 use crate::level::wire::trials::Trials;
 use crate::traits::codec::Codec;
 use crate::traits::l2::Limits;
@@ -23,6 +25,11 @@ use crate::traits::l2::Limits;
 /// The form of one cache's keys and values in L2.
 pub(crate) struct Wire<K, V> {
     pub(crate) codec: Arc<dyn Codec<V>>,
+    /// Codecs that others write with, and their schemas.
+    pub(crate) also: Vec<(Arc<dyn Codec<V>>, u32)>,
+    pub(crate) layers: Layers,
+    /// The longest that a value is on its way through layers; L2 has it shorter.
+    pub(crate) most_in_layers: usize,
     /// `CacheKey::encode`, as a pointer: a cache without L2 asks nothing of its keys.
     pub(crate) text: fn(&K, &mut String),
     /// The escaped area and a dot.

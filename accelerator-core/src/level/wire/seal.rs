@@ -12,10 +12,12 @@ use crate::level::stats::rejects::Origin;
 use crate::level::time::policy::Life;
 use crate::level::wire::Wire;
 use crate::level::wire::envelope;
-use crate::level::wire::envelope::{Meta, Unreadable};
+use crate::level::wire::envelope::{Meta, Parsed, Unreadable};
+use crate::level::wire::layers::Layered;
 use crate::level::wire::moment::{Dated, Instants};
 use crate::level::wire::wall_clock;
 use crate::level::wire::wire_key::WireKey;
+use crate::traits::codec::Codec;
 use crate::traits::l2::L2Store;
 use crate::traits::l2::head::{Head, Kind};
 
@@ -80,11 +82,9 @@ impl<K: Key, V: Value> Wire<K, V> {
             let encoded = catch_unwind(AssertUnwindSafe(|| self.codec.encode(value, &mut buffer)));
             encoded.unwrap_or_else(|_| Err("the codec panicked".into())).map_err(Unsealed::NotEncoded)?;
         }
-        let limit = self.limits.max_value_bytes;
-        if buffer.len() > limit {
-            self.rejects.too_large_to_store(buffer.len(), limit, now);
-            return Err(Unsealed::TooLarge { size: buffer.len(), limit });
-        }
+        // A layer may make it shorter than what the store takes.
+        let most = if self.layers.is_empty() { self.limits.max_value_bytes } else { self.most_in_layers };
+        self.check_size(&buffer, most, now)?;
         if value.is_some() && self.trials.is_due() {
             comes_back(&*self.codec, &buffer[envelope::ENVELOPE_LEN..]).map_err(|how| {
                 self.rejects.lost::<V>(how, now);
@@ -101,29 +101,81 @@ impl<K: Key, V: Value> Wire<K, V> {
             soft_ttl: ms(stamp.life.fresh),
             hard_ttl: ms(stamp.life.useful),
         };
-        envelope::seal(&mut buffer, &name.full, &meta);
+        if self.layers.is_empty() {
+            envelope::seal(&mut buffer, &name.full, &envelope::said(&meta, 0), 0);
+        } else {
+            self.seal_layered(&mut buffer, &name.full, &meta, now)?;
+        }
         Ok(Sealed { bytes: buffer.into(), ttl: self.rounded_up(ms(life.useful)) })
     }
 
-    /// Where a value comes from that is not ours.
+    fn check_size(&self, buffer: &[u8], limit: usize, now: u64) -> Result<(), Unsealed> {
+        if buffer.len() <= limit {
+            return Ok(());
+        }
+        self.rejects.too_large_to_store(buffer.len(), limit, now);
+        Err(Unsealed::TooLarge { size: buffer.len(), limit })
+    }
+
+    /// The buffer has room for the envelope and what the codec has written.
+    fn seal_layered(&self, buffer: &mut Vec<u8>, key: &str, meta: &Meta, now: u64) -> Result<(), Unsealed> {
+        let said = envelope::said(meta, envelope::LAYERED);
+        let bytes = &buffer[envelope::ENVELOPE_LEN..];
+        let layered = self.layers.apply(bytes, key, &said, self.most_in_layers).map_err(Unsealed::NotEncoded)?;
+        let (said, extras) = match layered {
+            None => (envelope::said(meta, 0), 0),
+            Some(Layered { extras, payload }) => {
+                buffer.truncate(envelope::ENVELOPE_LEN);
+                buffer.reserve_exact(extras.len() + payload.len());
+                buffer.extend_from_slice(&extras);
+                buffer.extend_from_slice(&payload);
+                let length = u16::try_from(extras.len());
+                (said, length.map_err(|_| Unsealed::NotEncoded("too many layers".into()))?)
+            }
+        };
+        self.check_size(buffer, self.limits.max_value_bytes, now)?;
+        envelope::seal(buffer, key, &said, extras);
+        Ok(())
+    }
+
+    /// Whether a value is this cache's own, as far as codec and schema tell.
     #[inline(always)]
-    fn origin(&self, meta: &Meta) -> Option<Origin> {
-        match () {
-            () if meta.codec != self.codec.id() => Some(Origin::Codec),
-            () if meta.schema != self.schema => Some(Origin::Schema),
-            () => None,
+    fn is_own(&self, meta: &Meta) -> bool {
+        meta.schema == self.schema && meta.codec == self.codec.id()
+    }
+
+    /// Where a value comes from that is not ours.
+    #[inline(never)]
+    fn origin(&self, parsed: &Parsed<'_>) -> Option<Origin> {
+        let (meta, layers) = (&parsed.meta, &self.layers);
+        let known = self.is_own(meta) || self.also_read(meta).is_some();
+        let codecs = || self.also.iter().map(|(codec, _)| codec.id()).chain([self.codec.id()]);
+        match &parsed.layered {
+            _ if !known && !codecs().any(|codec| codec == meta.codec) => Some(Origin::Codec),
+            _ if !known => Some(Origin::Schema),
+            None => layers.required.then_some(Origin::Layer),
+            Some(steps) => layers.origin(steps, parsed.payload),
         }
     }
 
-    /// Whose value gives way to the next load, where these bytes are one. Of our own it costs a look at two fields.
+    /// The codec of a value that another one has written than this cache writes with.
+    #[inline(never)]
+    fn also_read(&self, meta: &Meta) -> Option<&dyn Codec<V>> {
+        let codec = self.also.iter().find(|(codec, schema)| codec.id() == meta.codec && *schema == meta.schema);
+        codec.map(|(codec, _)| &**codec)
+    }
+
+    /// Whose value gives way to the next load, where these bytes are one. Of our own without layers it costs a look at
+    /// three fields.
     #[inline]
     pub(crate) fn outdated(&self, full: &str, bytes: &[u8], at: Instants) -> Option<Origin> {
         let (codec, schema) = (bytes.get(envelope::CODEC)?, bytes.get(envelope::SCHEMA)?);
-        if *codec == self.codec.id() && schema == self.schema.to_le_bytes() {
+        let is_plain = bytes.get(envelope::FLAGS) == Some(&0) && !self.layers.required;
+        if *codec == self.codec.id() && schema == self.schema.to_le_bytes() && is_plain {
             return None;
         }
-        let (meta, _) = envelope::parse(bytes, full).ok()?;
-        match Unreadable::of(self.origin(&meta)?, &meta, at) {
+        let parsed = envelope::parse(bytes, full).ok()?;
+        match Unreadable::of(self.origin(&parsed)?, &parsed.meta, at) {
             Unreadable::Outdated(origin) => Some(origin),
             _ => None,
         }
@@ -140,23 +192,43 @@ impl<K: Key, V: Value> Wire<K, V> {
         if bytes.len() > self.limits.max_value_bytes {
             return Err(Unreadable::TooLarge(bytes.len()));
         }
-        let (meta, payload) = envelope::parse(bytes, full)?;
-        if let Some(origin) = self.origin(&meta) {
+        let parsed = envelope::parse(bytes, full)?;
+        let (meta, is_own) = (parsed.meta, self.is_own(&parsed.meta));
+        let is_plain = parsed.layered.is_none() && !self.layers.required;
+        if !(is_own && is_plain)
+            && let Some(origin) = self.origin(&parsed)
+        {
             return Err(Unreadable::of(origin, &meta, at));
         }
         let left = meta.left(at.unix, at.least_age);
         if left.useful == 0 || self.cleared.covers(meta.written_at) {
             return Ok(None);
         }
-        let value = match meta.head.kind {
-            Kind::Absent if payload.is_empty() => None,
-            Kind::Absent => return Err(Unreadable::Garbage),
-            _ => {
-                // A codec that panics on bytes is one that can't read them.
-                let decoded = catch_unwind(AssertUnwindSafe(|| self.codec.decode(payload)));
-                Some(decoded.ok().and_then(Result::ok).ok_or(Unreadable::Garbage)?)
+        let codec = if is_own { &*self.codec } else { self.also_read(&meta).unwrap_or(&*self.codec) };
+        let value = match parsed.layered {
+            None => decoded(codec, meta.head.kind, parsed.payload),
+            Some(steps) => {
+                let undone = self.layers.undo(&steps, parsed.payload, full, self.most_in_layers);
+                let payload = undone.map_err(|why| match why {
+                    Unreadable::Foreign(origin) => Unreadable::of(origin, &meta, at),
+                    damaged => damaged,
+                })?;
+                decoded(codec, meta.head.kind, &payload)
             }
         };
-        Ok(Some(Dated { value, until: left.from(at.now) }))
+        Ok(Some(Dated { value: value?, until: left.from(at.now) }))
+    }
+}
+
+#[inline(always)]
+fn decoded<V: Value>(codec: &dyn Codec<V>, kind: Kind, payload: &[u8]) -> Result<Option<V>, Unreadable> {
+    match kind {
+        Kind::Absent if payload.is_empty() => Ok(None),
+        Kind::Absent => Err(Unreadable::Garbage),
+        _ => {
+            // A codec that panics on bytes is one that can't read them.
+            let decoded = catch_unwind(AssertUnwindSafe(|| codec.decode(payload)));
+            decoded.ok().and_then(Result::ok).map(Some).ok_or(Unreadable::Garbage)
+        }
     }
 }

@@ -7,6 +7,7 @@ mod batches;
 mod deploy;
 mod guards;
 mod pause;
+pub mod rollout;
 mod trips;
 mod values;
 

@@ -100,6 +100,46 @@ macro_rules! codec_laws {
     };
 }
 
+/// Proves a [`Layer`](crate::Layer): a module of that name with one test per [law](crate::testkit::laws::layer).
+///
+/// The samples are bytes as a codec writes them; the laws try the empty one, too. Give some that the layer has a use for:
+/// long ones, where short ones are left alone.
+///
+/// ```
+/// # use accelerator_core::{Layer, LayerContext, LayerError, LoadError};
+/// # struct Inverted;
+/// # impl Layer for Inverted {
+/// #     fn id(&self) -> u8 { 200 }
+/// #     fn apply(&self, bytes: &[u8], _: &LayerContext<'_>) -> Result<Option<Vec<u8>>, LoadError> {
+/// #         Ok(Some(bytes.iter().map(|byte| !byte).collect()))
+/// #     }
+/// #     fn undo(&self, bytes: &[u8], _: &LayerContext<'_>) -> Result<Vec<u8>, LayerError> {
+/// #         Ok(bytes.iter().map(|byte| !byte).collect())
+/// #     }
+/// # }
+/// accelerator_core::layer_laws!(inverted, Inverted, [b"text".to_vec(), vec![7; 5_000]]);
+/// ```
+///
+/// A layer that authenticates (encryption) says so, and must then notice each changed byte, and another context:
+///
+/// ```
+/// # #[cfg(feature = "encrypt")]
+/// # mod sealed {
+/// # use accelerator_core::EncryptionKeys;
+/// # fn key() -> [u8; 32] { std::array::from_fn(|n| n as u8) }
+/// accelerator_core::layer_laws!(encrypted, EncryptionKeys::new(1, &key()), authentic [b"text".to_vec()]);
+/// # }
+/// ```
+#[macro_export]
+macro_rules! layer_laws {
+    ($name:ident, $layer:expr, authentic $samples:expr $(,)?) => {
+        $crate::__layer_law_list! { __layer_tests, $name, $crate::testkit::laws::layer::Seal::Authentic, $layer, $samples }
+    };
+    ($name:ident, $layer:expr, $samples:expr $(,)?) => {
+        $crate::__layer_law_list! { __layer_tests, $name, $crate::testkit::laws::layer::Seal::Open, $layer, $samples }
+    };
+}
+
 /// Proves a [`CacheKey`](crate::CacheKey): a module of that name with one test per
 /// [law](crate::testkit::laws::key). The samples are different keys.
 ///
@@ -308,6 +348,21 @@ macro_rules! __sample_tests {
             $(#[test] fn $law() {
                 let samples: ::std::vec::Vec<$of> = ::std::vec::Vec::from($samples);
                 $crate::testkit::laws::$laws::$law($subject, &samples);
+            })*
+        }
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __layer_tests {
+    ([$($law:ident),* $(,)?] $name:ident, $seal:expr, $layer:expr, $samples:expr) => {
+        mod $name {
+            #[allow(unused_imports)]
+            use super::*;
+            $(#[test] fn $law() {
+                let samples: ::std::vec::Vec<::std::vec::Vec<u8>> = ::std::vec::Vec::from($samples);
+                $crate::testkit::laws::layer::$law(&|| $layer, $seal, &samples);
             })*
         }
     };

@@ -1,7 +1,7 @@
-//! The laws of stores, buses, codecs and keys: what the engine relies on, one function per law.
+//! The laws of stores, buses, codecs, layers and keys: what the engine relies on, one function per law.
 //!
 //! Not to be called by hand: [`l1_laws!`](crate::l1_laws), [`l2_laws!`](crate::l2_laws),
-//! [`bus_laws!`](crate::bus_laws), [`codec_laws!`](crate::codec_laws) and [`key_laws!`](crate::key_laws) make one test of each, so that the name of a
+//! [`bus_laws!`](crate::bus_laws), [`codec_laws!`](crate::codec_laws), [`layer_laws!`](crate::layer_laws) and [`key_laws!`](crate::key_laws) make one test of each, so that the name of a
 //! failing test says what is broken. A law fails by panicking. `failures` of each module runs all laws and names those
 //! that are broken, for tests of the laws themselves.
 
@@ -24,6 +24,7 @@ mod l2_race;
 mod l2_renew;
 mod l2_time;
 mod l2_token;
+pub mod layer;
 mod macros;
 mod outage;
 pub mod restart;
