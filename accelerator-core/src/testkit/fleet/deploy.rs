@@ -79,7 +79,7 @@ pub async fn a_new_build_fills_at_once<S: L2Store>(stores: [S; 6]) {
         }
         old.del(&1).await.expect("del");
     };
-    let (read, ()) = tokio::join!(new.get(&1), loads);
+    let (read, ()) = futures_util::future::join(new.get(&1), loads).await;
     assert_eq!(read.expect("loaded"), Some(12));
     // Either the delete came in time, and nothing was stored, or after the fill, and it is gone.
     source.asked.store(0, SeqCst);

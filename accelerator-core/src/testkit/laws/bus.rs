@@ -76,7 +76,7 @@ pub async fn messages_of_a_publisher_arrive_in_order<B: InvalidationBus + ?Sized
             next[at.expect("the next message of one of the publishers")] += 1;
         }
     };
-    tokio::join!(publisher(0), publisher(EACH), hearing);
+    futures_util::future::join3(publisher(0), publisher(EACH), hearing).await;
 }
 
 /// Before `Listening` comes nothing but gaps, whoever publishes, and from it on everything arrives.
@@ -89,7 +89,7 @@ pub async fn listening_comes_before_the_first_message<B: InvalidationBus + ?Size
                 tokio::task::yield_now().await;
             }
         };
-        let (mut heard, ()) = tokio::join!(Heard::at(bus, topic), early);
+        let (mut heard, ()) = futures_util::future::join(Heard::at(bus, topic), early).await;
         publish(bus, topic, number(n)).await;
         loop {
             let message = heard.message().await;
