@@ -1,7 +1,9 @@
 //! The public verbs.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use crate::cache::{Answers, CacheFuture, Lookup, ShutdownReport, Stats, WarmupReport, WriteGuard};
@@ -149,7 +151,8 @@ impl<K: Key, V: Value, L1: L1Store<K, V>> LevelCache<K, V, L1> {
         if let Probed::Hit(value) = self.probe(key, true, true) {
             return Ok(value);
         }
-        get_or_load_on(&self.engine, key, body).await
+        let mut missed = pin!(get_or_load_on(&self.engine, key, body));
+        poll_fn(|cx| poll_apart(missed.as_mut(), cx)).await
     }
 
     /// Writes a value (or `None`: known to be absent) to both levels. Takes effect when called, also if the future is
@@ -324,4 +327,11 @@ impl<K: Key, V: Value, L1: L1Store<K, V>> LevelCache<K, V, L1> {
         let _inside = inside::enter();
         self.local.l1.stats()
     }
+}
+
+/// Polls what a hit has no use for: it takes no registers of the hit's.
+#[cold]
+#[inline(never)]
+fn poll_apart<F: Future>(future: Pin<&mut F>, cx: &mut Context<'_>) -> Poll<F::Output> {
+    future.poll(cx)
 }
