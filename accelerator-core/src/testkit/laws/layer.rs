@@ -35,6 +35,21 @@ macro_rules! __layer_law_list {
     };
 }
 
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __layer_tests {
+    ([$($law:ident),* $(,)?] $name:ident, $seal:expr, $layer:expr, $samples:expr) => {
+        mod $name {
+            #[allow(unused_imports)]
+            use super::*;
+            $(#[test] fn $law() {
+                let samples: ::std::vec::Vec<::std::vec::Vec<u8>> = ::std::vec::Vec::from($samples);
+                $crate::testkit::laws::layer::$law(&|| $layer, $seal, &samples);
+            })*
+        }
+    };
+}
+
 /// The names of the laws that layers made by `make` break.
 pub fn failures<L: Layer>(make: &dyn Fn() -> L, seal: Seal, samples: &[Vec<u8>]) -> Vec<&'static str> {
     super::broken(crate::__layer_law_list! { __law_calls, (make, seal, samples) })

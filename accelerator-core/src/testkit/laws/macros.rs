@@ -353,21 +353,6 @@ macro_rules! __sample_tests {
     };
 }
 
-#[doc(hidden)]
-#[macro_export]
-macro_rules! __layer_tests {
-    ([$($law:ident),* $(,)?] $name:ident, $seal:expr, $layer:expr, $samples:expr) => {
-        mod $name {
-            #[allow(unused_imports)]
-            use super::*;
-            $(#[test] fn $law() {
-                let samples: ::std::vec::Vec<::std::vec::Vec<u8>> = ::std::vec::Vec::from($samples);
-                $crate::testkit::laws::layer::$law(&|| $layer, $seal, &samples);
-            })*
-        }
-    };
-}
-
 // For `failures`: the laws with their names.
 #[doc(hidden)]
 #[macro_export]
