@@ -83,6 +83,9 @@ mod guides {
     #[cfg(all(feature = "encrypt", feature = "msgpack", feature = "postcard", feature = "testkit", feature = "zstd"))]
     #[doc = include_str!("../docs/guide/bytes.md")]
     struct TheBytes;
+    #[cfg(feature = "testkit")]
+    #[doc = include_str!("../docs/guide/consistency.md")]
+    struct Consistency;
     #[cfg(all(feature = "memcached", feature = "redis-tls", feature = "postcard"))]
     #[doc = include_str!("../docs/guide/backends.md")]
     struct Backends;

@@ -43,7 +43,8 @@ pub enum ErrorKind {
     Timeout,
     /// A batch loader left this key out of its answer.
     NotLoaded,
-    /// L1 of this node is right, but L2 did not confirm the write or delete.
+    /// L1 of this node is right, but L2 did not confirm the write or delete, or the bus did not take the news of it: the
+    /// text says which.
     Unconfirmed,
     /// Work had to be detached and there is no tokio runtime to run it.
     NoRuntime,
@@ -123,6 +124,31 @@ impl CacheError {
         Self::made(ErrorKind::Unconfirmed, context, queued, Some(Arc::new(source)))
     }
 
+    /// L2 (if there is one) has confirmed, and the bus has not; the news will be sent again by itself.
+    fn unpublished(op: &str, source: StoreError) -> Self {
+        let context = format!(
+            "{op}: all is right but for other nodes, the bus did not confirm (queued: it is published again; until then \
+             they may answer from their L1)"
+        );
+        Self::made(ErrorKind::Unconfirmed, context, true, Some(Arc::new(source)))
+    }
+
+    /// The end of a write: what became of it here and in L2, and whether the bus has `told` it to others.
+    pub(crate) fn of_write(op: &str, written: CacheResult<()>, told: StoreResult<()>) -> CacheResult<()> {
+        match (written, told) {
+            (written, Ok(())) => written,
+            (Err(error), Err(source)) if error.kind() == ErrorKind::Unconfirmed => {
+                let then = if error.is_queued() { "both are queued" } else { "the delete is not queued: call again" };
+                let context = format!(
+                    "{op}: L1 of this node is right, neither L2 nor the bus confirmed ({then}; this node reads past L2 \
+                     for the key, other nodes may answer from their L1; the bus said: {source:#})"
+                );
+                Err(Self::made(ErrorKind::Unconfirmed, context, error.is_queued(), error.0.source.clone()))
+            }
+            (_, Err(source)) => Err(Self::unpublished(op, source)),
+        }
+    }
+
     /// The end of a call in two parts. Where both failed, a delete that is not queued is what has to be told.
     pub(crate) fn of_two(one: CacheResult<()>, other: CacheResult<()>) -> CacheResult<()> {
         match (one, other) {
@@ -135,6 +161,11 @@ impl CacheError {
         let context =
             "write_guard: L2 did not confirm the hold; change nothing yet, or change it and call del".to_owned();
         Self::made(ErrorKind::Unconfirmed, context, false, Some(Arc::new(source)))
+    }
+
+    pub(crate) fn hold_not_told(source: StoreError) -> Self {
+        let context = "write_guard: the bus did not confirm the hold; change nothing yet, or change it and call del";
+        Self::made(ErrorKind::Unconfirmed, context.to_owned(), false, Some(Arc::new(source)))
     }
 
     pub(crate) fn panic(what: &str, payload: &(dyn Any + Send)) -> Self {
@@ -174,7 +205,7 @@ impl CacheError {
     /// For [`ErrorKind::Unconfirmed`]: whether the delete of every key that L2 did not confirm is queued and will be sent
     /// again, unless a later write of the key is confirmed first. It is not where there is no runtime, and where the
     /// queue has no room left (`recovery_bytes` of the builder: 64 MiB, some 500,000 keys). Of a batch: `false` if one
-    /// key's is not queued.
+    /// key's is not queued. What a bus did not take is always queued.
     #[must_use]
     pub fn is_queued(&self) -> bool {
         self.0.queued

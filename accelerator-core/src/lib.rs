@@ -23,8 +23,9 @@ mod watch;
 
 pub use backoff::Backoff;
 pub use cache::{
-    Answers, Batch, Begin, Body, BoxFuture, BusyOps, Cache, CacheFuture, FailedLoad, FlightOps, GuardOps, L2Errors,
-    LoadTicket, Lookup, Probe, ShutdownReport, Stats, Tickets, WarmupReport, WriteGuard,
+    Answers, Batch, Begin, Body, BoxFuture, BusHealth, BusState, BusyOps, Cache, CacheFuture, Delays, FailedLoad,
+    FlightOps, Gaps, GuardOps, L2Errors, LastGap, LoadTicket, Lookup, Probe, ShutdownReport, Stats, Tickets,
+    WarmupReport, WriteGuard,
 };
 #[cfg(feature = "json")]
 pub use codecs::json::Json;
@@ -46,7 +47,7 @@ pub use entry::Entry;
 pub use error::{CacheError, CacheResult, ErrorKind, LoadError, StoreError, StoreErrorKind, StoreResult};
 pub use key::CacheKey;
 #[cfg(feature = "metrics")]
-pub use level::METRIC_NAMES;
+pub use level::{BUS_METRIC_NAMES, METRIC_NAMES};
 pub use level::{Key, LevelCache, LevelCacheBuilder, Value};
 pub use options::{ReadOptions, WriteOptions};
 pub use pulse::PulsePoint;

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use accelerator_core::testkit::MemoryL1;
+use accelerator_core::testkit::{MemoryBus, MemoryL1};
 use accelerator_core::{Begin, Cache, LevelCache, Lookup, Probe, ReadOptions, Tickets};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 
@@ -76,6 +76,12 @@ fn hits_misses_batches_and_waits_allocate_what_is_promised() {
     assert!(batch <= 2, "mget of 32 hits made {batch} allocations");
     let erased = allocations(|| assert_eq!(now(erased.mget(&keys)).into_results().len(), 32));
     assert_eq!(erased, batch, "mget of 32 hits through dyn");
+
+    // Nor does a hit of a cache with a bus.
+    let heard = LevelCache::<u64, Payload>::builder().area("a").l1(MemoryL1::new()).ttl(Duration::from_secs(60));
+    let heard = heard.bus(MemoryBus::new()).suspect_ttl(Duration::from_secs(60)).build().expect("valid settings");
+    drop(heard.set(&hit, Arc::new([0; 4])));
+    assert_eq!(allocations(|| assert!(now(heard.get(&hit)).is_ok_and(|value| value.is_some()))), 0, "get with a bus");
 
     // Futures are small: what waits is boxed.
     let size = size_of_val(&cache.get(&hit));

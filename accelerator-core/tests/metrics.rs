@@ -5,10 +5,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use accelerator_core::testkit::{ManualClock, MemoryL1, MemoryL2, settle};
-use accelerator_core::{ErrorKind, Json, LevelCache, METRIC_NAMES};
+use accelerator_core::testkit::{ManualClock, MemoryBus, MemoryL1, MemoryL2, settle};
+use accelerator_core::{BUS_METRIC_NAMES, ErrorKind, GapCause, Json, LevelCache, METRIC_NAMES};
 use metrics::{
-    Counter, CounterFn, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit,
+    Counter, CounterFn, Gauge, GaugeFn, Histogram, HistogramFn, Key, KeyName, Metadata, Recorder, SharedString, Unit,
     set_default_local_recorder, with_local_recorder,
 };
 
@@ -42,19 +42,43 @@ impl Recorder for Heard {
     fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
     fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
     fn register_counter(&self, key: &Key, _: &Metadata<'_>) -> Counter {
-        let labels: Vec<_> = key.labels().map(|label| format!("{}={}", label.key(), label.value())).collect();
-        let id = format!("{}{{{}}}", key.name(), labels.join(","));
-        Counter::from_arc(lock(&self.0).entry(id).or_default().clone())
+        Counter::from_arc(self.sum(key))
     }
-    fn register_gauge(&self, _: &Key, _: &Metadata<'_>) -> Gauge {
-        Gauge::noop()
+    fn register_gauge(&self, key: &Key, _: &Metadata<'_>) -> Gauge {
+        Gauge::from_arc(self.sum(key))
     }
-    fn register_histogram(&self, _: &Key, _: &Metadata<'_>) -> Histogram {
-        Histogram::noop()
+    fn register_histogram(&self, key: &Key, _: &Metadata<'_>) -> Histogram {
+        Histogram::from_arc(self.sum(key))
+    }
+}
+
+impl GaugeFn for Sum {
+    fn increment(&self, _: f64) {
+        unreachable!("a gauge is set");
+    }
+    fn decrement(&self, _: f64) {
+        unreachable!("a gauge is set");
+    }
+    fn set(&self, value: f64) {
+        self.0.store(value as u64, SeqCst);
+    }
+}
+
+/// Counts what it gets.
+impl HistogramFn for Sum {
+    fn record(&self, value: f64) {
+        assert!((0.0..60.0).contains(&value), "{value} s");
+        self.0.fetch_add(1, SeqCst);
     }
 }
 
 impl Heard {
+    fn sum(&self, key: &Key) -> Arc<Sum> {
+        let labels: Vec<_> = key.labels().map(|label| format!("{}={}", label.key(), label.value())).collect();
+        let id = format!("{}{{{}}}", key.name(), labels.join(","));
+        lock(&self.0).entry(id).or_default().clone()
+    }
+
     /// `None`: there is no such counter.
     fn of(&self, name: &str, area: &str) -> Option<u64> {
         let id = format!("accelerator_cache_{name}_total{{area={area}}}");
@@ -292,4 +316,43 @@ fn a_period_outside_of_a_runtime_is_an_error_after_one_report() {
     let ended = with_local_recorder(&heard, || cache.report_metrics_every(Duration::from_secs(1)).now_or_never());
     assert_eq!(ended.expect("ready").map_err(|e| e.kind()), Err(ErrorKind::NoRuntime));
     assert_eq!(heard.of("load", "user"), Some(0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cache_with_a_bus_reports_what_it_tells_hears_and_misses() {
+    let heard = Heard::default();
+    let _recorder = set_default_local_recorder(&heard);
+    let bus = MemoryBus::new();
+    let build = |area: &str, bus: MemoryBus| {
+        let builder = LevelCache::<u64, u64>::builder().area(area).l1(MemoryL1::new()).ttl(Duration::from_secs(60));
+        builder.bus(bus).build().expect("a good configuration")
+    };
+    let (a, b) = (build("a", bus.clone()), build("a", bus.node()));
+    settle().await;
+    let of = |name: &str| lock(&heard.0).get(&format!("accelerator_cache_{name}")).map(|sum| sum.0.load(SeqCst));
+    a.mdel(&[1, 2]).await.expect("told");
+    settle().await;
+    a.report_metrics();
+    b.report_metrics();
+    for _ in 0..2 {
+        assert_eq!(of("invalidation_publish_total{area=a}"), Some(2));
+        assert_eq!(of("invalidation_receive_total{area=a}"), Some(2));
+        assert_eq!(of("invalidation_gap_total{area=a,cause=no_answer}"), Some(0));
+        assert_eq!(of("bus_connected{area=a}"), Some(1));
+        assert_eq!(of("invalidation_delay_seconds{area=a,of=others}"), Some(1));
+        // The hellos, and the message.
+        assert_eq!(of("invalidation_delay_seconds{area=a,of=own}"), Some(3));
+        a.report_metrics();
+        b.report_metrics();
+    }
+    bus.cut(GapCause::NoAnswer);
+    settle().await;
+    a.del(&1).await.expect_err("the bus is away");
+    a.report_metrics();
+    assert_eq!(of("invalidation_gap_total{area=a,cause=no_answer}"), Some(1));
+    assert_eq!((of("bus_connected{area=a}"), of("invalidation_publish_total{area=a}")), (Some(0), Some(2)));
+    assert!(of("invalidation_publish_failures_total{area=a}") >= Some(1));
+    for name in BUS_METRIC_NAMES {
+        assert!(lock(&heard.0).keys().any(|id| id.starts_with(&format!("{name}{{area=a"))), "{name}");
+    }
 }

@@ -4,6 +4,7 @@
 mod common;
 
 mod batch;
+mod bus;
 mod crowd;
 mod failures;
 mod fake;

@@ -3,13 +3,14 @@
 use std::collections::HashMap;
 use std::future::ready;
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use accelerator::stores::MokaL1;
 use accelerator::{
-    Bytes, CacheResult, Clock, Compress, EncryptionKeys, Entry, HoldOwner, L1Stats, L1Store, L2Store, Layer,
-    LayerContext, LayerError, LeaseToken, LevelCache, LevelCacheBuilder, LoadError, Loaded, Lz4, MessagePack, NoL1,
-    Postcard, StoreError, StoreErrorKind, StoreResult, Zstd, async_trait,
+    Bytes, CacheResult, Clock, Compress, EncryptionKeys, Entry, HoldOwner, InvalidationBus, L1Stats, L1Store, L2Store,
+    Layer, LayerContext, LayerError, LeaseToken, LevelCache, LevelCacheBuilder, LoadError, Loaded, Lz4, MessagePack,
+    NoL1, Postcard, StoreError, StoreErrorKind, StoreResult, Zstd, async_trait,
 };
 
 type B<L1 = NoL1> = LevelCacheBuilder<u64, String, L1>;
@@ -178,6 +179,8 @@ fn times_and_limits() {
     let _: fn(B, f64) -> B = B::ttl_jitter_ratio;
     let _: fn(B, usize) -> B = B::max_batch;
     let _: fn(B, usize) -> B = B::recovery_bytes;
+    let _: fn(B, Arc<dyn InvalidationBus>) -> B = B::bus;
+    let _: fn(B, Duration) -> B = B::suspect_ttl;
     let _: fn(B, u32) -> B = B::schema_version;
     let _: fn(B, bool) -> B = B::fingerprint;
     let _: fn(B, bool) -> B = B::share_area;

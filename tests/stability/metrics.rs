@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use accelerator::stores::MokaL1;
-use accelerator::{CacheFuture, CacheResult, LevelCache, METRIC_NAMES};
+use accelerator::{BUS_METRIC_NAMES, CacheFuture, CacheResult, LevelCache, METRIC_NAMES};
 
 const PUBLISHED: [&str; 25] = [
     "accelerator_cache_local_hit_total",
@@ -46,9 +46,19 @@ fn published_names_stay() {
 }
 
 #[test]
+fn published_names_of_a_bus_stay() {
+    let published = [
+        "accelerator_cache_invalidation_gap_total",
+        "accelerator_cache_bus_connected",
+        "accelerator_cache_invalidation_delay_seconds",
+    ];
+    assert_eq!(BUS_METRIC_NAMES, published);
+}
+
+#[test]
 fn the_guide_describes_them_all() {
     let guide = include_str!("../../docs/guide/metrics.md");
-    for name in METRIC_NAMES {
+    for name in METRIC_NAMES.iter().chain(BUS_METRIC_NAMES) {
         let short = name.strip_prefix("accelerator_cache_").unwrap();
         assert_eq!(guide.matches(&format!("| `{short}` |")).count(), 1, "{short}");
     }

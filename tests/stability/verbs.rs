@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use accelerator::stores::MokaL1;
 use accelerator::{
-    Answers, Batch, Begin, Body, BoxFuture, Cache, CacheError, CacheFuture, CacheResult, FailedLoad, L1Stats, L2Errors,
-    LevelCache, LoadTicket, Loaded, Lookup, Probe, ReadOptions, ShutdownReport, Stats, StoreErrorKind, Tickets,
-    WarmupReport, WriteGuard, WriteOptions,
+    Answers, Batch, Begin, Body, BoxFuture, BusHealth, BusState, Cache, CacheError, CacheFuture, CacheResult,
+    FailedLoad, L1Stats, L2Errors, LevelCache, LoadTicket, Loaded, Lookup, Probe, ReadOptions, ShutdownReport, Stats,
+    StoreErrorKind, Tickets, WarmupReport, WriteGuard, WriteOptions,
 };
 
 type V = Arc<str>;
@@ -66,6 +66,7 @@ fn the_life_of_a_level_cache() {
     let _: for<'a> fn(&'a C, Vec<u64>) -> BoxFuture<'a, WarmupReport> = |cache, keys| Box::pin(cache.warmup(keys));
     let _: for<'a> fn(&'a C, Duration) -> BoxFuture<'a, ShutdownReport> = |cache, by| Box::pin(cache.shutdown(by));
     let _: fn(&C) -> Stats = C::stats;
+    let _: fn(&C) -> Option<BusHealth> = C::bus_health;
     let _: fn(&C) -> L1Stats = C::l1_stats;
     let _: fn(&C) -> C = C::clone;
     let _: fn(C) -> D = |cache| Arc::new(cache);
@@ -147,6 +148,7 @@ fn counters() {
     let counted: &'static [StoreErrorKind] = StoreErrorKind::COUNTED;
     assert_eq!(stats.l2_errors.iter().map(|(kind, _)| kind).collect::<Vec<_>>(), counted);
     assert_eq!(stats.l2_errors.iter().map(|(_, n)| n).sum::<u64>(), stats.l2_errors_total());
+    assert_eq!((stats.gaps.total(), stats.bus), (0, BusState::None));
 }
 
 /// A fake needs four methods, and never more.

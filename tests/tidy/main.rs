@@ -12,7 +12,7 @@ const LONGEST: usize = 400;
 
 /// The order inside the core: a file may use what stands before it, never what comes after. Of `level` each room has a
 /// place of its own.
-const ORDER: [&str; 31] = [
+const ORDER: [&str; 32] = [
     "error",
     "time",
     "backoff",
@@ -35,6 +35,7 @@ const ORDER: [&str; 31] = [
     "level/time",
     "level/wire",
     "level/local",
+    "level/bus",
     "level/remote",
     "level/engine",
     "level/load",

@@ -173,4 +173,7 @@ pub struct ShutdownReport {
     /// Keys whose delete L2 had not confirmed at the deadline: their older values may be read by other nodes until their
     /// TTL is over.
     pub unconfirmed: usize,
+    /// Invalidations that the bus had not taken at the deadline: other nodes may answer older values from their L1, until
+    /// they find out that they missed a message, or their TTL is over.
+    pub unpublished: usize,
 }

@@ -1,9 +1,10 @@
 //! `Cache<K, V>`: the object-safe face of a cache, for macros, services that don't want to name stores, and fakes.
 //!
-//! The verbs are in `verbs.rs`, what they answer in `answers.rs`, `stats.rs` and `guard.rs`. The ticket protocol stands
-//! apart, in `tickets/`.
+//! The verbs are in `verbs.rs`, what they answer in `answers.rs`, `stats.rs`, `bus_health.rs` and `guard.rs`. The ticket
+//! protocol stands apart, in `tickets/`.
 
 mod answers;
+mod bus_health;
 mod forward;
 mod future;
 mod guard;
@@ -13,6 +14,7 @@ mod tickets;
 mod verbs;
 
 pub use answers::{Answers, Lookup, ShutdownReport, WarmupReport};
+pub use bus_health::{BusHealth, BusState, Delays, Gaps, LastGap};
 pub use future::{BoxFuture, CacheFuture};
 pub use guard::{GuardOps, WriteGuard};
 pub use load::Body;

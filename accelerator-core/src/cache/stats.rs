@@ -1,5 +1,6 @@
 //! What a cache has done: the counters, as they are read.
 
+use crate::cache::bus_health::{BusState, Gaps};
 use crate::error::StoreErrorKind;
 
 /// What a cache has done since it was built. Each counter is exact once the threads that count are at rest; a reading
@@ -84,6 +85,20 @@ pub struct Stats {
     /// this process only. A store that has them and was refused them by its server (`Unsupported`) is without until it
     /// gets one: what is loaded meanwhile is not stored in L2.
     pub has_leases: bool,
+    /// Invalidations that the bus took from this cache: a key, or a `clear`, each counts as one.
+    pub published: u64,
+    /// Invalidations that the bus did not take. They are sent again, and may be counted again.
+    pub publishes_failed: u64,
+    /// Invalidations that this cache got from other nodes.
+    pub received: u64,
+    /// Messages that could not be read, or with a key that could not.
+    pub receives_failed: u64,
+    /// How often this cache forgot what it had in L1, as it may have missed a message.
+    pub gaps: Gaps,
+    /// Whether it hears of other nodes' writes.
+    pub bus: BusState,
+    /// Invalidations that the bus has yet to take.
+    pub unpublished: usize,
 }
 
 impl Stats {

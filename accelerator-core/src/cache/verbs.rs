@@ -171,7 +171,7 @@ pub trait Cache<K: Sync + 'static, V: Send + 'static>: Tickets<K, V> {
     /// dropped.
     ///
     /// # Errors
-    /// `Unconfirmed` where L2 did not confirm; L1 of this node holds no older value then.
+    /// `Unconfirmed` where L2 did not confirm, and L1 of this node holds no older value then; or where the bus did not.
     ///
     /// # Cancel safety
     /// Dropping the future does not stop the write.
@@ -225,7 +225,7 @@ pub trait Cache<K: Sync + 'static, V: Send + 'static>: Tickets<K, V> {
     /// Invalidates the key in both levels. L1 is purged when the method is called.
     ///
     /// # Errors
-    /// `Unconfirmed` where L2 did not confirm; this node reads past L2 for the key then.
+    /// `Unconfirmed` where L2 did not confirm, and this node reads past L2 for the key then; or where the bus did not.
     ///
     /// # Cancel safety
     /// Dropping the future does not stop the delete.
@@ -254,7 +254,8 @@ pub trait Cache<K: Sync + 'static, V: Send + 'static>: Tickets<K, V> {
     /// [`WriteGuard::detached`].
     ///
     /// # Errors
-    /// `InvalidConfig` where the cache has no guards. `Unconfirmed` where L2 did not confirm: nothing has been changed.
+    /// `InvalidConfig` where the cache has no guards. `Unconfirmed` where L2 or the bus did not confirm: nothing has been
+    /// changed.
     ///
     /// # Cancel safety
     /// Dropping the future may leave a hold, which ends by itself after 10 s.
@@ -263,7 +264,7 @@ pub trait Cache<K: Sync + 'static, V: Send + 'static>: Tickets<K, V> {
         CacheFuture::ready(Err(CacheError::config("write_guard", "none", "this cache has no guards: call del(..)")))
     }
 
-    /// Makes everything cached so far a miss on this node.
+    /// Makes everything cached so far a miss on this node, and with a bus on those that listen.
     ///
     /// # Errors
     /// As `del`.

@@ -1,7 +1,7 @@
 //! How it works: rooms along the data, each with a few words on what it does, who calls it and what it may call.
 //!
 //! ```text
-//! api → ticket, read → load, write → engine → remote → wire, local → drive, time → flight, stats
+//! api → ticket, read → load, write → engine → remote → bus → wire, local → drive, time → flight, stats
 //! ```
 //! A room uses what stands to the right of it, never the other way (`tests/tidy/` holds it to that). A hit ends in
 //! `read/hit.rs`. A miss goes through `read/one.rs` and `load/one.rs`, a look into L2 is in `remote/look.rs`, and every call
@@ -9,6 +9,7 @@
 
 mod api;
 mod bounds;
+mod bus;
 mod drive;
 mod engine;
 mod flight;
@@ -27,4 +28,4 @@ pub use api::builder::LevelCacheBuilder;
 pub use api::handle::LevelCache;
 pub use bounds::{Key, Value};
 #[cfg(feature = "metrics")]
-pub use stats::reporter::METRIC_NAMES;
+pub use stats::{bus_reporter::BUS_METRIC_NAMES, reporter::METRIC_NAMES};

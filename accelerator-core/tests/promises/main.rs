@@ -5,6 +5,7 @@ mod areas;
 mod batch;
 mod bombs;
 mod builder;
+mod bus;
 mod busy;
 mod common;
 mod deploys;

@@ -12,6 +12,7 @@ use crate::key::CacheKey;
 use crate::level::api::handle::LevelCache;
 use crate::level::api::settings::{Settings, area_prefix, claim_area, longest_value};
 use crate::level::bounds::{Key, Value};
+use crate::level::bus::ClearsL2;
 use crate::level::engine::Engine;
 use crate::level::flight::patience::Limits;
 use crate::level::flight::slots::SlotTable;
@@ -98,8 +99,8 @@ impl<K: Key, V: Value, L1> LevelCacheBuilder<K, V, L1> {
     }
 
     /// How long a value is fresh in L1; at most `l2_ttl` where there is an L2. Default: `ttl`, and at most 10 s where there
-    /// is an L2: nodes don't hear of each other's writes, so a value that another node has changed or deleted is served
-    /// from this node's L1 for up to `l1_ttl`.
+    /// is an L2 and no [`bus`](Self::bus): nodes don't hear of each other's writes then, so a value that another node has
+    /// changed or deleted is served from this node's L1 for up to `l1_ttl`.
     #[doc = include_str!("../../../docs/builder/l1_ttl.md")]
     pub fn l1_ttl(mut self, ttl: Duration) -> Self {
         self.set.l1_ttl = Some(ttl);
@@ -190,15 +191,6 @@ impl<K: Key, V: Value, L1> LevelCacheBuilder<K, V, L1> {
     /// [`lease_ttl`](Self::lease_ttl).
     pub fn lease_wait(mut self, limit: Duration) -> Self {
         self.set.lease_wait = Some(limit);
-        self
-    }
-
-    /// The most that deletes which L2 did not confirm may take in memory, until they are sent again: the text of each key
-    /// in L2, and 96 bytes. Beyond it, deletes are given up
-    /// ([`CacheError::is_queued`](crate::CacheError::is_queued) is false), and this node reads past L2 for all keys, for as
-    /// long as the longest TTL. Default: 64 MiB, some 500,000 keys.
-    pub fn recovery_bytes(mut self, most: usize) -> Self {
-        self.set.recovery_bytes = most;
         self
     }
 
@@ -304,7 +296,7 @@ impl<K: Key, V: Value, L1> LevelCacheBuilder<K, V, L1> {
                     codec,
                     text,
                     prefix: area_prefix(&set.area),
-                    cleared: Cleared::default(),
+                    cleared: Arc::new(Cleared::default()),
                     trials: Trials::default(),
                     rejects: Rejects::new(&set.area, &counters),
                 };
@@ -321,6 +313,7 @@ impl<K: Key, V: Value, L1> LevelCacheBuilder<K, V, L1> {
         let local = Arc::new(Local {
             clock: set.clock,
             generation: AtomicU32::new(1),
+            cleared: AtomicU32::new(0),
             #[cfg(feature = "metrics")]
             reporter: crate::level::stats::reporter::Reporter::new(&set.area, &counters),
             counters,
@@ -335,10 +328,14 @@ impl<K: Key, V: Value, L1> LevelCacheBuilder<K, V, L1> {
             throttle: Remembered::new(WhenFull::Forget, MAX_REMEMBERED),
             _claim: claim,
         });
+        let clears =
+            l2.as_ref().map(|(store, wire, _)| ClearsL2 { store: store.clone(), cleared: wire.cleared.clone() });
+        let bus = set.bus.build(&local, &set.area, set.recovery_bytes, clears);
         let remote = l2.map(|(store, wire, claim)| {
             Arc::new(Remote {
                 _area: claim,
                 local: local.clone(),
+                bus: bus.clone(),
                 store,
                 wire,
                 grants: Grants::default(),
@@ -348,7 +345,9 @@ impl<K: Key, V: Value, L1> LevelCacheBuilder<K, V, L1> {
                 told_too_large: AtomicBool::new(false),
             })
         });
-        let engine = Engine { local: local.clone(), remote, sources: set.sources, refreshing: AtomicUsize::new(0) };
+        let engine =
+            Engine { local: local.clone(), bus, remote, sources: set.sources, refreshing: AtomicUsize::new(0) };
+        engine.tend();
         Ok(LevelCache { l1: self.l1, local, engine: Arc::new(engine) })
     }
 }

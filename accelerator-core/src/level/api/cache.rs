@@ -138,6 +138,7 @@ impl<K: Key, V: Value, L1: L1Store<K, V>> LevelCache<K, V, L1> {
         if engine.local.is_closed() {
             return CacheFuture::ready(Begin::Unavailable(CacheError::shutdown()));
         }
+        engine.tend();
         match engine.local.join_reserved(key, LedBy::Ticket, true) {
             Join::Hit(value) => CacheFuture::ready(Begin::Hit(value)),
             Join::Lead(reserved) => {

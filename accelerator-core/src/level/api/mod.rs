@@ -2,9 +2,9 @@
 //!
 //! It checks what it is given and hands the call to the room whose work it is. Nothing below knows of it.
 
-pub(crate) mod area;
 pub(crate) mod builder;
 pub(crate) mod builder_bytes;
+pub(crate) mod bus;
 pub(crate) mod cache;
 pub(crate) mod handle;
 #[cfg(feature = "metrics")]

@@ -8,14 +8,17 @@ use tokio::runtime::Handle;
 
 use crate::error::{CacheError, CacheResult};
 use crate::key::CacheKey;
-use crate::level::bounds::Value;
+use crate::level::bounds::{Key, Value};
+use crate::level::bus::{Bus, BusParts, ClearsL2, KeyText};
+use crate::level::local::Local;
 use crate::level::local::claim::{AreaClaim, Terms};
 use crate::level::source::Sources;
-use crate::level::time::policy::{MAX_VALUE_BYTES, Policy, RECOVERY_BYTES};
+use crate::level::time::policy::{LONGEST, MAX_VALUE_BYTES, Policy, RECOVERY_BYTES};
 use crate::level::wire::envelope::ENVELOPE_LEN;
 use crate::level::wire::layers::Layers;
 use crate::level::wire::schema::schema;
 use crate::time::{TimeSource, millis};
+use crate::traits::bus::InvalidationBus;
 use crate::traits::codec::Codec;
 use crate::traits::l2::L2Store;
 use crate::traits::layer::Layer;
@@ -50,6 +53,7 @@ pub(crate) struct Settings<K, V> {
     pub(crate) share_area: bool,
     pub(crate) clock: TimeSource,
     pub(crate) runtime: Option<Handle>,
+    pub(crate) bus: BusSettings<K>,
 }
 
 impl<K, V> Default for Settings<K, V> {
@@ -81,11 +85,11 @@ impl<K, V> Default for Settings<K, V> {
             share_area: false,
             clock: TimeSource::System,
             runtime: None,
+            bus: BusSettings::default(),
         }
     }
 }
 
-const LONGEST: Duration = Duration::from_secs(3650 * 24 * 3600);
 /// The longest that L1 keeps something beside an L2, unless `l1_ttl` says otherwise: other nodes' writes are not heard of.
 const L1_BESIDE_L2: Duration = Duration::from_secs(10);
 const TTL: &str = "takes 1 ms to 10 years";
@@ -131,6 +135,7 @@ impl<K, V> Settings<K, V> {
             return Err(CacheError::config("l1_ttl", format!("{l1_ttl:?}"), &fix));
         }
         let l1_ttl = match (both, self.l1_ttl) {
+            (true, None) if self.bus.bus.is_some() => l1_ttl.min(l2_ttl),
             (true, None) => l1_ttl.min(l2_ttl).min(L1_BESIDE_L2),
             _ => l1_ttl,
         };
@@ -164,6 +169,7 @@ impl<K, V> Settings<K, V> {
         if lease_wait > LONGEST {
             return Err(CacheError::config("lease_wait", format!("{lease_wait:?}"), "takes zero to 10 years"));
         }
+        self.bus.check()?;
         if self.max_batch == 0 {
             return Err(CacheError::config("max_batch", 0, "takes 1 or more keys"));
         }
@@ -185,6 +191,7 @@ impl<K, V> Settings<K, V> {
             renew_after,
             lease_wait,
             max_batch: self.max_batch,
+            longest_in_l1: AtomicU64::new(u64::MAX),
             longest_own: AtomicU64::new(0),
             usual: None,
         };
@@ -303,5 +310,67 @@ impl<V: Value> BytesInL2<V> {
             also.push((codec, schema));
         }
         Ok((also, Layers::new([self.compress, self.others, self.encrypt].concat())?))
+    }
+}
+
+/// A bus, and how keys become its text and come back.
+type BusOf<K> = (Arc<dyn InvalidationBus>, fn(&K, &mut String), fn(&str) -> Option<K>);
+
+/// What the builder was told of a bus.
+pub(crate) struct BusSettings<K> {
+    pub(super) bus: Option<BusOf<K>>,
+    pub(super) suspect_ttl: Option<Duration>,
+}
+
+impl<K> Default for BusSettings<K> {
+    fn default() -> Self {
+        Self { bus: None, suspect_ttl: None }
+    }
+}
+
+/// How long a value lives in L1 while this node does not hear of other nodes' writes.
+const SUSPECT_TTL: Duration = Duration::from_secs(1);
+/// A head, an area of the longest name, and room for some keys.
+const SMALLEST_MESSAGE: usize = 1024;
+
+impl<K> BusSettings<K> {
+    pub(super) fn check(&self) -> CacheResult<()> {
+        if let Some(ttl) = self.suspect_ttl {
+            let given = format!("{ttl:?}");
+            if self.bus.is_none() {
+                return Err(CacheError::config(
+                    "suspect_ttl",
+                    given,
+                    "has no use without a bus; call bus(..), or leave it out",
+                ));
+            }
+            if !ttl.is_zero() && !(Duration::from_millis(1)..=LONGEST).contains(&ttl) {
+                return Err(CacheError::config("suspect_ttl", given, "takes zero, or 1 ms to 10 years"));
+            }
+        }
+        let limit = self.bus.as_ref().map(|(bus, ..)| bus.limits().max_message_bytes);
+        match limit {
+            Some(given) if given < SMALLEST_MESSAGE => {
+                Err(CacheError::config("bus's limits().max_message_bytes", given, "takes 1024 or more"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The bus of the cache that is built, where there is one.
+    pub(super) fn build<V: Value>(
+        self,
+        local: &Arc<Local<K, V>>,
+        area: &str,
+        most_bytes: usize,
+        l2: Option<ClearsL2>,
+    ) -> Option<Arc<Bus<K, V>>>
+    where
+        K: Key,
+    {
+        let suspect_ttl = self.suspect_ttl.unwrap_or(SUSPECT_TTL);
+        let (bus, encode, decode) = self.bus?;
+        let parts = BusParts { bus, text: KeyText { encode, decode }, suspect_ttl, most_bytes, l2 };
+        Some(Arc::new(Bus::new(local.clone(), area, parts)))
     }
 }

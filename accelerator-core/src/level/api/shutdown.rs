@@ -15,9 +15,12 @@ const LOOK_EVERY: Duration = Duration::from_millis(5);
 pub(crate) async fn shut<K: Key, V: Value>(engine: &Arc<Engine<K, V>>, deadline: Duration) -> ShutdownReport {
     engine.local.closed.store(true, Ordering::Release);
     let wait = async {
-        while engine.local.table.len() > 0 || engine.unconfirmed() > 0 {
+        while engine.local.table.len() > 0 || engine.unconfirmed() > 0 || engine.unpublished() > 0 {
             if let Some(remote) = &engine.remote {
                 remote.tend();
+            }
+            if let Some(bus) = engine.bus.as_ref().filter(|bus| bus.unpublished() > 0) {
+                bus.publish();
             }
             match engine.local.tasks.timer(LOOK_EVERY) {
                 Some(timer) => timer.await,
@@ -27,5 +30,9 @@ pub(crate) async fn shut<K: Key, V: Value>(engine: &Arc<Engine<K, V>>, deadline:
     };
     // Over the deadline or not, what counts is what is left.
     let _ = engine.local.tasks.within(deadline, wait).await;
-    ShutdownReport { unfinished: engine.local.table.len(), unconfirmed: engine.unconfirmed() }
+    if let Some(bus) = &engine.bus {
+        bus.close();
+    }
+    let (unfinished, unconfirmed) = (engine.local.table.len(), engine.unconfirmed());
+    ShutdownReport { unfinished, unconfirmed, unpublished: engine.unpublished() }
 }

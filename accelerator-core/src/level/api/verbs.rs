@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use crate::cache::{Answers, CacheFuture, Lookup, ShutdownReport, Stats, WarmupReport, WriteGuard};
-use crate::error::{CacheError, CacheResult, LoadError};
+use crate::error::{CacheResult, LoadError};
 use crate::inside;
 use crate::level::api::handle::LevelCache;
 use crate::level::api::shutdown::shut;
@@ -99,6 +99,7 @@ impl<K: Key, V: Value, L1: L1Store<K, V>> LevelCache<K, V, L1> {
         if engine.local.is_closed() {
             return Lookup::Unavailable;
         }
+        engine.tend();
         // Registered before the read, as every backfill is.
         let mut slot = Registration::new(engine.local.clone(), key.clone());
         let name = remote.wire.name(key);
@@ -161,9 +162,10 @@ impl<K: Key, V: Value, L1: L1Store<K, V>> LevelCache<K, V, L1> {
     ///
     /// # Errors
     /// `Unconfirmed` where L2 did not confirm: L1 of this node then holds no older value, and this node reads past L2
-    /// for the key. `Codec` where the value can't be encoded, or is larger than L2 takes: nothing has changed. `NoRuntime`
-    /// outside a runtime, where there is an L2. `Panic` where a weigher or the L1 store panicked: L1 has nothing for the
-    /// key, and L2 the new value. `Shutdown` after `shutdown`: L1 of this node holds no older value then.
+    /// for the key; or where the bus did not: other nodes may have it in their L1. `Codec` where the value can't be
+    /// encoded, or is larger than L2 takes: nothing has changed. `NoRuntime` outside a runtime, where there is an L2 or a
+    /// bus. `Panic` where a weigher or the L1 store panicked: L1 has nothing for the key, and L2 the new value. `Shutdown`
+    /// after `shutdown`: L1 of this node holds no older value then.
     ///
     /// # Cancel safety
     /// Dropping the future does not stop the write.
@@ -215,11 +217,13 @@ impl<K: Key, V: Value, L1: L1Store<K, V>> LevelCache<K, V, L1> {
     }
 
     /// Invalidates the key in both levels: no read of this node that starts after it was acknowledged gets an older
-    /// value. L1 is purged when the method is called.
+    /// value, and with a [bus](crate::LevelCacheBuilder::bus) none of another node once the message has arrived there. L1 is
+    /// purged when the method is called.
     ///
     /// # Errors
-    /// `Unconfirmed` where L2 did not confirm; this node reads past L2 for the key then. `NoRuntime` outside a runtime,
-    /// where there is an L2. `Shutdown` after `shutdown`: L1 is purged all the same, L2 is not.
+    /// `Unconfirmed` where L2 did not confirm, and this node reads past L2 for the key then; or where the bus did not, and
+    /// the news is queued. `NoRuntime` outside a runtime, where there is an L2 or a bus. `Shutdown` after `shutdown`: L1 is
+    /// purged all the same, L2 is not.
     ///
     /// # Cancel safety
     /// Dropping the future does not stop the delete.
@@ -253,7 +257,8 @@ impl<K: Key, V: Value, L1: L1Store<K, V>> LevelCache<K, V, L1> {
     ///
     /// # Errors
     /// `InvalidConfig` where L2 has no leases, or there is none. `Unconfirmed` where L2 did not confirm: nothing is held
-    /// for sure, and nothing has been changed. `Shutdown` after `shutdown`.
+    /// for sure, and nothing has been changed; or where the bus did not confirm the hold, and it is ended. `Shutdown` after
+    /// `shutdown`.
     ///
     /// # Cancel safety
     /// Dropping the future may leave a hold. It is ended in the background, and by itself after 10 s.
@@ -261,20 +266,18 @@ impl<K: Key, V: Value, L1: L1Store<K, V>> LevelCache<K, V, L1> {
         self.local.tasks.inside(hold(&self.engine, key)).await
     }
 
-    /// Makes everything cached so far a miss for this node: all of L1, and what was written to L2 until now. (Other
-    /// nodes are not told.)
+    /// Makes everything cached so far a miss for this node: all of L1, and what was written to L2 until now. With a
+    /// [bus](crate::LevelCacheBuilder::bus) for all nodes that listen, too; not for one that starts later.
     ///
     /// # Errors
+    /// `Unconfirmed` where the bus did not confirm: it is queued. `NoRuntime` outside a runtime, where there is a bus.
     /// `Shutdown` after `shutdown`, though L1 is cleared all the same.
     ///
     /// # Cancel safety
-    /// It has happened when the method returns.
+    /// It has happened on this node when the method returns, and others are told whether or not the future is polled.
     pub fn clear(&self) -> CacheFuture<'static, CacheResult<()>> {
         let engine = self.engine.clone();
-        let clear = move || {
-            clear_all(&engine);
-            CacheFuture::ready(if engine.local.is_closed() { Err(CacheError::shutdown()) } else { Ok(()) })
-        };
+        let clear = move || clear_all(&engine);
         if self.local.is_called() { self.local.outside("clear", clear) } else { clear() }
     }
 
@@ -297,9 +300,10 @@ impl<K: Key, V: Value, L1: L1Store<K, V>> LevelCache<K, V, L1> {
         }
     }
 
-    /// Takes no new work and waits for loads and writes in progress, and for deletes that L2 has yet to confirm, at most
-    /// until `deadline` has passed. Afterwards an L1 hit is still answered, and all else is `Shutdown`; but a write or an
-    /// invalidation, refused as it is, takes what it is about out of L1, which never answers what was replaced.
+    /// Takes no new work and waits for loads and writes in progress, and for what L2 and the bus have yet to confirm, at
+    /// most until `deadline` has passed. Afterwards an L1 hit is still answered, and all else is `Shutdown`; but a write or
+    /// an invalidation, refused as it is, takes what it is about out of L1, which never answers what was replaced. With a
+    /// bus nobody listens from then on, so L1 answers nothing either.
     ///
     /// # Cancel safety
     /// Dropping the future leaves the cache shut down.

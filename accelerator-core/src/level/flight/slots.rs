@@ -203,11 +203,11 @@ impl<K: Hash + Eq + Clone, R, W: Parked, X> SlotTable<K, R, W, X> {
         }
     }
 
-    /// Whether something that was called later than this write has had its turn in L2 already.
-    pub(crate) fn is_overtaken(&self, key: &K, write: &Registered, generation: u32) -> bool {
+    /// Whether something that was called later than this write has had its turn in L2 already; `cleared`: the generation
+    /// that the last `clear` has begun.
+    pub(crate) fn is_overtaken(&self, key: &K, write: &Registered, cleared: u32) -> bool {
         let mut slots = self.shard(write.hash);
-        write.token.generation != generation
-            || slots.find(key, write.hash).is_some_and(|slot| slot.overtaken > write.call)
+        write.token.generation < cleared || slots.find(key, write.hash).is_some_and(|slot| slot.overtaken > write.call)
     }
 
     /// Makes the flight unjoinable, if it still is the key's; its registration stays.

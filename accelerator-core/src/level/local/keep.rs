@@ -5,6 +5,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use tokio::sync::oneshot;
 
@@ -19,6 +20,9 @@ impl<K: Key, V: Value> Local<K, V> {
     /// Puts the entry into L1, under the table's lock.
     #[inline(always)]
     pub(crate) fn keep(&self, key: &K, entry: Entry<V>) {
+        if self.policy.keeps_nothing() {
+            return self.forgo(key);
+        }
         let replacing = Replacing { local: self, key };
         self.l1.insert(key.clone(), entry);
         // Nothing panicked. There is nothing to drop in it.
@@ -46,6 +50,31 @@ impl<K: Key, V: Value> Local<K, V> {
     #[inline]
     pub(crate) fn purge(&self, key: &K) {
         self.table.invalidate(key, || self.forgo(key));
+    }
+
+    /// Everything that is cached becomes a miss; `clear_l2` makes it one of L2.
+    pub(crate) fn clear(&self, clear_l2: Option<impl FnOnce()>) {
+        self.forget_for_clear();
+        if let Some(clear_l2) = clear_l2 {
+            // Fills that passed their check before the line above were sealed before this moment; who read L2 between
+            // the two is cut off by the second step.
+            clear_l2();
+            self.forget_for_clear();
+        }
+        // For the memory only: entries of an older generation are misses already. A store that is dropping a value must
+        // not be asked for it.
+        if inside::is_called() {
+            return;
+        }
+        // A store drops its values here, maybe under locks of its own.
+        let _inside = inside::enter();
+        self.l1.clear();
+    }
+
+    /// Writes that were called before are not sent any more.
+    fn forget_for_clear(&self) {
+        let generation = self.forget_all();
+        self.cleared.fetch_max(generation, Ordering::AcqRel);
     }
 
     /// Runs a part of an operation in which user code may panic; a panic is its error.

@@ -47,6 +47,8 @@ pub(crate) type Joined<K, V> = Join<Option<V>, Arc<Flight<K, V>>, Arc<Flight<K, 
 pub(crate) struct Local<K, V> {
     pub(crate) clock: TimeSource,
     pub(crate) generation: AtomicU32,
+    /// The generation that the last `clear` has begun: it overtakes writes that were called before.
+    pub(crate) cleared: AtomicU32,
     pub(crate) counters: Counters,
     #[cfg(feature = "metrics")]
     pub(crate) reporter: Arc<crate::level::stats::reporter::Reporter>,
@@ -72,6 +74,11 @@ impl<K: Key, V: Value> Local<K, V> {
 
     pub(crate) fn generation(&self) -> u32 {
         self.generation.load(Ordering::Acquire)
+    }
+
+    /// Everything in L1 becomes a miss, and no load in progress is stored. Writes in progress go on. The new generation.
+    pub(crate) fn forget_all(&self) -> u32 {
+        self.generation.fetch_add(1, Ordering::AcqRel).wrapping_add(1)
     }
 
     pub(crate) fn is_closed(&self) -> bool {

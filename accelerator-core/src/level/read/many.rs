@@ -95,6 +95,7 @@ async fn read_missing<K: Key, V: Value>(
         missing.into_iter().for_each(|missing| values[missing.at] = Err(CacheError::shutdown()));
         return values;
     }
+    engine.tend();
     let mut missing = missing;
     let forced = forces(engine, options);
     let again = if forced { apart::<K>(keys, &mut missing) } else { Vec::new() };

@@ -64,6 +64,7 @@ fn get_first<'e, K: Key, V: Value>(
     if engine.local.is_closed() {
         return Ok(Err(CacheError::shutdown()));
     }
+    engine.tend();
     let loads = engine.sources.exist() && !options.disable_load;
     if forces(engine, options) {
         return Err(AfterFirstPoll::Forced);

@@ -5,7 +5,7 @@
 //!    confirm any, and growing
 //! 3. a delete or a later write was confirmed, or nothing written so far can live there: L2 is read again for the key
 //!
-//! Deletes only: sent late they cost a load, where a value sent late would be wrong.
+//! Each is announced to other nodes when it is confirmed. Deletes only: sent late they cost a load, where a value sent late would be wrong.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -83,14 +83,20 @@ impl<K: Key, V: Value> Remote<K, V> {
         let until = Deadline::new(self.write_limit(wires.len(), wires.iter().map(|wire| wire.len()).sum()));
         let deleted = self.del_all(&wires, None, until.limit, until.left()).await;
         let now = self.local.now();
+        let mut gone = Vec::new();
         for ((_, slot, _), outcome) in due.iter().zip(deleted) {
             match outcome {
                 Ok(()) => {
                     self.bypass.remove_before(&slot.key, mark, now);
-                    round.confirmed += 1;
+                    gone.push(&slot.key);
                 }
                 Err(_) => round.left += 1,
             }
+        }
+        round.confirmed = gone.len();
+        // Other nodes may have read the older value since they were told first.
+        if let Some(bus) = self.bus.as_ref().filter(|_| !gone.is_empty()) {
+            drop(bus.announce(gone.into_iter()));
         }
         round
     }

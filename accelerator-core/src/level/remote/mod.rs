@@ -19,6 +19,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::error::{StoreErrorKind, StoreResult};
 use crate::level::bounds::{Key, Value};
+use crate::level::bus::Bus;
 use crate::level::local::Local;
 use crate::level::local::claim::AreaClaim;
 use crate::level::local::guarded::Guarded;
@@ -34,6 +35,8 @@ pub(crate) struct Remote<K, V> {
     /// Before the store: whoever has the same identity later finds it free.
     pub(crate) _area: AreaClaim,
     pub(crate) local: Arc<Local<K, V>>,
+    /// By which other nodes hear of what is deleted late.
+    pub(crate) bus: Option<Arc<Bus<K, V>>>,
     pub(crate) store: Arc<dyn L2Store>,
     pub(crate) wire: Wire<K, V>,
     pub(crate) grants: Grants,

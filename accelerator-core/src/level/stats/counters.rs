@@ -1,10 +1,11 @@
 //! Counters: one cell per thread and cache, written by its owner alone, summed by the reader.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
 
-use crate::cache::{L2Errors, Stats};
+use crate::cache::{BusState, L2Errors, Stats};
 use crate::error::{ErrorKind, StoreErrorKind};
+use crate::level::stats::bus_figures::{BusCount, BusFigures};
 use crate::level::stats::thread_index::{CELLS, first_use, number};
 
 /// What is counted per thread.
@@ -59,11 +60,14 @@ struct Lines {
     own: [Line; CELLS],
     shared: Line,
     rare: [AtomicU64; RARE],
+    /// Where there is a bus.
+    bus: OnceLock<Box<BusFigures>>,
 }
 
 impl Default for Lines {
     fn default() -> Self {
-        Self { own: std::array::from_fn(|_| Line::default()), shared: Line::default(), rare: Default::default() }
+        let own = std::array::from_fn(|_| Line::default());
+        Self { own, shared: Line::default(), rare: Default::default(), bus: OnceLock::new() }
     }
 }
 
@@ -123,6 +127,16 @@ impl Counters {
         self.lines.rare[what as usize].fetch_add(1, Relaxed);
     }
 
+    /// The figures of the cache's bus, from now on.
+    pub(crate) fn with_bus(&self) -> &BusFigures {
+        self.lines.bus.get_or_init(Box::default)
+    }
+
+    /// Those of a cache that has one.
+    pub(crate) fn bus(&self) -> Option<&BusFigures> {
+        self.lines.bus.get().map(|figures| &**figures)
+    }
+
     pub(crate) fn l2_error(&self, kind: StoreErrorKind) {
         // An answer, not a failure.
         if kind == StoreErrorKind::Held {
@@ -153,6 +167,8 @@ impl Counters {
         for (kind, n) in StoreErrorKind::COUNTED.iter().zip(&sum[COUNTS..]) {
             l2_errors.count(*kind, *n);
         }
+        let bus = self.bus();
+        let told = |what| bus.map_or(0, |figures| figures.of(what));
         Stats {
             l1_hits: of(Count::L1Hit) + of(Count::L1Absent),
             l2_hits: of(Count::L2Hit) + of(Count::L2Absent),
@@ -185,6 +201,13 @@ impl Counters {
             flights: now.flights,
             unconfirmed: now.unconfirmed,
             has_leases: now.has_leases,
+            published: told(BusCount::Published),
+            publishes_failed: told(BusCount::PublishFailed),
+            received: told(BusCount::Received),
+            receives_failed: told(BusCount::ReceiveFailed),
+            gaps: bus.map(BusFigures::gaps).unwrap_or_default(),
+            bus: bus.map_or(BusState::None, BusFigures::state),
+            unpublished: now.unpublished,
         }
     }
 }
@@ -195,4 +218,5 @@ pub(crate) struct Gauges {
     pub(crate) flights: usize,
     pub(crate) unconfirmed: usize,
     pub(crate) has_leases: bool,
+    pub(crate) unpublished: usize,
 }

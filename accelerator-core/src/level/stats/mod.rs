@@ -2,6 +2,9 @@
 //!
 //! Everybody may call it; it calls nobody.
 
+pub(crate) mod bus_figures;
+#[cfg(feature = "metrics")]
+pub(crate) mod bus_reporter;
 pub(crate) mod counters;
 pub(crate) mod overdue;
 pub(crate) mod rejects;

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use crate::cache::Stats;
+use crate::level::stats::bus_reporter::ReportedBus;
 use crate::level::stats::counters::{Counters, Gauges};
 use crate::sync::{Mutex, lock};
 
@@ -13,11 +14,6 @@ struct Metric {
     name: &'static str,
     help: &'static str,
     of: fn(&Stats) -> u64,
-}
-
-/// What has no source yet.
-fn none(_: &Stats) -> u64 {
-    0
 }
 
 macro_rules! metrics {
@@ -51,10 +47,10 @@ metrics! {
     "refresh_attempts_total" "Background refreshes started." |s| s.refreshes;
     "refresh_success_total" "Background refreshes that ended with a new answer." |s| s.refreshes_ok;
     "refresh_failures_total" "Background refreshes that ended without one." |s| s.refreshes_failed;
-    "invalidation_publish_total" "Invalidations sent to other nodes. Always 0: there is no bus yet." none;
-    "invalidation_publish_failures_total" "Invalidations that could not be sent. Always 0: there is no bus yet." none;
-    "invalidation_receive_total" "Invalidations received from other nodes. Always 0: there is no bus yet." none;
-    "invalidation_receive_failures_total" "Received invalidations that made no sense. Always 0: there is no bus yet." none;
+    "invalidation_publish_total" "Invalidations that the bus took from this node." |s| s.published;
+    "invalidation_publish_failures_total" "Invalidations that the bus did not take; sent again." |s| s.publishes_failed;
+    "invalidation_receive_total" "Invalidations received from other nodes." |s| s.received;
+    "invalidation_receive_failures_total" "Received messages that could not be read." |s| s.receives_failed;
 }
 
 /// One cache's counters, and how much of them was reported. It knows neither keys nor values, and outlives the cache as
@@ -63,11 +59,17 @@ pub(crate) struct Reporter {
     area: Arc<str>,
     counters: Counters,
     reported: Mutex<[u64; METRICS.len()]>,
+    reported_bus: Mutex<Option<Box<ReportedBus>>>,
 }
 
 impl Reporter {
     pub(crate) fn new(area: &str, counters: &Counters) -> Arc<Self> {
-        Arc::new(Self { area: area.into(), counters: counters.clone(), reported: Mutex::default() })
+        Arc::new(Self {
+            area: area.into(),
+            counters: counters.clone(),
+            reported: Mutex::default(),
+            reported_bus: Mutex::default(),
+        })
     }
 
     pub(crate) fn report(&self) {
@@ -76,6 +78,10 @@ impl Reporter {
             metrics::describe_counter!(metric.name, metrics::Unit::Count, metric.help);
             // Also by nothing, so that a counter is there before its first event.
             metrics::counter!(metric.name, "area" => self.area.clone()).increment(grown);
+        }
+        if let Some(figures) = self.counters.bus() {
+            let grown = lock(&self.reported_bus).get_or_insert_default().grown(figures);
+            grown.report(&self.area);
         }
     }
 

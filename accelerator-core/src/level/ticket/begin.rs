@@ -139,6 +139,7 @@ where
     if engine.local.is_closed() {
         return Err(CacheError::shutdown());
     }
+    engine.tend();
     let begun = match engine.local.join_reserved(key, LedBy::Ticket, true) {
         Join::Hit(value) => return Ok(value),
         Join::Lead(reserved) => look_and_begin(engine, TicketToCome::new(&engine.local, key, reserved)).await,

@@ -52,6 +52,7 @@ pub(crate) fn begin_missing<'a, K: Key, V: Value>(
         batch.led.extend(missing.into_iter().map(|missing| (missing.at, LoadTicket::detached())));
         return CacheFuture::ready(batch);
     }
+    engine.tend();
     let (mut led, mut followed) = (Vec::with_capacity(missing.len()), Vec::new());
     for Missing { at, seen } in missing {
         match engine.local.join_latent_uncounted(&keys[at], seen, LedBy::Ticket, true) {

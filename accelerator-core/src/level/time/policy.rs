@@ -1,6 +1,7 @@
 //! Lives and limits: all the arithmetic of time.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::time::Duration;
 
 use crate::entry::Entry;
@@ -8,6 +9,8 @@ use crate::time::millis;
 
 /// A failed load is not repeated for a key with a stale value (or with a refresh to retry) for this long.
 pub(crate) const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// The longest time that an option takes: ten years.
+pub(crate) const LONGEST: Duration = Duration::from_secs(3650 * 24 * 3600);
 /// Background refreshes at once, per cache.
 pub(crate) const MAX_REFRESHES: usize = 256;
 /// Keys remembered as ones whose load failed a moment ago.
@@ -68,6 +71,8 @@ pub(crate) struct Policy {
     /// How long a load waits for the lease that another process holds; then it loads, and fills nothing.
     pub(crate) lease_wait: Duration,
     pub(crate) max_batch: usize,
+    /// The longest life in L1 of what is stored from now on: bounded while this node may miss other nodes' writes.
+    pub(crate) longest_in_l1: AtomicU64,
     /// The longest TTL that a call or a loader has asked for.
     pub(crate) longest_own: AtomicU64,
     /// See [`Policy::with_usual`].
@@ -201,9 +206,23 @@ impl Policy {
         Life { fresh, useful: fresh.saturating_add(self.stale).min(left.useful) }
     }
 
-    /// The L1 entry that begins `life` at `now`.
+    /// Bounds the life in L1 of what is stored from now on. Whoever shortens it raises the generation after that, whoever
+    /// lengthens it before: no entry that counts has the longer life by mistake.
+    pub(crate) fn bound_l1(&self, longest: u64) {
+        self.longest_in_l1.store(longest, Release);
+    }
+
+    /// Whether L1 takes nothing at the moment.
+    #[inline(always)]
+    pub(crate) fn keeps_nothing(&self) -> bool {
+        self.longest_in_l1.load(Relaxed) == 0
+    }
+
+    /// The L1 entry that begins `life` at `now`. The generation was read before.
     pub(crate) fn entry<V>(&self, value: Option<V>, life: Life, now: u64, generation: u32) -> Entry<V> {
-        let (fresh, useful) = (now.saturating_add(life.fresh), now.saturating_add(life.useful));
+        let longest = self.longest_in_l1.load(Acquire);
+        let (fresh, useful) = (life.fresh.min(longest), life.useful.min(longest));
+        let (fresh, useful) = (now.saturating_add(fresh), now.saturating_add(useful));
         Entry::new(value, now, fresh, useful, generation).with_window(self.window)
     }
 }

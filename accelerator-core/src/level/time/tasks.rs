@@ -71,12 +71,15 @@ impl Tasks {
     /// Runs what nobody on this node waits for, but others may: a fill, or a lease that is given back. A current-thread
     /// runtime may stand still as soon as the call is over: then the builder's is the better one.
     pub(crate) fn spawn_errand(&self, work: impl Future<Output = ()> + Send + 'static) {
+        self.spawn_to_stay(work);
+    }
+
+    /// The same for what goes on for as long as the cache lives. `false`: there is no runtime; `work` was dropped.
+    pub(crate) fn spawn_to_stay(&self, work: impl Future<Output = ()> + Send + 'static) -> bool {
         let may_stand_still =
             |here: &Handle| self.runtime.is_some() && here.runtime_flavor() == RuntimeFlavor::CurrentThread;
         let here = Handle::try_current().ok().filter(|here| !may_stand_still(here));
-        if let Some(runtime) = here.as_ref().or(self.runtime.as_ref()) {
-            runtime.spawn(work);
-        }
+        here.as_ref().or(self.runtime.as_ref()).map(|runtime| runtime.spawn(work)).is_some()
     }
 
     /// Runs `work` until its end, or for so long; at once without a runtime. `None`: it did not end.

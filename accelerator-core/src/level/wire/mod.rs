@@ -37,7 +37,7 @@ pub(crate) struct Wire<K, V> {
     /// `schema_version`, with the shape of `V` where the codec knows it.
     pub(crate) schema: u32,
     pub(crate) limits: Limits,
-    pub(crate) cleared: Cleared,
+    pub(crate) cleared: Arc<Cleared>,
     pub(crate) trials: Trials,
     pub(crate) rejects: Rejects,
 }

@@ -4,14 +4,14 @@
 //! 2. (in a task, in turn with other writers of the key) delete in L2
 //! 3. purge L1 again: a reader may have taken the old value from L2 in between
 //! 4. L2 did not confirm: read past L2 for the key, send the delete again (`remote/bypass.rs`), say so
+//! 5. whatever L2 said: tell other nodes, where there is a bus
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use crate::cache::CacheFuture;
 use crate::error::{CacheError, CacheResult};
-use crate::inside;
 use crate::level::bounds::{Key, Value};
+use crate::level::bus::Bus;
 use crate::level::engine::Engine;
 use crate::level::local::Local;
 use crate::level::local::registration::Registration;
@@ -20,6 +20,7 @@ use crate::level::time::deadline::Deadline;
 use crate::level::wire::wall_clock;
 use crate::level::write::in_task::in_task;
 use crate::level::write::in_turn::{InTurn, Tally, in_turns};
+use crate::level::write::tell::{tell, told};
 use crate::traits::l2::HoldOwner;
 
 /// Deletes many keys (one is many).
@@ -28,20 +29,37 @@ pub(crate) fn delete<K: Key, V: Value>(
     op: &'static str,
     keys: Vec<K>,
 ) -> CacheFuture<'static, CacheResult<()>> {
-    delete_as(&engine.local, engine.remote.as_ref(), op, keys, None)
+    delete_as(Levels::of(engine), op, keys, None)
 }
 
-/// [`delete`], which also ends the hold of a guard of the one key. `remote`: where there is an L2.
+/// Where a delete goes.
+pub(crate) struct Levels<K, V> {
+    pub(crate) local: Arc<Local<K, V>>,
+    pub(crate) remote: Option<Arc<Remote<K, V>>>,
+    pub(crate) bus: Option<Arc<Bus<K, V>>>,
+}
+
+impl<K: Key, V: Value> Levels<K, V> {
+    pub(crate) fn of(engine: &Engine<K, V>) -> Self {
+        Self { local: engine.local.clone(), remote: engine.remote.clone(), bus: engine.bus.clone() }
+    }
+
+    /// Where there is an L2.
+    pub(crate) fn of_remote(remote: &Arc<Remote<K, V>>) -> Self {
+        Self { local: remote.local.clone(), remote: Some(remote.clone()), bus: remote.bus.clone() }
+    }
+}
+
+/// [`delete`], which also ends the hold of a guard of the one key.
 pub(crate) fn delete_as<K: Key, V: Value>(
-    local: &Arc<Local<K, V>>,
-    remote: Option<&Arc<Remote<K, V>>>,
+    levels: Levels<K, V>,
     op: &'static str,
     keys: Vec<K>,
     owner: Option<HoldOwner>,
 ) -> CacheFuture<'static, CacheResult<()>> {
+    let local = levels.local.clone();
     if local.is_called() {
-        let (own, remote) = (local.clone(), remote.cloned());
-        return local.outside(op, move || delete_as(&own, remote.as_ref(), op, keys, owner));
+        return local.outside(op, move || delete_as(levels, op, keys, owner));
     }
     // 1: after a shutdown, too. L1 is still read then.
     let mut purged = Ok(());
@@ -51,7 +69,8 @@ pub(crate) fn delete_as<K: Key, V: Value>(
     if local.is_closed() {
         return CacheFuture::ready(Err(CacheError::shutdown()));
     }
-    let Some(remote) = remote else { return CacheFuture::ready(purged) };
+    let news = levels.bus.as_ref().map(|bus| bus.announce(keys.iter()));
+    let Some(remote) = levels.remote else { return told(op, purged, news) };
     let mut deletes: Vec<_> = keys
         .into_iter()
         .map(|key| Delete {
@@ -70,26 +89,19 @@ pub(crate) fn delete_as<K: Key, V: Value>(
         same
     });
     let own = remote.clone();
-    in_task(remote, op, async move { purged.and(in_turns(&own, op, deletes).await) })
+    in_task(&remote, op, async move { tell(op, purged.and(in_turns(&own, op, deletes).await), news).await })
 }
 
-/// All that is cached becomes a miss for this node.
-pub(crate) fn clear_all<K: Key, V: Value>(engine: &Arc<Engine<K, V>>) {
-    engine.local.generation.fetch_add(1, Ordering::AcqRel);
-    if let Some(remote) = &engine.remote {
-        // Fills that passed their check before the line above were sealed before this moment; who read L2 between
-        // the two is cut off by the second step.
-        remote.wire.cleared.clear(wall_clock::to_clear(&*remote.store, engine.local.clock.unix_exact()));
-        engine.local.generation.fetch_add(1, Ordering::AcqRel);
+/// All that is cached becomes a miss for this node, and for those that hear of it.
+pub(crate) fn clear_all<K: Key, V: Value>(engine: &Arc<Engine<K, V>>) -> CacheFuture<'static, CacheResult<()>> {
+    let clear_l2 = engine.remote.as_ref().map(|remote| {
+        || remote.wire.cleared.clear(wall_clock::to_clear(&*remote.store, engine.local.clock.unix_exact()))
+    });
+    engine.local.clear(clear_l2);
+    if engine.local.is_closed() {
+        return CacheFuture::ready(Err(CacheError::shutdown()));
     }
-    // For the memory only: entries of an older generation are misses already. A store that is dropping a value must not
-    // be asked for it.
-    if inside::is_called() {
-        return;
-    }
-    // A store drops its values here, maybe under locks of its own.
-    let _inside = inside::enter();
-    engine.local.l1.clear();
+    told("clear", Ok(()), engine.bus.as_ref().map(Bus::announce_clear))
 }
 
 /// A delete on its way. Dropped, it purges L1 once more; unconfirmed, it makes this node read past L2 for the key.

@@ -2,7 +2,7 @@
 //!
 //! 1. hold the key in L2: whoever reads it there loads, and fills neither level
 //! 2. enter the key among those that this node guards (`local/guarded.rs`), then purge L1 under the fence: loads that began
-//!    before can't fill either
+//!    before can't fill either; where there is a bus, other nodes are told to do the same
 //! 3. (the caller changes the source)
 //! 4. finish: as `del`, which ends this hold in L2 and no other
 //!
@@ -17,7 +17,7 @@ use crate::level::engine::Engine;
 use crate::level::local::Local;
 use crate::level::remote::Remote;
 use crate::level::time::policy::HOLD;
-use crate::level::write::delete::delete_as;
+use crate::level::write::delete::{Levels, delete_as};
 use crate::time::millis;
 use crate::traits::l2::HoldOwner;
 
@@ -35,8 +35,7 @@ impl<K: Key, V: Value> GuardOps for GuardedKey<K, V> {
     fn finish(mut self: Box<Self>) -> CacheFuture<'static, CacheResult<()>> {
         self.finished = true;
         self.remote.guarded.end(&self.key, None);
-        let (local, remote) = (&self.remote.local, Some(&self.remote));
-        delete_as(local, remote, "write_guard", vec![self.key.clone()], Some(self.owner))
+        delete_as(Levels::of_remote(&self.remote), "write_guard", vec![self.key.clone()], Some(self.owner))
     }
 }
 
@@ -71,6 +70,14 @@ pub(crate) async fn hold<K: Key, V: Value>(engine: &Arc<Engine<K, V>>, key: &K) 
     remote.guarded.begin(&key);
     let held = GuardedKey { remote: remote.clone(), key, owner: asked.owner, hold_ends, finished: false };
     engine.local.purge(&held.key);
+    if let Some(bus) = &engine.bus {
+        let told = bus.announce(std::iter::once(&held.key)).tell().answer().await;
+        if let Err(error) = told {
+            // Nothing has been changed, and nobody need wait until the hold is over.
+            drop(Box::new(held).finish());
+            return Err(CacheError::hold_not_told(error));
+        }
+    }
     Ok(WriteGuard::new(Box::new(held)))
 }
 

@@ -8,3 +8,4 @@ pub(crate) mod guard;
 pub(crate) mod in_task;
 pub(crate) mod in_turn;
 pub(crate) mod set;
+pub(crate) mod tell;

@@ -5,10 +5,12 @@
 //! 4. under the fence: undisturbed: insert into L1, else remove; either way later readers start anew
 //!    (or a writer holds the key: remove)
 //! 5. L2 did not confirm: remove from L1, read past L2 for the key, say so
+//! 6. whatever L2 said: tell other nodes, where there is a bus
 //!
 //! Without L2, 4 happens at the call.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use crate::cache::CacheFuture;
 use crate::entry::Entry;
@@ -22,9 +24,10 @@ use crate::level::remote::Remote;
 use crate::level::time::deadline::Deadline;
 use crate::level::time::policy::Life;
 use crate::level::wire::seal::{Sealed, Unsealed};
-use crate::level::write::delete::{delete, delete_as};
+use crate::level::write::delete::{Levels, delete, delete_as};
 use crate::level::write::in_task::in_task;
 use crate::level::write::in_turn::{InTurn, Tally, in_turns};
+use crate::level::write::tell::{tell, told};
 use crate::options::WriteOptions;
 use crate::traits::loader::Loaded;
 
@@ -77,7 +80,7 @@ pub(crate) fn write<K: Key, V: Value>(
     };
     let deleted = if gone.is_empty() { None } else { Some(delete(engine, op, gone)) };
     let written = match ready {
-        Ready::L1(items) => CacheFuture::ready(write_l1(engine, items)),
+        Ready::L1(items) => write_l1(engine, op, items),
         Ready::Both(remote, writes) => write_both(&remote, op, writes),
     };
     match deleted {
@@ -103,7 +106,13 @@ fn ready_to_write<K: Key, V: Value>(
 }
 
 /// The first error; the other items were still written.
-fn write_l1<K: Key, V: Value>(engine: &Arc<Engine<K, V>>, items: Vec<(K, FromSource<V>)>) -> CacheResult<()> {
+fn write_l1<K: Key, V: Value>(
+    engine: &Arc<Engine<K, V>>,
+    op: &'static str,
+    items: Vec<(K, FromSource<V>)>,
+) -> CacheFuture<'static, CacheResult<()>> {
+    let bus = engine.bus.as_ref().filter(|_| !items.is_empty());
+    let news = bus.map(|bus| bus.announce(items.iter().map(|(key, _)| key)));
     // 4
     let mut first = Ok(());
     for (key, value) in items {
@@ -111,7 +120,8 @@ fn write_l1<K: Key, V: Value>(engine: &Arc<Engine<K, V>>, items: Vec<(K, FromSou
         let replace = || engine.local.table.invalidate(&key, || engine.local.keep_or_forgo(&key, entry));
         first = first.and(Local::<K, V>::caught(INTO_L1, replace));
     }
-    first
+    // 6
+    told(op, first, news)
 }
 
 fn write_both<K: Key, V: Value>(
@@ -139,7 +149,7 @@ fn write_both<K: Key, V: Value>(
         let (guarded, pending): (Vec<_>, Vec<_>) = pending.into_iter().partition(guarded);
         let doomed = guarded.iter().map(|write| write.pending.slot.key.clone()).collect();
         guarded.into_iter().for_each(|write| write.pending.overtaken());
-        let deleted = delete_as(&remote.local, Some(remote), op, doomed, None);
+        let deleted = delete_as(Levels::of_remote(remote), op, doomed, None);
         let written = send_writes(remote, op, pending);
         return CacheFuture::boxed(async move { written.await.and(deleted.await) });
     }
@@ -154,9 +164,10 @@ fn send_writes<K: Key, V: Value>(
     if pending.is_empty() {
         return CacheFuture::ready(Ok(()));
     }
-    let own = remote.clone();
-    // 3
-    in_task(remote, op, async move { in_turns(&own, op, pending).await })
+    let (own, keys) = (remote.clone(), pending.iter().map(|write| &write.pending.slot.key));
+    let news = remote.bus.as_ref().map(|bus| bus.announce(keys));
+    // 3 and 6
+    in_task(remote, op, async move { tell(op, in_turns(&own, op, pending).await, news).await })
 }
 
 struct Write<K: Key, V: Value> {
@@ -235,7 +246,7 @@ impl<K: Key, V: Value> PendingWrite<K, V> {
 
     fn is_overtaken(&self) -> bool {
         let slot = &self.slot;
-        slot.local.table.is_overtaken(&slot.key, &slot.at, slot.local.generation())
+        slot.local.table.is_overtaken(&slot.key, &slot.at, slot.local.cleared.load(Ordering::Acquire))
     }
 
     /// Ends without a trace: something later counts.

@@ -1,0 +1,269 @@
+//! What a node has to tell: keys of calls that wait for it, and keys that the bus did not take.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use crate::error::{StoreErrorKind, StoreResult};
+use crate::level::bus::message::{Content, Room};
+use crate::level::bus::pending::{Clear, News, Next, Pending};
+
+/// Hellos after the last message, each so long after what was sent before: 1, 2, 4 and 8 s after the message.
+const HELLOS: [Duration; 4] =
+    [Duration::from_secs(1), Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(4)];
+/// And then in this time.
+const HELLO_EVERY: Duration = Duration::from_secs(30);
+
+/// Told what became of a call's keys.
+pub(crate) type Waits = oneshot::Sender<StoreResult<()>>;
+
+/// Keys that go together, and who waits for that.
+pub(crate) struct Round {
+    pub(crate) pending: Pending,
+    pub(crate) waits: Vec<Waits>,
+}
+
+impl Round {
+    fn new(most: usize) -> Self {
+        Self { pending: Pending::new(most), waits: Vec::new() }
+    }
+
+    fn take(&mut self) -> Self {
+        Self { pending: self.pending.take(), waits: std::mem::take(&mut self.waits) }
+    }
+}
+
+/// What the task that publishes does next.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Job {
+    /// Tell what calls wait for.
+    Tell,
+    /// Tell again what was not taken.
+    TellAgain,
+    Hello,
+    Wait(Instant),
+    Nothing,
+}
+
+/// What a message is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum What {
+    /// Keys that calls wait for.
+    Sending,
+    /// Keys that were not taken before.
+    Failed,
+    Hello,
+}
+
+/// A message that was handed to the bus, for its echo.
+#[derive(Clone, Copy)]
+struct Sent {
+    number: u64,
+    hello: bool,
+    at: Instant,
+}
+
+pub(crate) struct Outbox {
+    /// Of calls that came since the last message was begun.
+    pub(crate) fresh: Round,
+    /// On its way.
+    pub(crate) sending: Round,
+    /// Not taken by the bus.
+    pub(crate) failed: Pending,
+    /// When `failed` may be told again.
+    pub(crate) again_at: Option<Instant>,
+    hello: bool,
+    /// The next one without a message before it.
+    hello_at: Option<Instant>,
+    hellos: usize,
+    number: u64,
+    sent: Option<Sent>,
+}
+
+impl Outbox {
+    pub(crate) fn new(most: usize) -> Self {
+        Self {
+            fresh: Round::new(most),
+            sending: Round::new(most),
+            failed: Pending::new(most),
+            again_at: None,
+            hello: false,
+            hello_at: None,
+            hellos: 0,
+            number: 0,
+            sent: None,
+        }
+    }
+
+    pub(crate) fn put(&mut self, news: News, room: Room, waits: Option<Waits>) {
+        self.fresh.pending.add(news, room);
+        self.fresh.waits.extend(waits);
+    }
+
+    /// What to do next. For `Tell` all that is fresh is on its way from now on.
+    pub(crate) fn next(&mut self, now: Instant) -> Job {
+        if !self.fresh.pending.is_empty() {
+            self.sending = self.fresh.take();
+            return Job::Tell;
+        }
+        // Nothing but an empty call can wait here.
+        self.fresh.waits.drain(..).for_each(|waits| drop(waits.send(Ok(()))));
+        if !self.failed.is_empty() && self.again_at.is_none_or(|at| at <= now) {
+            return Job::TellAgain;
+        }
+        if std::mem::take(&mut self.hello) {
+            return Job::Hello;
+        }
+        match self.again_at {
+            Some(at) if !self.failed.is_empty() => Job::Wait(at),
+            _ => Job::Nothing,
+        }
+    }
+
+    /// Whether there is anything to do, now or later.
+    pub(crate) fn has_work(&self) -> bool {
+        self.hello || !self.fresh.pending.is_empty() || !self.failed.is_empty()
+    }
+
+    /// The next message, of which the number is used up, and how many invalidations it tells. `None`: there is none.
+    pub(crate) fn next_message(
+        &mut self,
+        what: What,
+        room: Room,
+        now: Instant,
+        seal: impl FnOnce(u64, Content<'_>) -> Bytes,
+    ) -> Option<(Bytes, usize)> {
+        let pending = match what {
+            What::Sending => &self.sending.pending,
+            What::Failed => &self.failed,
+            What::Hello => return Some((seal(self.number(true, now), Content::Hello), 0)),
+        };
+        if pending.is_empty() {
+            return None;
+        }
+        let number = self.number(false, now);
+        let pending = if what == What::Sending { &self.sending.pending } else { &self.failed };
+        Some(match pending.next(room)? {
+            Next::Clear(clear) => (seal(number, Content::Clear { also_l2: clear == Clear::AlsoL2 }), 1),
+            Next::Keys(keys) => (seal(number, Content::Keys(keys.iter().map(|key| &**key).collect())), keys.len()),
+        })
+    }
+
+    /// The bus has taken all of the round. Who waits for it.
+    pub(crate) fn all_taken(&mut self) -> Vec<Waits> {
+        self.again_at = None;
+        self.sending.take().waits
+    }
+
+    /// The bus did not take the rest of the round: it is told again from then on. Who waits for it.
+    pub(crate) fn not_taken(&mut self, why: StoreErrorKind, again_at: Instant, room: Room) -> Vec<Waits> {
+        let Round { pending, waits } = self.sending.take();
+        match why {
+            // The bus takes less than it said; a clear is small.
+            StoreErrorKind::TooLarge => self.failed.clear(Clear::L1),
+            _ => self.failed.add_all(pending, room),
+        }
+        self.again_at = Some(again_at);
+        waits
+    }
+
+    /// What a task that is gone had in its hands is to be told once more.
+    pub(crate) fn take_back(&mut self, room: Room) {
+        let mut lost = self.sending.take();
+        self.fresh.pending.put_before(&mut lost.pending, room);
+        self.fresh.waits.append(&mut lost.waits);
+    }
+
+    /// The number of the next message, which is sent now.
+    pub(crate) fn number(&mut self, hello: bool, now: Instant) -> u64 {
+        if hello {
+            self.hellos += 1;
+        } else {
+            self.number += 1;
+            self.hellos = 0;
+        }
+        self.hello_at = now.checked_add(HELLOS.get(self.hellos).copied().unwrap_or(HELLO_EVERY));
+        self.sent = Some(Sent { number: self.number, hello, at: now });
+        self.number
+    }
+
+    /// How long ago the message was sent that has come back, if it is the last one.
+    pub(crate) fn echo(&mut self, number: u64, hello: bool, now: Instant) -> Option<Duration> {
+        let sent = self.sent.take_if(|sent| sent.number == number && sent.hello == hello)?;
+        Some(now.duration_since(sent.at))
+    }
+
+    /// The bus listens: a hello now, and then now and then.
+    pub(crate) fn greet(&mut self) {
+        (self.hello, self.hellos) = (true, HELLOS.len());
+    }
+
+    /// When the next hello is due; `None`: the bus has never listened.
+    pub(crate) fn hello_at(&self) -> Option<Instant> {
+        self.hello_at
+    }
+
+    /// Whether a hello is to be sent now.
+    pub(crate) fn is_hello_due(&mut self, now: Instant) -> bool {
+        self.hello |= self.hello_at.is_some_and(|at| at <= now);
+        self.hello
+    }
+
+    /// Keys that the bus has yet to take.
+    pub(crate) fn len(&self) -> usize {
+        self.fresh.pending.len() + self.sending.pending.len() + self.failed.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn secs(n: u64) -> Duration {
+        Duration::from_secs(n)
+    }
+
+    #[test]
+    fn hellos_follow_the_last_message() {
+        let (mut outbox, start) = (Outbox::new(1 << 20), Instant::now());
+        assert!(!outbox.is_hello_due(start + secs(1000)), "it never listened");
+        outbox.greet();
+        assert_eq!(outbox.next(start), Job::Hello);
+        assert_eq!(outbox.number(true, start), 0);
+        assert_eq!(outbox.hello_at(), Some(start + secs(30)));
+        let mut now = start + secs(10);
+        assert_eq!(outbox.number(false, now), 1);
+        let mut after = Vec::new();
+        for _ in 0..6 {
+            let at = outbox.hello_at().expect("a hello");
+            assert!(!outbox.is_hello_due(at - Duration::from_millis(1)) && outbox.is_hello_due(at));
+            assert_eq!(outbox.next(at), Job::Hello);
+            assert_eq!(outbox.number(true, at), 1);
+            now = at;
+            after.push((now - start).as_secs() - 10);
+        }
+        assert_eq!(after, [1, 2, 4, 8, 38, 68]);
+    }
+
+    #[test]
+    fn fresh_keys_come_first_and_what_failed_waits_for_its_time() {
+        let (mut outbox, start, room) = (Outbox::new(1 << 20), Instant::now(), Room::new(1024, "a"));
+        let news = |key: &str| News::Keys(vec![key.into()]);
+        outbox.failed.add(news("1"), room);
+        outbox.again_at = Some(start + secs(1));
+        outbox.greet();
+        outbox.put(news("2"), room, None);
+        assert_eq!((outbox.next(start), outbox.len()), (Job::Tell, 2));
+        outbox.put(news("3"), room, None);
+        outbox.take_back(room);
+        assert_eq!((outbox.fresh.pending.len(), outbox.len()), (2, 3));
+        assert_eq!((outbox.next(start), outbox.sending.take().pending.len()), (Job::Tell, 2));
+        assert_eq!(outbox.next(start), Job::Hello);
+        assert_eq!(outbox.next(start), Job::Wait(start + secs(1)));
+        assert_eq!(outbox.next(start + secs(1)), Job::TellAgain);
+        outbox.failed.take();
+        assert_eq!(outbox.next(start), Job::Nothing);
+    }
+}
