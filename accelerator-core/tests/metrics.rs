@@ -211,7 +211,7 @@ async fn values_that_are_not_taken_are_reported_by_cause() {
     assert_eq!(heard.of("remote_trial_failed", "x"), Some(1));
     let short = builder().max_value_bytes(47).build().expect("good");
     assert_eq!(short.set(&1, 1.0).await.map_err(|e| e.kind()), Err(ErrorKind::Codec));
-    assert_eq!(short.get(&2).await.expect("a miss"), None);
+    assert_eq!(short.get(&1).await.expect("a miss"), None);
     short.report_metrics();
     assert_eq!(heard.of("remote_too_large", "x"), Some(2));
 }

@@ -239,7 +239,8 @@ where
     for keys in [[1, 2], [3, 4]] {
         assert_eq!(before.mget(&keys).await.into_values().expect("loaded"), [Some(old.clone()), Some(old.clone())]);
     }
-    (fleet.rest(), fleet.loads());
+    fleet.rest();
+    fleet.loads();
     for key in [1, 2] {
         for _ in 0..5 {
             assert_eq!(after().get(&key).await.expect("loaded").as_ref(), Some(&new), "{what}");
@@ -343,7 +344,8 @@ async fn a_batch_replaces_what_is_foreign_and_takes_what_is_its_own() {
     let (old, new) = (fleet.numbers(false), fleet.numbers(true));
     old.mget(&[1, 2]).await.into_values().unwrap();
     new.mget(&[3, 4]).await.into_values().unwrap();
-    (fleet.rest(), fleet.loads());
+    fleet.rest();
+    fleet.loads();
     let all: Vec<_> = (1..=6).collect();
     for loads in [4, 0] {
         assert_eq!(new.mget(&all).await.into_values().unwrap(), vec![Some(Dyn::new(5_u64)); 6]);

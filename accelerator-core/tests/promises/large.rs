@@ -47,7 +47,7 @@ fn the_store_bounds_it() {
     pages(&l2).build().expect("as much as the store takes");
     pages(&l2).max_value_bytes(1000).build().expect("as much as the store takes");
     for given in [1001, 0, ENVELOPE - 1] {
-        let text = pages(&l2).max_value_bytes(given).build().err().expect("refused").to_string();
+        let text = pages(&l2).max_value_bytes(given).build().expect_err("refused").to_string();
         let says = format!("max_value_bytes = {given}: takes 40 to 1000 bytes, which is what the l2 takes");
         assert!(text.starts_with(&says), "{text}");
     }

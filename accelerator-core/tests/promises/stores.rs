@@ -5,7 +5,6 @@ use std::sync::Arc;
 use accelerator_core::L2Store;
 use accelerator_core::testkit::MemoryL2;
 
-#[expect(clippy::unused_async, reason = "others connect")]
 pub(crate) async fn fresh() -> Vec<Arc<dyn L2Store>> {
     vec![Arc::new(MemoryL2::new()), Arc::new(MemoryL2::new().with_leases())]
 }
