@@ -120,7 +120,7 @@ mod tests {
         let names = names().unwrap();
         metrics::with_local_recorder(&recorder, || names.report_metrics());
         let page = recorder.handle().render();
-        assert_eq!(METRIC_NAMES.len(), 21);
+        assert_eq!(METRIC_NAMES.len(), 25);
         assert_complete(&page);
         for id in [1, 1, 1, 2] {
             names.get(&id).await.unwrap();
