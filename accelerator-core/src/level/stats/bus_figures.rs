@@ -107,6 +107,7 @@ impl BusFigures {
     }
 
     /// In the order of [`Gap::ALL`].
+    #[cfg(feature = "metrics")]
     pub(crate) fn gap_counts(&self) -> [u64; GAPS] {
         Gap::ALL.map(|gap| self.gaps[gap as usize].load(Relaxed))
     }
