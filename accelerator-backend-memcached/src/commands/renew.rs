@@ -61,7 +61,7 @@ impl Servers {
 /// The mark of a lease that is renewed: of one token always the same, so that a renewal whose answer was lost is known again,
 /// and of every other token another.
 fn mark(key: &str, token: &LeaseToken) -> [u8; HEAD_LEN] {
-    static SEED: LazyLock<u64> = LazyLock::new(|| fastrand::u64(..));
+    static SEED: LazyLock<u64> = LazyLock::new(|| Head::random(Kind::Lease).nonce);
     let mut hash = Xxh3::with_seed(*SEED);
     hash.update(token.proof());
     hash.update(key.as_bytes());

@@ -33,8 +33,8 @@ impl RedisBusBuilder {
         Self {
             server: RedisStore::builder(),
             publish_timeout: Duration::from_secs(1),
-            ping_interval: Duration::from_secs(2),
-            ping_timeout: Duration::from_secs(1),
+            ping_interval: LIMITS.ping_interval,
+            ping_timeout: LIMITS.ping_timeout,
         }
     }
 

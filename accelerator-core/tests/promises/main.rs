@@ -25,6 +25,7 @@ mod large;
 mod layers;
 mod leases;
 mod lives;
+mod log;
 mod one_store;
 mod outage;
 mod panics;

@@ -1,17 +1,13 @@
 //! Batches over a line that is slow: they have the time that their bytes need, and what never fits is said once.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 
 use accelerator_core::testkit::{MemoryL1, MemoryL2};
 use accelerator_core::{Bytes, Codec, L2Store, LevelCache, LoadError, Outcomes, StoreResult, async_trait};
 use tokio::time::{Instant, sleep};
-use tracing::field::{Field, Visit};
-use tracing::span::{Attributes, Id, Record};
-use tracing::{Event, Metadata, Subscriber};
 
 use crate::common::{TTL, ms, secs};
+use crate::log::Log;
 
 /// Outcomes come one by one, each so much after the one before.
 #[derive(Clone)]
@@ -63,33 +59,13 @@ fn cache(store: &Slow) -> LevelCache<u64, Bytes, MemoryL1<u64, Bytes>> {
     builder.l2_with_codec(store.clone(), Raw).build().expect("a good configuration")
 }
 
-/// Warnings that name the area and the option.
-#[derive(Clone, Default)]
-struct Warnings(Arc<AtomicUsize>);
-
-impl Subscriber for Warnings {
-    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.target() == "accelerator::l2"
+/// How many warnings there were; each names the area and the options.
+fn warnings(log: &Log) -> usize {
+    for line in log.lines() {
+        let text = format!("{line:?}");
+        assert!(["slow", "max_batch", "l2_timeout"].iter().all(|word| text.contains(word)), "{text}");
     }
-    fn new_span(&self, _: &Attributes<'_>) -> Id {
-        Id::from_u64(1)
-    }
-    fn record(&self, _: &Id, _: &Record<'_>) {}
-    fn record_follows_from(&self, _: &Id, _: &Id) {}
-    fn event(&self, event: &Event<'_>) {
-        struct Text(String);
-        impl Visit for Text {
-            fn record_debug(&mut self, _: &Field, value: &dyn std::fmt::Debug) {
-                self.0.push_str(&format!("{value:?} "));
-            }
-        }
-        let mut text = Text(String::new());
-        event.record(&mut text);
-        assert!(text.0.contains("slow") && text.0.contains("max_batch") && text.0.contains("l2_timeout"), "{}", text.0);
-        self.0.fetch_add(1, SeqCst);
-    }
-    fn enter(&self, _: &Id) {}
-    fn exit(&self, _: &Id) {}
+    log.lines().len()
 }
 
 fn large(keys: &[u64]) -> Vec<(u64, Option<Bytes>)> {
@@ -98,8 +74,8 @@ fn large(keys: &[u64]) -> Vec<(u64, Option<Bytes>)> {
 
 #[tokio::test(start_paused = true)]
 async fn reads_go_on_while_something_comes_and_writes_as_long_as_their_bytes_take() {
-    let warnings = Warnings::default();
-    let _here = tracing::subscriber::set_default(warnings.clone());
+    let log = Log::of("accelerator::l2");
+    let _here = tracing::subscriber::set_default(log.clone());
     let (store, keys) = (Slow(MemoryL2::new(), ms(4)), (0..256).collect::<Vec<u64>>());
     // 26 MB take a second at 25 MB/s; L2 takes a second, too.
     cache(&store).mset(large(&keys)).await.expect("confirmed");
@@ -107,7 +83,7 @@ async fn reads_go_on_while_something_comes_and_writes_as_long_as_their_bytes_tak
     let found = cache(&store).mget(&keys).await;
     assert_eq!(found.iter().filter(|(_, value)| matches!(value, Ok(Some(_)))).count(), 256);
     assert!(before.elapsed() > secs(1));
-    assert_eq!(warnings.0.load(SeqCst), 0);
+    assert_eq!(warnings(&log), 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -125,8 +101,8 @@ async fn a_read_of_which_nothing_more_comes_ends_at_its_limit() {
 #[tokio::test(start_paused = true)]
 async fn what_can_never_fit_is_said_once() {
     for writes in [false, true] {
-        let warnings = Warnings::default();
-        let _here = tracing::subscriber::set_default(warnings.clone());
+        let log = Log::of("accelerator::l2");
+        let _here = tracing::subscriber::set_default(log.clone());
         let (store, keys) = (Slow(MemoryL2::new(), ms(15)), (0..256).collect::<Vec<u64>>());
         let (cache, before) = (cache(&store), Instant::now());
         for _ in 0..2 {
@@ -137,6 +113,6 @@ async fn what_can_never_fit_is_said_once() {
         }
         // Sixteen limits for a read; the limit and the bytes for a write.
         assert!(before.elapsed() < secs(4), "{:?}", before.elapsed());
-        assert_eq!(warnings.0.load(SeqCst), 1, "writes: {writes}");
+        assert_eq!(warnings(&log), 1, "writes: {writes}");
     }
 }

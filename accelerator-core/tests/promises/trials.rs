@@ -1,18 +1,14 @@
 //! The first values of a cache, and one now and then, are read back before they are stored. And what isn't taken is said.
 
-use std::collections::BTreeMap;
-use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
-use std::sync::{Arc, Mutex};
 
 use accelerator_core::testkit::MemoryL2;
 use accelerator_core::{Codec, EncryptionKeys, ErrorKind, LevelCache, LoadError, NoL1, Postcard};
-use tracing::field::{Field, Visit};
-use tracing::span::{Attributes, Id, Record};
-use tracing::{Event, Metadata, Subscriber};
 
 use crate::any::{AnyCodec, Dyn, cache};
-use crate::common::{World, lock, ok, secs};
+use crate::common::{World, ok, secs};
+use crate::log::Log;
 
 /// Reads values above 1,000 back as something else, and those above 2,000 not at all; how often it has decoded.
 #[derive(Clone, Default)]
@@ -85,46 +81,9 @@ async fn the_first_sixteen_values_have_a_trial_then_one_in_ten_thousand() {
     assert_eq!(codec.decoded(), 17);
 }
 
-/// The records of our target, as text.
-#[derive(Clone, Default)]
-struct Records(Arc<Mutex<Vec<BTreeMap<String, String>>>>);
-
-struct Reader(BTreeMap<String, String>);
-
-impl Visit for Reader {
-    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.0.insert(field.name().to_owned(), format!("{value:?}"));
-    }
-}
-
-impl Subscriber for Records {
-    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.target() == "accelerator::l2"
-    }
-    fn event(&self, event: &Event<'_>) {
-        let mut reader = Reader(BTreeMap::from([("level".to_owned(), event.metadata().level().to_string())]));
-        event.record(&mut reader);
-        lock(&self.0).push(reader.0);
-    }
-    fn new_span(&self, _: &Attributes<'_>) -> Id {
-        Id::from_u64(1)
-    }
-    fn record(&self, _: &Id, _: &Record<'_>) {}
-    fn record_follows_from(&self, _: &Id, _: &Id) {}
-    fn enter(&self, _: &Id) {}
-    fn exit(&self, _: &Id) {}
-}
-
-impl Records {
-    /// What was said since the last call.
-    fn take(&self) -> Vec<BTreeMap<String, String>> {
-        std::mem::take(&mut *lock(&self.0))
-    }
-}
-
 #[tokio::test(start_paused = true)]
 async fn what_is_not_taken_is_said_once_a_minute_with_area_and_cause() {
-    let records = Records::default();
+    let records = Log::of("accelerator::l2");
     let _guard = tracing::subscriber::set_default(records.clone());
     let w = World::new();
     ok(w.no_loader().schema_version(1)).set(&1, 1).await.unwrap();

@@ -43,6 +43,7 @@ use crate::sync::{Mutex, lock};
 use crate::time::millis;
 use crate::traits::bus::InvalidationBus;
 use crate::traits::l2::L2Store;
+use crate::traits::l2::head::{Head, Kind};
 
 /// How keys become text and come back.
 pub(crate) struct KeyText<K> {
@@ -108,7 +109,8 @@ impl<K: Key, V: Value> Bus<K, V> {
             // Versions are told in messages: nodes of two versions have to hear of each other.
             topic: format!("accelerator:{area}").into(),
             room,
-            origin: fastrand::u64(..),
+            // As random as a nonce: two nodes with one number would take each other's messages for their own.
+            origin: Head::random(Kind::Value).nonce,
             suspect_ttl,
             outbox: Mutex::new(Outbox::new(parts.most_bytes)),
             publishing: Background::default(),

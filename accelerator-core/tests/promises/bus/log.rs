@@ -1,58 +1,24 @@
 //! What is said where a bus silently does nothing.
 
-use std::sync::atomic::AtomicUsize;
-use std::sync::atomic::Ordering::SeqCst;
-use std::sync::{Arc, Mutex};
-
 use accelerator_core::testkit::{Arrival, MemoryBus, settle};
 use accelerator_core::{BusState, GapCause};
-use tracing::field::{Field, Visit};
-use tracing::span::{Attributes, Id, Record};
-use tracing::{Event, Level, Metadata, Subscriber};
 
-use crate::common::{World, lock, ok, secs};
+use crate::common::{World, ok, secs};
+use crate::log::{Line, Log};
 
-/// The lines about the bus.
-#[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<String>>>, Arc<AtomicUsize>);
-
-impl Subscriber for Lines {
-    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.target() == "accelerator::bus"
-    }
-    fn new_span(&self, _: &Attributes<'_>) -> Id {
-        Id::from_u64(1)
-    }
-    fn record(&self, _: &Id, _: &Record<'_>) {}
-    fn record_follows_from(&self, _: &Id, _: &Id) {}
-    fn event(&self, event: &Event<'_>) {
-        struct Text(String);
-        impl Visit for Text {
-            fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
-                self.0.push_str(&format!("{field}={value:?} "));
-            }
-        }
-        assert_eq!(*event.metadata().level(), Level::WARN);
-        let mut text = Text(String::new());
-        event.record(&mut text);
-        lock(&self.0).push(text.0);
-        self.1.fetch_add(1, SeqCst);
-    }
-    fn enter(&self, _: &Id) {}
-    fn exit(&self, _: &Id) {}
-}
-
-impl Lines {
-    fn of(&self, what: &str) -> usize {
-        lock(&self.0).iter().filter(|line| line.contains(what) && line.contains("area=t")).count()
-    }
+/// How many lines about this bus say `what`.
+fn lines(log: &Log, what: &str) -> usize {
+    let all = log.lines();
+    assert!(all.iter().all(|line| line["level"] == "WARN"), "{all:?}");
+    let says = |line: &&Line| line["area"] == "t" && line.values().any(|value| value.contains(what));
+    all.iter().filter(says).count()
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_node_that_does_not_hear_itself_says_so_once() {
     for why in ["nothing", "no connection", "no right to publish", "a deaf bus"] {
-        let lines = Lines::default();
-        let _here = tracing::subscriber::set_default(lines.clone());
+        let log = Log::of("accelerator::bus");
+        let _here = tracing::subscriber::set_default(log.clone());
         let (w, bus) = (World::new(), MemoryBus::new());
         let silent = super::Doored::new(&bus);
         match why {
@@ -66,11 +32,11 @@ async fn a_node_that_does_not_hear_itself_says_so_once() {
         };
         settle().await;
         w.clock.advance(secs(4)).await;
-        assert_eq!(lines.of("does not hear"), 0, "{why}");
+        assert_eq!(lines(&log, "does not hear"), 0, "{why}");
         w.clock.advance(secs(2)).await;
         w.clock.advance(secs(60)).await;
         let health = cache.bus_health().expect("a bus");
-        assert_eq!(lines.of("does not hear"), usize::from(why != "nothing"), "{why}");
+        assert_eq!(lines(&log, "does not hear"), usize::from(why != "nothing"), "{why}");
         assert_eq!(health.hears_itself, why == "nothing", "{why}: {health:?}");
         let state = if why == "no connection" { BusState::Suspect } else { BusState::Up };
         assert_eq!((health.state, health.up_for.is_some()), (state, state == BusState::Up), "{why}");
@@ -94,8 +60,8 @@ impl accelerator_core::InvalidationBus for ListenOnly {
 
 #[tokio::test(start_paused = true)]
 async fn gaps_are_said_by_area_and_cause_once_a_minute() {
-    let lines = Lines::default();
-    let _here = tracing::subscriber::set_default(lines.clone());
+    let log = Log::of("accelerator::bus");
+    let _here = tracing::subscriber::set_default(log.clone());
     let (w, bus) = (World::new(), MemoryBus::new());
     let cache = ok(w.l1().bus(bus.clone()));
     settle().await;
@@ -106,10 +72,10 @@ async fn gaps_are_said_by_area_and_cause_once_a_minute() {
         settle().await;
         w.clock.advance(secs(1)).await;
     }
-    assert_eq!((lines.of("no_answer"), lines.of("overflow")), (1, 1), "{:?}", lock(&lines.0));
+    assert_eq!((lines(&log, "no_answer"), lines(&log, "overflow")), (1, 1), "{:?}", log.lines());
     w.clock.advance(secs(60)).await;
     bus.interrupt(GapCause::NoAnswer);
     settle().await;
-    assert_eq!((lines.of("no_answer"), lines.1.load(SeqCst)), (2, 3));
+    assert_eq!((lines(&log, "no_answer"), log.lines().len()), (2, 3));
     assert_eq!((cache.stats().gaps.no_answer, cache.stats().gaps.overflow), (6, 5));
 }
