@@ -6,11 +6,13 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+#[cfg(any(feature = "zstd", feature = "lz4"))]
+use accelerator::Compress;
 use accelerator::stores::MokaL1;
 use accelerator::{
-    Bytes, CacheResult, Clock, Compress, EncryptionKeys, Entry, HoldOwner, InvalidationBus, L1Stats, L1Store, L2Store,
-    Layer, LayerContext, LayerError, LeaseToken, LevelCache, LevelCacheBuilder, LoadError, Loaded, Lz4, MessagePack,
-    NoL1, Postcard, StoreError, StoreErrorKind, StoreResult, Zstd, async_trait,
+    Bytes, CacheResult, Clock, Entry, HoldOwner, InvalidationBus, L1Stats, L1Store, L2Store, Layer, LayerContext,
+    LayerError, LeaseToken, LevelCache, LevelCacheBuilder, LoadError, Loaded, NoL1, Postcard, StoreError,
+    StoreErrorKind, StoreResult, async_trait,
 };
 
 type B<L1 = NoL1> = LevelCacheBuilder<u64, String, L1>;
@@ -148,13 +150,43 @@ impl Layer for AsTheyAre {
 
 #[test]
 fn bytes_in_l2() {
-    let _: fn(B, MessagePack) -> B = B::also_reads;
+    let _: fn(B, Postcard) -> B = B::also_reads;
     let _: fn(B, AsTheyAre) -> B = B::layer;
+}
+
+#[cfg(feature = "msgpack")]
+#[test]
+fn bytes_of_another_codec() {
+    let _: fn(B, accelerator::MessagePack) -> B = B::also_reads;
+}
+
+#[cfg(feature = "zstd")]
+#[test]
+fn bytes_compressed_by_zstd() {
+    use accelerator::Zstd;
+
     let _: fn(B, Zstd) -> B = B::compress;
-    let _: fn(B, Lz4) -> B = B::compress;
     let _: fn(B, Compress) -> B = B::compress;
     let _: [fn(Zstd, usize) -> Compress; 1] = [Zstd::from_bytes];
+    let _: [fn(Zstd) -> Compress; 1] = [Zstd::only_reads];
+}
+
+#[cfg(feature = "lz4")]
+#[test]
+fn bytes_compressed_by_lz4() {
+    use accelerator::Lz4;
+
+    let _: fn(B, Lz4) -> B = B::compress;
+    let _: fn(B, Compress) -> B = B::compress;
+    let _: [fn(Lz4, usize) -> Compress; 1] = [Lz4::from_bytes];
     let _: [fn(Lz4) -> Compress; 1] = [Lz4::only_reads];
+}
+
+#[cfg(feature = "encrypt")]
+#[test]
+fn bytes_encrypted() {
+    use accelerator::EncryptionKeys;
+
     let _: fn(B, EncryptionKeys) -> B = B::encrypt;
     let _: fn(u32, &[u8; 32]) -> EncryptionKeys = EncryptionKeys::new;
     let _: fn(EncryptionKeys, u32, &[u8; 32]) -> EncryptionKeys = EncryptionKeys::also_reads;
