@@ -145,7 +145,9 @@ impl CacheError {
                 );
                 Err(Self::made(ErrorKind::Unconfirmed, context, error.is_queued(), error.0.source.clone()))
             }
-            (_, Err(source)) => Err(Self::unpublished(op, source)),
+            // What failed here says more than the bus, which takes the news later.
+            (Err(error), Err(_)) => Err(error),
+            (Ok(()), Err(source)) => Err(Self::unpublished(op, source)),
         }
     }
 

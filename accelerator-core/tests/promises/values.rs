@@ -7,8 +7,10 @@ use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::task::{Context, Poll, Waker};
 
-use accelerator_core::testkit::{Fault, MemoryL1, MemoryL2, Op, settle};
-use accelerator_core::{Codec, Entry, ErrorKind, L1Stats, L1Store, LevelCache, LoadError, Lookup, StoreErrorKind};
+use accelerator_core::testkit::{Fault, MemoryBus, MemoryL1, MemoryL2, Op, settle};
+use accelerator_core::{
+    Codec, Entry, ErrorKind, GapCause, L1Stats, L1Store, LevelCache, LoadError, Lookup, StoreErrorKind,
+};
 
 use crate::common::{TTL, World, lock, ms, ok, secs};
 use crate::rude::{self, UNLUCKY, Value};
@@ -104,6 +106,25 @@ async fn an_l1_that_panics_beside_an_l2_keeps_nothing_older() {
     assert_eq!((cache.try_get(&1), cache.lookup(&1).await), (Lookup::Miss, Lookup::Miss), "it is deleted in both");
     assert_eq!(cache.get(&2).await.unwrap(), Some(3));
     assert_eq!(cache.stats().flights, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_l1_that_panics_says_so_though_the_bus_fails_as_well() {
+    for has_l2 in [false, true] {
+        let (w, l1, bus) = (World::new(), Moody::default(), MemoryBus::new());
+        let builder = w.bare().l1(l1.clone()).bus(bus.clone());
+        let cache = ok(if has_l2 { builder.l2(w.l2.clone()) } else { builder });
+        settle().await;
+        bus.cut(GapCause::Disconnected);
+        settle().await;
+        l1.armed.store(true, SeqCst);
+        let writes = [cache.set(&1, 2).await, cache.mset([(1, Some(3)), (2, Some(3))]).await, cache.del(&1).await];
+        for write in writes {
+            let error = write.expect_err("L1 and the bus failed");
+            assert_eq!(error.kind(), ErrorKind::Panic, "has_l2={has_l2}: {error}");
+        }
+        assert!(cache.stats().unpublished > 0, "has_l2={has_l2}: the others are told later");
+    }
 }
 
 /// A value that asks for the counters when it is cloned.

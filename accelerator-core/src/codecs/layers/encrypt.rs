@@ -19,7 +19,7 @@ const TAG: usize = 16;
 ///
 /// Values are encrypted by XChaCha20-Poly1305, with a nonce of the operating system's random numbers for each write. They
 /// are bound to their key in the cache, area, codec, schema, layers, time of writing and life: whoever can write to L2
-/// can neither read nor change them, nor put one under another key, nor prolong its life. He can remove a value, and put
+/// can neither read nor change them, nor put one under another key, nor prolong its life. They can remove a value, and put
 /// an old one back under its own key until its life is over. What is not hidden: the text of the keys, and how long each value is
 /// (where it is compressed first, that tells something of its contents: don't compress what holds both a secret and text
 /// that an attacker chooses).
