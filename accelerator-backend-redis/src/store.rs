@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use accelerator_core::{
-    Bytes, Filled, HoldOwner, L2Read, L2Store, LeaseToken, Limits, Outcomes, StoreError, StoreErrorKind, StoreResult,
-    Unclaimed,
+    Bytes, Filled, HoldOwner, InvalidationBus, L2Read, L2Store, LeaseToken, Limits, Outcomes, StoreError,
+    StoreErrorKind, StoreResult, Unclaimed,
 };
 use async_trait::async_trait;
 use redis::{Cmd, Pipeline, RedisError, Value};
@@ -17,6 +17,7 @@ use crate::bus::RedisBus;
 use crate::bus::builder::LIMITS;
 use crate::commands::command::{self, Commands, Op};
 use crate::commands::given_up::Owed;
+use crate::commands::news::News;
 use crate::connection::{Missing, SharedConnection, Waiting};
 use crate::server_error::{self, Refusal};
 use crate::token;
@@ -86,8 +87,8 @@ impl RedisStore {
         self.0.shared.is_connected()
     }
 
-    /// A bus on the same server, with the same prefix. It publishes over the connection of this store, and listens with one
-    /// of its own. As [`RedisBus::builder`](crate::RedisBus::builder) with nothing else set.
+    /// A bus on the same server, with the same prefix. It publishes over the connection of this store, so that a cache with
+    /// both has one round trip for a write and what it tells other nodes, and listens with one of its own. As [`RedisBus::builder`](crate::RedisBus::builder) with nothing else set.
     #[must_use]
     pub fn bus(&self) -> RedisBus {
         RedisBus::new(self.clone(), self.0.shared.silence, LIMITS)
@@ -188,6 +189,11 @@ impl Inner {
         Ok(())
     }
 
+    /// Where a topic of the bus is published.
+    pub(crate) fn channel(&self, topic: &str) -> String {
+        format!("{}bus.{}.{topic}", self.commands.prefix, self.shared.dialer.target.login.db())
+    }
+
     fn longest_key(&self) -> usize {
         LONGEST_KEY - self.commands.prefix.len()
     }
@@ -231,7 +237,7 @@ impl L2Store for RedisStore {
     }
 
     async fn mset_into(&self, items: Vec<(&str, Bytes, Duration)>, out: &mut Outcomes<()>) {
-        self.inner().mset(&items, out).await;
+        self.inner().mset(&items, None, out).await;
     }
 
     async fn mdel(&self, keys: &[&str]) -> Vec<StoreResult<()>> {
@@ -241,7 +247,7 @@ impl L2Store for RedisStore {
     }
 
     async fn mdel_into(&self, keys: &[&str], out: &mut Outcomes<()>) {
-        self.inner().mdel(keys, out).await;
+        self.inner().mdel(keys, None, out).await;
     }
 
     async fn get_or_lease(&self, key: &str, lease: Duration) -> StoreResult<L2Read> {
@@ -291,6 +297,34 @@ impl L2Store for RedisStore {
 
     async fn unhold(&self, key: &str, owner: HoldOwner) -> StoreResult<()> {
         self.inner().unhold(key, owner).await
+    }
+
+    fn publishes_for(&self, bus: &dyn InvalidationBus) -> bool {
+        bus.publishes_over() == self.identity()
+    }
+
+    async fn mset_then_publish(
+        &self,
+        items: Vec<(&str, Bytes, Duration)>,
+        topic: &str,
+        message: Bytes,
+        out: &mut Outcomes<()>,
+    ) -> StoreResult<()> {
+        let mut news = News::new(self.inner(), topic, &message);
+        self.inner().mset(&items, Some(&mut news), out).await;
+        news.told().await
+    }
+
+    async fn mdel_then_publish(
+        &self,
+        keys: &[&str],
+        topic: &str,
+        message: Bytes,
+        out: &mut Outcomes<()>,
+    ) -> StoreResult<()> {
+        let mut news = News::new(self.inner(), topic, &message);
+        self.inner().mdel(keys, Some(&mut news), out).await;
+        news.told().await
     }
 
     fn unix_ms(&self) -> Option<RangeInclusive<u64>> {

@@ -13,6 +13,8 @@ mod bus_outages;
 mod bus_refusals;
 #[path = "promises/bus_runtimes.rs"]
 mod bus_runtimes;
+#[path = "promises/bus_trips.rs"]
+mod bus_trips;
 #[path = "promises/cache_trips.rs"]
 mod cache_trips;
 #[path = "promises/clock.rs"]

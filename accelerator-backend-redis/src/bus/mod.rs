@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use accelerator_core::{
-    BoxStream, BusEvent, BusLimits, Bytes, InvalidationBus, StoreError, StoreErrorKind, StoreResult,
+    BoxStream, BusEvent, BusLimits, Bytes, InvalidationBus, L2Store, StoreError, StoreErrorKind, StoreResult,
 };
 use async_trait::async_trait;
 use redis::Value;
@@ -80,8 +80,7 @@ impl RedisBus {
     }
 
     fn channel(&self, topic: &str) -> Bytes {
-        let inner = self.0.publisher.inner();
-        format!("{}bus.{}.{topic}", inner.commands.prefix, inner.shared.dialer.target.login.db()).into()
+        self.0.publisher.inner().channel(topic).into()
     }
 }
 
@@ -93,9 +92,8 @@ impl InvalidationBus for RedisBus {
             let context = format!("publish: a message has at most {} bytes", limits.max_message_bytes);
             return Err(StoreError::new(StoreErrorKind::TooLarge, context));
         }
-        let mut cmd = redis::cmd("PUBLISH");
-        cmd.arg(&self.channel(topic)[..]).arg(&message[..]);
         let publisher = self.0.publisher.inner();
+        let cmd = publisher.commands.publish(&publisher.channel(topic), &message);
         let (limit, asked) = (self.0.publish_timeout, publisher.ask(PUBLISH, cmd));
         // Without a runtime, or its timers, there is no connection either.
         let Ok(asked) = catch_unwind(AssertUnwindSafe(|| timeout(limit, asked))) else {
@@ -105,16 +103,11 @@ impl InvalidationBus for RedisBus {
             let context = format!("publish: no answer within publish_timeout = {limit:?}");
             return Err(StoreError::new(StoreErrorKind::Timeout, context));
         };
-        match answer? {
-            // How many have heard it is known to one server of a cluster at best.
-            Value::Int(_) => Ok(()),
-            refused => {
-                let error = server_error::unexpected(PUBLISH, &refused);
-                let target = &publisher.shared.dialer.target;
-                self.0.warning.say(target, "Redis takes no messages of the bus", &format!("{error:#}"));
-                Err(error)
-            }
-        }
+        let answer = answer?;
+        published(&answer).inspect_err(|error| {
+            let target = &publisher.shared.dialer.target;
+            self.0.warning.say(target, "Redis takes no messages of the bus", &format!("{error:#}"));
+        })
     }
 
     fn listen(&self, topic: &str) -> BoxStream<'static, BusEvent> {
@@ -124,6 +117,19 @@ impl InvalidationBus for RedisBus {
     fn limits(&self) -> BusLimits {
         let limits = self.0.subscriber.limits;
         BusLimits::default().max_message_bytes(limits.max_message_bytes).max_waiting(limits.max_waiting)
+    }
+
+    fn publishes_over(&self) -> Option<usize> {
+        self.0.publisher.identity()
+    }
+}
+
+/// What the server said of a message.
+pub(crate) fn published(answer: &Value) -> StoreResult<()> {
+    match answer {
+        // How many have heard it is known to one server of a cluster at best.
+        Value::Int(_) => Ok(()),
+        refused => Err(server_error::unexpected(PUBLISH, refused)),
     }
 }
 

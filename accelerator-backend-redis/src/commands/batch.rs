@@ -9,6 +9,7 @@ use crate::commands::chunks::{chunks, fail};
 use crate::commands::command::{self, Op, ScriptCall};
 use crate::commands::hold::stored;
 use crate::commands::lease::{filled, renewed};
+use crate::commands::news::News;
 use crate::commands::script::{self, Script};
 use crate::server_error::{self, Refusal};
 use crate::store::Inner;
@@ -26,8 +27,17 @@ impl Inner {
         }
     }
 
-    pub(crate) async fn mset(&self, items: &[(&str, Bytes, Duration)], answers: &mut Outcomes<()>) {
-        for chunk in self.chunks(items.iter().map(|(key, value, _)| (*key, value.len())), answers) {
+    /// `news`: behind the last of them.
+    pub(crate) async fn mset(
+        &self,
+        items: &[(&str, Bytes, Duration)],
+        mut news: Option<&mut News<'_>>,
+        answers: &mut Outcomes<()>,
+    ) {
+        let chunks = self.chunks(items.iter().map(|(key, value, _)| (*key, value.len())), answers);
+        let last = chunks.len().saturating_sub(1);
+        for (n, chunk) in chunks.into_iter().enumerate() {
+            let news = news.as_deref_mut().filter(|_| n == last);
             let args: Vec<[&[u8]; 1]> = chunk.iter().map(|&at| [&items[at].1[..]]).collect();
             let mut calls = Vec::with_capacity(chunk.len());
             for (&at, args) in chunk.iter().zip(&args) {
@@ -35,7 +45,7 @@ impl Inner {
                 calls.push(ScriptCall { key, args, ttl: Some(*ttl) });
             }
             let plain = |call: &ScriptCall<'_>| self.commands.set(call.key, call.args[0], call.ttl.unwrap_or_default());
-            match self.run_many_or(command::SET, &script::SET, &calls, plain).await {
+            match self.run_many_or(command::SET, &script::SET, &calls, plain, news).await {
                 Ok(values) => {
                     for (at, value) in chunk.into_iter().zip(values) {
                         answers.put(at, stored(&value));
@@ -46,11 +56,15 @@ impl Inner {
         }
     }
 
-    pub(crate) async fn mdel(&self, keys: &[&str], answers: &mut Outcomes<()>) {
-        for chunk in self.chunks(keys.iter().map(|key| (*key, 0)), answers) {
+    /// `news`: behind the last of them.
+    pub(crate) async fn mdel(&self, keys: &[&str], mut news: Option<&mut News<'_>>, answers: &mut Outcomes<()>) {
+        let chunks = self.chunks(keys.iter().map(|key| (*key, 0)), answers);
+        let last = chunks.len().saturating_sub(1);
+        for (n, chunk) in chunks.into_iter().enumerate() {
+            let news = news.as_deref_mut().filter(|_| n == last);
             let calls: Vec<_> = chunk.iter().map(|&at| ScriptCall { key: keys[at], args: &[], ttl: None }).collect();
             let plain = |call: &ScriptCall<'_>| self.commands.unlink(call.key);
-            match self.run_many_or(command::DEL, &script::DELETE, &calls, plain).await {
+            match self.run_many_or(command::DEL, &script::DELETE, &calls, plain, news).await {
                 Ok(values) => {
                     for (at, value) in chunk.into_iter().zip(values) {
                         answers.put(at, server_error::done(command::DEL, &value));
@@ -85,7 +99,7 @@ impl Inner {
             if calls.is_empty() {
                 continue;
             }
-            match self.run_many(command::FILL, &script::FILL, &calls).await {
+            match self.run_many(command::FILL, &script::FILL, &calls, None).await {
                 Ok(values) => {
                     for (at, value) in chunk.into_iter().zip(values) {
                         answers.put(at, filled(&value));
@@ -120,7 +134,7 @@ impl Inner {
             let calls = chunk.iter().zip(&args);
             let calls: Vec<_> =
                 calls.map(|(&at, args)| ScriptCall { key: items[at].0, args, ttl: Some(lease) }).collect();
-            match self.run_many(command::RENEW, &script::RENEW, &calls).await {
+            match self.run_many(command::RENEW, &script::RENEW, &calls, None).await {
                 Ok(values) => {
                     for (at, value) in chunk.into_iter().zip(values) {
                         answers.put(at, renewed(&value).map(|stands| stands.then_some(items[at].1)));
@@ -157,22 +171,30 @@ impl Inner {
 
     /// Runs a script for many keys. A server that doesn't know it is told by the first call that it didn't carry out;
     /// the others follow it by the hash.
-    pub(crate) async fn run_many(&self, op: Op, script: &Script, calls: &[ScriptCall<'_>]) -> StoreResult<Vec<Value>> {
-        let mut pipeline = Pipeline::with_capacity(calls.len());
+    pub(crate) async fn run_many(
+        &self,
+        op: Op,
+        script: &Script,
+        calls: &[ScriptCall<'_>],
+        news: Option<&mut News<'_>>,
+    ) -> StoreResult<Vec<Value>> {
+        let mut news = news.filter(|_| self.shared.health.knows(script.number));
+        let mut pipeline = Pipeline::with_capacity(calls.len() + 1);
         for call in calls {
             pipeline.add_command(self.commands.script(script, false, call));
         }
-        let mut values = self.ask_all(op, pipeline).await?;
+        let mut values = self.ask_all_then(op, pipeline, news.as_deref_mut()).await?;
         let unknown = |value: &Value| server_error::of(value) == Some(Refusal::NoScript);
         let missed: Vec<usize> = (0..calls.len()).filter(|&at| unknown(&values[at])).collect();
         if missed.is_empty() {
+            self.shared.health.note_known(script.number);
             return Ok(values);
         }
-        let mut pipeline = Pipeline::with_capacity(missed.len());
+        let mut pipeline = Pipeline::with_capacity(missed.len() + 1);
         for (n, &at) in missed.iter().enumerate() {
             pipeline.add_command(self.commands.script(script, n == 0, &calls[at]));
         }
-        for (at, value) in missed.into_iter().zip(self.ask_all(op, pipeline).await?) {
+        for (at, value) in missed.into_iter().zip(self.ask_all_then(op, pipeline, news).await?) {
             values[at] = value;
         }
         Ok(values)

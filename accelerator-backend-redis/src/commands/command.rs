@@ -89,6 +89,12 @@ impl Commands {
         cmd
     }
 
+    pub(crate) fn publish(&self, channel: &str, message: &[u8]) -> Cmd {
+        let mut cmd = self.start("PUBLISH", 3, channel.len() + message.len());
+        cmd.arg(channel).arg(message);
+        cmd
+    }
+
     fn many(&self, word: &str, keys: &[&str]) -> Cmd {
         let length = keys.iter().map(|key| key.len() + self.prefix.len()).sum();
         let mut cmd = self.start(word, 1 + keys.len(), length);

@@ -164,7 +164,8 @@ impl Paying {
             let args: Vec<[&[u8]; 1]> = debts.iter().map(|debt| [&debt.head[..]]).collect();
             let pairs = debts.iter().zip(&args);
             let calls: Vec<_> = pairs.map(|(debt, args)| ScriptCall { key: &debt.key, args, ttl: None }).collect();
-            let answers = self.inner.run_many(command::RELEASE, &script::RELEASE, &calls).await.unwrap_or_default();
+            let answers =
+                self.inner.run_many(command::RELEASE, &script::RELEASE, &calls, None).await.unwrap_or_default();
             let is_done =
                 |at: usize| answers.get(at).is_some_and(|it| server_error::done(command::RELEASE, it).is_ok());
             let failed: Vec<Debt> =

@@ -13,6 +13,7 @@ use accelerator_core::{HoldOwner, StoreError, StoreErrorKind, StoreResult};
 use redis::{Cmd, Pipeline, Value};
 
 use crate::commands::command::{self, Op, ScriptCall};
+use crate::commands::news::News;
 use crate::commands::script::{self, Script};
 use crate::server_error;
 use crate::store::Inner;
@@ -76,6 +77,7 @@ impl Inner {
         script: &Script,
         calls: &[ScriptCall<'_>],
         plain: impl Fn(&ScriptCall<'_>) -> Cmd,
+        mut news: Option<&mut News<'_>>,
     ) -> StoreResult<Vec<Value>> {
         let all = |calls: &mut dyn Iterator<Item = &ScriptCall<'_>>| {
             calls.fold(Pipeline::with_capacity(8), |mut pipeline, call| {
@@ -84,12 +86,12 @@ impl Inner {
             })
         };
         if self.shared.health.is_scriptless() {
-            return self.ask_all(op, all(&mut calls.iter())).await;
+            return self.ask_all_then(op, all(&mut calls.iter()), news).await;
         }
-        let mut values = self.run_many(op, script, calls).await?;
+        let mut values = self.run_many(op, script, calls, news.as_deref_mut()).await?;
         let refused: Vec<usize> = (0..calls.len()).filter(|&at| server_error::is_of_scripts(&values[at])).collect();
         if !refused.is_empty() {
-            let answers = self.ask_all(op, all(&mut refused.iter().map(|&at| &calls[at]))).await?;
+            let answers = self.ask_all_then(op, all(&mut refused.iter().map(|&at| &calls[at])), news).await?;
             for (at, answer) in refused.into_iter().zip(answers) {
                 self.note_plain(&answer);
                 values[at] = answer;

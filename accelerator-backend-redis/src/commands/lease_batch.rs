@@ -110,7 +110,7 @@ impl Inner {
                 let args: Vec<[&[u8]; 1]> = heads.iter().map(|head| [&head[..]]).collect();
                 let call = |(&at, args)| ScriptCall { key: keys[at], args, ttl: Some(lease) };
                 let calls: Vec<_> = chunk.iter().zip(args.iter().map(|args| &args[..])).map(call).collect();
-                self.run_many(command::LEASE, &script::READ_OR_LEASE, &calls).await
+                self.run_many(command::LEASE, &script::READ_OR_LEASE, &calls, None).await
             }
         };
         let values = match values {

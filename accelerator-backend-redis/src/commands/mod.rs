@@ -8,4 +8,5 @@ pub(crate) mod given_up;
 pub(crate) mod hold;
 pub(crate) mod lease;
 pub(crate) mod lease_batch;
+pub(crate) mod news;
 pub(crate) mod script;

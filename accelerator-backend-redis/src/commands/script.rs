@@ -7,12 +7,14 @@ use redis::Script as Source;
 /// A script that the server knows by its hash, or is told in full.
 pub(crate) struct Script {
     pub(crate) code: &'static str,
+    /// Which of all it is: less than eight.
+    pub(crate) number: u8,
     source: LazyLock<Source>,
 }
 
 impl Script {
-    const fn new(code: &'static str, source: fn() -> Source) -> Self {
-        Self { code, source: LazyLock::new(source) }
+    const fn new(number: u8, code: &'static str, source: fn() -> Source) -> Self {
+        Self { code, number, source: LazyLock::new(source) }
     }
 
     pub(crate) fn hash(&self) -> &str {
@@ -27,7 +29,7 @@ pub(crate) static FILL: Script = {
     const CODE: &str = "if redis.call('GETRANGE',KEYS[1],0,9)~=ARGV[1] \
         or (ARGV[1]=='' and redis.call('GET',KEYS[1])~='') then return 0 end \
         redis.call('SET',KEYS[1],ARGV[2],'PX',ARGV[3]) return 1";
-    Script::new(CODE, || Source::new(CODE))
+    Script::new(0, CODE, || Source::new(CODE))
 };
 
 /// Begins the time of a lease anew that is still the one given: `token ms`. One, if it is. A lease is its token and nothing
@@ -35,13 +37,13 @@ pub(crate) static FILL: Script = {
 pub(crate) static RENEW: Script = {
     const CODE: &str = "if redis.call('GETRANGE',KEYS[1],0,9)~=ARGV[1] then return 0 end \
         redis.call('SET',KEYS[1],ARGV[1],'PX',ARGV[2]) return 1";
-    Script::new(CODE, || Source::new(CODE))
+    Script::new(1, CODE, || Source::new(CODE))
 };
 
 /// Deletes a lease, or the value seen, that is still the one given: `token`.
 pub(crate) static RELEASE: Script = {
     const CODE: &str = "if redis.call('GETRANGE',KEYS[1],0,9)==ARGV[1] then redis.call('UNLINK',KEYS[1]) end return 1";
-    Script::new(CODE, || Source::new(CODE))
+    Script::new(2, CODE, || Source::new(CODE))
 };
 
 /// Whether the key is held.
@@ -74,13 +76,13 @@ macro_rules! others {
 pub(crate) static SET: Script = {
     const CODE: &str =
         concat!("if ", is_held!(), " then return 0 end return redis.call('SET',KEYS[1],ARGV[1],'PX',ARGV[2])");
-    Script::new(CODE, || Source::new(CODE))
+    Script::new(3, CODE, || Source::new(CODE))
 };
 
 /// `UNLINK key`, unless the key is held.
 pub(crate) static DELETE: Script = {
     const CODE: &str = concat!("if ", is_held!(), " then return 0 end return redis.call('UNLINK',KEYS[1])");
-    Script::new(CODE, || Source::new(CODE))
+    Script::new(4, CODE, || Source::new(CODE))
 };
 
 /// Adds a hold, in place of whatever else is there: `head owner ms`. Zero, if there are 256 of others.
@@ -92,7 +94,7 @@ pub(crate) static HOLD: Script = {
         redis.call('SET',KEYS[1],ARGV[1]..kept..ARGV[2]..string.format('%016.0f',own),\
         'PX',string.format('%.0f',last-now)) return 1"
     );
-    Script::new(CODE, || Source::new(CODE))
+    Script::new(5, CODE, || Source::new(CODE))
 };
 
 /// Ends the hold of one owner, and deletes what is there else: `owner`.
@@ -102,12 +104,12 @@ pub(crate) static UNHOLD: Script = {
         "if count==0 then return redis.call('UNLINK',KEYS[1]) end \
         redis.call('SET',KEYS[1],string.sub(v,1,10)..kept,'PX',string.format('%.0f',last-now)) return 1"
     );
-    Script::new(CODE, || Source::new(CODE))
+    Script::new(6, CODE, || Source::new(CODE))
 };
 
 /// `SET key lease NX GET PX ms` for servers older than 7.0, which don't take `NX` and `GET` together: `lease ms`.
 pub(crate) static READ_OR_LEASE: Script = {
     const CODE: &str = "local v=redis.call('GET',KEYS[1]) if v then return v end \
         redis.call('SET',KEYS[1],ARGV[1],'PX',ARGV[2]) return false";
-    Script::new(CODE, || Source::new(CODE))
+    Script::new(7, CODE, || Source::new(CODE))
 };

@@ -1,7 +1,7 @@
 //! What calls and the task of the connection let each other know without a lock: signs of life, and what the server is
 //! like.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::connection::mget_first::MgetFirst;
@@ -22,6 +22,8 @@ pub(crate) struct Health {
     old: AtomicBool,
     /// The server runs no scripts for us.
     scriptless: AtomicBool,
+    /// Which scripts the server has run, a bit each.
+    known: AtomicU8,
     /// This was said.
     told: AtomicBool,
     /// When the task last looked, in milliseconds since `born`.
@@ -49,6 +51,7 @@ impl Health {
             replica: AtomicBool::new(false),
             old: AtomicBool::new(false),
             scriptless: AtomicBool::new(false),
+            known: AtomicU8::new(0),
             told: AtomicBool::new(false),
             looked: AtomicU64::new(0),
             cool_until: AtomicU64::new(0),
@@ -104,6 +107,7 @@ impl Health {
         self.old.store(false, Ordering::Relaxed);
         self.scriptless.store(false, Ordering::Relaxed);
         self.replica.store(false, Ordering::Relaxed);
+        self.known.store(0, Ordering::Relaxed);
         self.cool_until.store(0, Ordering::Relaxed);
         self.mget_first.reset();
     }
@@ -134,6 +138,17 @@ impl Health {
 
     pub(crate) fn is_scriptless(&self) -> bool {
         self.scriptless.load(Ordering::Relaxed)
+    }
+
+    /// The server has run the script of this number.
+    pub(crate) fn note_known(&self, script: u8) {
+        if !self.knows(script) {
+            self.known.fetch_or(1 << script, Ordering::Relaxed);
+        }
+    }
+
+    pub(crate) fn knows(&self, script: u8) -> bool {
+        self.known.load(Ordering::Relaxed) & (1 << script) != 0
     }
 
     pub(crate) fn is_old(&self) -> bool {

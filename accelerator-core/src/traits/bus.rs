@@ -43,6 +43,15 @@ pub trait InvalidationBus: Send + Sync + 'static {
     fn limits(&self) -> BusLimits {
         BusLimits::default()
     }
+
+    /// The [identity](crate::L2Store::identity) of the store over whose connection it publishes, if it does: such a store
+    /// may publish for it, behind a write and in one round trip with it ([`L2Store::publishes_for`]). `None`, as provided:
+    /// it has a connection of its own.
+    ///
+    /// [`L2Store::publishes_for`]: crate::L2Store::publishes_for
+    fn publishes_over(&self) -> Option<usize> {
+        None
+    }
 }
 
 /// What a listener of an [`InvalidationBus`] is told.
@@ -131,5 +140,9 @@ impl<B: InvalidationBus + ?Sized> InvalidationBus for Arc<B> {
 
     fn limits(&self) -> BusLimits {
         (**self).limits()
+    }
+
+    fn publishes_over(&self) -> Option<usize> {
+        (**self).publishes_over()
     }
 }

@@ -1,16 +1,22 @@
 //! Announcing what has changed: taken by the publisher at once, and awaited by the call that acknowledges it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use crate::error::{StoreError, StoreErrorKind, StoreResult};
 use crate::level::bounds::{Key, Value};
 use crate::level::bus::Bus;
+use crate::level::bus::message::Message;
 use crate::level::bus::pending::{Clear, News};
 use crate::level::flight::handoff::ASLEEP;
 use crate::level::local::Local;
+use crate::level::stats::bus_figures::BusCount;
+use crate::level::time::policy::RECOVERY_PAUSE;
+use crate::level::time::timer::from_now;
 use crate::sync::lock;
 
 /// What a call will have to tell. Dropped, it is told all the same: the call's task was lost, or there is no runtime, and
@@ -18,6 +24,16 @@ use crate::sync::lock;
 pub(crate) struct Announcement<K: Key, V: Value> {
     bus: Arc<Bus<K, V>>,
     news: Option<News>,
+}
+
+/// A message that goes behind a write of L2, in one round trip with it. Dropped, nobody knows whether it was published: it
+/// is told again.
+pub(crate) struct Attached<K: Key, V: Value> {
+    bus: Arc<Bus<K, V>>,
+    number: u64,
+    message: Bytes,
+    /// What L2 said of it; `None`: nothing yet.
+    published: Option<StoreResult<()>>,
 }
 
 /// What was told, and is on its way.
@@ -63,6 +79,70 @@ impl<K: Key, V: Value> Announcement<K, V> {
         lock(&self.bus.outbox).put(news, self.bus.room, Some(waits));
         let has_runtime = self.bus.publish();
         PendingAnswer { bus: self.bus.clone(), answer, has_runtime }
+    }
+}
+
+impl<K: Key, V: Value> Announcement<K, V> {
+    /// Its message, for L2 to publish behind a write that takes `limit` at most. `None`: L2 can't, or something else is to be
+    /// told first.
+    pub(crate) fn attach(&mut self, limit: Duration) -> Option<Attached<K, V>> {
+        let bus = &self.bus;
+        let Some(News::Keys(_)) = self.news.as_ref().filter(|_| bus.is_of_l2) else { return None };
+        let Some(News::Keys(keys)) = self.news.take() else { return None };
+        let (now, sent_at) = (Instant::now(), bus.local.clock.unix_exact());
+        let until = from_now(limit.saturating_add(ASLEEP));
+        let attached = lock(&bus.outbox).attach(keys, bus.room, now, until, |number, content| {
+            Message { origin: bus.origin, number, sent_at, area: &bus.area, content }.encode()
+        });
+        match attached {
+            Ok((number, message)) => {
+                lock(&bus.health).said(now);
+                Some(Attached { bus: bus.clone(), number, message, published: None })
+            }
+            Err(keys) => {
+                self.news = Some(News::Keys(keys));
+                None
+            }
+        }
+    }
+}
+
+impl<K: Key, V: Value> Attached<K, V> {
+    pub(crate) fn topic(&self) -> &str {
+        &self.bus.topic
+    }
+
+    pub(crate) fn message(&self) -> Bytes {
+        self.message.clone()
+    }
+
+    pub(crate) fn published(&mut self, answer: StoreResult<()>) {
+        self.published = Some(answer);
+    }
+
+    /// The write has ended. What became of the message.
+    pub(crate) fn ended(mut self) -> StoreResult<()> {
+        let context = "the write that the message went behind was not answered in time";
+        let unknown = || Err(StoreError::new(StoreErrorKind::Timeout, context));
+        self.published.get_or_insert_with(unknown).clone()
+    }
+}
+
+impl<K: Key, V: Value> Drop for Attached<K, V> {
+    fn drop(&mut self) {
+        let (bus, is_published) = (&self.bus, matches!(self.published, Some(Ok(()))));
+        let again_at = (!is_published).then(|| from_now(RECOVERY_PAUSE.0));
+        let (count, has_work) = {
+            let mut outbox = lock(&bus.outbox);
+            (outbox.attached_ended(self.number, again_at, bus.room), outbox.has_work())
+        };
+        if let Some(count) = count {
+            bus.figures().add(if is_published { BusCount::Published } else { BusCount::PublishFailed }, count);
+        }
+        // What came meanwhile has waited for it.
+        if has_work {
+            bus.publish();
+        }
     }
 }
 

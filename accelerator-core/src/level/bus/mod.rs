@@ -73,6 +73,8 @@ pub(crate) struct Bus<K, V> {
     bus: Arc<dyn InvalidationBus>,
     text: KeyText<K>,
     l2: Option<ClearsL2>,
+    /// L2 publishes for it, behind a write and in one round trip with it.
+    is_of_l2: bool,
     area: Box<str>,
     topic: Box<str>,
     room: Room,
@@ -100,11 +102,13 @@ impl<K: Key, V: Value> Bus<K, V> {
         let suspect_ttl = millis(parts.suspect_ttl);
         local.policy.bound_l1(suspect_ttl);
         let room = Room::new(parts.bus.limits().max_message_bytes, area);
+        let is_of_l2 = parts.l2.as_ref().is_some_and(|l2| l2.store.publishes_for(&*parts.bus));
         Self {
             local,
             bus: parts.bus,
             text: parts.text,
             l2: parts.l2,
+            is_of_l2,
             area: area.into(),
             // Versions are told in messages: nodes of two versions have to hear of each other.
             topic: format!("accelerator:{area}").into(),

@@ -1,5 +1,6 @@
 //! What a node has to tell: keys of calls that wait for it, and keys that the bus did not take.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -57,6 +58,14 @@ pub(crate) enum What {
     Hello,
 }
 
+/// A message that goes behind a write of L2, in one round trip with it. Nothing else is told until that has ended.
+struct Attached {
+    number: u64,
+    keys: Vec<Arc<str>>,
+    /// Later it counts as lost: its runtime isn't run.
+    until: Instant,
+}
+
 /// A message that was handed to the bus, for its echo.
 #[derive(Clone, Copy)]
 struct Sent {
@@ -70,6 +79,8 @@ pub(crate) struct Outbox {
     pub(crate) fresh: Round,
     /// On its way.
     pub(crate) sending: Round,
+    /// On its way with a write.
+    attached: Option<Attached>,
     /// Not taken by the bus.
     pub(crate) failed: Pending,
     /// When `failed` may be told again.
@@ -87,6 +98,7 @@ impl Outbox {
         Self {
             fresh: Round::new(most),
             sending: Round::new(most),
+            attached: None,
             failed: Pending::new(most),
             again_at: None,
             hello: false,
@@ -102,14 +114,54 @@ impl Outbox {
         self.fresh.waits.extend(waits);
     }
 
+    /// The message of these keys, to go behind a write that ends by `until`, and its number. The keys: something else is to
+    /// be told first, or they are more than one message takes.
+    pub(crate) fn attach(
+        &mut self,
+        keys: Vec<Arc<str>>,
+        room: Room,
+        now: Instant,
+        until: Instant,
+        seal: impl FnOnce(u64, Content<'_>) -> Bytes,
+    ) -> Result<(u64, Bytes), Vec<Arc<str>>> {
+        let is_idle = self.len() == 0 && self.attached.is_none();
+        if !is_idle || keys.is_empty() || !keys.iter().all(|key| room.takes(key)) || room.first(&keys) < keys.len() {
+            return Err(keys);
+        }
+        let number = self.number(false, now);
+        let bytes = seal(number, Content::Keys(keys.iter().map(|key| &**key).collect()));
+        self.attached = Some(Attached { number, keys, until });
+        Ok((number, bytes))
+    }
+
+    /// What was attached has ended. `again_at`: the bus did not take it, and is told again from then on. How many keys;
+    /// `None`: others have told them meanwhile.
+    pub(crate) fn attached_ended(&mut self, number: u64, again_at: Option<Instant>, room: Room) -> Option<usize> {
+        let attached = self.attached.take_if(|attached| attached.number == number)?;
+        let count = attached.keys.len();
+        if again_at.is_some() {
+            self.failed.add(News::Keys(attached.keys), room);
+            self.again_at = again_at;
+        }
+        Some(count)
+    }
+
     /// What to do next. For `Tell` all that is fresh is on its way from now on.
-    pub(crate) fn next(&mut self, now: Instant) -> Job {
+    pub(crate) fn next(&mut self, now: Instant, room: Room) -> Job {
+        if let Some(lost) = self.attached.take_if(|attached| attached.until <= now) {
+            self.fresh.pending.add(News::Keys(lost.keys), room);
+        }
+        if self.fresh.pending.is_empty() {
+            // Nothing but an empty call can wait here.
+            self.fresh.waits.drain(..).for_each(|waits| drop(waits.send(Ok(()))));
+        }
+        if let Some(attached) = &self.attached {
+            return if self.has_work() { Job::Wait(attached.until) } else { Job::Nothing };
+        }
         if !self.fresh.pending.is_empty() {
             self.sending = self.fresh.take();
             return Job::Tell;
         }
-        // Nothing but an empty call can wait here.
-        self.fresh.waits.drain(..).for_each(|waits| drop(waits.send(Ok(()))));
         if !self.failed.is_empty() && self.again_at.is_none_or(|at| at <= now) {
             return Job::TellAgain;
         }
@@ -213,7 +265,8 @@ impl Outbox {
 
     /// Keys that the bus has yet to take.
     pub(crate) fn len(&self) -> usize {
-        self.fresh.pending.len() + self.sending.pending.len() + self.failed.len()
+        let attached = self.attached.as_ref().map_or(0, |attached| attached.keys.len());
+        self.fresh.pending.len() + self.sending.pending.len() + self.failed.len() + attached
     }
 }
 
@@ -227,10 +280,10 @@ mod tests {
 
     #[test]
     fn hellos_follow_the_last_message() {
-        let (mut outbox, start) = (Outbox::new(1 << 20), Instant::now());
+        let (mut outbox, start, room) = (Outbox::new(1 << 20), Instant::now(), Room::new(1024, "a"));
         assert!(!outbox.is_hello_due(start + secs(1000)), "it never listened");
         outbox.greet();
-        assert_eq!(outbox.next(start), Job::Hello);
+        assert_eq!(outbox.next(start, room), Job::Hello);
         assert_eq!(outbox.number(true, start), 0);
         assert_eq!(outbox.hello_at(), Some(start + secs(30)));
         let mut now = start + secs(10);
@@ -239,7 +292,7 @@ mod tests {
         for _ in 0..6 {
             let at = outbox.hello_at().expect("a hello");
             assert!(!outbox.is_hello_due(at - Duration::from_millis(1)) && outbox.is_hello_due(at));
-            assert_eq!(outbox.next(at), Job::Hello);
+            assert_eq!(outbox.next(at, room), Job::Hello);
             assert_eq!(outbox.number(true, at), 1);
             now = at;
             after.push((now - start).as_secs() - 10);
@@ -255,15 +308,15 @@ mod tests {
         outbox.again_at = Some(start + secs(1));
         outbox.greet();
         outbox.put(news("2"), room, None);
-        assert_eq!((outbox.next(start), outbox.len()), (Job::Tell, 2));
+        assert_eq!((outbox.next(start, room), outbox.len()), (Job::Tell, 2));
         outbox.put(news("3"), room, None);
         outbox.take_back(room);
         assert_eq!((outbox.fresh.pending.len(), outbox.len()), (2, 3));
-        assert_eq!((outbox.next(start), outbox.sending.take().pending.len()), (Job::Tell, 2));
-        assert_eq!(outbox.next(start), Job::Hello);
-        assert_eq!(outbox.next(start), Job::Wait(start + secs(1)));
-        assert_eq!(outbox.next(start + secs(1)), Job::TellAgain);
+        assert_eq!((outbox.next(start, room), outbox.sending.take().pending.len()), (Job::Tell, 2));
+        assert_eq!(outbox.next(start, room), Job::Hello);
+        assert_eq!(outbox.next(start, room), Job::Wait(start + secs(1)));
+        assert_eq!(outbox.next(start + secs(1), room), Job::TellAgain);
         outbox.failed.take();
-        assert_eq!(outbox.next(start), Job::Nothing);
+        assert_eq!(outbox.next(start, room), Job::Nothing);
     }
 }

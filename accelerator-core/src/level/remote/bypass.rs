@@ -81,7 +81,7 @@ impl<K: Key, V: Value> Remote<K, V> {
         let mark = self.bypass.mark();
         let wires: Vec<&str> = due.iter().map(|(name, ..)| name.wire()).collect();
         let until = Deadline::new(self.write_limit(wires.len(), wires.iter().map(|wire| wire.len()).sum()));
-        let deleted = self.del_all(&wires, None, until.limit, until.left()).await;
+        let deleted = self.del_all(&wires, None, None, until.limit, until.left()).await;
         let now = self.local.now();
         let mut gone = Vec::new();
         for ((_, slot, _), outcome) in due.iter().zip(deleted) {

@@ -19,6 +19,7 @@ use tokio::time::Instant;
 
 use crate::error::{StoreError, StoreErrorKind, StoreResult};
 use crate::level::bounds::{Key, Value};
+use crate::level::bus::announce::Attached;
 use crate::level::remote::Remote;
 use crate::level::remote::age::{AskedRead, told};
 use crate::level::time::policy::{BYTES_PER_KEY, HOLD, MOST_PATIENCE, SLOWEST_RATE};
@@ -82,34 +83,40 @@ impl<K: Key, V: Value> Remote<K, V> {
         self.has_missing(ended, outcomes)
     }
 
-    /// Writes all, with this `limit`, of which so much is left.
+    /// Writes all, with this `limit`, of which so much is left, and publishes what is attached.
     pub(crate) async fn set_all(
         &self,
         items: Vec<(&str, Bytes, Duration)>,
+        attached: Option<&mut Attached<K, V>>,
         limit: Duration,
         left: Duration,
     ) -> Vec<StoreResult<()>> {
         let mut outcomes = Outcomes::new(items.len());
-        let ended = self.send_sets(items, limit, left, &mut outcomes).await;
+        let ended = self.send_sets(items, attached, limit, left, &mut outcomes).await;
         self.all_outcomes(limit, ended, outcomes)
     }
 
     /// The same for one who doesn't ask what became of each.
     pub(super) async fn set_and_count(&self, items: Vec<(&str, Bytes, Duration)>, limit: Duration) {
         let mut outcomes = Outcomes::new(items.len());
-        let ended = self.send_sets(items, limit, limit, &mut outcomes).await;
+        let ended = self.send_sets(items, None, limit, limit, &mut outcomes).await;
         self.count_outcomes(limit, &ended, &outcomes);
     }
 
     async fn send_sets(
         &self,
         mut items: Vec<(&str, Bytes, Duration)>,
+        attached: Option<&mut Attached<K, V>>,
         limit: Duration,
         left: Duration,
         out: &mut Outcomes<()>,
     ) -> StoreResult<()> {
         // Pinned here, as what an `async fn` is given takes its room twice.
         let write = pin!(async {
+            if let Some(attached) = attached {
+                let sent = self.store.mset_then_publish(items, attached.topic(), attached.message(), out).await;
+                return attached.published(sent);
+            }
             match (items.len(), items.pop()) {
                 (1, Some((wire, bytes, ttl))) => out.put(0, self.store.set(wire, bytes, ttl).await),
                 (_, Some(last)) => {
@@ -152,6 +159,7 @@ impl<K: Key, V: Value> Remote<K, V> {
         &self,
         wires: &[&str],
         owner: Option<HoldOwner>,
+        attached: Option<&mut Attached<K, V>>,
         limit: Duration,
         left: Duration,
     ) -> Vec<StoreResult<()>> {
@@ -159,6 +167,10 @@ impl<K: Key, V: Value> Remote<K, V> {
         let ended = {
             let out = &mut outcomes;
             let write = pin!(async {
+                if let Some(attached) = attached {
+                    let sent = self.store.mdel_then_publish(wires, attached.topic(), attached.message(), out).await;
+                    return attached.published(sent);
+                }
                 match (owner, wires) {
                     (Some(owner), [one]) => out.put(0, self.store.unhold(one, owner).await),
                     (_, [one]) => out.put(0, self.store.del(one).await),

@@ -140,7 +140,7 @@ impl<K: Key, V: Value> Remote<K, V> {
         }
         if !gone.is_empty() {
             let limit = self.write_limit(gone.len(), 0);
-            self.del_all(&gone, None, limit, limit).await;
+            self.del_all(&gone, None, None, limit, limit).await;
         }
     }
 

@@ -20,7 +20,7 @@ use crate::level::time::deadline::Deadline;
 use crate::level::wire::wall_clock;
 use crate::level::write::in_task::in_task;
 use crate::level::write::in_turn::{InTurn, Tally, in_turns};
-use crate::level::write::tell::{tell, told};
+use crate::level::write::tell::{Telling, told};
 use crate::traits::l2::HoldOwner;
 
 /// Deletes many keys (one is many).
@@ -89,7 +89,11 @@ pub(crate) fn delete_as<K: Key, V: Value>(
         same
     });
     let own = remote.clone();
-    in_task(&remote, op, async move { tell(op, purged.and(in_turns(&own, op, deletes).await), news).await })
+    in_task(&remote, op, async move {
+        let mut telling = Telling::of(news);
+        let deleted = in_turns(&own, op, deletes, &mut telling).await;
+        telling.tell(op, purged.and(deleted)).await
+    })
 }
 
 /// All that is cached becomes a miss for this node, and for those that hear of it.
@@ -126,14 +130,26 @@ impl<K: Key, V: Value> InTurn<K, V> for Delete<K, V> {
         self.wire.len()
     }
 
-    async fn send(remote: &Arc<Remote<K, V>>, mut some: Vec<Self>, until: Deadline) -> Tally {
+    async fn send(
+        remote: &Arc<Remote<K, V>>,
+        mut some: Vec<Self>,
+        until: Deadline,
+        telling: Option<&mut Telling<K, V>>,
+    ) -> Tally {
         let mut tally = Tally::new();
         // 2
         let wires: Vec<&str> = some.iter().map(|delete| delete.wire.as_str()).collect();
         let owner = some.first().and_then(|one| one.owner);
         // A key that is remembered from here on needs another delete than this one.
         let mark = remote.bypass.mark();
-        let deleted = remote.del_all(&wires, owner, until.limit, until.left()).await;
+        let left = until.left();
+        // The end of a guard can't be told with it.
+        let mut telling = telling.filter(|_| owner.is_none());
+        let mut attached = telling.as_mut().and_then(|telling| telling.attach(left));
+        let deleted = remote.del_all(&wires, owner, attached.as_mut(), until.limit, left).await;
+        if let Some(telling) = telling {
+            telling.told(attached);
+        }
         for (delete, outcome) in some.iter_mut().zip(deleted) {
             match outcome {
                 Ok(()) => {

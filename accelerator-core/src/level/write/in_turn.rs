@@ -23,6 +23,7 @@ use crate::level::remote::Remote;
 use crate::level::time::deadline::Deadline;
 use crate::level::time::policy::CHUNKS_AT_ONCE;
 use crate::level::time::ticker::Limit;
+use crate::level::write::tell::Telling;
 
 /// One key of a `set` or `del` on its way to L2.
 pub(crate) trait InTurn<K: Key, V: Value>: Sized + Send {
@@ -34,8 +35,13 @@ pub(crate) trait InTurn<K: Key, V: Value>: Sized + Send {
     /// Of its name and its value.
     fn bytes(&self) -> usize;
 
-    /// Writes some whose turns have come.
-    fn send(remote: &Arc<Remote<K, V>>, some: Vec<Self>, until: Deadline) -> impl Future<Output = Tally> + Send;
+    /// Writes some whose turns have come. `telling`: they are all of the call.
+    fn send(
+        remote: &Arc<Remote<K, V>>,
+        some: Vec<Self>,
+        until: Deadline,
+        telling: Option<&mut Telling<K, V>>,
+    ) -> impl Future<Output = Tally> + Send;
 
     /// L2 did not confirm it. `true`: a delete is queued.
     fn failed(self) -> bool;
@@ -82,16 +88,17 @@ impl Tally {
 
 type Turn = OwnedMutexGuard<()>;
 
-/// Writes all of a call.
+/// Writes all of a call, and tells of it where that can be done together.
 pub(crate) async fn in_turns<K: Key, V: Value, T: InTurn<K, V>>(
     remote: &Arc<Remote<K, V>>,
     op: &str,
     all: Vec<T>,
+    telling: &mut Telling<K, V>,
 ) -> CacheResult<()> {
     // 1
     let until = Deadline::new(remote.write_limit(all.len(), all.iter().map(InTurn::bytes).sum()));
     let tally = match all.len() <= remote.local.policy.max_batch {
-        true => chunk_in_turns(remote, all, until).await,
+        true => chunk_in_turns(remote, all, until, Some(telling)).await,
         false => chunks_in_turns(remote, all, until).await,
     };
     tally.answer(op)
@@ -110,7 +117,8 @@ async fn chunks_in_turns<K: Key, V: Value, T: InTurn<K, V>>(
     loop {
         let may_begin = left.len() > 0 && running.len() < CHUNKS_AT_ONCE && !until.left().is_zero();
         if may_begin {
-            running.push(chunk_in_turns(remote, left.by_ref().take(remote.local.policy.max_batch).collect(), until));
+            let chunk = left.by_ref().take(remote.local.policy.max_batch).collect();
+            running.push(chunk_in_turns(remote, chunk, until, None));
         }
         let timer = if may_begin && left.len() > 0 { remote.local.tasks.timer(pause) } else { None };
         let ended = match timer {
@@ -136,6 +144,7 @@ async fn chunk_in_turns<K: Key, V: Value, T: InTurn<K, V>>(
     remote: &Arc<Remote<K, V>>,
     chunk: Vec<T>,
     until: Deadline,
+    telling: Option<&mut Telling<K, V>>,
 ) -> Tally {
     let (mut free, mut busy) = (Vec::with_capacity(chunk.len()), Vec::new());
     for one in chunk {
@@ -147,7 +156,7 @@ async fn chunk_in_turns<K: Key, V: Value, T: InTurn<K, V>>(
         }
     }
     if busy.is_empty() {
-        return send(remote, free, until).await;
+        return send(remote, free, until, telling).await;
     }
     let waits = busy.iter().enumerate().map(|(n, (turn, one))| {
         let (turn, key, hash) = (turn.clone(), one.slot().key.clone(), one.slot().at.hash);
@@ -156,7 +165,7 @@ async fn chunk_in_turns<K: Key, V: Value, T: InTurn<K, V>>(
     let waits = waits.collect();
     let busy = busy.into_iter().map(|(_, one)| Some(one)).collect();
     let later = send_as_they_come(remote, busy, waits, until);
-    let (later, mut tally) = join(later, send(remote, free, until)).await;
+    let (later, mut tally) = join(later, send(remote, free, until, None)).await;
     tally.add(later);
     tally
 }
@@ -187,7 +196,7 @@ async fn send_as_they_come<K: Key, V: Value, T: InTurn<K, V>>(
             came.extend(busy[n].take().map(|one| (one, Some(turn))));
         }
         if !came.is_empty() {
-            sending.push(send(remote, came, until));
+            sending.push(send(remote, came, until, None));
         }
         while let Poll::Ready(Some(one)) = sending.poll_next_unpin(cx) {
             tally.add(one);
@@ -209,9 +218,10 @@ async fn send<K: Key, V: Value, T: InTurn<K, V>>(
     remote: &Arc<Remote<K, V>>,
     some: Vec<(T, Option<Turn>)>,
     until: Deadline,
+    telling: Option<&mut Telling<K, V>>,
 ) -> Tally {
     let (some, turns): (Vec<_>, Vec<_>) = some.into_iter().unzip();
-    let tally = if some.is_empty() { Tally::new() } else { T::send(remote, some, until).await };
+    let tally = if some.is_empty() { Tally::new() } else { T::send(remote, some, until, telling).await };
     // What was sent has left L1 in order before the next writer has its turn.
     drop(turns);
     tally

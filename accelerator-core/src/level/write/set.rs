@@ -27,7 +27,7 @@ use crate::level::wire::seal::{Sealed, Unsealed};
 use crate::level::write::delete::{Levels, delete, delete_as};
 use crate::level::write::in_task::in_task;
 use crate::level::write::in_turn::{InTurn, Tally, in_turns};
-use crate::level::write::tell::{tell, told};
+use crate::level::write::tell::{Telling, told};
 use crate::options::WriteOptions;
 use crate::traits::loader::Loaded;
 
@@ -167,7 +167,11 @@ fn send_writes<K: Key, V: Value>(
     let (own, keys) = (remote.clone(), pending.iter().map(|write| &write.pending.slot.key));
     let news = remote.bus.as_ref().map(|bus| bus.announce(keys));
     // 3 and 6
-    in_task(remote, op, async move { tell(op, in_turns(&own, op, pending).await, news).await })
+    in_task(remote, op, async move {
+        let mut telling = Telling::of(news);
+        let written = in_turns(&own, op, pending, &mut telling).await;
+        telling.tell(op, written).await
+    })
 }
 
 struct Write<K: Key, V: Value> {
@@ -189,7 +193,12 @@ impl<K: Key, V: Value> InTurn<K, V> for Write<K, V> {
         self.wire.len() + self.sealed.bytes.len()
     }
 
-    async fn send(remote: &Arc<Remote<K, V>>, some: Vec<Self>, until: Deadline) -> Tally {
+    async fn send(
+        remote: &Arc<Remote<K, V>>,
+        some: Vec<Self>,
+        until: Deadline,
+        telling: Option<&mut Telling<K, V>>,
+    ) -> Tally {
         let mut tally = Tally::new();
         // A `del`, a `clear` or another `set` that was called after this one has had its turn already: writing the older
         // value now would undo it. (If it still waits for its turn, it will correct this write.)
@@ -201,7 +210,13 @@ impl<K: Key, V: Value> InTurn<K, V> for Write<K, V> {
         // What is remembered from here on needs another write than this one.
         let mark = remote.bypass.mark();
         let items: Vec<_> = some.iter().map(|w| (w.wire.as_str(), w.sealed.bytes.clone(), w.sealed.ttl)).collect();
-        let written = remote.set_all(items, until.limit, until.left()).await;
+        let left = until.left();
+        let mut telling = telling;
+        let mut attached = telling.as_mut().and_then(|telling| telling.attach(left));
+        let written = remote.set_all(items, attached.as_mut(), until.limit, left).await;
+        if let Some(telling) = telling {
+            telling.told(attached);
+        }
         for (write, outcome) in some.into_iter().zip(written) {
             match outcome {
                 Ok(()) => tally.confirm(write.pending.done(write.entry, mark)),

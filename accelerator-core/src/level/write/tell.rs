@@ -1,19 +1,50 @@
-//! Telling other nodes of a write, as the last thing before it is acknowledged.
+//! Telling other nodes of a write, as the last thing before it is acknowledged: behind the write itself, in one round trip
+//! with it, where L2 carries the bus, nothing else is on its way, and all of the write is sent at once; else after it.
+
+use std::time::Duration;
 
 use crate::cache::CacheFuture;
-use crate::error::{CacheError, CacheResult};
+use crate::error::{CacheError, CacheResult, StoreResult};
 use crate::level::bounds::{Key, Value};
-use crate::level::bus::announce::Announcement;
+use crate::level::bus::announce::{Announcement, Attached};
 
-/// Tells of a write that has `written` what it could, and waits for the bus.
-pub(crate) async fn tell<K: Key, V: Value>(
-    op: &str,
-    written: CacheResult<()>,
-    news: Option<Announcement<K, V>>,
-) -> CacheResult<()> {
-    match news {
-        Some(news) => CacheError::of_write(op, written, news.tell().answer().await),
-        None => written,
+/// What a write has to tell, and what became of it.
+pub(crate) enum Telling<K: Key, V: Value> {
+    /// There is no bus.
+    Nobody,
+    /// Nothing is told yet.
+    After(Announcement<K, V>),
+    /// With the write.
+    Told(StoreResult<()>),
+}
+
+impl<K: Key, V: Value> Telling<K, V> {
+    pub(crate) fn of(news: Option<Announcement<K, V>>) -> Self {
+        news.map_or(Self::Nobody, Self::After)
+    }
+
+    /// The message that goes behind the write, which takes `limit` at most.
+    pub(crate) fn attach(&mut self, limit: Duration) -> Option<Attached<K, V>> {
+        match self {
+            Self::After(news) => news.attach(limit),
+            Self::Nobody | Self::Told(_) => None,
+        }
+    }
+
+    /// The write has ended.
+    pub(crate) fn told(&mut self, attached: Option<Attached<K, V>>) {
+        if let Some(attached) = attached {
+            *self = Self::Told(attached.ended());
+        }
+    }
+
+    /// Tells of a write that has `written` what it could, if that has not happened, and waits for the bus.
+    pub(crate) async fn tell(self, op: &str, written: CacheResult<()>) -> CacheResult<()> {
+        match self {
+            Self::Nobody => written,
+            Self::After(news) => CacheError::of_write(op, written, news.tell().answer().await),
+            Self::Told(published) => CacheError::of_write(op, written, published),
+        }
     }
 }
 

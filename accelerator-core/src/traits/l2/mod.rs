@@ -13,6 +13,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use crate::error::{StoreError, StoreResult};
+use crate::traits::bus::InvalidationBus;
 use crate::traits::l2::head::{Head, Kind};
 use crate::traits::l2::outcomes::Outcomes;
 
@@ -274,6 +275,51 @@ pub trait L2Store: Send + Sync + 'static {
         Err(StoreError::unsupported("unhold"))
     }
 
+    /// Whether [`mset_then_publish`](L2Store::mset_then_publish) and [`mdel_then_publish`](L2Store::mdel_then_publish)
+    /// publish what listeners of this bus hear. `false`, as provided: then the cache writes first, and publishes when that
+    /// was answered.
+    fn publishes_for(&self, bus: &dyn InvalidationBus) -> bool {
+        let _ = bus;
+        false
+    }
+
+    /// [`mset_into`](L2Store::mset_into), and `message` to `topic` behind it, in one round trip where it can be. No listener
+    /// may have the message before the values are stored; where some were not stored, it may be published or not. Answers
+    /// what became of the message. Called only where [`publishes_for`](L2Store::publishes_for) says so.
+    ///
+    /// # Cancel safety
+    ///
+    /// The engine drops this future at its time limit. Then the message may be published or not.
+    async fn mset_then_publish(
+        &self,
+        items: Vec<(&str, Bytes, Duration)>,
+        topic: &str,
+        message: Bytes,
+        out: &mut Outcomes<()>,
+    ) -> StoreResult<()> {
+        let _ = (topic, message);
+        self.mset_into(items, out).await;
+        Err(StoreError::unsupported("mset_then_publish"))
+    }
+
+    /// [`mdel_into`](L2Store::mdel_into), and `message` to `topic` behind it: as
+    /// [`mset_then_publish`](L2Store::mset_then_publish).
+    ///
+    /// # Cancel safety
+    ///
+    /// As `mset_then_publish`.
+    async fn mdel_then_publish(
+        &self,
+        keys: &[&str],
+        topic: &str,
+        message: Bytes,
+        out: &mut Outcomes<()>,
+    ) -> StoreResult<()> {
+        let _ = (topic, message);
+        self.mdel_into(keys, out).await;
+        Err(StoreError::unsupported("mdel_then_publish"))
+    }
+
     /// What time it is at the store, in Unix milliseconds: not before the one and not after the other, as far as the store
     /// can tell without asking. `None`, as provided: it can't.
     ///
@@ -365,6 +411,27 @@ impl<S: L2Store + ?Sized> L2Store for Arc<S> {
     }
     async fn unhold(&self, key: &str, owner: HoldOwner) -> StoreResult<()> {
         (**self).unhold(key, owner).await
+    }
+    fn publishes_for(&self, bus: &dyn InvalidationBus) -> bool {
+        (**self).publishes_for(bus)
+    }
+    async fn mset_then_publish(
+        &self,
+        items: Vec<(&str, Bytes, Duration)>,
+        topic: &str,
+        message: Bytes,
+        out: &mut Outcomes<()>,
+    ) -> StoreResult<()> {
+        (**self).mset_then_publish(items, topic, message, out).await
+    }
+    async fn mdel_then_publish(
+        &self,
+        keys: &[&str],
+        topic: &str,
+        message: Bytes,
+        out: &mut Outcomes<()>,
+    ) -> StoreResult<()> {
+        (**self).mdel_then_publish(keys, topic, message, out).await
     }
     fn unix_ms(&self) -> Option<RangeInclusive<u64>> {
         (**self).unix_ms()

@@ -1,5 +1,6 @@
 //! Nodes at one bus: every node hears of every write, and knows when it may have missed one.
 
+mod attached;
 mod delivery;
 mod gaps;
 mod lives;
