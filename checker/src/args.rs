@@ -25,7 +25,7 @@ pub(crate) struct Args {
 pub(crate) enum Command {
     /// Caches with an L1 that hear of each other's writes: does any read an older value later than is promised?
     Bus(BusRun),
-    /// Figures of a bus: what it costs, how fast it is, and what a large fleet does to it
+    /// Figures of the bus on Redis: what it costs, how fast it is, and what a large fleet does to it
     Fleet(FleetRun),
     /// Everybody asks for one cold key at once: how often is it loaded?
     ColdKey(ColdKey),
@@ -123,9 +123,6 @@ pub(crate) struct BusRun {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct FleetRun {
-    /// What carries the news
-    #[arg(long, value_name = "BUS", default_value = "redis")]
-    pub(crate) bus: Carrier,
     /// Processes of the fleet
     #[arg(long, value_name = "N", default_value_t = 32, value_parser = |text: &str| up_to(text, 256).map(|n| n as usize))]
     pub(crate) processes: usize,
@@ -220,7 +217,6 @@ impl Args {
                 Err("--backend memory is for one process; here it takes redis or memcached")
             }
             Some(Command::Bus(bus)) => bus.check(),
-            Some(Command::Fleet(fleet)) if fleet.bus == Carrier::None => Err("--bus none has no figures; it takes redis"),
             Some(_) => Ok(()),
         };
         checked.map_err(refuse).map(|()| args)

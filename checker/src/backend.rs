@@ -9,6 +9,8 @@ use accelerator::{Bytes, InvalidationBus, L2Store, Limits, Outcomes, StoreResult
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
+use crate::server::Server;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Backend {
@@ -54,12 +56,13 @@ pub(crate) enum Carrier {
 }
 
 impl Carrier {
-    /// The server that it needs.
-    pub(crate) fn server(self) -> Option<Backend> {
-        match self {
-            Self::Redis => Some(Backend::Redis),
-            Self::None => None,
-        }
+    /// Its server, where it needs one: that of L2, if it can be the same.
+    pub(crate) fn server(self, l2: Option<(Backend, &Arc<Server>)>) -> anyhow::Result<Option<Arc<Server>>> {
+        Ok(match (self, l2) {
+            (Self::None, _) => None,
+            (Self::Redis, Some((Backend::Redis, server))) => Some(server.clone()),
+            (Self::Redis, _) => Some(Arc::new(Server::start(Backend::Redis, None)?)),
+        })
     }
 
     /// A new bus of this process, with connections of its own.

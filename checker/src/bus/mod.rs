@@ -34,14 +34,10 @@ struct Servers {
 
 impl Servers {
     fn start(args: &BusRun) -> anyhow::Result<Self> {
-        let start = |backend: Backend| Server::start(backend, None).map(Arc::new);
-        let (l2, bus) = (args.l2.backend(), args.bus.server());
-        let started = l2.map(start).transpose()?;
-        let bus = match bus {
-            Some(bus) if l2 == Some(bus) => started.clone(),
-            bus => bus.map(start).transpose()?,
-        };
-        Ok(Self { l2: started, bus })
+        let backend = args.l2.backend();
+        let l2 = backend.map(|backend| Server::start(backend, None).map(Arc::new)).transpose()?;
+        let bus = args.bus.server(backend.zip(l2.as_ref()))?;
+        Ok(Self { l2, bus })
     }
 
     fn are_one(&self) -> bool {

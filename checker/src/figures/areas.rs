@@ -25,13 +25,13 @@ pub(super) struct Areas {
     pub(super) bytes_per_cache_without_bus: usize,
 }
 
-pub(super) async fn measure(carrier: Carrier, server: &Server, caches: usize) -> anyhow::Result<Areas> {
+pub(super) async fn measure(server: &Server, caches: usize) -> anyhow::Result<Areas> {
     let bytes_per_cache_without_bus = {
         let region = Region::new(ALLOCATOR);
         let _all: Vec<Cache> = (0..caches).map(|n| builder(n).build()).collect::<Result<_, _>>()?;
         allocated(&region) / caches
     };
-    let bus = carrier.bus(&server.url(), "areas.")?.context("there is no bus")?;
+    let bus = Carrier::Redis.bus(&server.url(), "areas.")?.context("there is no bus")?;
     let region = Region::new(ALLOCATOR);
     let all: Vec<Cache> = (0..caches).map(|n| builder(n).bus(bus.clone()).build()).collect::<Result<_, _>>()?;
     let begin = Instant::now();
@@ -43,9 +43,6 @@ pub(super) async fn measure(carrier: Carrier, server: &Server, caches: usize) ->
     tokio::time::sleep(Duration::from_secs(2)).await;
     let bytes_per_cache = allocated(&region) / caches;
     let listening_connections = server.ask("CLIENT LIST TYPE pubsub")?.lines().count();
-    for cache in &all {
-        cache.shutdown(Duration::from_secs(1)).await;
-    }
     Ok(Areas { caches, listening_connections, bytes_per_cache, bytes_per_cache_without_bus })
 }
 

@@ -6,7 +6,7 @@ use anyhow::{Context, bail};
 use serde::Serialize;
 
 use crate::args::FleetRun;
-use crate::backend::Backend;
+use crate::backend::{Backend, Carrier};
 use crate::event::{BusSetup, CrowdSummary, Message, Setup, Work};
 use crate::figures::cpu_ms;
 use crate::fleet::Fleet;
@@ -41,7 +41,11 @@ pub(super) fn measure(args: &FleetRun, server: &Server, fills: bool) -> anyhow::
         work: Work::Crowd {
             fills,
             // What is left over goes to the first ones.
-            per_second: if fills { args.fills / all + u32::from((process as u32) < args.fills % all) } else { args.dels },
+            per_second: if fills {
+                args.fills / all + u32::from((process as u32) < args.fills % all)
+            } else {
+                args.dels
+            },
             seconds: args.seconds,
         },
         backend: Backend::Redis,
@@ -49,7 +53,7 @@ pub(super) fn measure(args: &FleetRun, server: &Server, fills: bool) -> anyhow::
         prefix: prefix.to_owned(),
         leases: true,
         l2: true,
-        bus: BusSetup { carrier: args.bus, url: server.url(), ..BusSetup::default() },
+        bus: BusSetup { carrier: Carrier::Redis, url: server.url(), ..BusSetup::default() },
         // It is asked for nothing.
         database: std::path::PathBuf::new(),
         tasks: 1,

@@ -1,4 +1,4 @@
-//! Figures of a bus, as this machine has them: how fast it is, what it costs, and what a large fleet does to it.
+//! Figures of the bus on Redis, as this machine has them: how fast it is, what it costs, and what a large fleet does to it.
 
 mod areas;
 mod crowd;
@@ -29,8 +29,8 @@ struct Report {
 pub(crate) fn run(args: &FleetRun) -> anyhow::Result<bool> {
     let server = Server::start(Backend::Redis, None)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    let pace = runtime.block_on(pace::measure(args.bus, &server))?;
-    let areas = runtime.block_on(areas::measure(args.bus, &server, args.caches))?;
+    let pace = runtime.block_on(pace::measure(&server))?;
+    let areas = runtime.block_on(areas::measure(&server, args.caches))?;
     drop(runtime);
     let report = Report {
         pace,
@@ -62,7 +62,9 @@ impl Report {
     fn lines(&self) {
         let Pace { echo_p50_us, echo_p99_us, del_us, del_with_bus_us, del_ratio, rounds } = &self.pace;
         say!("delay          {echo_p50_us:.0} us half, {echo_p99_us:.0} us 99 of 100, from publish to hearing it");
-        say!("del            {del_us:.0} us, with a bus {del_with_bus_us:.0} us: {del_ratio:.2} times, by {rounds} rounds");
+        say!(
+            "del            {del_us:.0} us, with a bus {del_with_bus_us:.0} us: {del_ratio:.2} times, by {rounds} rounds"
+        );
         let Areas { caches, listening_connections, bytes_per_cache, bytes_per_cache_without_bus } = &self.areas;
         say!("caches         {caches}, {listening_connections} connection listens");
         say!("memory         {bytes_per_cache} bytes per cache, {bytes_per_cache_without_bus} without a bus");

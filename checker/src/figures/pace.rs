@@ -33,11 +33,10 @@ pub(super) struct Pace {
 
 type Cache = LevelCache<u64, u64, QuickCacheL1<u64, u64>>;
 
-pub(super) async fn measure(carrier: Carrier, server: &Server) -> anyhow::Result<Pace> {
-    let bus = || carrier.bus(&server.url(), "pace.")?.context("there is no bus");
-    let builder = || -> accelerator::LevelCacheBuilder<u64, u64, NoL1> {
-        LevelCache::builder().ttl(Duration::from_secs(60))
-    };
+pub(super) async fn measure(server: &Server) -> anyhow::Result<Pace> {
+    let bus = || Carrier::Redis.bus(&server.url(), "pace.")?.context("there is no bus");
+    let builder =
+        || -> accelerator::LevelCacheBuilder<u64, u64, NoL1> { LevelCache::builder().ttl(Duration::from_secs(60)) };
     let echo: Cache = builder().area("echo").l1(QuickCacheL1::new(100)).bus(bus()?).build()?;
     listens(&echo).await?;
     for key in 0..ECHOES {

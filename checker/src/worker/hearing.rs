@@ -14,8 +14,8 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::event::{Message, News, Setup, Summary, Verb};
 use crate::row::{Id, Row};
 use crate::time::now;
-use crate::worker::calls::nanos;
 use crate::worker::caches::{Near, hearing};
+use crate::worker::calls::nanos;
 use crate::worker::client::Client;
 use crate::worker::journal::{Journal, Outbox};
 use crate::worker::lossy::Lossy;
@@ -95,13 +95,7 @@ struct Node {
 }
 
 impl Node {
-    fn new(
-        setup: &Setup,
-        keys: Id,
-        setters: Setters,
-        client: Client,
-        journal: Arc<Journal>,
-    ) -> anyhow::Result<Self> {
+    fn new(setup: &Setup, keys: Id, setters: Setters, client: Client, journal: Arc<Journal>) -> anyhow::Result<Self> {
         let source = Source { client: client.clone(), journal: journal.clone() };
         let store = setup.l2.then(|| crate::backend::store(setup.backend, &setup.url, &setup.prefix, setup.leases));
         let store = store.transpose()?;
