@@ -121,7 +121,7 @@ impl Conductor {
                 }
                 self.interruptions.recovered(self.ops.iter().sum());
             }
-            Message::Ended(summary) => self.summaries.push(summary),
+            Message::Ended(summary) => self.summaries.push(*summary),
             Message::Ready | Message::Cold(_) | Message::Crowd(_) | Message::Trouble(_) => {}
         }
         Ok(())

@@ -127,7 +127,7 @@ pub(crate) enum Message {
     /// The store works again after an interruption; the time it took, in nanoseconds, and what was tried meanwhile.
     Recovered { took: u64, tried: String },
     /// All operations have ended, and the cache is shut down.
-    Ended(Summary),
+    Ended(Box<Summary>),
     /// Answers of the cold key.
     Cold(ColdSummary),
     /// A part of a crowd is done.

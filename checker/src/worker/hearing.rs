@@ -242,7 +242,7 @@ pub(crate) async fn run(
                 let summary = node.stop().await?;
                 // Before the end, all that happened.
                 outbox.flush();
-                outbox.send(&Message::Ended(summary));
+                outbox.send(&Message::Ended(Box::new(summary)));
             }
             Order::Rest => {
                 let mut events = rest::all(node.cache(), 0..keys).await?;

@@ -198,7 +198,7 @@ pub(crate) async fn run(
                 let summary = node.stop(memory).await?;
                 // Before the end, all that happened.
                 outbox.flush();
-                outbox.send(&Message::Ended(summary));
+                outbox.send(&Message::Ended(Box::new(summary)));
             }
             Order::Rest => {
                 let events = rest::look(setup, keys).await?;
