@@ -2,8 +2,8 @@
 # Looks for stale reads with real servers, several processes and interruptions; see `accelerator-checker --help`.
 #
 #   ./scripts/check-l2.sh           small: for every run of the tests
-#   ./scripts/check-l2.sh --full    ten million operations per backend, as many with interruptions, and both beside write
-#                                   guards: an hour
+#   ./scripts/check-l2.sh --full    ten million operations per backend, as many with interruptions, both beside write
+#                                   guards, and the same over a bus: hours
 #
 #   ACCELERATOR_SKIP_SERVERS=1      leaves out a server that is not installed, and says so
 set -euo pipefail
@@ -16,11 +16,14 @@ case ${1:-} in
     cargo build --workspace --all-features --bin accelerator-checker --test tidy
     checker=${CARGO_TARGET_DIR:-target}/debug/accelerator-checker
     ops=200000 guarded=50000 restarts=5 stops=3 processes=4 envelopes=10000
+    # The machine runs other tests: a message may take longer.
+    told=(--ops 10000 --keys 1000 --bound-ms 1000) chaos=restart=1,stop=1,kill=3
     ;;
 --full)
     cargo build --release --package accelerator-checker
     checker=${CARGO_TARGET_DIR:-target}/release/accelerator-checker
     ops=10000000 guarded=10000000 restarts=200 stops=50 processes=32 envelopes=100000
+    told=(--ops 10000000) chaos=restart=200,stop=50,kill=1000
     ;;
 *)
     sed -n '2,/^set /p' "$0" | sed '$d; s/^# \{0,1\}//' >&2
@@ -30,7 +33,7 @@ esac
 
 # run WANTED-EXIT-CODE ARGUMENT...
 run() {
-    local wanted=$1 code=0 json
+    local wanted=$1 code=0
     shift
     printf '\n-- accelerator-checker %s\n' "$*"
     json=$("$checker" "$@" --json) || code=$?
@@ -70,3 +73,34 @@ for backend in redis memcached; do
     run 1 cold-key --backend "$backend" --processes "$processes" --tasks 1000 --no-leases
     run 0 cold-key --backend "$backend" --processes "$processes" --tasks 1000 --kill-holder
 done
+
+# An L1 in each process, and a bus.
+if [ "${ACCELERATOR_SKIP_SERVERS:-}" = 1 ] && ! { command -v redis-server && command -v memcached; } >/dev/null; then
+    echo "skipped, as redis-server or memcached is not installed and ACCELERATOR_SKIP_SERVERS=1: the checker on a bus"
+    exit
+fi
+
+# finds ARGUMENT...: there is something to find, and it is found.
+finds() {
+    run 1 "$@"
+    case $json in *'"stale_beyond_bound":0,"stale_at_rest":0,'*)
+        echo "found nothing stale, where there must be something" >&2
+        exit 1
+        ;;
+    esac
+}
+
+run 0 bus --l2 redis --bus redis "${told[@]}" --chaos "$chaos"
+run 0 bus --l2 memcached --bus redis "${told[@]}"
+# Messages that are lost without a word.
+run 0 bus --l2 none --bus redis "${told[@]}" --loss 20
+# Known to see: without a bus (L1 alone is in the tests), and with one whose caches notice no loss.
+finds bus --l2 redis --bus none --ops 10000 --keys 1000
+finds bus --l2 none --bus redis --ops 10000 --keys 1000 --loss 20 --blind
+if [ "${1:-}" = --full ]; then
+    run 0 bus --l2 redis --bus redis "${told[@]}"
+    run 0 bus --l2 memcached --bus redis "${told[@]}" --chaos "$chaos"
+    run 0 bus --l2 none --bus redis "${told[@]}"
+    run 0 bus --l2 none --bus redis "${told[@]}" --chaos "$chaos"
+    run 0 fleet
+fi

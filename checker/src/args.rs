@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 
-use crate::backend::Backend;
+use crate::backend::{Backend, Carrier, L2};
 use crate::chaos::Chaos;
 
 /// Looks for stale reads. Several processes read, load from a versioned database, update it and delete; each read is
@@ -23,6 +23,10 @@ pub(crate) struct Args {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Caches with an L1 that hear of each other's writes: does any read an older value later than is promised?
+    Bus(BusRun),
+    /// Figures of the bus on Redis: what it costs, how fast it is, and what a large fleet does to it
+    Fleet(FleetRun),
     /// Everybody asks for one cold key at once: how often is it loaded?
     ColdKey(ColdKey),
     /// Damaged and foreign bytes in L2: is any of it taken for a value?
@@ -72,6 +76,68 @@ pub(crate) struct Run {
     /// A server that is there already [default: one is started]
     #[arg(long, value_name = "URL")]
     pub(crate) url: Option<String>,
+    /// Print one JSON object as the last line
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct BusRun {
+    /// The server behind L2
+    #[arg(long, value_name = "SERVER")]
+    pub(crate) l2: L2,
+    /// What carries news between nodes; on the server of L2, where that is of the same kind
+    #[arg(long, value_name = "BUS")]
+    pub(crate) bus: Carrier,
+    /// Operations of all processes together, those not counted that are made while the bus is away
+    #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = |text: &str| up_to(text, 100_000_000_000))]
+    pub(crate) ops: u64,
+    /// Interrupt the server of the bus: restart=N,stop=N,kill=N. A kill closes the connections of all who listen
+    #[arg(long, value_name = "WHAT", default_value = "restart=0,stop=0", hide_default_value = true)]
+    pub(crate) chaos: Chaos,
+    /// One message in so many is lost, and nobody says so
+    #[arg(long, value_name = "N", value_parser = |text: &str| up_to(text, 1_000_000_000).map(|n| n as u32))]
+    pub(crate) loss: Option<u32>,
+    /// Caches are not told that anything was lost: this must find stale reads
+    #[arg(long, hide = true)]
+    pub(crate) blind: bool,
+    /// How late a read may still show an older value while the bus works: the delivery, and what a busy machine adds
+    #[arg(long, value_name = "MS", default_value_t = 250, value_parser = |text: &str| up_to(text, 60_000))]
+    pub(crate) bound_ms: u64,
+    /// Processes, each with its cache
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = |text: &str| up_to(text, 256).map(|n| n as usize))]
+    pub(crate) processes: usize,
+    /// Tasks in each process
+    #[arg(long, value_name = "N", default_value_t = 32, value_parser = |text: &str| up_to(text, 100_000).map(|n| n as usize))]
+    pub(crate) tasks: usize,
+    /// Keys
+    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = |text: &str| up_to(text, 1_000_000).map(|n| n as u32))]
+    pub(crate) keys: u32,
+    /// Of the choice of operations, keys and interruptions [default: a random one]
+    #[arg(long, value_name = "N")]
+    pub(crate) seed: Option<u64>,
+    /// Print one JSON object as the last line
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct FleetRun {
+    /// Processes of the fleet
+    #[arg(long, value_name = "N", default_value_t = 32, value_parser = |text: &str| up_to(text, 256).map(|n| n as usize))]
+    pub(crate) processes: usize,
+    /// How long the fleet fills, and how long it deletes
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = |text: &str| up_to(text, 600).map(|n| n as u32))]
+    pub(crate) seconds: u32,
+    /// Keys that the whole fleet fills a second
+    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = |text: &str| up_to(text, 1_000_000).map(|n| n as u32))]
+    pub(crate) fills: u32,
+    /// Keys that each process deletes a second
+    #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = |text: &str| up_to(text, 1_000_000).map(|n| n as u32))]
+    pub(crate) dels: u32,
+    /// Caches of one process, each with an area of its own, on one handle of the bus
+    #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = |text: &str| up_to(text, 100_000).map(|n| n as usize))]
+    pub(crate) caches: usize,
     /// Print one JSON object as the last line
     #[arg(long)]
     pub(crate) json: bool,
@@ -150,6 +216,7 @@ impl Args {
             Some(Command::ColdKey(cold)) if cold.backend == Backend::Memory => {
                 Err("--backend memory is for one process; here it takes redis or memcached")
             }
+            Some(Command::Bus(bus)) => bus.check(),
             Some(_) => Ok(()),
         };
         checked.map_err(refuse).map(|()| args)
@@ -175,9 +242,28 @@ impl Run {
             Some(_) if self.guards && self.chaos.restarts > 0 => {
                 Err("--guards takes no restarts, with which a server loses its holds: --chaos stop=N")
             }
+            Some(_) if self.chaos.kills > 0 => {
+                Err("--chaos kill=N closes connections that listen to a bus: accelerator-checker bus")
+            }
             Some(_) if self.keys < 16 => Err("--keys takes 16 or more"),
             Some(_) => Ok(()),
         }
+    }
+}
+
+impl BusRun {
+    fn check(&self) -> Result<(), &'static str> {
+        let without = self.bus == Carrier::None;
+        if without && self.chaos != Chaos::default() {
+            return Err("--chaos interrupts the server of a bus: --bus redis");
+        }
+        if without && (self.loss.is_some() || self.blind) {
+            return Err("--loss takes messages from a bus: --bus redis");
+        }
+        if self.keys < 16 {
+            return Err("--keys takes 16 or more");
+        }
+        Ok(())
     }
 }
 

@@ -3,11 +3,13 @@
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use accelerator::stores::{MemcachedStore, RedisStore};
+use accelerator::stores::{MemcachedStore, RedisBus, RedisStore};
 use accelerator::testkit::MemoryL2;
-use accelerator::{Bytes, L2Store, Limits, Outcomes, StoreResult, async_trait};
+use accelerator::{Bytes, InvalidationBus, L2Store, Limits, Outcomes, StoreResult, async_trait};
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
+
+use crate::server::Server;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -18,6 +20,58 @@ pub(crate) enum Backend {
     Memcached,
     /// No server: a map in the one process that works
     Memory,
+}
+
+/// The server behind L2, where there need not be any.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum L2 {
+    /// redis-server
+    Redis,
+    /// memcached
+    Memcached,
+    /// L1 alone
+    None,
+}
+
+impl L2 {
+    pub(crate) fn backend(self) -> Option<Backend> {
+        match self {
+            Self::Redis => Some(Backend::Redis),
+            Self::Memcached => Some(Backend::Memcached),
+            Self::None => None,
+        }
+    }
+}
+
+/// What carries news between nodes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Carrier {
+    /// Pub/Sub of redis-server
+    Redis,
+    /// No bus: this must find stale reads
+    #[default]
+    None,
+}
+
+impl Carrier {
+    /// Its server, where it needs one: that of L2, if it can be the same.
+    pub(crate) fn server(self, l2: Option<(Backend, &Arc<Server>)>) -> anyhow::Result<Option<Arc<Server>>> {
+        Ok(match (self, l2) {
+            (Self::None, _) => None,
+            (Self::Redis, Some((Backend::Redis, server))) => Some(server.clone()),
+            (Self::Redis, _) => Some(Arc::new(Server::start(Backend::Redis, None)?)),
+        })
+    }
+
+    /// A new bus of this process, with connections of its own.
+    pub(crate) fn bus(self, url: &str, prefix: &str) -> anyhow::Result<Option<Arc<dyn InvalidationBus>>> {
+        Ok(match self {
+            Self::Redis => Some(Arc::new(RedisBus::builder().url(url).key_prefix(prefix).build()?)),
+            Self::None => None,
+        })
+    }
 }
 
 /// A new store of this process, with connections of its own.

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::args::ColdKey;
 use crate::database::Database;
-use crate::event::{ColdSummary, Message, Setup, Work};
+use crate::event::{BusSetup, ColdSummary, Message, Setup, Work};
 use crate::fleet::Fleet;
 use crate::server::Server;
 use crate::time::whole_millis;
@@ -48,6 +48,8 @@ pub(crate) fn run(args: &ColdKey) -> anyhow::Result<bool> {
         url: server.url(),
         prefix: prefix.clone(),
         leases: !args.no_leases,
+        l2: true,
+        bus: BusSetup::default(),
         database: database.socket().to_owned(),
         tasks: args.tasks,
         slow_loads: 0,

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::backend::Backend;
+use crate::backend::{Backend, Carrier};
 use crate::row::{Id, Seen};
 
 /// What a worker process is to do.
@@ -20,6 +20,9 @@ pub(crate) struct Setup {
     pub(crate) url: String,
     pub(crate) prefix: String,
     pub(crate) leases: bool,
+    /// Whether there is an L2.
+    pub(crate) l2: bool,
+    pub(crate) bus: BusSetup,
     /// Where the database listens.
     pub(crate) database: PathBuf,
     pub(crate) tasks: usize,
@@ -33,6 +36,22 @@ pub(crate) enum Work {
     Operations { keys: Id, near: Id, seed: u64, guards: Option<Guards> },
     /// One cold key.
     Cold,
+    /// Random operations on a cache with an L1 that hears of other nodes' writes.
+    Hearing { keys: Id, seed: u64, processes: usize, sets: bool },
+    /// As many fills or deletes a second, each of another key.
+    Crowd { fills: bool, per_second: u32, seconds: u32 },
+}
+
+/// The bus of a worker.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct BusSetup {
+    pub(crate) carrier: Carrier,
+    /// Of its server.
+    pub(crate) url: String,
+    /// One message in so many is lost, and nobody says so; zero: none is.
+    pub(crate) loss: u32,
+    /// The caches are not told of what is lost.
+    pub(crate) blind: bool,
 }
 
 /// How writers guard.
@@ -56,10 +75,11 @@ pub(crate) enum Verb {
     Del,
     Mdel,
     WriteGuard,
+    Set,
 }
 
 impl Verb {
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::Get,
         Self::Mget,
         Self::GetOrLoad,
@@ -68,6 +88,7 @@ impl Verb {
         Self::Del,
         Self::Mdel,
         Self::WriteGuard,
+        Self::Set,
     ];
 }
 
@@ -92,7 +113,7 @@ pub(crate) enum What {
     Acknowledged(Verb, u64),
     /// It was not confirmed: this process may not read an older one from now on.
     Unconfirmed(Verb, u64),
-    /// What L2 has when all is at rest.
+    /// What L1 or L2 has when all is at rest.
     AtRest(Seen),
 }
 
@@ -106,9 +127,11 @@ pub(crate) enum Message {
     /// The store works again after an interruption; the time it took, in nanoseconds, and what was tried meanwhile.
     Recovered { took: u64, tried: String },
     /// All operations have ended, and the cache is shut down.
-    Ended(Summary),
+    Ended(Box<Summary>),
     /// Answers of the cold key.
     Cold(ColdSummary),
+    /// A part of a crowd is done.
+    Crowd(CrowdSummary),
     /// Something of the checker itself failed.
     Trouble(String),
 }
@@ -133,6 +156,36 @@ pub(crate) struct Summary {
     /// Keys whose delete was still not confirmed at the end.
     pub(crate) unconfirmed_left: usize,
     pub(crate) rss_growth_kib: i64,
+    pub(crate) news: News,
+}
+
+/// What a worker's cache knows of its bus.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct News {
+    pub(crate) published: u64,
+    pub(crate) publishes_failed: u64,
+    pub(crate) received: u64,
+    /// By cause, those that there were.
+    pub(crate) gaps: Vec<(String, u64)>,
+    /// From a node's publish to another's purge: half, 99 of 100, all of them, in nanoseconds.
+    pub(crate) delivery: [u64; 3],
+    /// From a publish until the node hears itself.
+    pub(crate) echo: [u64; 3],
+    /// What the bus had yet to take at the end.
+    pub(crate) unpublished_left: usize,
+}
+
+/// What a process of a crowd has done.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct CrowdSummary {
+    pub(crate) done: u64,
+    pub(crate) errors: u64,
+    pub(crate) published: u64,
+    pub(crate) received: u64,
+    pub(crate) gaps: u64,
+    pub(crate) took_ms: u64,
+    /// Of this process, meanwhile.
+    pub(crate) cpu_ms: u64,
 }
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]

@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::breaks::{Promise, Unconfirmed};
 use crate::event::{Event, What};
 use crate::history::History;
 use crate::row::{Id, Seen};
@@ -17,11 +18,14 @@ use crate::time::millis;
 struct Floor(Vec<(u64, u64)>);
 
 impl Floor {
-    /// From `time` on; times must not go back.
+    /// From `time` on. Times mostly come in their order.
     fn raise(&mut self, time: u64, version: u64) {
-        if self.0.last().is_none_or(|(_, last)| *last < version) {
-            self.0.push((time, version));
+        let at = self.0.partition_point(|(since, _)| *since <= time);
+        if at.checked_sub(1).is_some_and(|before| self.0[before].1 >= version) {
+            return;
         }
+        let lower = self.0[at..].partition_point(|(_, later)| *later <= version);
+        self.0.splice(at..at + lower, [(time, version)]);
     }
 
     /// For a read that begins at `time`: the version, and when it was acknowledged.
@@ -46,6 +50,9 @@ pub(crate) struct Judge {
     /// Up to when each process has sent everything.
     complete: Vec<u64>,
     floors: Vec<(usize, Event)>,
+    /// Where nodes tell each other: what is promised of it, and of which writes it is not known yet when they count.
+    promise: Option<Promise>,
+    told: Vec<Event>,
     reads: VecDeque<(usize, Event)>,
     history: History,
     pub(crate) reads_judged: u64,
@@ -67,6 +74,8 @@ impl Judge {
             complete: vec![0; processes],
             history: History::new(versions.len()),
             floors: Vec::new(),
+            promise: None,
+            told: Vec::new(),
             reads: VecDeque::new(),
             versions,
             reads_judged: 0,
@@ -74,6 +83,11 @@ impl Judge {
             stale_at_rest: 0,
             first: None,
         }
+    }
+
+    /// Where all keys are in L1, and nodes hear of each other's writes.
+    pub(crate) fn hearing(processes: usize, promise: Promise, versions: Arc<[AtomicU64]>) -> Self {
+        Self { promise: Some(promise), ..Self::new(processes, 0, 0, versions) }
     }
 
     /// The journal of `process`, complete up to `until`.
@@ -113,6 +127,7 @@ impl Judge {
         for (process, event) in ripe {
             self.raise(process, &event);
         }
+        self.hear(until);
         // Mostly in order of their ends; those that are not ripe wait for the next journal.
         for _ in 0..self.reads.len() {
             let Some((process, event)) = self.reads.pop_front() else { break };
@@ -124,9 +139,35 @@ impl Judge {
         }
     }
 
+    /// Writes of which it is known by now when other nodes must have heard of them.
+    fn hear(&mut self, until: u64) {
+        let Some(promise) = &self.promise else { return };
+        let all = &mut self.all;
+        self.told.retain(|event| {
+            let (version, from) = match event.what {
+                What::Acknowledged(_, version) => match promise.acknowledged(event.end, until) {
+                    Some(from) => (version, from),
+                    None => return true,
+                },
+                What::Unconfirmed(_, version) => match promise.unconfirmed(event.end) {
+                    Unconfirmed::From(from) => (version, from),
+                    Unconfirmed::NotYet => return true,
+                    Unconfirmed::AtRest => return false,
+                },
+                _ => return false,
+            };
+            all[event.id as usize].raise(from, version);
+            false
+        });
+    }
+
     fn raise(&mut self, process: usize, event: &Event) {
         let id = event.id as usize;
         match event.what {
+            What::Acknowledged(_, version) | What::Unconfirmed(_, version) if self.promise.is_some() => {
+                self.own[process][id].raise(event.end, version);
+                self.told.push(*event);
+            }
             What::Acknowledged(_, version) => {
                 self.own[process][id].raise(event.end, version);
                 let lag = if event.id < self.near { 0 } else { self.lag };
@@ -146,8 +187,9 @@ impl Judge {
         let What::Read { verb, seen, joined } = event.what else { return };
         let id = event.id as usize;
         self.reads_judged += 1;
-        // What this process has invalidated itself has detached its flights.
-        let (all, own) = (self.all[id].before(joined), self.own[process][id].before(event.begin));
+        // What this process has invalidated itself has detached its flights, and so has what it has heard.
+        let heard = if self.promise.is_some() { event.begin } else { joined };
+        let (all, own) = (self.all[id].before(heard), self.own[process][id].before(event.begin));
         let (floor, since) = all.max(own).max(self.committed[process][id].before(joined));
         if seen.may_be(floor, self.version(id)) {
             return;
@@ -158,7 +200,7 @@ impl Judge {
             let alone = millis(event.begin - joined);
             let what = format!(
                 "stale read: process {process} read {seen:?} of key {id} by {verb:?}; \
-                 version {floor} had been acknowledged {ago:.3} ms before the read began \
+                 version {floor} had counted for {ago:.3} ms when the read began \
                  (it may have joined a flight that began {alone:.3} ms before it)"
             );
             self.first = Some(self.history.tell(&what, event.id));
@@ -174,7 +216,7 @@ impl Judge {
         if self.first.is_none() {
             let id = event.id;
             let what = format!(
-                "stale at rest: L2 has {seen:?} of key {id} (read by process {process}); \
+                "stale at rest: there is {seen:?} of key {id} (read by process {process}); \
                  the database has version {version}"
             );
             self.first = Some(self.history.tell(&what, id));
@@ -282,6 +324,28 @@ mod tests {
         judge.journal(0, 9000, vec![acknowledged(1, 100, 4), read(1, 110, 3)]);
         judge.journal(1, 9000, vec![read(1, 110, 3), read(1, 100 + LAG, 3), read(1, 101 + LAG, 3)]);
         assert_eq!((judge.reads_judged, judge.stale_reads), (4, 2), "its own at once, the other's after the lag");
+    }
+
+    #[test]
+    fn who_hears_of_writes_has_the_time_that_is_promised_whatever_it_joins() {
+        let promise = Promise { delivery: 20, broken: 1000, breaks: Arc::default() };
+        let mut judge = Judge::hearing(2, promise, (0..2).map(|_| AtomicU64::new(5)).collect());
+        let late = event(0, 121, 130, What::Read { verb: Verb::Get, seen: Seen::Version(3), joined: 95 });
+        judge.journal(0, 119, vec![acknowledged(0, 100, 4), read(0, 110, 3)]);
+        judge.journal(1, 119, vec![read(0, 118, 3)]);
+        assert_eq!((judge.reads_judged, judge.stale_reads), (2, 1), "its own writes count at once");
+        judge.journal(0, 300, vec![]);
+        judge.journal(1, 300, vec![read(0, 120, 3), late]);
+        assert_eq!((judge.reads_judged, judge.stale_reads), (4, 2));
+    }
+
+    #[test]
+    fn a_later_floor_does_not_hide_a_higher_one_that_counts_before() {
+        let mut floor = Floor::default();
+        for (time, version) in [(100, 4), (200, 5), (150, 7), (160, 6), (90, 1)] {
+            floor.raise(time, version);
+        }
+        assert_eq!(floor.0, [(90, 1), (100, 4), (150, 7)]);
     }
 
     #[test]

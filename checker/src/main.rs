@@ -20,11 +20,15 @@ macro_rules! find {
 
 mod args;
 mod backend;
+mod breaks;
+mod bus;
 mod chaos;
 mod cold_key;
+mod conductor;
 mod database;
 mod envelopes;
 mod event;
+mod figures;
 mod fleet;
 mod history;
 mod judge;
@@ -55,6 +59,8 @@ fn main() -> ExitCode {
     };
     let clean = match args.command {
         Some(Command::Worker { setup }) => return worker::run(&setup),
+        Some(Command::Bus(args)) => bus::run(&args),
+        Some(Command::Fleet(args)) => figures::run(&args),
         Some(Command::ColdKey(args)) => cold_key::run(&args),
         Some(Command::Envelopes(args)) => envelopes::run(&args),
         Some(Command::Storm(args)) => storm::run(&args),

@@ -1,9 +1,15 @@
 //! The server of a run: one of its own, or the one that was given.
 
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
 use accelerator::testkit::server::{MemcachedServer, RedisServer};
 use anyhow::{Context, ensure};
 
 use crate::backend::Backend;
+
+const ANSWER: Duration = Duration::from_secs(5);
 
 pub(crate) enum Server {
     Redis(RedisServer),
@@ -54,6 +60,39 @@ impl Server {
             Self::Redis(server) => server.kill(),
             Self::Memcached(server) => server.kill(),
             Self::Given(_) => {}
+        }
+    }
+
+    /// Closes the connections of all who listen to channels.
+    pub(crate) fn cut_listeners(&self) -> io::Result<()> {
+        self.ask("CLIENT KILL TYPE pubsub").map(drop)
+    }
+
+    /// What Redis answers to a command without spaces in its words.
+    pub(crate) fn ask(&self, command: &str) -> io::Result<String> {
+        let Self::Redis(server) = self else { return Err(io::ErrorKind::Unsupported.into()) };
+        let stream = TcpStream::connect(server.addr())?;
+        stream.set_read_timeout(Some(ANSWER))?;
+        (&stream).write_all(format!("{command}\r\n").as_bytes())?;
+        let (mut from, mut answer) = (BufReader::new(&stream), String::new());
+        from.read_line(&mut answer)?;
+        match answer.trim_end().split_at_checked(1) {
+            Some(("$", length)) => {
+                let mut text = vec![0; length.parse().map_err(io::Error::other)?];
+                from.read_exact(&mut text)?;
+                String::from_utf8(text).map_err(io::Error::other)
+            }
+            Some((":" | "+", text)) => Ok(text.to_owned()),
+            _ => Err(io::Error::other(format!("the server answers {answer:?} to {command}"))),
+        }
+    }
+
+    /// The process of a server of one's own.
+    pub(crate) fn process(&self) -> Option<u32> {
+        match self {
+            Self::Redis(server) => server.id(),
+            Self::Memcached(server) => server.id(),
+            Self::Given(_) => None,
         }
     }
 

@@ -79,6 +79,20 @@ fn a_storm_on_a_slow_body_runs_it_once() {
 }
 
 #[test]
+fn without_a_bus_older_values_are_found() {
+    // Neither an L2 nor a bus: no server.
+    let small = ["--ops", "8000", "--keys", "1000", "--bound-ms", "50", "--json"];
+    let output = checker(&[&["bus", "--l2", "none", "--bus", "none"], &small[..]].concat());
+    let json: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{json}");
+    for found in ["stale_beyond_bound", "stale_at_rest", "hits", "loads"] {
+        assert!(json[found].as_u64().unwrap() > 0, "{found}: {json}");
+    }
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("version") && said.contains("Acknowledged"), "{said}");
+}
+
+#[test]
 fn bad_usage_is_refused() {
     refused(&[], &["--backend", "redis", "memcached"]);
     refused(&["--backend", "postgres"], &["--backend", "redis", "memcached"]);
@@ -96,6 +110,14 @@ fn bad_usage_is_refused() {
     refused(&["--backend", "redis", "--guards", "--chaos", "restart=1"], &["--guards", "restart"]);
     refused(&["--backend", "redis", "--keys", "3"], &["--keys", "16"]);
     refused(&["--backend", "redis", "--frobnicate"], &["--frobnicate"]);
+    refused(&["--backend", "redis", "--chaos", "kill=1"], &["kill=N", "bus"]);
+    refused(&["bus"], &["--l2", "--bus"]);
+    refused(&["bus", "--l2", "memory", "--bus", "redis"], &["--l2", "redis", "memcached", "none"]);
+    refused(&["bus", "--l2", "none", "--bus", "none", "--chaos", "kill=1"], &["--chaos", "--bus redis"]);
+    refused(&["bus", "--l2", "none", "--bus", "none", "--loss", "20"], &["--loss", "--bus redis"]);
+    refused(&["bus", "--l2", "none", "--bus", "redis", "--loss", "0"], &["--loss", "whole number"]);
+    refused(&["bus", "--l2", "none", "--bus", "redis", "--keys", "3"], &["--keys", "16"]);
+    refused(&["fleet", "--seconds", "0"], &["--seconds", "whole number"]);
     refused(&["cold-key"], &["--backend"]);
     refused(&["cold-key", "--backend", "memory"], &["memory", "redis"]);
     refused(&["envelopes", "--n", "many"], &["--n", "whole number"]);
@@ -122,7 +144,14 @@ fn a_password_is_in_no_message() {
 
 #[test]
 fn help_is_help() {
-    for args in [&["--help"][..], &["cold-key", "--help"], &["envelopes", "-h"], &["storm", "--help"]] {
+    for args in [
+        &["--help"][..],
+        &["cold-key", "--help"],
+        &["envelopes", "-h"],
+        &["storm", "--help"],
+        &["bus", "-h"],
+        &["fleet", "-h"],
+    ] {
         let output = checker(args);
         assert!(output.status.success() && !output.stdout.is_empty(), "{args:?}");
     }

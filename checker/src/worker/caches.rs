@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use accelerator::stores::QuickCacheL1;
-use accelerator::{CacheResult, L2Store, LevelCache, LevelCacheBuilder, NoL1};
+use accelerator::{CacheResult, InvalidationBus, L2Store, LevelCache, LevelCacheBuilder, NoL1};
 
 use crate::row::{Id, Row};
 use crate::worker::calls::LOADER_TIMEOUT;
@@ -38,6 +38,32 @@ pub(crate) fn near(store: Arc<dyn L2Store>, source: Source) -> CacheResult<Near>
         .l1_ttl(L1_TTL)
         .loader(move |id| source.clone().load(id))
         .build()
+}
+
+/// L1, which hears of other nodes' writes where there is a bus, and an L2 where there is one. The lives in L1 are the
+/// defaults.
+pub(crate) fn hearing(
+    keys: Id,
+    store: Option<Arc<dyn L2Store>>,
+    bus: Option<Arc<dyn InvalidationBus>>,
+    source: Source,
+) -> CacheResult<Near> {
+    let many = source.clone();
+    let mut builder = LevelCache::builder()
+        .area("near")
+        .l1(QuickCacheL1::new(keys.saturating_mul(2).into()))
+        .ttl(TTL)
+        .null_ttl(TTL)
+        .loader_timeout(LOADER_TIMEOUT)
+        .loader(move |id| source.clone().load(id))
+        .batch_loader(move |ids| many.clone().load_many(ids));
+    if let Some(store) = store {
+        builder = builder.l2(store);
+    }
+    if let Some(bus) = bus {
+        builder = builder.bus(bus);
+    }
+    builder.build()
 }
 
 /// The same parts of L2, without loaders.

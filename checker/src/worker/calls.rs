@@ -32,7 +32,7 @@ pub(crate) fn limit(verb: Verb) -> Duration {
         Verb::GetOrLoad => LEASE_WAIT + 2 * L2_READ + LOADER_TIMEOUT + L2_WRITE + 2 * slow(),
         Verb::Mget => LEASE_WAIT + 3 * (L2_READ + LOADER_TIMEOUT + L2_WRITE),
         Verb::Lookup => L2_READ,
-        Verb::Del | Verb::Mdel => L2_WRITE,
+        Verb::Del | Verb::Mdel | Verb::Set => L2_WRITE,
         Verb::WriteGuard => 2 * L2_WRITE,
     }
 }

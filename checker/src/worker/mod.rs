@@ -4,9 +4,12 @@ mod caches;
 pub(crate) mod calls;
 mod client;
 pub(crate) mod cold;
+mod crowd;
 mod guards;
+mod hearing;
 mod journal;
-mod memory;
+mod lossy;
+pub(crate) mod memory;
 mod operations;
 mod probe;
 mod reading;
@@ -43,7 +46,7 @@ pub(crate) enum Order {
     Back { at: u64 },
     /// End all operations.
     Stop,
-    /// Read what L2 has now.
+    /// Read what there is now.
     Rest,
 }
 
@@ -89,14 +92,23 @@ fn work(setup: &str, journal: Arc<Journal>, outbox: &Outbox) -> anyhow::Result<(
     calls::slow_loads(setup.slow_loads);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(async {
-        let client = Client::connect(&setup.database, setup.process).await?;
         let mut orders = listen();
+        let connect = || Client::connect(&setup.database, setup.process);
         match setup.work {
             Work::Operations { keys, near, seed, guards } => {
                 let keys = operations::Keys { all: keys, near };
+                let client = connect().await?;
                 operations::run(&setup, keys, (seed, guards), client, journal, outbox, &mut orders).await
             }
-            Work::Cold => cold::run(&setup, client, outbox, &mut orders).await,
+            Work::Cold => cold::run(&setup, connect().await?, outbox, &mut orders).await,
+            Work::Hearing { keys, seed, processes, sets } => {
+                let setters = hearing::Setters { process: setup.process, processes, sets };
+                let client = connect().await?;
+                hearing::run(&setup, keys, (seed, setters), client, journal, outbox, &mut orders).await
+            }
+            Work::Crowd { fills, per_second, seconds } => {
+                crowd::run(&setup, fills, (per_second, seconds), outbox, &mut orders).await
+            }
         }
     })
 }

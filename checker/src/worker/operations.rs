@@ -15,6 +15,7 @@ use crate::row::{Id, Row};
 use crate::time::now;
 use crate::worker::calls::Calls;
 use crate::worker::client::Client;
+use crate::worker::hearing::Setters;
 use crate::worker::journal::{Journal, Outbox};
 use crate::worker::memory::resident_kib;
 use crate::worker::probe::Probe;
@@ -23,7 +24,7 @@ use crate::worker::source::Source;
 use crate::worker::{Order, caches, rest};
 
 /// For detached work to end, and for queued deletes to be sent.
-const SETTLE: Duration = Duration::from_secs(10);
+pub(super) const SETTLE: Duration = Duration::from_secs(10);
 
 #[derive(Clone, Copy)]
 pub(crate) struct Keys {
@@ -40,9 +41,32 @@ pub(crate) struct Shared {
     pub(crate) readings: Readings,
     /// Where writers guard: how.
     pub(crate) guards: Option<Guards>,
+    /// Where other nodes hear of writes: who sets what.
+    pub(crate) setters: Option<Setters>,
     /// The turns of writers, by key.
     pub(crate) turns: Vec<tokio::sync::Mutex<()>>,
     stop: AtomicBool,
+}
+
+impl Shared {
+    pub(super) fn new(
+        client: Client,
+        journal: Arc<Journal>,
+        keys: Id,
+        guards: Option<Guards>,
+        setters: Option<Setters>,
+    ) -> Arc<Self> {
+        let (calls, readings) = (Calls::start(), Readings::new(keys));
+        let with_turns = guards.is_some() || setters.is_some();
+        let turns = (0..if with_turns { keys } else { 0 }).map(|_| tokio::sync::Mutex::default()).collect();
+        let stop = AtomicBool::new(false);
+        Arc::new(Self { client, journal, calls, readings, guards, setters, turns, stop })
+    }
+
+    /// All tasks end with what they do now.
+    pub(super) fn stop(&self) {
+        self.stop.store(true, Relaxed);
+    }
 }
 
 /// A cache, and the keys that are asked of it.
@@ -51,11 +75,11 @@ pub(crate) struct Space<L1> {
     pub(crate) keys: Range<Id>,
     pub(crate) shared: Arc<Shared>,
     /// After each operation: hits in L1 would leave no time for others.
-    pause: Option<Duration>,
+    pub(super) pause: Option<Duration>,
 }
 
 impl<L1: L1Store<Id, Row>> Space<L1> {
-    async fn work(self: Arc<Self>, seed: u64) {
+    pub(super) async fn work(self: Arc<Self>, seed: u64) {
         let mut random = fastrand::Rng::with_seed(seed);
         while !self.shared.stop.load(Relaxed) {
             self.step(&mut random).await;
@@ -95,10 +119,7 @@ impl Node {
         journal: Arc<Journal>,
     ) -> anyhow::Result<Self> {
         let source = Source { client: client.clone(), journal: journal.clone() };
-        let (calls, readings) = (Calls::start(), Readings::new(keys.all));
-        let turns = (0..if guards.is_some() { keys.all } else { 0 }).map(|_| tokio::sync::Mutex::default()).collect();
-        let stop = AtomicBool::new(false);
-        let shared = Arc::new(Shared { client, journal, calls, readings, guards, turns, stop });
+        let shared = Shared::new(client, journal, keys.all, guards, None);
         let far = Space {
             cache: caches::far(store.clone(), source.clone())?,
             keys: 0..keys.near,
@@ -127,7 +148,7 @@ impl Node {
 
     /// Ends all tasks, then the caches. `memory`: what this process had when it was warm, in KiB.
     async fn stop(&mut self, memory: Option<i64>) -> anyhow::Result<Summary> {
-        self.shared.stop.store(true, Relaxed);
+        self.shared.stop();
         for task in self.tasks.drain(..) {
             task.await?;
         }
@@ -177,7 +198,7 @@ pub(crate) async fn run(
                 let summary = node.stop(memory).await?;
                 // Before the end, all that happened.
                 outbox.flush();
-                outbox.send(&Message::Ended(summary));
+                outbox.send(&Message::Ended(Box::new(summary)));
             }
             Order::Rest => {
                 let events = rest::look(setup, keys).await?;

@@ -21,6 +21,9 @@ impl<L1: L1Store<Id, Row>> Space<L1> {
         if let Some(guards) = self.shared.guards {
             return self.guarded_step(guards, random).await;
         }
+        if let Some(setters) = self.shared.setters {
+            return self.heard_step(setters, random).await;
+        }
         let id = self.pick(random);
         match random.u32(..1000) {
             0..620 => self.get(id).await,
@@ -123,7 +126,7 @@ impl<L1: L1Store<Id, Row>> Space<L1> {
         }
     }
 
-    async fn del(&self, id: Id) {
+    pub(super) async fn del(&self, id: Id) {
         let version = self.shared.client.write(id).await;
         let begin = now();
         let done = self.cache.del(&id).await;
@@ -132,12 +135,12 @@ impl<L1: L1Store<Id, Row>> Space<L1> {
     }
 
     /// A request that goes away after its commit: the delete must happen all the same.
-    async fn forgotten_del(&self, id: Id) {
+    pub(super) async fn forgotten_del(&self, id: Id) {
         self.shared.client.write(id).await;
         drop(self.cache.del(&id));
     }
 
-    async fn mdel(&self, ids: Vec<Id>) {
+    pub(super) async fn mdel(&self, ids: Vec<Id>) {
         let mut versions = Vec::with_capacity(ids.len());
         for id in &ids {
             versions.push(self.shared.client.write(*id).await);
@@ -151,7 +154,7 @@ impl<L1: L1Store<Id, Row>> Space<L1> {
     }
 
     /// A change inside of a guard; `forgotten`: the writer is gone after its commit, and the hold ends by itself.
-    async fn write_guard(&self, id: Id, forgotten: bool) {
+    pub(super) async fn write_guard(&self, id: Id, forgotten: bool) {
         let begin = now();
         let guard = match self.cache.write_guard(&id).await {
             Ok(guard) => guard,
