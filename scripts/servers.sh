@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes sure that the servers are there which tests start: redis-server and memcached.
+# Makes sure that the servers are there which tests start: redis-server, memcached and nats-server.
 #
 #   ./scripts/servers.sh
 #
@@ -13,7 +13,7 @@ set -euo pipefail
 
 missing() {
     local program
-    for program in redis-server memcached; do
+    for program in redis-server memcached nats-server; do
         command -v "$program" >/dev/null || echo "$program"
     done
 }

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Every test of the workspace. Tests that need a server start it themselves: scripts/servers.sh sees to it that Redis and
-# memcached are installed.
+# Every test of the workspace. Tests that need a server start it themselves: scripts/servers.sh sees to it that Redis,
+# memcached and NATS are installed.
 #
 #   ./scripts/test.sh            everything
 #   ./scripts/test.sh -h, --help this text
@@ -8,7 +8,7 @@
 #   ACCELERATOR_SEED=N           its seed
 #   ACCELERATOR_SCHEDULES=N      schedules of the slot table's long run (default 1,000,000)
 #   ACCELERATOR_SKIP_SERVERS=1   without the tests of servers that are not installed
-#   ACCELERATOR_TEST_REDIS_URL, ACCELERATOR_TEST_MEMCACHED_URL
+#   ACCELERATOR_TEST_REDIS_URL, ACCELERATOR_TEST_MEMCACHED_URL, ACCELERATOR_TEST_NATS_URL
 #                                servers to use where a test needs any; empty ones of your own, as keys are left behind
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."

@@ -11,6 +11,8 @@
 //! | `redis` | `stores::RedisStore`: L2 on Redis or Valkey, with leases; `stores::RedisBus`: a bus by Pub/Sub |
 //! | `redis-tls` | the same over TLS: `rediss://` |
 //! | `memcached` | `stores::MemcachedStore`: L2 on memcached, with leases |
+//! | `nats` | `stores::NatsBus`: a bus by core NATS, beside any L2 or none |
+//! | `nats-tls` | the same over TLS: `tls://` |
 //! | `postcard` (default) | [`Postcard`], the default codec for L2 |
 //! | `msgpack` | `MessagePack`: a codec for types that must describe themselves, or that change |
 //! | `json` | `Json`: the same, to be read by people |
@@ -21,7 +23,7 @@
 //! | `uuid` | `CacheKey` for `uuid::Uuid` |
 //! | `metrics` | `LevelCache::report_metrics`: counters for the crate `metrics`, and so for Prometheus |
 //! | `testkit` | `testkit`: in-memory stores, faults, a manual clock, and the laws a store must keep |
-//! | `testkit-server` | `testkit::server`: Redis and memcached started for tests, a proxy that counts round trips (Unix) |
+//! | `testkit-server` | `testkit::server`: Redis, memcached and NATS started for tests, a proxy that counts round trips (Unix) |
 #![doc = ""]
 #![doc = include_str!("../README.md")]
 
@@ -66,6 +68,8 @@ pub mod stores {
     pub use accelerator_backend_moka::{MiniMokaL1, MiniMokaL1Builder};
     #[cfg(feature = "moka")]
     pub use accelerator_backend_moka::{MokaL1, MokaL1Builder};
+    #[cfg(feature = "nats")]
+    pub use accelerator_backend_nats::{NatsBus, NatsBusBuilder};
     #[cfg(feature = "quick-cache")]
     pub use accelerator_backend_quick_cache::{QuickCacheL1, QuickCacheL1Builder};
     #[cfg(feature = "redis")]
@@ -86,7 +90,7 @@ mod guides {
     #[cfg(feature = "testkit")]
     #[doc = include_str!("../docs/guide/consistency.md")]
     struct Consistency;
-    #[cfg(all(feature = "memcached", feature = "redis-tls", feature = "postcard"))]
+    #[cfg(all(feature = "memcached", feature = "nats", feature = "redis-tls", feature = "postcard"))]
     #[doc = include_str!("../docs/guide/backends.md")]
     struct Backends;
 }

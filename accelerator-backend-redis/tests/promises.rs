@@ -13,6 +13,8 @@ mod bus_outages;
 mod bus_refusals;
 #[path = "promises/bus_runtimes.rs"]
 mod bus_runtimes;
+#[path = "promises/bus_silence.rs"]
+mod bus_silence;
 #[path = "promises/bus_trips.rs"]
 mod bus_trips;
 #[path = "promises/cache_trips.rs"]
@@ -47,6 +49,8 @@ mod round_trips;
 mod runtimes;
 #[path = "promises/secrets.rs"]
 mod secrets;
+#[path = "../../accelerator-core/tests/promises/bus/silent.rs"]
+mod silent;
 #[path = "promises/start.rs"]
 mod start;
 #[path = "promises/stores.rs"]

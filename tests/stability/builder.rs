@@ -130,6 +130,34 @@ mod builders_of_stores {
     l2!(redis, RedisStore, RedisStoreBuilder, "url", |builder| builder.url("redis://127.0.0.1:6379"));
     #[cfg(feature = "memcached")]
     l2!(memcached, MemcachedStore, MemcachedStoreBuilder, "servers", |builder| builder.servers(["127.0.0.1:11211"]));
+
+    /// Of a bus: where its server is, which it needs; what its names begin with; limits of time.
+    #[cfg(any(feature = "redis", feature = "nats"))]
+    macro_rules! bus {
+        ($test:ident, $Bus:ident, $Builder:ident, $url:literal, $prefix:ident) => {
+            #[test]
+            fn $test() -> CacheResult<()> {
+                use accelerator::InvalidationBus;
+                use accelerator::stores::{$Builder as B, $Bus};
+                use std::time::Duration;
+                let limits: [fn(B, Duration) -> B; 4] =
+                    [B::connect_timeout, B::publish_timeout, B::ping_interval, B::ping_timeout];
+                let builder =
+                    limits.iter().fold($Bus::builder(), |builder, limit| limit(builder, Duration::from_secs(1)));
+                let bus: $Bus = builder.url($url).$prefix("shop").build()?;
+                let _: std::sync::Arc<dyn InvalidationBus> = std::sync::Arc::new(bus.clone());
+                let error = $Bus::builder().build().err().expect("it has no server");
+                assert_eq!(error.kind(), ErrorKind::InvalidConfig);
+                assert!(error.to_string().starts_with("url = "), "{error}");
+                Ok(())
+            }
+        };
+    }
+
+    #[cfg(feature = "redis")]
+    bus!(redis_bus, RedisBus, RedisBusBuilder, "redis://127.0.0.1:6379", key_prefix);
+    #[cfg(feature = "nats")]
+    bus!(nats_bus, NatsBus, NatsBusBuilder, "nats://127.0.0.1:4222", subject_prefix);
 }
 
 /// A layer needs a number and two methods, and never more.

@@ -181,8 +181,15 @@ async fn a_server_that_repeats_the_login_is_not_quoted() {
 }
 
 /// The log, as text.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub(crate) struct Log(Arc<Mutex<String>>);
+
+impl Default for Log {
+    fn default() -> Self {
+        crate::silent::every_thread_is_asked();
+        Self(Arc::default())
+    }
+}
 
 impl Log {
     pub(crate) fn text(&self) -> String {

@@ -5,7 +5,9 @@ use std::io::{BufRead, BufReader};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Output, Stdio};
 
-use accelerator_core::testkit::server::{MemcachedServer, RedisServer, memcached_addr, redis_url};
+use accelerator_core::testkit::server::{
+    MemcachedServer, NatsServer, RedisServer, memcached_addr, nats_url, redis_url,
+};
 
 use super::wire::{comes_true, connect, exists};
 
@@ -23,9 +25,16 @@ fn start_memcached() {
 
 #[test]
 #[ignore = "run by the tests of this file"]
+fn start_nats() {
+    assert!(NatsServer::start().is_none());
+}
+
+#[test]
+#[ignore = "run by the tests of this file"]
 fn print_shared() {
-    assert_eq!((redis_url(), memcached_addr()), (redis_url(), memcached_addr()));
-    println!("\nshared {} {}", redis_url().unwrap_or("none"), memcached_addr().unwrap_or("none"));
+    let shared = || [redis_url(), memcached_addr(), nats_url()].map(|place| place.unwrap_or("none"));
+    assert_eq!(shared(), shared());
+    println!("\nshared {}", shared().join(" "));
     // Until the other process has seen enough.
     let _ = std::io::stdin().read_line(&mut String::new());
 }
@@ -42,8 +51,9 @@ fn print_stopped() {
 fn this_program(test: &str, environment: &[(&str, &str)]) -> Command {
     let mut command = Command::new(std::env::current_exe().expect("this program"));
     command.args(["--exact", &format!("missing::{test}"), "--ignored", "--nocapture"]);
-    for name in ["ACCELERATOR_SKIP_SERVERS", "ACCELERATOR_TEST_REDIS_URL", "ACCELERATOR_TEST_MEMCACHED_URL"] {
-        command.env_remove(name);
+    command.env_remove("ACCELERATOR_SKIP_SERVERS");
+    for server in ["REDIS", "MEMCACHED", "NATS"] {
+        command.env_remove(format!("ACCELERATOR_TEST_{server}_URL"));
     }
     command.envs(environment.iter().copied());
     command
@@ -57,9 +67,11 @@ fn run(test: &str, environment: &[(&str, &str)]) -> (Output, String) {
 
 #[test]
 fn a_missing_program_fails_the_test_with_the_line_that_installs_it() {
-    for (test, line) in
-        [("start_redis", "apt-get install redis-server"), ("start_memcached", "apt-get install memcached")]
-    {
+    for (test, line) in [
+        ("start_redis", "apt-get install redis-server"),
+        ("start_memcached", "apt-get install memcached"),
+        ("start_nats", "apt-get install nats-server"),
+    ] {
         for skip in ["", "0"] {
             let (output, said) = run(test, &[("PATH", "/nowhere"), ("ACCELERATOR_SKIP_SERVERS", skip)]);
             assert!(!output.status.success() && said.contains(line), "{said}");
@@ -69,7 +81,9 @@ fn a_missing_program_fails_the_test_with_the_line_that_installs_it() {
 
 #[test]
 fn a_missing_program_is_skipped_where_asked_and_said_so() {
-    for (test, program) in [("start_redis", "redis-server"), ("start_memcached", "memcached")] {
+    for (test, program) in
+        [("start_redis", "redis-server"), ("start_memcached", "memcached"), ("start_nats", "nats-server")]
+    {
         let (output, said) = run(test, &[("PATH", "/nowhere"), ("ACCELERATOR_SKIP_SERVERS", "1")]);
         assert!(output.status.success(), "{said}");
         let line = said.lines().find(|line| line.contains("skipped")).expect("a line that says so");
@@ -85,10 +99,11 @@ fn given_servers_are_used_as_they_are() {
             ("PATH", "/nowhere"),
             ("ACCELERATOR_TEST_REDIS_URL", "redis://u:p@cache.example:1/2"),
             ("ACCELERATOR_TEST_MEMCACHED_URL", "memcache://cache.example:2/"),
+            ("ACCELERATOR_TEST_NATS_URL", "nats://u:p@bus.example:3"),
         ],
     );
     assert!(output.status.success(), "{said}");
-    assert!(said.contains("shared redis://u:p@cache.example:1/2 cache.example:2\n"), "{said}");
+    assert!(said.contains("shared redis://u:p@cache.example:1/2 cache.example:2 nats://u:p@bus.example:3\n"), "{said}");
 }
 
 /// Starts a process with servers, in a process group of its own; with what it printed of them.
@@ -103,7 +118,7 @@ fn keeping(test: &str) -> (Child, Vec<String>) {
     // What it prints from now on is the test runner's, and nobody's concern.
     std::thread::spawn(move || lines.for_each(drop));
     let words = printed.split_whitespace().filter(|word| *word != "none");
-    (child, words.map(|word| word.replace("redis://", "")).collect())
+    (child, words.map(|word| word.replace("redis://", "").replace("nats://", "")).collect())
 }
 
 #[test]

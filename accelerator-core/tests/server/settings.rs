@@ -2,9 +2,9 @@
 
 use std::process::Command;
 
-use accelerator_core::testkit::server::{MemcachedServer, RedisServer};
+use accelerator_core::testkit::server::{MemcachedServer, NatsServer, RedisServer};
 
-use super::wire::{ask, connect, once};
+use super::wire::{ask, comes_true, connect, once, read};
 
 #[test]
 fn maxmemory_refuses_writes_beyond_it() {
@@ -82,6 +82,46 @@ fn arguments_reach_the_server() {
         assert_eq!(ask(&mut client, "ms k 1\r\nv\r\n").expect("an answer"), "HD\r\n");
         assert_eq!(ask(&mut client, "mg k c\r\n").expect("an answer"), "HD c0\r\n");
     }
+}
+
+/// What a NATS server says of a line, behind its first words.
+fn of_nats(server: &NatsServer, login: &str, line: &str) -> String {
+    let mut client = connect(&server.addr()).expect("a connection");
+    let connect = format!("CONNECT {{\"verbose\":false{login}}}\r\n{line}PING\r\n");
+    let mut said = ask(&mut client, &connect).expect("its first words");
+    while !["PONG\r\n", "-ERR"].iter().any(|word| said.contains(word)) {
+        said += &read(&mut client).expect("an answer");
+    }
+    let (info, behind) = said.split_once("\r\n").expect("a line");
+    assert!(info.starts_with("INFO "), "{info}");
+    behind.to_owned()
+}
+
+#[test]
+fn users_of_nats_may_do_what_their_permissions_say_and_a_reload_changes_them() {
+    let user = |permissions| NatsServer::builder().user("app", "word", permissions);
+    let Some(server) = user("publish: \"a.>\", subscribe: \"b\"").start() else { return };
+    let login = ",\"user\":\"app\",\"pass\":\"word\"";
+    assert!(of_nats(&server, "", "").contains("Authorization Violation"));
+    assert_eq!(of_nats(&server, login, "PUB a.b 0\r\n\r\n"), "PONG\r\n");
+    assert!(of_nats(&server, login, "PUB b 0\r\n\r\n").contains("Permissions Violation"));
+    assert!(of_nats(&server, login, "SUB a.b 1\r\n").contains("Permissions Violation"));
+    server.reload(user("publish: \"b\""));
+    let granted = || of_nats(&server, login, "PUB b 0\r\n\r\n") == "PONG\r\n";
+    assert!(comes_true(granted), "what was granted");
+    server.restart();
+    assert!(granted());
+    assert_eq!(server.url_as("app", "word"), format!("nats://app:word@127.0.0.1:{}", server.port()));
+}
+
+#[test]
+fn settings_reach_nats_and_tls_is_offered() {
+    let Some(server) = NatsServer::builder().config("max_payload: 2048").tls().start() else { return };
+    let mut client = connect(&server.addr()).expect("a connection");
+    let info = read(&mut client).expect("its first words");
+    assert!(info.contains("\"max_payload\":2048") && info.contains("\"tls_required\":true"), "{info}");
+    assert!(server.ca_pem().is_some_and(|pem| pem.contains("CERTIFICATE")));
+    assert_eq!(server.url(), format!("tls://127.0.0.1:{}", server.port()));
 }
 
 #[test]

@@ -26,7 +26,7 @@ impl<K: Key, V: Value, L1> LevelCacheBuilder<K, V, L1> {
     /// # use std::time::Duration;
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), accelerator_core::CacheError> {
-    /// let bus = MemoryBus::new(); // in a service one that reaches the other nodes: a RedisBus
+    /// let bus = MemoryBus::new(); // in a service one that reaches the other nodes: a RedisBus or NatsBus
     /// let names = LevelCache::<u64, String>::builder()
     ///     .area("name")
     ///     .l1(MemoryL1::new())

@@ -92,6 +92,11 @@ impl Daemon {
         self.with_running(Process::cont);
     }
 
+    /// SIGHUP.
+    pub(super) fn reload(&self) {
+        self.with_running(Process::reload);
+    }
+
     fn with_running(&self, signal: impl FnOnce(&Process) -> io::Result<()>) {
         let running = lock(&self.running);
         let process = running.as_ref().unwrap_or_else(|| panic!("{} was killed", self.program.name));

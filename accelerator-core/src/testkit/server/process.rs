@@ -84,6 +84,11 @@ impl Process {
         Ok(kill_process(self.pid(), Signal::CONT)?)
     }
 
+    /// Tells it to read its settings anew.
+    pub(super) fn reload(&self) -> io::Result<()> {
+        Ok(kill_process(self.pid(), Signal::HUP)?)
+    }
+
     fn pid(&self) -> Pid {
         Pid::from_child(&self.child)
     }

@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 
-use super::{MemcachedServer, RedisServer};
+use super::{MemcachedServer, NatsServer, RedisServer};
 
 /// The URL of a plain Redis for tests that neither stop nor restart it, nor count on being alone: that of the variable
 /// `ACCELERATOR_TEST_REDIS_URL`, else of a server that is started at the first call, serves the whole test process and
@@ -47,6 +47,23 @@ pub fn memcached_addr() -> Option<&'static str> {
     let start = || SERVER.get_or_init(MemcachedServer::start).as_ref().map(MemcachedServer::addr);
     let host = |url: String| url.strip_prefix("memcache://").unwrap_or(&url).trim_end_matches('/').to_owned();
     ADDR.get_or_init(|| given("ACCELERATOR_TEST_MEMCACHED_URL").map(host).or_else(start)).as_deref()
+}
+
+/// The URL of a plain NATS for tests that neither stop nor restart it, nor count on being alone: that of the variable
+/// `ACCELERATOR_TEST_NATS_URL`, else of a server that is started at the first call, serves the whole test process and ends
+/// with it.
+///
+/// `None` if it would have to be started, `nats-server` is not installed, and `ACCELERATOR_SKIP_SERVERS` is `1`.
+///
+/// # Panics
+///
+/// `nats-server` is not installed, or does not start.
+#[must_use]
+pub fn nats_url() -> Option<&'static str> {
+    static SERVER: OnceLock<Option<NatsServer>> = OnceLock::new();
+    static URL: OnceLock<Option<String>> = OnceLock::new();
+    let start = || SERVER.get_or_init(NatsServer::start).as_ref().map(NatsServer::url);
+    URL.get_or_init(|| given("ACCELERATOR_TEST_NATS_URL").or_else(start)).as_deref()
 }
 
 fn given(variable: &str) -> Option<String> {
