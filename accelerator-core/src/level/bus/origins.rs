@@ -25,11 +25,13 @@ pub(crate) enum Lost {
 }
 
 /// The last number of each cache, since the bus listens.
+#[derive(Clone)]
 pub(crate) struct Origins {
     since: Instant,
     last: HashMap<u64, Heard, RandomState>,
 }
 
+#[derive(Clone)]
 struct Heard {
     number: u64,
     at: Instant,
