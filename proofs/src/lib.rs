@@ -16,6 +16,8 @@
 //!
 //! [`mutants`] are weakenings of that code, which the proofs must catch.
 //!
+//! [`bus_model`] is the protocol between nodes, in all its states.
+//!
 //! What shuttle can't see (reads and writes of the engine around the table, over a real L2 interface) is tested in
 //! `tests/engine_races.rs`, one forced interleaving per test.
 

@@ -18,7 +18,7 @@ pub(crate) enum Broken {
 }
 
 /// (a) Once a node has heard of a write, or its loss has shown, it answers nothing older. While it hears nothing, nothing
-/// older than `suspect_ttl`.
+/// older than `suspect_ttl`. What was lost before the first word of its sender shows once the node is settled.
 pub(crate) fn nobody_answers_older(state: &State) -> bool {
     state.broken != Some(Broken::Answered)
         && state.nodes.iter().all(|node| node.l1.is_none_or(|entry| entry.version >= node.floor))
@@ -57,6 +57,7 @@ pub(crate) fn is_at_rest(plan: &Plan, state: &State) -> bool {
             && node.unconfirmed.is_none()
             && node.ear == Ear::Hears
             && node.subscribed
+            && node.is_settled
             && node.queue.is_empty()
             && node.publishing.is_none()
             && !node.outbox.has_work()

@@ -32,6 +32,8 @@ impl PartialEq for State {
     }
 }
 
+const AT_REST: &str = "all is written and at rest";
+
 /// The plan, as the checker asks for its states.
 struct Running(Plan);
 
@@ -59,15 +61,20 @@ impl Model for Running {
             Property::always("nothing is stored over a purge", |_, state| {
                 promises::nothing_is_stored_over_a_purge(state)
             }),
-            Property::always("at rest nothing is old", |Self(plan), state| promises::at_rest_nothing_is_old(plan, state)),
+            Property::always("at rest nothing is old", |Self(plan), state| {
+                promises::at_rest_nothing_is_old(plan, state)
+            }),
             Property::always("an answer says what was told", |Self(plan), state| {
                 promises::an_answer_says_what_was_told(plan, state)
             }),
             Property::always("no confirmed set is lost", |_, state| promises::no_confirmed_set_is_lost(state)),
             // The model is not so narrow that nothing happens.
-            Property::sometimes("all is written and at rest", |Self(plan), state: &State| {
+            Property::sometimes(AT_REST, |Self(plan), state: &State| {
                 let all = |n: usize| usize::from(state.nodes[n].called) == plan.writes[n].len();
-                all(0) && all(1) && promises::is_at_rest(plan, state) && state.nodes.iter().all(|node| node.l1.is_some())
+                all(0)
+                    && all(1)
+                    && promises::is_at_rest(plan, state)
+                    && state.nodes.iter().all(|node| node.l1.is_some())
             }),
         ]
     }
@@ -76,7 +83,9 @@ impl Model for Running {
 /// What was seen of a plan.
 #[derive(Clone, Debug)]
 pub struct Explored {
+    /// Different states.
     pub states: usize,
+    /// The most steps to one of them.
     pub depth: usize,
     /// The first promise that was broken, and how.
     pub refuted: Option<Refuted>,
@@ -87,25 +96,33 @@ pub struct Explored {
 /// A promise, and the steps that break it.
 #[derive(Clone, Debug)]
 pub struct Refuted {
+    /// Its name.
     pub promise: &'static str,
+    /// States, each with the step that leads on.
     pub trace: Vec<String>,
 }
 
-/// Looks at all states of the plan, or at those up to the first broken promise.
+/// Looks at all states of the plan, at those up to the first broken promise, or at so many.
 #[must_use]
-pub fn explore(plan: &Plan) -> Explored {
+pub fn explore(plan: &Plan, most: Option<usize>) -> Explored {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let seen = Running(plan.clone()).checker().threads(threads).finish_when(HasDiscoveries::AnyFailures).spawn_bfs().join();
+    let mut checker = Running(plan.clone()).checker().threads(threads).finish_when(HasDiscoveries::AnyFailures);
+    if let Some(most) = most {
+        checker = checker.target_state_count(most);
+    }
+    let seen = checker.spawn_bfs().join();
     let mut explored =
         Explored { states: seen.unique_state_count(), depth: seen.max_depth(), refuted: None, comes_to_rest: false };
     for (promise, path) in seen.discoveries() {
-        if promise == "all is written and at rest" {
+        if promise == AT_REST {
             explored.comes_to_rest = true;
             continue;
         }
-        let trace = path.into_vec().into_iter();
-        let trace = trace.map(|(state, step)| format!("{state:?}{}", step.map_or(String::new(), |step| format!("\n  {step:?}"))));
-        explored.refuted = Some(Refuted { promise, trace: trace.collect() });
+        let mut trace = Vec::new();
+        for (state, step) in path.into_vec() {
+            trace.push(step.map_or_else(|| format!("{state:?}"), |step| format!("{state:?}\n    {step:?}")));
+        }
+        explored.refuted = Some(Refuted { promise, trace });
     }
     explored
 }

@@ -21,9 +21,14 @@ pub(crate) const AREA: &str = "a";
 
 static BEGAN: LazyLock<Instant> = LazyLock::new(Instant::now);
 
-/// Long enough after the beginning for a node that listened then to have heard of all.
+/// When everything happens.
 pub(crate) fn now() -> Instant {
     *BEGAN + Duration::from_secs(31)
+}
+
+/// Long enough after that for a node that listens since to have heard of all.
+pub(crate) fn later() -> Instant {
+    now() + Duration::from_secs(31)
 }
 
 pub(crate) fn room() -> Room {
@@ -130,6 +135,9 @@ pub(crate) struct Node {
     pub(crate) origins: Option<Origins>,
     /// The largest number of the other node since it listens; in the hash, it stands for `origins`.
     pub(crate) heard: Option<u64>,
+    /// The first number of it since then; for `origins`, too.
+    pub(crate) first: Option<u64>,
+    /// It listens for so long that it has heard of all.
     pub(crate) is_settled: bool,
     pub(crate) outbox: Outbox<u8>,
     /// It is to say hello; in the hash, as the outbox doesn't show it.
@@ -143,6 +151,8 @@ pub(crate) struct Node {
     // What is known of all this from outside.
     /// Readers may not have anything older.
     pub(crate) floor: u8,
+    /// What the other node had said when it was heard first, before this one was settled.
+    pub(crate) unheard: u8,
     /// The versions that the three parts of the outbox tell.
     pub(crate) fresh: u8,
     pub(crate) sending: u8,
@@ -189,6 +199,7 @@ impl Node {
             queue: Vec::new(),
             origins: Some(origins),
             heard: knows.then_some(0),
+            first: knows.then_some(0),
             is_settled: true,
             outbox,
             greets: false,
@@ -196,6 +207,7 @@ impl Node {
             number: 0,
             again: 0,
             floor: 0,
+            unheard: 0,
             fresh: 0,
             sending: 0,
             failed: 0,
@@ -275,13 +287,15 @@ fn hash_pending<H: Hasher>(pending: &Pending, hasher: &mut H) {
 impl Hash for Node {
     fn hash<H: Hasher>(&self, hasher: &mut H) {
         (self.l1, &self.loads, &self.writes, self.called, self.unconfirmed, self.short).hash(hasher);
-        (self.ear, self.subscribed, &self.queue, self.heard, self.is_settled, self.origins.is_some()).hash(hasher);
+        (self.ear, self.subscribed, &self.queue, self.heard, self.first, self.is_settled, self.origins.is_some())
+            .hash(hasher);
         for pending in [&self.outbox.fresh.pending, &self.outbox.sending.pending, &self.outbox.failed] {
             hash_pending(pending, hasher);
         }
         (&self.outbox.fresh.waits, &self.outbox.sending.waits).hash(hasher);
         (self.greets, self.publishing, self.number, self.again).hash(hasher);
-        (self.floor, self.fresh, self.sending, self.failed, self.said, self.taken, self.owes).hash(hasher);
+        (self.floor, self.unheard, self.fresh, self.sending, self.failed, self.said, self.taken, self.owes)
+            .hash(hasher);
     }
 }
 

@@ -21,6 +21,8 @@ pub enum Weakness {
     HelloIsNoGap,
     /// A cache that has said something before it is heard first is taken as it is.
     FirstHeardIsNoGap,
+    /// What was lost before a cache was heard first, since the bus listens, is never looked for.
+    EarlyLossIsNoGap,
     /// A message that can't be read is left out.
     UnreadableIsNoGap,
     /// No hello follows a message.
@@ -53,7 +55,7 @@ pub enum Weakness {
 
 impl Weakness {
     /// All of them.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::ForgetsBeforeListening,
         Self::ListeningForgetsNothing,
         Self::GapForgetsNothing,
@@ -63,6 +65,7 @@ impl Weakness {
         Self::SkipIsNoGap,
         Self::HelloIsNoGap,
         Self::FirstHeardIsNoGap,
+        Self::EarlyLossIsNoGap,
         Self::UnreadableIsNoGap,
         Self::NoHello,
         Self::NumberAgain,
@@ -89,12 +92,11 @@ impl Weakness {
             | Self::GapShortensNothing
             | Self::ForgetsBeforeShortening
             | Self::GapOvertakesWrites => "cuts",
-            Self::FirstHeardIsNoGap | Self::OverflowIsForgotten => "a new node without room",
-            Self::NumberAgain
-            | Self::FailedIsForgotten
-            | Self::FailureIsConfirmed
-            | Self::LateConfirmUntold
-            | Self::ReadsUnconfirmedL2 => "telling again",
+            Self::FirstHeardIsNoGap | Self::NumberAgain | Self::OverflowIsForgotten => "a new node without room",
+            Self::EarlyLossIsNoGap => "lost after a cut",
+            Self::FailedIsForgotten | Self::FailureIsConfirmed | Self::LateConfirmUntold | Self::ReadsUnconfirmedL2 => {
+                "telling again"
+            }
             Self::SkipIsNoGap
             | Self::HelloIsNoGap
             | Self::UnreadableIsNoGap

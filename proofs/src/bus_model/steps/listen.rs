@@ -1,7 +1,7 @@
 //! The task that listens: `level/bus/listen.rs` and `level/bus/apply.rs`, with `origins.rs` and `message.rs` as they ship.
 
 use super::super::plan::Plan;
-use super::super::state::{Ear, Item, KEY, Node, State, now};
+use super::super::state::{Ear, Item, KEY, Node, State, later, now};
 use super::super::weakness::Weakness;
 use super::Step;
 use crate::level::bus::message::{Content, Message};
@@ -11,6 +11,7 @@ pub(super) fn steps(state: &State, n: usize, out: &mut Vec<Step>) {
     let node = &state.nodes[n];
     match node.ear {
         Ear::Cut | Ear::Wakes => out.push(Step::HearOn(n)),
+        Ear::Hears if !node.is_settled && node.queue.is_empty() => out.push(Step::Settle(n)),
         _ if node.queue.is_empty() => {}
         Ear::Hears | Ear::Deaf | Ear::Asks => {
             out.push(Step::Hear(n));
@@ -29,7 +30,7 @@ pub(super) fn hear(plan: &Plan, state: &mut State, n: usize, takes: bool) {
     let item = if takes { node.queue.remove(0) } else { node.queue[0].clone() };
     match item {
         Item::Gap => {
-            (node.origins, node.heard, node.ear) = (None, None, Ear::Cut);
+            (node.origins, node.heard, node.first, node.ear) = (None, None, None, Ear::Cut);
             if plan.weakness == Some(Weakness::ForgetsBeforeShortening) {
                 forget_at_gap(plan, node, confirmed);
             } else {
@@ -37,21 +38,36 @@ pub(super) fn hear(plan: &Plan, state: &mut State, n: usize, takes: bool) {
             }
         }
         Item::Listening(then) => {
-            (node.origins, node.ear, node.is_settled) = (Some(Origins::new(now())), Ear::Wakes, false);
-            let forgets = !matches!(
-                plan.weakness,
-                Some(Weakness::ListeningForgetsNothing | Weakness::ForgetsBeforeListening)
-            );
+            (node.origins, node.ear) = (Some(Origins::new(now())), Ear::Wakes);
+            (node.is_settled, node.unheard) = (false, 0);
+            let forgets =
+                !matches!(plan.weakness, Some(Weakness::ListeningForgetsNothing | Weakness::ForgetsBeforeListening));
             if forgets {
                 node.forget();
             }
             node.raise_floor(then);
         }
         Item::Message { bytes, said, .. } => {
+            if node.first.is_none() && !node.is_settled {
+                node.unheard = said;
+            }
             message(plan, node, &bytes);
-            node.raise_floor(said);
+            if node.is_settled || said > node.unheard {
+                node.raise_floor(said);
+            }
         }
     }
+}
+
+/// It has listened for so long that it has heard of all.
+pub(super) fn settle(plan: &Plan, state: &mut State, n: usize) {
+    let node = state.node(n);
+    node.is_settled = true;
+    let missed = node.origins.as_mut().is_some_and(|origins| origins.may_have_missed(later()));
+    if missed && plan.weakness != Some(Weakness::EarlyLossIsNoGap) {
+        node.forget();
+    }
+    node.raise_floor(node.unheard);
 }
 
 /// The second half of a gap, or of `Listening`.
@@ -101,8 +117,10 @@ fn message(plan: &Plan, node: &mut Node, bytes: &[u8]) {
         return;
     };
     let hello = message.content == Content::Hello;
-    let lost = node.origins.as_mut().and_then(|origins| origins.hear(message.origin, message.number, hello, now()));
+    let now = if node.is_settled { later() } else { now() };
+    let lost = node.origins.as_mut().and_then(|origins| origins.hear(message.origin, message.number, hello, now));
     node.heard = node.heard.max(Some(message.number));
+    node.first.get_or_insert(message.number + u64::from(hello));
     let ignored = match lost {
         None => true,
         Some(Lost::Skipped) => plan.weakness == Some(Weakness::SkipIsNoGap),

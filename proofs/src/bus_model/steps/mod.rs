@@ -32,6 +32,8 @@ pub(crate) enum Step {
     /// It goes on with a gap, or with `Listening`.
     HearOn(usize),
     HearTwice(usize),
+    /// The bus has listened for half a minute.
+    Settle(usize),
     Swap(usize),
     Lose(usize),
     Damage(usize),
@@ -85,6 +87,7 @@ pub(crate) fn take(plan: &Plan, state: &mut State, step: Step) {
         Step::Hello(n) => publish::hello(plan, state, n),
         Step::Hear(n) => listen::hear(plan, state, n, true),
         Step::HearTwice(n) => listen::hear(plan, state, n, false),
+        Step::Settle(n) => listen::settle(plan, state, n),
         Step::HearOn(n) => listen::hear_on(plan, state, n),
         Step::Swap(n) => bus::swap(state, n),
         Step::Lose(n) => bus::lose(state, n),

@@ -5,9 +5,9 @@ use super::super::promises::Broken;
 use super::super::state::{AREA, Item, Node, Publishing, State, now, room, what};
 use super::super::weakness::Weakness;
 use super::{Fate, Step};
+use crate::error::StoreErrorKind;
 use crate::level::bus::message::Message;
 use crate::level::bus::outbox::{Job, What};
-use crate::error::StoreErrorKind;
 
 pub(super) fn steps(plan: &Plan, state: &State, n: usize, out: &mut Vec<Step>) {
     let node = &state.nodes[n];
