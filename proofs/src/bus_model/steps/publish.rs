@@ -2,11 +2,11 @@
 
 use super::super::plan::Plan;
 use super::super::promises::Broken;
-use super::super::state::{AREA, Item, Node, Publishing, State, now, room, what};
+use super::super::state::{AREA, Item, KEY, Node, Publishing, State, now, room, what};
 use super::super::weakness::Weakness;
 use super::{Fate, Step};
 use crate::error::StoreErrorKind;
-use crate::level::bus::message::Message;
+use crate::level::bus::message::{Content, Message};
 use crate::level::bus::outbox::{Job, What};
 
 pub(super) fn steps(plan: &Plan, state: &State, n: usize, out: &mut Vec<Step>) {
@@ -60,12 +60,18 @@ fn send(state: &mut State, n: usize, what: What, fate: Fate) {
         What::Failed => node.failed,
         What::Hello => 0,
     };
-    let (mut number, again) = (0, node.again);
+    let (mut number, again, mut says_it) = (0, node.again, false);
     let message = node.outbox.next_message(what, room(), now(), |used, content| {
         number = used;
+        says_it = match &content {
+            Content::Keys(keys) => keys.contains(&KEY),
+            Content::Clear { .. } => true,
+            Content::Hello => false,
+        };
         Message { origin: n as u64, number: used - again, sent_at: 0, area: AREA, content }.encode()
     });
     let Some((bytes, _)) = message else { return };
+    let told = if says_it { told } else { 0 };
     node.number = number;
     node.said = node.said.max(told);
     let (number, said) = (number - again, node.said);
