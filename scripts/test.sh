@@ -55,7 +55,7 @@ section "the model test at full length"
 ACCELERATOR_MODEL_OPS="${ACCELERATOR_MODEL_OPS:-1000000}" ACCELERATOR_SEED="${ACCELERATOR_SEED:-1}" \
     cargo test --release --test model -- --nocapture
 
-section "the slot table through a million schedules"
+section "the slot table through a million schedules, the bus through all states"
 ACCELERATOR_SCHEDULES="${ACCELERATOR_SCHEDULES:-1000000}" \
     cargo test --release --package accelerator-proofs -- --nocapture
 

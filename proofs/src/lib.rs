@@ -16,9 +16,14 @@
 //!
 //! [`mutants`] are weakenings of that code, which the proofs must catch.
 //!
+//! [`bus_model`] is the protocol between nodes, in all its states.
+//!
 //! What shuttle can't see (reads and writes of the engine around the table, over a real L2 interface) is tested in
 //! `tests/engine_races.rs`, one forced interleaving per test.
 
+// Compiled as it ships, without the tests that are in its files.
+#[cfg(not(test))]
+pub mod bus_model;
 pub mod mutants;
 
 #[cfg(test)]
@@ -29,6 +34,8 @@ mod fence;
 mod flights;
 #[cfg(test)]
 mod level;
+#[cfg(not(test))]
+use bus_model::{error, level};
 #[cfg(test)]
 mod places;
 #[cfg(test)]

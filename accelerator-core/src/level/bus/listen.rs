@@ -3,7 +3,8 @@
 //! 1. the bus listens: forget all of L1, which may have missed something until now; then give full lives
 //! 2. a message: note its number, purge its keys; a number that skips one: forget all of L1
 //! 3. a gap of the bus: short lives, then forget all of L1, until the bus listens again
-//! 4. every second: say that it is alive, say hello where that is due, warn where this node does not hear itself
+//! 4. every second: say that it is alive, say hello where that is due, warn where this node does not hear itself; once, after
+//!    30 s: forget all of L1 if others had said something before they were heard first
 //!
 //! The task keeps its stream and not the cache. Where its runtime ends or isn't run, whoever misses in L1 starts another one,
 //! and L1 is forgotten: nobody has heard anything meanwhile.
@@ -211,7 +212,12 @@ impl<K: Key, V: Value> Bus<K, V> {
         let (is_deaf, deaf_at) = (health.is_deaf(now), health.deaf_at());
         self.figures().hears_itself.store(health.hears_itself(now), Relaxed);
         let is_up = health.is_up();
+        let missed = health.origins.as_mut().is_some_and(|origins| origins.may_have_missed(now));
         drop(health);
+        if missed {
+            // No sign of a loss, so none is counted: every node that starts beside others comes here.
+            self.local.forget_all();
+        }
         if is_deaf {
             tracing::warn!(
                 target: "accelerator::bus", area = %self.area, listens = is_up,

@@ -32,6 +32,7 @@ use tokio::time::Instant;
 
 use crate::cache::BusHealth;
 use crate::level::bounds::{Key, Value};
+use crate::level::bus::announce::Waits;
 use crate::level::bus::health::Health;
 use crate::level::bus::message::Room;
 use crate::level::bus::outbox::Outbox;
@@ -81,7 +82,7 @@ pub(crate) struct Bus<K, V> {
     /// Which cache this is, to itself and to others.
     origin: u64,
     suspect_ttl: u64,
-    outbox: Mutex<Outbox>,
+    outbox: Mutex<Outbox<Waits>>,
     /// The task that publishes.
     publishing: Background,
     wakes_publisher: Arc<Notify>,

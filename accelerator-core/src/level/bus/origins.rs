@@ -25,11 +25,15 @@ pub(crate) enum Lost {
 }
 
 /// The last number of each cache, since the bus listens.
+#[derive(Clone)]
 pub(crate) struct Origins {
     since: Instant,
     last: HashMap<u64, Heard, RandomState>,
+    /// Somebody had said something before he was heard first: before the bus listened, or since.
+    unsure: bool,
 }
 
+#[derive(Clone)]
 struct Heard {
     number: u64,
     at: Instant,
@@ -37,7 +41,7 @@ struct Heard {
 
 impl Origins {
     pub(crate) fn new(since: Instant) -> Self {
-        Self { since, last: HashMap::default() }
+        Self { since, last: HashMap::default(), unsure: false }
     }
 
     /// A message with this number was heard. `hello`: it says that this was the last number.
@@ -54,8 +58,18 @@ impl Origins {
             self.make_room(now);
         }
         self.last.insert(origin, Heard { number, at: now });
-        let listens_long = now.duration_since(self.since) > HEARD_ALL_AFTER;
+        let listens_long = self.listens_long(now);
+        self.unsure |= next > 1 && !listens_long;
         (listens_long && next > 1).then_some(Lost::Unheard)
+    }
+
+    fn listens_long(&self, now: Instant) -> bool {
+        now.duration_since(self.since) > HEARD_ALL_AFTER
+    }
+
+    /// `true`, once: all have been heard by now, and what some of them said before that may have been lost.
+    pub(crate) fn may_have_missed(&mut self, now: Instant) -> bool {
+        self.listens_long(now) && std::mem::take(&mut self.unsure)
     }
 
     /// Forgets those that are forgotten, or else those that were silent longest. What such a cache says next is taken for
@@ -103,11 +117,14 @@ mod tests {
         let start = Instant::now();
         let mut origins = Origins::new(start);
         assert_eq!(origins.hear(1, 90, false, start + secs(30)), None, "it may have begun before");
+        assert!(!origins.may_have_missed(start + secs(30)), "others may be heard yet");
         let late = start + secs(31);
+        assert!(origins.may_have_missed(late) && !origins.may_have_missed(late), "for all of them at once");
         assert_eq!(origins.hear(2, 1, false, late), None, "its first");
         assert_eq!(origins.hear(3, 0, true, late), None, "it has sent nothing");
         assert_eq!(origins.hear(4, 2, false, late), Some(Lost::Unheard));
         assert_eq!(origins.hear(5, 1, true, late), Some(Lost::Unheard));
+        assert!(!origins.may_have_missed(late));
         // One who was silent for longer than hellos allow.
         assert_eq!(origins.hear(2, 2, false, late + secs(299)), None);
         assert_eq!(origins.hear(2, 2, true, late + secs(299) + secs(300)), Some(Lost::Unheard));

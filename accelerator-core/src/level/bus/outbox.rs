@@ -4,10 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use crate::error::{StoreErrorKind, StoreResult};
+use crate::error::StoreErrorKind;
 use crate::level::bus::message::{Content, Room};
 use crate::level::bus::pending::{Clear, News, Next, Pending};
 
@@ -17,16 +16,14 @@ const HELLOS: [Duration; 4] =
 /// And then in this time.
 const HELLO_EVERY: Duration = Duration::from_secs(30);
 
-/// Told what became of a call's keys.
-pub(crate) type Waits = oneshot::Sender<StoreResult<()>>;
-
-/// Keys that go together, and who waits for that.
-pub(crate) struct Round {
+/// Keys that go together, and the calls `W` that wait for that.
+#[derive(Clone)]
+pub(crate) struct Round<W> {
     pub(crate) pending: Pending,
-    pub(crate) waits: Vec<Waits>,
+    pub(crate) waits: Vec<W>,
 }
 
-impl Round {
+impl<W> Round<W> {
     fn new(most: usize) -> Self {
         Self { pending: Pending::new(most), waits: Vec::new() }
     }
@@ -59,6 +56,7 @@ pub(crate) enum What {
 }
 
 /// A message that goes behind a write of L2, in one round trip with it. Nothing else is told until that has ended.
+#[derive(Clone)]
 struct Attached {
     number: u64,
     keys: Vec<Arc<str>>,
@@ -74,11 +72,12 @@ struct Sent {
     at: Instant,
 }
 
-pub(crate) struct Outbox {
+#[derive(Clone)]
+pub(crate) struct Outbox<W> {
     /// Of calls that came since the last message was begun.
-    pub(crate) fresh: Round,
+    pub(crate) fresh: Round<W>,
     /// On its way.
-    pub(crate) sending: Round,
+    pub(crate) sending: Round<W>,
     /// On its way with a write.
     attached: Option<Attached>,
     /// Not taken by the bus.
@@ -93,7 +92,7 @@ pub(crate) struct Outbox {
     sent: Option<Sent>,
 }
 
-impl Outbox {
+impl<W> Outbox<W> {
     pub(crate) fn new(most: usize) -> Self {
         Self {
             fresh: Round::new(most),
@@ -109,7 +108,7 @@ impl Outbox {
         }
     }
 
-    pub(crate) fn put(&mut self, news: News, room: Room, waits: Option<Waits>) {
+    pub(crate) fn put(&mut self, news: News, room: Room, waits: Option<W>) {
         self.fresh.pending.add(news, room);
         self.fresh.waits.extend(waits);
     }
@@ -146,14 +145,14 @@ impl Outbox {
         Some(count)
     }
 
-    /// What to do next. For `Tell` all that is fresh is on its way from now on.
-    pub(crate) fn next(&mut self, now: Instant, room: Room) -> Job {
+    /// What to do next. For `Tell` all that is fresh is on its way from now on. `idle`: who waits for nothing is told so.
+    pub(crate) fn next(&mut self, now: Instant, room: Room, idle: impl FnMut(W)) -> Job {
         if let Some(lost) = self.attached.take_if(|attached| attached.until <= now) {
             self.fresh.pending.add(News::Keys(lost.keys), room);
         }
         if self.fresh.pending.is_empty() {
             // Nothing but an empty call can wait here.
-            self.fresh.waits.drain(..).for_each(|waits| drop(waits.send(Ok(()))));
+            self.fresh.waits.drain(..).for_each(idle);
         }
         if let Some(attached) = &self.attached {
             return if self.has_work() { Job::Wait(attached.until) } else { Job::Nothing };
@@ -204,13 +203,13 @@ impl Outbox {
     }
 
     /// The bus has taken all of the round. Who waits for it.
-    pub(crate) fn all_taken(&mut self) -> Vec<Waits> {
+    pub(crate) fn all_taken(&mut self) -> Vec<W> {
         self.again_at = None;
         self.sending.take().waits
     }
 
     /// The bus did not take the rest of the round: it is told again from then on. Who waits for it.
-    pub(crate) fn not_taken(&mut self, why: StoreErrorKind, again_at: Instant, room: Room) -> Vec<Waits> {
+    pub(crate) fn not_taken(&mut self, why: StoreErrorKind, again_at: Instant, room: Room) -> Vec<W> {
         let Round { pending, waits } = self.sending.take();
         match why {
             // The bus takes less than it said; a clear is small.
@@ -280,10 +279,10 @@ mod tests {
 
     #[test]
     fn hellos_follow_the_last_message() {
-        let (mut outbox, start, room) = (Outbox::new(1 << 20), Instant::now(), Room::new(1024, "a"));
+        let (mut outbox, start, room) = (Outbox::<()>::new(1 << 20), Instant::now(), Room::new(1024, "a"));
         assert!(!outbox.is_hello_due(start + secs(1000)), "it never listened");
         outbox.greet();
-        assert_eq!(outbox.next(start, room), Job::Hello);
+        assert_eq!(outbox.next(start, room, drop), Job::Hello);
         assert_eq!(outbox.number(true, start), 0);
         assert_eq!(outbox.hello_at(), Some(start + secs(30)));
         let mut now = start + secs(10);
@@ -292,7 +291,7 @@ mod tests {
         for _ in 0..6 {
             let at = outbox.hello_at().expect("a hello");
             assert!(!outbox.is_hello_due(at - Duration::from_millis(1)) && outbox.is_hello_due(at));
-            assert_eq!(outbox.next(at, room), Job::Hello);
+            assert_eq!(outbox.next(at, room, drop), Job::Hello);
             assert_eq!(outbox.number(true, at), 1);
             now = at;
             after.push((now - start).as_secs() - 10);
@@ -302,21 +301,21 @@ mod tests {
 
     #[test]
     fn fresh_keys_come_first_and_what_failed_waits_for_its_time() {
-        let (mut outbox, start, room) = (Outbox::new(1 << 20), Instant::now(), Room::new(1024, "a"));
+        let (mut outbox, start, room) = (Outbox::<()>::new(1 << 20), Instant::now(), Room::new(1024, "a"));
         let news = |key: &str| News::Keys(vec![key.into()]);
         outbox.failed.add(news("1"), room);
         outbox.again_at = Some(start + secs(1));
         outbox.greet();
         outbox.put(news("2"), room, None);
-        assert_eq!((outbox.next(start, room), outbox.len()), (Job::Tell, 2));
+        assert_eq!((outbox.next(start, room, drop), outbox.len()), (Job::Tell, 2));
         outbox.put(news("3"), room, None);
         outbox.take_back(room);
         assert_eq!((outbox.fresh.pending.len(), outbox.len()), (2, 3));
-        assert_eq!((outbox.next(start, room), outbox.sending.take().pending.len()), (Job::Tell, 2));
-        assert_eq!(outbox.next(start, room), Job::Hello);
-        assert_eq!(outbox.next(start, room), Job::Wait(start + secs(1)));
-        assert_eq!(outbox.next(start + secs(1), room), Job::TellAgain);
+        assert_eq!((outbox.next(start, room, drop), outbox.sending.take().pending.len()), (Job::Tell, 2));
+        assert_eq!(outbox.next(start, room, drop), Job::Hello);
+        assert_eq!(outbox.next(start, room, drop), Job::Wait(start + secs(1)));
+        assert_eq!(outbox.next(start + secs(1), room, drop), Job::TellAgain);
         outbox.failed.take();
-        assert_eq!(outbox.next(start, room), Job::Nothing);
+        assert_eq!(outbox.next(start, room, drop), Job::Nothing);
     }
 }

@@ -18,7 +18,7 @@ pub(crate) enum Clear {
 }
 
 /// What is to be told. A clear takes the place of all keys.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Pending {
     clear: Option<Clear>,
     keys: Vec<Arc<str>>,

@@ -92,7 +92,7 @@ impl<K: Key, V: Value> Publishing<K, V> {
             if !self.is_the_one(&bus, bus.local.policy.l2_write_timeout) {
                 return;
             }
-            let job = lock(&bus.outbox).next(Instant::now(), bus.room);
+            let job = lock(&bus.outbox).next(Instant::now(), bus.room, |waits| drop(waits.send(Ok(()))));
             let goes_on = match job {
                 Job::Tell => self.tell(&bus).await,
                 Job::TellAgain => self.tell_again(&bus).await,

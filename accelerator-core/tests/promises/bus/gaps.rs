@@ -159,7 +159,8 @@ async fn what_is_no_message_of_ours_is_a_lost_one() {
 #[tokio::test(start_paused = true)]
 async fn a_node_that_is_heard_too_late_is_a_gap() {
     let p = Pair::new(Way::L1).await;
-    // Within half a minute it may have begun before this node.
+    // Within half a minute it may have begun before this node. What it said may be lost all the same: it is too late for
+    // that once all have been heard.
     let early = MemoryBus::new();
     let stranger = lone(&p.w, &early);
     settle().await;
@@ -170,7 +171,12 @@ async fn a_node_that_is_heard_too_late_is_a_gap() {
     p.at_a.publish(&topic, messages[1].1.clone()).await.expect("published");
     settle().await;
     assert_eq!(p.b.stats().gaps.total(), 0);
+    p.fill(&[1]).await;
     p.w.clock.advance(secs(32)).await;
+    assert_eq!((p.b.try_get(&1), p.b.stats().gaps.total()), (Lookup::Miss, 0), "no sign of a loss");
+    p.fill(&[1]).await;
+    p.w.clock.advance(secs(32)).await;
+    assert_eq!(p.b.try_get(&1), Lookup::Hit(1001), "once");
     let later = MemoryBus::new();
     let stranger = lone(&p.w, &later);
     settle().await;
