@@ -19,9 +19,6 @@ use crate::level::time::policy::RECOVERY_PAUSE;
 use crate::level::time::timer::from_now;
 use crate::sync::lock;
 
-/// Told what became of a call's keys.
-pub(crate) type Waits = oneshot::Sender<StoreResult<()>>;
-
 /// What a call will have to tell. Dropped, it is told all the same: the call's task was lost, or there is no runtime, and
 /// nobody knows what has changed.
 pub(crate) struct Announcement<K: Key, V: Value> {

@@ -27,12 +27,12 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, oneshot, watch};
 use tokio::time::Instant;
 
 use crate::cache::BusHealth;
+use crate::error::StoreResult;
 use crate::level::bounds::{Key, Value};
-use crate::level::bus::announce::Waits;
 use crate::level::bus::health::Health;
 use crate::level::bus::message::Room;
 use crate::level::bus::outbox::Outbox;
@@ -45,6 +45,9 @@ use crate::time::millis;
 use crate::traits::bus::InvalidationBus;
 use crate::traits::l2::L2Store;
 use crate::traits::l2::head::{Head, Kind};
+
+/// Told what became of a call's keys.
+pub(crate) type Waits = oneshot::Sender<StoreResult<()>>;
 
 /// How keys become text and come back.
 pub(crate) struct KeyText<K> {
