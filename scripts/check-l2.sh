@@ -75,10 +75,12 @@ for backend in redis memcached; do
 done
 
 # An L1 in each process, and a bus.
-if [ "${ACCELERATOR_SKIP_SERVERS:-}" = 1 ] && ! { command -v redis-server && command -v memcached; } >/dev/null; then
-    echo "skipped, as redis-server or memcached is not installed and ACCELERATOR_SKIP_SERVERS=1: the checker on a bus"
-    exit
-fi
+for program in redis-server memcached nats-server; do
+    if [ "${ACCELERATOR_SKIP_SERVERS:-}" = 1 ] && ! command -v "$program" >/dev/null; then
+        echo "skipped, as $program is not installed and ACCELERATOR_SKIP_SERVERS=1: the checker on a bus"
+        exit
+    fi
+done
 
 # finds ARGUMENT...: there is something to find, and it is found.
 finds() {
@@ -94,6 +96,7 @@ run 0 bus --l2 redis --bus redis "${told[@]}" --chaos "$chaos"
 run 0 bus --l2 memcached --bus redis "${told[@]}"
 # Messages that are lost without a word.
 run 0 bus --l2 none --bus redis "${told[@]}" --loss 20
+run 0 bus --l2 none --bus nats "${told[@]}"
 # Known to see: without a bus (L1 alone is in the tests), and with one whose caches notice no loss.
 finds bus --l2 redis --bus none --ops 10000 --keys 1000
 finds bus --l2 none --bus redis --ops 10000 --keys 1000 --loss 20 --blind
@@ -102,5 +105,6 @@ if [ "${1:-}" = --full ]; then
     run 0 bus --l2 memcached --bus redis "${told[@]}" --chaos "$chaos"
     run 0 bus --l2 none --bus redis "${told[@]}"
     run 0 bus --l2 none --bus redis "${told[@]}" --chaos "$chaos"
+    run 0 bus --l2 none --bus nats "${told[@]}" --chaos "${chaos%,kill=*}"
     run 0 fleet
 fi

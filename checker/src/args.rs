@@ -260,6 +260,9 @@ impl BusRun {
         if without && (self.loss.is_some() || self.blind) {
             return Err("--loss takes messages from a bus: --bus redis");
         }
+        if self.bus == Carrier::Nats && self.chaos.kills > 0 {
+            return Err("--chaos kill=N takes CLIENT KILL of Redis: --bus redis, or restart=N,stop=N");
+        }
         if self.keys < 16 {
             return Err("--keys takes 16 or more");
         }

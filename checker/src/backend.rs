@@ -3,7 +3,7 @@
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use accelerator::stores::{MemcachedStore, RedisBus, RedisStore};
+use accelerator::stores::{MemcachedStore, NatsBus, RedisBus, RedisStore};
 use accelerator::testkit::MemoryL2;
 use accelerator::{Bytes, InvalidationBus, L2Store, Limits, Outcomes, StoreResult, async_trait};
 use clap::ValueEnum;
@@ -50,6 +50,8 @@ impl L2 {
 pub(crate) enum Carrier {
     /// Pub/Sub of redis-server
     Redis,
+    /// nats-server
+    Nats,
     /// No bus: this must find stale reads
     #[default]
     None,
@@ -62,6 +64,7 @@ impl Carrier {
             (Self::None, _) => None,
             (Self::Redis, Some((Backend::Redis, server))) => Some(server.clone()),
             (Self::Redis, _) => Some(Arc::new(Server::start(Backend::Redis, None)?)),
+            (Self::Nats, _) => Some(Arc::new(Server::start_nats()?)),
         })
     }
 
@@ -69,6 +72,9 @@ impl Carrier {
     pub(crate) fn bus(self, url: &str, prefix: &str) -> anyhow::Result<Option<Arc<dyn InvalidationBus>>> {
         Ok(match self {
             Self::Redis => Some(Arc::new(RedisBus::builder().url(url).key_prefix(prefix).build()?)),
+            Self::Nats => {
+                Some(Arc::new(NatsBus::builder().url(url).subject_prefix(prefix.trim_end_matches('.')).build()?))
+            }
             Self::None => None,
         })
     }

@@ -4,7 +4,7 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
-use accelerator::testkit::server::{MemcachedServer, RedisServer};
+use accelerator::testkit::server::{MemcachedServer, NatsServer, RedisServer};
 use anyhow::{Context, ensure};
 
 use crate::backend::Backend;
@@ -14,6 +14,7 @@ const ANSWER: Duration = Duration::from_secs(5);
 pub(crate) enum Server {
     Redis(RedisServer),
     Memcached(MemcachedServer),
+    Nats(NatsServer),
     /// Somebody else's, or none.
     Given(String),
 }
@@ -31,10 +32,16 @@ impl Server {
         })
     }
 
+    /// A server that is a bus and nothing else.
+    pub(crate) fn start_nats() -> anyhow::Result<Self> {
+        Ok(Self::Nats(own("nats-server", NatsServer::start)?))
+    }
+
     pub(crate) fn url(&self) -> String {
         match self {
             Self::Redis(server) => server.url(),
             Self::Memcached(server) => server.addr(),
+            Self::Nats(server) => server.url(),
             Self::Given(url) => url.clone(),
         }
     }
@@ -43,6 +50,7 @@ impl Server {
         match self {
             Self::Redis(server) => server.stop(),
             Self::Memcached(server) => server.stop(),
+            Self::Nats(server) => server.stop(),
             Self::Given(_) => {}
         }
     }
@@ -51,6 +59,7 @@ impl Server {
         match self {
             Self::Redis(server) => server.cont(),
             Self::Memcached(server) => server.cont(),
+            Self::Nats(server) => server.cont(),
             Self::Given(_) => {}
         }
     }
@@ -59,6 +68,7 @@ impl Server {
         match self {
             Self::Redis(server) => server.kill(),
             Self::Memcached(server) => server.kill(),
+            Self::Nats(server) => server.kill(),
             Self::Given(_) => {}
         }
     }
@@ -92,6 +102,7 @@ impl Server {
         match self {
             Self::Redis(server) => server.id(),
             Self::Memcached(server) => server.id(),
+            Self::Nats(server) => server.id(),
             Self::Given(_) => None,
         }
     }
@@ -100,6 +111,7 @@ impl Server {
         match self {
             Self::Redis(server) => server.restart(),
             Self::Memcached(server) => server.restart(),
+            Self::Nats(server) => server.restart(),
             Self::Given(_) => {}
         }
     }

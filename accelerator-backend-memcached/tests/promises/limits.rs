@@ -1,9 +1,11 @@
 //! What is too large is not stored, keys and times stay within what memcached understands.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 
 use accelerator_core::testkit::server::MemcachedServer;
-use accelerator_core::{Bytes, Filled, HoldOwner, L2Store, StoreErrorKind};
+use accelerator_core::{Bytes, Filled, HoldOwner, L2Store, LevelCache, RawBytes, StoreErrorKind};
 
 use crate::tools::{LONG, builder, connect, error, item, kind, lease, value};
 
@@ -137,4 +139,37 @@ async fn times_stay_within_thirty_days_and_leases_last_two_seconds() {
     store.set("short", bytes(1), Duration::ZERO).await.expect("set");
     let gone = async { while store.get("short").await.expect("get").is_some() {} };
     tokio::time::timeout(Duration::from_secs(10), gone).await.expect("a TTL of nothing became one without end");
+}
+
+/// What the server takes by `-I`, the store by its `max_value_bytes`, and the cache by its own.
+#[tokio::test]
+async fn values_of_more_than_a_megabyte_are_cached_where_all_three_allow_it() {
+    let Some(server) = MemcachedServer::builder().arg("-I").arg("8m").start() else { return };
+    let store = builder(server.addr()).max_value_bytes(4 << 20).connect().await.expect("a store");
+    let loads = Arc::new(AtomicUsize::new(0));
+    let node = |most: Option<usize>| {
+        let loads = loads.clone();
+        let load = move |length: u64| {
+            loads.fetch_add(1, SeqCst);
+            std::future::ready(Ok::<_, std::io::Error>(Some(bytes(length as usize))))
+        };
+        let cache = LevelCache::<u64, Bytes>::builder().area("page").share_area(true).ttl(LONG).l2_timeout(LONG);
+        let cache = cache.l2_with_codec(store.clone(), RawBytes).loader(load);
+        let cache = if let Some(most) = most { cache.max_value_bytes(most) } else { cache };
+        cache.build().expect("a cache")
+    };
+    let (large, usual) = (3 << 20, node(None));
+    for (reads, most) in [(1, Some(4 << 20)), (1, Some(4 << 20))] {
+        let one = node(most);
+        assert_eq!(one.get(&large).await.expect("a value"), Some(bytes(3 << 20)));
+        assert_eq!(loads.load(SeqCst), reads, "the second node reads it from L2: {:?}", one.stats());
+        let both = one.mget(&[large, 7]).await.into_values().expect("values");
+        assert_eq!(both.iter().flatten().map(Bytes::len).collect::<Vec<_>>(), [3 << 20, 7]);
+        loads.store(1, SeqCst);
+    }
+    assert_eq!(usual.get(&large).await.expect("a value"), Some(bytes(3 << 20)), "and whose limit is lower loads it");
+    assert_eq!((loads.load(SeqCst), usual.stats().too_large > 0), (2, true), "{:?}", usual.stats());
+    let error = LevelCache::<u64, Bytes>::builder().area("page").ttl(LONG).max_value_bytes(5 << 20);
+    let error = error.l2_with_codec(store, RawBytes).build().err().expect("more than the store takes");
+    assert!(error.to_string().starts_with("max_value_bytes = 5242880"), "{error}");
 }

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use accelerator_core::testkit::{Faulty, MemoryL1, MemoryL2, settle};
-use accelerator_core::{CacheKey, CacheResult, ErrorKind, L2Store, LevelCache, LevelCacheBuilder, MessagePack};
+use accelerator_core::{
+    CacheKey, CacheResult, EncryptionKeys, ErrorKind, L2Store, LevelCache, LevelCacheBuilder, MessagePack, Zstd,
+};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -41,6 +43,11 @@ fn other_types_and_other_settings_are_refused_and_named() {
     is_refused(of::<u64, u64>(&l2).null_ttl(secs(1)).build(), "null_ttl");
     is_refused(of::<u64, u64>(&l2).stale_on_error(secs(1)).build(), "stale_on_error");
     is_refused(of::<u64, u64>(&l2).max_value_bytes(100).build(), "another max_value_bytes");
+    is_refused(of::<u64, u64>(&l2).compress(Zstd).build(), "other layers");
+    is_refused(
+        of::<u64, u64>(&l2).encrypt(EncryptionKeys::new(1, &std::array::from_fn(|n| n as u8))).build(),
+        "other layers",
+    );
     // What is of this node alone may differ.
     let second = of::<u64, u64>(&l2).l1(MemoryL1::new()).l1_ttl(secs(1)).max_batch(7).loader_timeout(secs(1)).build();
     let second = second.expect("a second node");

@@ -3,17 +3,18 @@
 // A layer of somebody else panics.
 #![allow(clippy::panic)]
 
+use std::future::ready;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 
-use accelerator_core::testkit::MemoryL2;
+use accelerator_core::testkit::{ManualClock, MemoryL2, settle};
 use accelerator_core::{
     Codec, EncryptionKeys, ErrorKind, Layer, LayerContext, LayerError, LevelCache, LevelCacheBuilder, Limits,
     LoadError, Lookup, Lz4, NoL1, RawBytes, Zstd,
 };
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
-use crate::common::{TTL, secs};
+use crate::common::{TTL, ms, secs};
 
 type Node = LevelCache<u64, Vec<u8>, NoL1>;
 /// What is done to bytes in L2.
@@ -264,6 +265,52 @@ async fn encrypted_values_are_bound_to_key_schema_layers_and_life() {
     // A value that is whole, without the layer: said to be none of ours.
     node(&l2, |node| node).set(&4, text(50)).await.unwrap();
     assert_eq!((reader.get(&4).await.unwrap(), reader.stats().foreign_layer), (None, 1));
+}
+
+/// As with values of another build (`deploys.rs`): a young one is left to those who wait for it, an older one is replaced.
+#[tokio::test(start_paused = true)]
+async fn what_other_layers_or_another_key_wrote_gives_way_when_it_is_a_moment_old() {
+    let cases: [(&str, Build, Build); 5] = [
+        ("a layer more", |node| node, |node| node.encrypt(keys(1))),
+        ("a layer less", |node| node.layer(Inverted::default()), |node| node),
+        ("compressed, and nobody to undo it", |node| node.compress(Zstd), |node| node),
+        ("of another compression", |node| node.compress(Zstd), |node| node.compress(Lz4)),
+        ("of a key that is unknown", |node| node.encrypt(keys(1)), |node| node.encrypt(keys(2))),
+    ];
+    for (what, old, new) in cases {
+        for leases in [true, false] {
+            for batch in [false, true] {
+                let (clock, loads) = (ManualClock::new(), Arc::new(AtomicUsize::new(0)));
+                let l2 = MemoryL2::with_clock(clock.clone());
+                let l2 = if leases { l2.with_leases() } else { l2 };
+                let node = |build: Build| {
+                    let loads = loads.clone();
+                    let load = move |_| {
+                        loads.fetch_add(1, SeqCst);
+                        ready(Ok::<_, std::io::Error>(Some(text(4000))))
+                    };
+                    build(bare(&l2).clock(clock.clone())).loader(load).build().expect("a good configuration")
+                };
+                node(old).set(&1, text(5000)).await.unwrap();
+                let (reader, bytes) = (node(new), l2.peek("t.1"));
+                let read = async || match batch {
+                    false => reader.get(&1).await.unwrap(),
+                    true => reader.mget(&[1]).await.into_values().unwrap().remove(0),
+                };
+                clock.tick(ms(249));
+                assert_eq!(read().await, Some(text(4000)), "{what}");
+                assert_eq!((l2.peek("t.1"), loads.load(SeqCst)), (bytes.clone(), 1), "{what}: it stays");
+                let stats = reader.stats();
+                assert_eq!(stats.foreign_layer + stats.foreign_key_id, 1, "{what}: {stats:?}");
+                clock.tick(ms(1));
+                assert_eq!(read().await, Some(text(4000)), "{what}");
+                settle().await;
+                assert_ne!(l2.peek("t.1"), bytes, "{what}, leases: {leases}, batch: {batch}");
+                assert_eq!(read().await, Some(text(4000)), "{what}");
+                assert_eq!(loads.load(SeqCst), 2, "{what}: it was stored");
+            }
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]

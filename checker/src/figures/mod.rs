@@ -60,10 +60,10 @@ pub(crate) fn run(args: &FleetRun) -> anyhow::Result<bool> {
 
 impl Report {
     fn lines(&self) {
-        let Pace { echo_p50_us, echo_p99_us, del_us, del_with_bus_us, del_ratio, rounds } = &self.pace;
+        let Pace { echo_p50_us, echo_p99_us, del_us, del_with_bus_us, del_ratio, del_ratio_apart, rounds } = &self.pace;
         say!("delay          {echo_p50_us:.0} us half, {echo_p99_us:.0} us 99 of 100, from publish to hearing it");
         say!(
-            "del            {del_us:.0} us, with a bus {del_with_bus_us:.0} us: {del_ratio:.2} times, by {rounds} rounds"
+            "del            {del_us:.0} us, with a bus {del_with_bus_us:.0} us: {del_ratio:.2} times, {del_ratio_apart:.2} with a bus on a connection of its own, by {rounds} rounds"
         );
         let Areas { caches, listening_connections, bytes_per_cache, bytes_per_cache_without_bus } = &self.areas;
         say!("caches         {caches}, {listening_connections} connection listens");

@@ -2,12 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use accelerator::stores::QuickCacheL1;
+use accelerator::stores::{QuickCacheL1, RedisStore};
 use accelerator::{BusState, LevelCache, NoL1};
 use anyhow::{Context, ensure};
 use serde::Serialize;
 
-use crate::backend::{Backend, Carrier, store};
+use crate::backend::Carrier;
 use crate::server::Server;
 
 const LISTENS: Duration = Duration::from_secs(10);
@@ -28,6 +28,8 @@ pub(super) struct Pace {
     pub(super) del_with_bus_us: f64,
     /// The middle one of the ratios of all rounds.
     pub(super) del_ratio: f64,
+    /// The same for a bus with a connection of its own.
+    pub(super) del_ratio_apart: f64,
     pub(super) rounds: usize,
 }
 
@@ -44,16 +46,20 @@ pub(super) async fn measure(server: &Server) -> anyhow::Result<Pace> {
         tokio::time::sleep(APART).await;
     }
     let delays = echo.bus_health().context("there is no bus")?.echo;
-    let l2 = || store(Backend::Redis, &server.url(), "pace.", true);
+    let l2 = || RedisStore::builder().url(server.url()).key_prefix("pace.").build();
     let without: Cache = builder().area("without").l1(QuickCacheL1::new(100)).l2(l2()?).build()?;
-    let with: Cache = builder().area("with").l1(QuickCacheL1::new(100)).l2(l2()?).bus(bus()?).build()?;
+    let one = l2()?;
+    let with: Cache = builder().area("with").l1(QuickCacheL1::new(100)).bus(one.bus()).l2(one).build()?;
+    let apart: Cache = builder().area("apart").l1(QuickCacheL1::new(100)).l2(l2()?).bus(bus()?).build()?;
+    listens(&apart).await?;
     listens(&with).await?;
     // Both connect before it counts.
-    let _ = (round(&without).await?, round(&with).await?);
-    let (mut all, mut ratios) = ([Vec::new(), Vec::new()], Vec::new());
+    let _ = (round(&without).await?, round(&with).await?, round(&apart).await?);
+    let (mut all, mut ratios, mut ratios_apart) = ([Vec::new(), Vec::new()], Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
-        let (alone, told) = (round(&without).await?, round(&with).await?);
+        let (alone, told, told_apart) = (round(&without).await?, round(&with).await?, round(&apart).await?);
         ratios.push(told / alone);
+        ratios_apart.push(told_apart / alone);
         all[0].push(alone);
         all[1].push(told);
     }
@@ -65,6 +71,7 @@ pub(super) async fn measure(server: &Server) -> anyhow::Result<Pace> {
         del_us,
         del_with_bus_us,
         del_ratio: middle(ratios),
+        del_ratio_apart: middle(ratios_apart),
         rounds: ROUNDS,
     })
 }

@@ -3,9 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use accelerator::stores::QuickCacheL1;
+use accelerator::stores::{QuickCacheL1, RedisStore};
 use accelerator::{CacheResult, InvalidationBus, L2Store, LevelCache, LevelCacheBuilder, NoL1};
 
+use crate::backend::{self, Backend, Carrier};
+use crate::event::Setup;
 use crate::row::{Id, Row};
 use crate::worker::calls::LOADER_TIMEOUT;
 use crate::worker::source::Source;
@@ -17,6 +19,21 @@ pub(crate) const L1_TTL: Duration = Duration::from_millis(300);
 
 pub(crate) type Far = LevelCache<Id, Row, NoL1>;
 pub(crate) type Near = LevelCache<Id, Row, QuickCacheL1<Id, Row>>;
+
+/// A store, and a bus that publishes over its connection where both are of one Redis.
+pub(crate) type StoreAndBus = (Option<Arc<dyn L2Store>>, Option<Arc<dyn InvalidationBus>>);
+
+/// What a worker was told to use, with connections of this process.
+pub(crate) fn store_and_bus(setup: &Setup) -> anyhow::Result<StoreAndBus> {
+    let is_one = setup.l2 && setup.leases && setup.backend == Backend::Redis && setup.bus.carrier == Carrier::Redis;
+    if is_one && setup.url == setup.bus.url {
+        let store = RedisStore::builder().url(&setup.url).key_prefix(&setup.prefix).build()?;
+        let bus = store.bus();
+        return Ok((Some(Arc::new(store)), Some(Arc::new(bus))));
+    }
+    let store = setup.l2.then(|| backend::store(setup.backend, &setup.url, &setup.prefix, setup.leases)).transpose()?;
+    Ok((store, setup.bus.carrier.bus(&setup.bus.url, &setup.prefix)?))
+}
 
 fn builder(area: &str, store: Arc<dyn L2Store>) -> LevelCacheBuilder<Id, Row> {
     LevelCache::builder().area(area).l2(store).ttl(TTL).null_ttl(TTL).loader_timeout(LOADER_TIMEOUT)

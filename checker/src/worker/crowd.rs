@@ -13,6 +13,7 @@ use tokio::time::{Instant, sleep};
 use crate::event::{CrowdSummary, Message, Setup};
 use crate::figures::cpu_ms;
 use crate::worker::Order;
+use crate::worker::caches::store_and_bus;
 use crate::worker::journal::Outbox;
 
 /// As long as the fleet's parent waits for it.
@@ -28,14 +29,15 @@ pub(crate) async fn run(
     outbox: &Outbox,
     orders: &mut UnboundedReceiver<Order>,
 ) -> anyhow::Result<()> {
-    let store = crate::backend::store(setup.backend, &setup.url, &setup.prefix, setup.leases)?;
-    let bus = setup.bus.carrier.bus(&setup.bus.url, &setup.prefix)?;
+    let (store, bus) = store_and_bus(setup)?;
     let mut builder = LevelCache::builder()
         .area("crowd")
         .l1(QuickCacheL1::new(10_000))
-        .l2(store)
         .ttl(Duration::from_secs(60))
         .loader(|key: u64| async move { Ok::<_, std::convert::Infallible>(Some(key)) });
+    if let Some(store) = store {
+        builder = builder.l2(store);
+    }
     if let Some(bus) = bus {
         builder = builder.bus(bus);
     }

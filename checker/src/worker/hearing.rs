@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::event::{Message, News, Setup, Summary, Verb};
 use crate::row::{Id, Row};
 use crate::time::now;
-use crate::worker::caches::{Near, hearing};
+use crate::worker::caches::{Near, hearing, store_and_bus};
 use crate::worker::calls::nanos;
 use crate::worker::client::Client;
 use crate::worker::journal::{Journal, Outbox};
@@ -97,10 +97,8 @@ struct Node {
 impl Node {
     fn new(setup: &Setup, keys: Id, setters: Setters, client: Client, journal: Arc<Journal>) -> anyhow::Result<Self> {
         let source = Source { client: client.clone(), journal: journal.clone() };
-        let store = setup.l2.then(|| crate::backend::store(setup.backend, &setup.url, &setup.prefix, setup.leases));
-        let store = store.transpose()?;
+        let (store, bus) = store_and_bus(setup)?;
         let probe = store.clone().map(|store| Probe::new(store, setup.process)).transpose()?;
-        let bus = setup.bus.carrier.bus(&setup.bus.url, &setup.prefix)?;
         let (loss, blind) = (setup.bus.loss, setup.bus.blind);
         let heard = bus.clone().map(|bus| Arc::new(Lossy { bus, loss, blind }) as Arc<dyn InvalidationBus>);
         let cache = hearing(keys, store, heard, source)?;

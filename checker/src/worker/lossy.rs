@@ -53,6 +53,10 @@ impl InvalidationBus for Lossy {
     fn limits(&self) -> BusLimits {
         self.bus.limits()
     }
+
+    fn publishes_over(&self) -> Option<usize> {
+        self.bus.publishes_over()
+    }
 }
 
 /// The last number of each origin.

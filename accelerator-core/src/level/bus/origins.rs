@@ -29,7 +29,7 @@ pub(crate) enum Lost {
 pub(crate) struct Origins {
     since: Instant,
     last: HashMap<u64, Heard, RandomState>,
-    /// Somebody had said something before he was heard first: before the bus listened, or since.
+    /// A cache had said something before it was heard first: before the bus listened, or since.
     unsure: bool,
 }
 
