@@ -15,7 +15,7 @@ case ${1:-} in
     # would have less features, and half of what is below it would be built again.
     cargo build --workspace --all-features --bin accelerator-checker --test tidy
     checker=${CARGO_TARGET_DIR:-target}/debug/accelerator-checker
-    ops=200000 guarded=50000 restarts=5 stops=3 processes=4 envelopes=10000
+    ops=60000 guarded=20000 restarts=5 stops=3 processes=4 envelopes=10000
     # The machine runs other tests: a message may take longer.
     told=(--ops 10000 --keys 1000 --bound-ms 1000) chaos=restart=1,stop=1,kill=3
     ;;
@@ -68,7 +68,7 @@ for backend in redis memcached; do
     run 0 --backend "$backend" --ops "$guarded" --guards
     run 0 --backend "$backend" --ops "$guarded" --guards --chaos "stop=$stops"
     # Known to see: without leases there is something to find.
-    run 1 --backend "$backend" --ops 200000 --no-leases
+    run 1 --backend "$backend" --ops 100000 --no-leases
     run 0 cold-key --backend "$backend" --processes "$processes" --tasks 1000
     run 1 cold-key --backend "$backend" --processes "$processes" --tasks 1000 --no-leases
     run 0 cold-key --backend "$backend" --processes "$processes" --tasks 1000 --kill-holder

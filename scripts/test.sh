@@ -6,7 +6,7 @@
 #   ./scripts/test.sh -h, --help this text
 #   ACCELERATOR_MODEL_OPS=N      size of the model test's long run (default 1,000,000)
 #   ACCELERATOR_SEED=N           its seed
-#   ACCELERATOR_SCHEDULES=N      schedules of the slot table's long run (default 1,000,000)
+#   ACCELERATOR_SCHEDULES=N      schedules of the slot table's run (default 250,000)
 #   ACCELERATOR_SKIP_SERVERS=1   without the tests of servers that are not installed
 #   ACCELERATOR_TEST_REDIS_URL, ACCELERATOR_TEST_MEMCACHED_URL, ACCELERATOR_TEST_NATS_URL
 #                                servers to use where a test needs any; empty ones of your own, as keys are left behind
@@ -55,8 +55,8 @@ section "the model test at full length"
 ACCELERATOR_MODEL_OPS="${ACCELERATOR_MODEL_OPS:-1000000}" ACCELERATOR_SEED="${ACCELERATOR_SEED:-1}" \
     cargo test --release --test model -- --nocapture
 
-section "the slot table through a million schedules, the bus through all states"
-ACCELERATOR_SCHEDULES="${ACCELERATOR_SCHEDULES:-1000000}" \
+section "the slot table through many schedules, the bus through all states"
+ACCELERATOR_SCHEDULES="${ACCELERATOR_SCHEDULES:-250000}" \
     cargo test --release --package accelerator-proofs -- --nocapture
 
 # Times are shown and not judged: machines that run tests are busy. Allocations, round trips and loads are judged;
