@@ -170,6 +170,6 @@ async fn values_of_more_than_a_megabyte_are_cached_where_all_three_allow_it() {
     assert_eq!(usual.get(&large).await.expect("a value"), Some(bytes(3 << 20)), "and whose limit is lower loads it");
     assert_eq!((loads.load(SeqCst), usual.stats().too_large > 0), (2, true), "{:?}", usual.stats());
     let error = LevelCache::<u64, Bytes>::builder().area("page").ttl(LONG).max_value_bytes(5 << 20);
-    let error = error.l2_with_codec(store, RawBytes).build().err().expect("more than the store takes");
+    let error = error.l2_with_codec(store, RawBytes).build().expect_err("more than the store takes");
     assert!(error.to_string().starts_with("max_value_bytes = 5242880"), "{error}");
 }
