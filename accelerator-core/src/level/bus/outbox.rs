@@ -189,6 +189,11 @@ impl<W> Outbox<W> {
         let pending = match what {
             What::Sending => &self.sending.pending,
             What::Failed => &self.failed,
+            // It would name a message that nobody has heard yet.
+            What::Hello if self.attached.is_some() => {
+                self.hello = true;
+                return None;
+            }
             What::Hello => return Some((seal(self.number(true, now), Content::Hello), 0)),
         };
         if pending.is_empty() {
@@ -297,6 +302,34 @@ mod tests {
             after.push((now - start).as_secs() - 10);
         }
         assert_eq!(after, [1, 2, 4, 8, 38, 68]);
+    }
+
+    #[test]
+    fn what_goes_behind_a_write_keeps_all_else_back_until_it_has_ended() {
+        let (mut outbox, start, room) = (Outbox::<()>::new(1 << 20), Instant::now(), Room::new(1024, "a"));
+        let seal = |number: u64, _: Content<'_>| Bytes::copy_from_slice(&number.to_le_bytes());
+        let keys = |key: &str| vec![Arc::from(key)];
+        outbox.greet();
+        assert_eq!(outbox.next(start, room, drop), Job::Hello);
+        // Between this decision and its number.
+        let attached = outbox.attach(keys("1"), room, start, start + secs(1), seal).expect("nothing is on its way");
+        assert_eq!((attached.0, outbox.len()), (1, 1));
+        assert_eq!(
+            outbox.next_message(What::Hello, room, start, seal),
+            None,
+            "it would name what nobody has heard yet"
+        );
+        outbox.put(News::Keys(keys("2")), room, None);
+        assert!(outbox.attach(keys("3"), room, start, start + secs(1), seal).is_err());
+        assert_eq!(outbox.next(start, room, drop), Job::Wait(start + secs(1)));
+        assert_eq!(outbox.attached_ended(1, None, room), Some(1));
+        assert_eq!((outbox.next(start, room, drop), outbox.sending.take().pending.len()), (Job::Tell, 1));
+        assert_eq!(outbox.next(start, room, drop), Job::Hello, "the one that was kept back");
+        // One of a runtime that isn't run.
+        outbox.attach(keys("4"), room, start, start + secs(1), seal).expect("nothing is on its way");
+        assert_eq!(outbox.next(start, room, drop), Job::Nothing);
+        assert_eq!((outbox.next(start + secs(1), room, drop), outbox.sending.take().pending.len()), (Job::Tell, 1));
+        assert_eq!(outbox.attached_ended(2, None, room), None, "others have told it");
     }
 
     #[test]
