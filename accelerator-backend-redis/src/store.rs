@@ -88,7 +88,8 @@ impl RedisStore {
     }
 
     /// A bus on the same server, with the same prefix. It publishes over the connection of this store, so that a cache with
-    /// both has one round trip for a write and what it tells other nodes, and listens with one of its own. As [`RedisBus::builder`](crate::RedisBus::builder) with nothing else set.
+    /// both has one round trip for a write and what it tells other nodes, and listens with one of its own. As
+    /// [`RedisBus::builder`](crate::RedisBus::builder) with nothing else set.
     #[must_use]
     pub fn bus(&self) -> RedisBus {
         RedisBus::new(self.clone(), self.0.shared.silence, LIMITS)

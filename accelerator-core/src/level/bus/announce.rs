@@ -80,9 +80,7 @@ impl<K: Key, V: Value> Announcement<K, V> {
         let has_runtime = self.bus.publish();
         PendingAnswer { bus: self.bus.clone(), answer, has_runtime }
     }
-}
 
-impl<K: Key, V: Value> Announcement<K, V> {
     /// Its message, for L2 to publish behind a write that takes `limit` at most. `None`: L2 can't, or something else is to be
     /// told first.
     pub(crate) fn attach(&mut self, limit: Duration) -> Option<Attached<K, V>> {
